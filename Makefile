@@ -1,0 +1,31 @@
+# make repro   set up, then run the study of params.yaml
+# make test    set up, then run every test
+# make lint    check style and format
+# Both of the first are safe to repeat: nothing that is there is installed again.
+
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/installed
+
+.PHONY: repro test lint setup
+.DEFAULT_GOAL := repro
+
+setup: $(INSTALLED)
+
+$(INSTALLED): pyproject.toml requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "error: Python 3.11 or later is needed, this is " + sys.version.split()[0] + ". Name another: make PYTHON=python3.12")'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock --editable '.[vlm,gpu,dev]'
+	touch $@
+
+repro: setup
+	PATH="$(CURDIR)/$(BIN):$$PATH" dvc repro
+
+test: setup
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m ruff format --check .
+	PATH="$(CURDIR)/$(BIN):$$PATH" python -m pytest
+
+lint: setup
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m ruff format .

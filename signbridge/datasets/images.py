@@ -1,0 +1,65 @@
+"""Images as arrays, as PNG bytes, and as the grey pixels that the study compares.
+
+Every dataset becomes one table (`data/images.parquet`) of PNG images through these functions.
+"""
+
+import hashlib
+import io
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from jaxtyping import UInt8
+from PIL import Image
+
+GREY_SIZE = 28  # pixels a side, Sign Language MNIST's own
+
+
+class LabelledImage(NamedTuple):
+    """One image of a dataset, decoded."""
+
+    image_id: str  # unique in its dataset and readable: `train-00421`, `A-012-3`, a path in a folder
+    label: str  # the letter, or the class's folder name
+    split: str  # the dataset's own: `train` or `test`; `all` where it has none
+    pixels: np.ndarray  # uint8, height x width (grey) or height x width x 3 (colour)
+
+
+def images_table(images: list[LabelledImage]) -> pd.DataFrame:
+    """The table `data/images.parquet`: image_id, label, split, sha256 (of the decoded pixels), image (PNG bytes)."""
+    return pd.DataFrame(
+        {
+            "image_id": [image.image_id for image in images],
+            "label": [image.label for image in images],
+            "split": [image.split for image in images],
+            "sha256": [sha256_of_pixels(image.pixels) for image in images],
+            "image": [encode_png(image.pixels) for image in images],
+        }
+    )
+
+
+def encode_png(pixels: UInt8[np.ndarray, "height width *colour"]) -> bytes:
+    """The pixels, losslessly, as PNG."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
+def decode_png(png: bytes) -> UInt8[np.ndarray, "height width *colour"]:
+    """The pixels of a PNG that `encode_png` wrote."""
+    return np.asarray(Image.open(io.BytesIO(png)))
+
+
+def sha256_of_pixels(pixels: UInt8[np.ndarray, "height width *colour"]) -> str:
+    """Digest of shape and values, so that it does not depend on how the image was compressed."""
+    return hashlib.sha256(str(pixels.shape).encode() + np.ascontiguousarray(pixels).tobytes()).hexdigest()
+
+
+def grey_pixels(png: bytes) -> UInt8[np.ndarray, "28 28"]:
+    """The image in grey at 28 x 28: the `pixels` site, and what near-duplicates are sought in.
+
+    Sign Language MNIST passes through unchanged; anything else is converted to luminance and resampled.
+    """
+    image = Image.open(io.BytesIO(png)).convert("L")
+    if image.size != (GREY_SIZE, GREY_SIZE):
+        image = image.resize((GREY_SIZE, GREY_SIZE), Image.Resampling.BOX)
+    return np.asarray(image)
