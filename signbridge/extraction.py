@@ -1,0 +1,136 @@
+"""Read a model's activations and answers for a list of images, shard by shard, so that a killed run goes on.
+
+Every batch has one fixed shape: the last is filled up with copies of its first image, whose results are dropped. So
+an image's vectors are the same bytes whatever ran beside it or before it.
+"""
+
+import logging
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from tqdm import tqdm
+from transformers import BatchFeature
+
+from signbridge.errors import SignBridgeError
+from signbridge.shards import Shard, is_whole, shard_path, write_shard
+from signbridge.vlm.answering import read_and_answer
+from signbridge.vlm.loading import LoadedModel
+from signbridge.vlm.memory import first_batch_size
+
+log = logging.getLogger(__name__)
+
+IMAGES_PER_SHARD = 64  # a multiple of every batch size
+
+
+class Reader:
+    """Reads batches of images through one model with one prompt.
+
+    `batch_size` is halved whenever memory runs out, and stays there.
+    """
+
+    def __init__(self, loaded: LoadedModel, prompt: str, max_new_tokens: int, batch_size: int | None = None):
+        self.loaded = loaded
+        self.prompt = prompt
+        self.max_new_tokens = max_new_tokens
+        self.batch_size = batch_size or self._first_batch_size()
+
+    def _first_batch_size(self) -> int:
+        prompt = self.prepare([Image.new("RGB", (28, 28))])
+        tokens = prompt["input_ids"].shape[1] + self.max_new_tokens
+        model = self.loaded.model
+        return first_batch_size(model.config, tokens, self.loaded.device, model.dtype)
+
+    def prepare(self, images: list[Image.Image]) -> BatchFeature:
+        """What the model takes in for `images`, on the CPU. Without padding there is no attention mask."""
+        texts = [self.prompt] * len(images)
+        inputs = self.loaded.processor(images=images, text=texts, return_tensors="pt", padding=True)
+        if inputs["attention_mask"].all():
+            del inputs["attention_mask"]
+        return inputs
+
+    def read(self, images: list[Image.Image], on_images: Callable[[int], None] = lambda count: None) -> Shard:
+        """The vectors and answers of `images`, in order; `on_images` is told how many are done, batch by batch."""
+        shards: list[Shard] = []
+        done = 0
+        while done < len(images):
+            try:
+                for shard in self._read_batches(images[done:]):
+                    shards.append(shard)
+                    done += len(shard.answers)
+                    on_images(len(shard.answers))
+            except torch.OutOfMemoryError:
+                self._halve_batch()
+        return _joined(shards)
+
+    def _halve_batch(self) -> None:
+        if self.batch_size == 1:
+            raise SignBridgeError(
+                f"{self.loaded.device}: out of memory with one image at a time. "
+                "Free some, or choose a smaller model or quantization: nf4."
+            )
+        self.batch_size //= 2
+        torch.cuda.empty_cache()
+        log.warning("out of memory: going on with batches of %d", self.batch_size)
+
+    def _read_batches(self, images: list[Image.Image]) -> Iterator[Shard]:
+        batches = [images[start : start + self.batch_size] for start in range(0, len(images), self.batch_size)]
+        filled = [batch + batch[:1] * (self.batch_size - len(batch)) for batch in batches]
+        with ThreadPoolExecutor(1) as ahead:  # the next batch is prepared while the model reads this one
+            waiting = ahead.submit(self.prepare, filled[0])
+            for index, batch in enumerate(batches):
+                inputs = waiting.result()
+                if index + 1 < len(batches):
+                    waiting = ahead.submit(self.prepare, filled[index + 1])
+                yield self._read_batch(inputs, keep=len(batch))
+
+    def _read_batch(self, inputs: BatchFeature, keep: int) -> Shard:
+        model, processor, parts, end_tokens, device = self.loaded
+        inputs = inputs.to(device, dtype=model.dtype)
+        answered = read_and_answer(model, parts, inputs, self.max_new_tokens, end_tokens)
+        dtype = stored_dtype(model.dtype)
+        vectors = {
+            f"{site}.{position}": vector[:keep].to(dtype).cpu().numpy()
+            for site, positions in answered.vectors.items()
+            for position, vector in positions.items()
+        }
+        answers = processor.batch_decode(answered.answers[:keep], skip_special_tokens=True)
+        return Shard(vectors, [answer.strip() for answer in answers])
+
+
+def stored_dtype(dtype: torch.dtype) -> torch.dtype:
+    """Float16 for a model that computes in it, else float32 (which also holds bfloat16's range)."""
+    return torch.float16 if dtype == torch.float16 else torch.float32
+
+
+def read_in_shards(
+    reader: Callable[[], Reader], images: list[Image.Image], folder: Path, images_per_shard: int
+) -> list[Path]:
+    """Read `images` into shards below `folder`, in order, and return their paths.
+
+    Those that lie there whole are not computed again; `reader` is called only if something is missing, so that
+    finished work needs no model.
+    """
+    slices = [images[start : start + images_per_shard] for start in range(0, len(images), images_per_shard)]
+    paths = [shard_path(folder, index) for index in range(len(slices))]
+    missing = {path: part for path, part in zip(paths, slices, strict=True) if not is_whole(path)}
+    log.info("%d of %d shards already there", len(paths) - len(missing), len(paths))
+    if missing:
+        _compute(reader(), missing)
+    return paths
+
+
+def _compute(reader: Reader, missing: dict[Path, list[Image.Image]]) -> None:
+    log.info("reading on %s in batches of %d", reader.loaded.device, reader.batch_size)
+    with tqdm(total=sum(map(len, missing.values())), unit="image", desc="extract") as progress:
+        for path, images in missing.items():
+            write_shard(path, reader.read(images, progress.update))
+
+
+def _joined(shards: list[Shard]) -> Shard:
+    names = shards[0].vectors
+    vectors = {name: np.concatenate([shard.vectors[name] for shard in shards]) for name in names}
+    return Shard(vectors, [answer for shard in shards for answer in shard.answers])

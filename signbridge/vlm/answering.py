@@ -1,0 +1,119 @@
+"""One prefill and one greedy answer, with every site read at every position on the way.
+
+The answer goes on from the prefill's key-value cache, so no token is computed twice.
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+from transformers import BatchFeature, PreTrainedModel
+from transformers.cache_utils import Cache
+
+from signbridge.vlm.families import Parts
+from signbridge.vlm.key_value_cache import roomy_cache
+from signbridge.vlm.residual import decoder_sites, reading
+
+# vectors[site][position] is batch x width
+Vectors = dict[str, dict[str, Tensor]]
+
+
+class Answered(NamedTuple):
+    """What one batch of prompts gave."""
+
+    vectors: Vectors  # by site and position, each batch x width; image means in float32
+    answers: list[list[int]]  # the new tokens of each prompt, up to and including the end token
+
+
+@torch.inference_mode()
+def read_and_answer(
+    model: PreTrainedModel, parts: Parts, inputs: BatchFeature, max_new_tokens: int, end_tokens: list[int]
+) -> Answered:
+    """Read all sites of a batch of prompts (padded on the left, if at all) and answer greedily.
+
+    `prompt_last` is the last token of the prompt, `image_mean` the mean over its image tokens. `answer_last` is the
+    last token that is *fed back* while answering: the one before the end token or, at the limit, before the last new
+    token, whose own vector is never computed. An answer that ends at once feeds nothing back: its `answer_last` is
+    `prompt_last`. That is what hooks left on during `generate` keep.
+    """
+    cache = roomy_cache(len(parts.blocks), room=max_new_tokens)
+    vectors, logits = prefill(model, parts, inputs, cache)
+    sites = decoder_sites(parts)
+    answer_last = torch.stack([vectors[site]["prompt_last"] for site in sites])
+    fed_back = torch.empty_like(answer_last)
+    row_of = {site: row for row, site in enumerate(sites)}
+
+    def keep_last(site: str, stream: Tensor) -> None:
+        fed_back[row_of[site]] = stream[:, -1]
+
+    ends = torch.tensor(end_tokens, device=logits.device)
+    mask = inputs.get("attention_mask")
+    new_tokens = [logits.argmax(-1)]
+    ended = torch.isin(new_tokens[-1], ends)
+    with reading(parts, keep_last):
+        while len(new_tokens) < max_new_tokens and not ended.all():
+            if mask is not None:
+                mask = torch.cat([mask, mask.new_ones(len(mask), 1)], dim=1)
+            logits = _next_token_logits(model, {"input_ids": new_tokens[-1][:, None], "attention_mask": mask}, cache)
+            answer_last = torch.where(ended[:, None], answer_last, fed_back)
+            new_tokens.append(logits.argmax(-1))
+            ended = ended | torch.isin(new_tokens[-1], ends)
+    for site in sites:
+        vectors[site]["answer_last"] = answer_last[row_of[site]]
+    return Answered(vectors, _until_end(torch.stack(new_tokens, dim=1), end_tokens))
+
+
+def prefill(
+    model: PreTrainedModel, parts: Parts, inputs: BatchFeature, cache: Cache
+) -> tuple[Vectors, Float[Tensor, "batch vocabulary"]]:
+    """Run a batch of prompts, filling `cache`: the vectors at the prompt's positions, and the next token's logits."""
+    is_image = inputs["input_ids"] == parts.image_token_id
+    image_span = _shared_span(is_image)
+    vectors: Vectors = {}
+
+    def keep(site: str, stream: Tensor) -> None:
+        if site in ("vision", "projector"):
+            vectors[site] = {"image_mean": stream.mean(dim=1, dtype=torch.float32)}
+        else:
+            vectors[site] = {
+                "prompt_last": stream[:, -1].clone(),
+                "image_mean": _image_mean(stream, is_image, image_span),
+            }
+
+    with reading(parts, keep):
+        logits = _next_token_logits(model, inputs, cache)
+    return vectors, logits
+
+
+def _next_token_logits(
+    model: PreTrainedModel, inputs: Mapping[str, Tensor], cache: Cache
+) -> Float[Tensor, "batch vocabulary"]:
+    return model(**inputs, past_key_values=cache, use_cache=True, logits_to_keep=1).logits[:, -1]
+
+
+def _shared_span(is_image: Bool[Tensor, "batch tokens"]) -> slice | None:
+    """The one run of image tokens that all prompts share, if they do: then no mask is needed."""
+    where = is_image[0].nonzero().flatten()
+    span = slice(int(where[0]), int(where[-1]) + 1)
+    whole = is_image[:, span].all() and is_image.sum() == is_image.shape[0] * (span.stop - span.start)
+    return span if whole else None
+
+
+def _image_mean(
+    stream: Float[Tensor, "batch tokens width"], is_image: Bool[Tensor, "batch tokens"], span: slice | None
+) -> Float[Tensor, "batch width"]:
+    if span is not None:
+        return stream[:, span].mean(dim=1, dtype=torch.float32)
+    return torch.stack(
+        [row[chosen].mean(dim=0, dtype=torch.float32) for row, chosen in zip(stream, is_image, strict=True)]
+    )
+
+
+def _until_end(tokens: Tensor, end_tokens: list[int]) -> list[list[int]]:
+    answers = []
+    for row in tokens.tolist():
+        end = next((index for index, token in enumerate(row) if token in end_tokens), len(row) - 1)
+        answers.append(row[: end + 1])
+    return answers

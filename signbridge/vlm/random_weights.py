@@ -1,0 +1,117 @@
+"""LLaVA with seeded random weights, as a Hugging Face folder: a model that has learnt nothing.
+
+It is read through the very code that reads trained weights. `tiny-random` is a few million parameters; any other
+`LlavaConfig` works as well, LLaVA-1.5-7B's own included.
+"""
+
+import os
+import shutil
+from pathlib import Path
+
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+from transformers import (
+    CLIPImageProcessorPil,
+    CLIPVisionConfig,
+    GenerationConfig,
+    LlamaConfig,
+    LlavaConfig,
+    LlavaForConditionalGeneration,
+    LlavaProcessor,
+    PreTrainedTokenizerFast,
+)
+
+IMAGE_TOKEN = "<image>"
+SPECIAL_TOKENS = ["<unk>", "<s>", "</s>", "<pad>", IMAGE_TOKEN]
+# The tokenizer learns its merges from these words; any other text is spelt in bytes.
+WORDS = (
+    "USER: ASSISTANT: What sign is being made in this image? Answer with one word. Describe the hand. "
+    "letter fist palm point peace thumb index middle ring little finger fingers up down bent crossed"
+)
+
+
+def tiny_config() -> LlavaConfig:
+    """LLaVA-1.5's architecture at a few million parameters: 56 x 56 pixels, 49 image tokens, 12 decoder blocks."""
+    return LlavaConfig(
+        vision_config=CLIPVisionConfig(
+            hidden_size=128,
+            intermediate_size=512,
+            num_hidden_layers=3,
+            num_attention_heads=4,
+            image_size=56,
+            patch_size=8,
+            projection_dim=128,
+        ),
+        text_config=LlamaConfig(
+            vocab_size=512,
+            hidden_size=256,
+            intermediate_size=704,
+            num_hidden_layers=12,
+            num_attention_heads=4,
+            num_key_value_heads=4,
+            max_position_embeddings=512,
+            bos_token_id=1,
+            eos_token_id=2,
+            pad_token_id=3,
+            initializer_range=1 / 16,  # 1 / sqrt(width), which 0.02 is for LLaVA-1.5-7B
+        ),
+        image_token_id=SPECIAL_TOKENS.index(IMAGE_TOKEN),
+        image_seq_length=49,
+    )
+
+
+def write_random_llava(folder: Path, config: LlavaConfig, seed: int, dtype: torch.dtype = torch.float32) -> None:
+    """Write model, tokenizer and processor to `folder`, whole or not at all; nothing to do if it is there.
+
+    The weights are drawn as the library initialises them, by a generator seeded with `seed`.
+    """
+    if folder.exists():
+        return
+    unfinished = folder.with_name(f".{folder.name}.{os.getpid()}.unfinished")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = LlavaForConditionalGeneration._from_config(config, dtype=dtype)
+    model.generation_config = GenerationConfig(bos_token_id=1, eos_token_id=2, pad_token_id=3)
+    model.save_pretrained(unfinished)
+    processor_for(config).save_pretrained(unfinished)
+    shutil.rmtree(folder, ignore_errors=True)
+    os.replace(unfinished, folder)
+
+
+def processor_for(config: LlavaConfig) -> LlavaProcessor:
+    """A processor of LLaVA's kind for `config`, with a small byte-level tokenizer of its own."""
+    size = config.vision_config.image_size
+    return LlavaProcessor(
+        image_processor=CLIPImageProcessorPil(size={"shortest_edge": size}, crop_size={"height": size, "width": size}),
+        tokenizer=_tokenizer(),
+        patch_size=config.vision_config.patch_size,
+        vision_feature_select_strategy=config.vision_feature_select_strategy,
+        num_additional_image_tokens=1,  # CLIP's class token, which the strategy drops
+        image_token=IMAGE_TOKEN,
+    )
+
+
+def _tokenizer() -> PreTrainedTokenizerFast:
+    tokenizer = Tokenizer(models.BPE(unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=512,
+        min_frequency=1,
+        special_tokens=SPECIAL_TOKENS,
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator([WORDS], trainer)
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<s> $A", special_tokens=[("<s>", SPECIAL_TOKENS.index("<s>"))]
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        unk_token="<unk>",
+        bos_token="<s>",
+        eos_token="</s>",
+        pad_token="<pad>",
+        extra_special_tokens={"image_token": IMAGE_TOKEN},
+        padding_side="left",
+    )

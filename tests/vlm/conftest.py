@@ -1,0 +1,47 @@
+"""Models with random weights, loaded by the code that loads trained ones."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from signbridge.vlm.loading import LoadedModel, TinyRandomModel, load
+
+PROMPT = "USER: <image>\nWhat sign is being made in this image? Answer with one word.\nASSISTANT:"
+CPU = torch.device("cpu")
+
+
+def tiny_random(**changes: object) -> TinyRandomModel:
+    """The catalog entry `tiny-random`, with changes."""
+    entry = {
+        "source": "tiny_random",
+        "seed": 0,
+        "quantization": "none",
+        "dequantize": "never",
+        "dtype": "float32",
+        "prompt": PROMPT,
+        "max_new_tokens": 20,
+    }
+    return TinyRandomModel.model_validate(entry | changes)
+
+
+@pytest.fixture(scope="session")
+def model_scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where random models are written, once for all tests."""
+    return tmp_path_factory.mktemp("models")
+
+
+@pytest.fixture(scope="session")
+def tiny(model_scratch: Path) -> LoadedModel:
+    """The tiny random model in float32."""
+    return load(tiny_random(), model_scratch, CPU)
+
+
+@pytest.fixture(scope="session")
+def images() -> list[Image.Image]:
+    """Six different images, as the sample stage would hand them over."""
+    generator = np.random.default_rng(0)
+    arrays = generator.integers(0, 256, (6, 28, 28), dtype=np.uint8)
+    return [Image.fromarray(array).convert("RGB") for array in arrays]

@@ -1,0 +1,206 @@
+"""Loading: NF4 as LLaVA-1.5-7B is loaded, and every way in which a model can be unusable."""
+
+import os
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from pydantic import TypeAdapter, ValidationError
+from safetensors.torch import load_file, save_file
+
+from signbridge.errors import SignBridgeError
+from signbridge.extraction import Reader
+from signbridge.vlm.loading import FolderModel, HubModel, ModelParams, load
+from tests.vlm.conftest import CPU, PROMPT, tiny_random
+
+SETTINGS = {
+    "quantization": "none",
+    "dequantize": "auto",
+    "dtype": "float32",
+    "prompt": PROMPT,
+    "max_new_tokens": 20,
+}
+
+
+def folder_model(path) -> FolderModel:
+    return FolderModel(source="folder", path=str(path), **SETTINGS)
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_seed_others(tmp_path, tiny):
+    same = load(tiny_random(), tmp_path, CPU).model
+    other = load(tiny_random(seed=1), tmp_path, CPU).model
+    for name, weight in tiny.model.state_dict().items():
+        assert torch.equal(same.state_dict()[name], weight), name
+    assert not torch.equal(other.lm_head.weight, tiny.model.lm_head.weight)
+
+
+def test_tiny_random_is_a_few_million_parameters_in_llavas_class(tiny):
+    assert type(tiny.model).__name__ == "LlavaForConditionalGeneration"
+    assert 2e6 < sum(weight.numel() for weight in tiny.model.parameters()) < 12e6
+
+
+def test_seeding_weights_leaves_the_global_generator_alone(tmp_path):
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    load(tiny_random(seed=3), tmp_path, CPU)
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_nf4_quantises_every_linear_layer_but_the_unembedding(model_scratch):
+    model = load(tiny_random(quantization="nf4"), model_scratch, CPU).model
+    kinds = {name: type(layer).__name__ for name, layer in model.named_modules() if isinstance(layer, torch.nn.Linear)}
+    assert kinds.pop("lm_head") == "Linear"
+    assert set(kinds.values()) == {"Linear4bit"}
+    state = model.get_decoder().layers[0].self_attn.q_proj.weight.quant_state
+    assert state.quant_type == "nf4"
+    assert state.nested
+
+
+def test_expanded_nf4_weights_give_the_packed_weights_activations(model_scratch, images):
+    packed = load(tiny_random(quantization="nf4", dequantize="never"), model_scratch, CPU)
+    expanded = load(tiny_random(quantization="nf4", dequantize="always"), model_scratch, CPU)
+    assert "Linear4bit" not in {type(layer).__name__ for layer in expanded.model.modules()}
+    from_packed = Reader(packed, PROMPT, 5, batch_size=2).read(images)
+    from_expanded = Reader(expanded, PROMPT, 5, batch_size=2).read(images)
+    assert from_packed.answers == from_expanded.answers
+    for name, vectors in from_packed.vectors.items():
+        torch.testing.assert_close(torch.tensor(vectors), torch.tensor(from_expanded.vectors[name]), msg=name)
+
+
+def test_nf4_is_not_the_unquantised_model(model_scratch, tiny, images):
+    quantised = load(tiny_random(quantization="nf4"), model_scratch, CPU)
+    ours = Reader(quantised, PROMPT, 1, batch_size=2).read(images).vectors["projector.image_mean"]
+    full = Reader(tiny, PROMPT, 1, batch_size=2).read(images).vectors["projector.image_mean"]
+    assert 0 < np.linalg.norm(ours - full) < 0.3 * np.linalg.norm(full)
+
+
+def test_a_saved_model_is_read_back_from_its_folder(tmp_path, tiny, images):
+    tiny.model.save_pretrained(tmp_path / "saved")
+    tiny.processor.save_pretrained(tmp_path / "saved")
+    again = load(folder_model(tmp_path / "saved"), tmp_path, CPU)
+    ours = Reader(again, PROMPT, 3, batch_size=2).read(images)
+    theirs = Reader(tiny, PROMPT, 3, batch_size=2).read(images)
+    assert ours.answers == theirs.answers
+    for name, vectors in ours.vectors.items():
+        assert vectors.tobytes() == theirs.vectors[name].tobytes(), name
+
+
+@pytest.fixture
+def saved(tmp_path, tiny):
+    folder = tmp_path / "saved"
+    tiny.model.save_pretrained(folder)
+    tiny.processor.save_pretrained(folder)
+    return folder
+
+
+def refusal(params, scratch) -> str:
+    with pytest.raises(SignBridgeError) as refused:
+        load(params, scratch, CPU)
+    message = str(refused.value)
+    assert len(message.splitlines()) <= 2
+    return message
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path):
+    assert "nowhere: no such model folder" in refusal(folder_model(tmp_path / "nowhere"), tmp_path)
+
+
+def test_a_folder_without_a_configuration_is_named(tmp_path):
+    (tmp_path / "empty").mkdir()
+    assert "no config.json" in refusal(folder_model(tmp_path / "empty"), tmp_path)
+
+
+def test_a_folder_without_weights_is_refused(saved, tmp_path):
+    (saved / "model.safetensors").unlink()
+    assert "no weights here" in refusal(folder_model(saved), tmp_path)
+
+
+def test_pickled_weights_are_refused_and_never_opened(saved, tmp_path):
+    (saved / "model.safetensors").unlink()
+    torch.save({"w": torch.zeros(1)}, saved / "pytorch_model.bin")
+    assert "pickled (pytorch_model.bin)" in refusal(folder_model(saved), tmp_path)
+
+
+def test_truncated_weights_are_refused(saved, tmp_path):
+    weights = saved / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    assert "cannot be loaded" in refusal(folder_model(saved), tmp_path)
+
+
+def test_weights_of_another_shape_are_refused(saved, tmp_path):
+    config = saved / "config.json"
+    config.write_text(config.read_text().replace('"intermediate_size": 704', '"intermediate_size": 640'))
+    message = refusal(folder_model(saved), tmp_path)
+    assert "do not fit config.json" in message
+    assert "down_proj" in message
+
+
+def test_missing_weights_are_not_drawn_at_random(saved, tmp_path):
+    weights = load_file(saved / "model.safetensors")
+    del weights["multi_modal_projector.linear_1.weight"]
+    save_file(weights, saved / "model.safetensors", metadata={"format": "pt"})
+    message = refusal(folder_model(saved), tmp_path)
+    assert "1 missing keys" in message
+    assert "multi_modal_projector.linear_1.weight" in message
+
+
+def test_a_folder_without_a_processor_is_refused(saved, tmp_path):
+    for name in ("processor_config.json", "tokenizer.json", "tokenizer_config.json"):
+        (saved / name).unlink()
+    assert "cannot be loaded" in refusal(folder_model(saved), tmp_path)
+
+
+def test_a_prompt_without_an_image_is_refused(tmp_path):
+    assert "<image> exactly once" in refusal(tiny_random(prompt="USER: What?"), tmp_path)
+
+
+def test_a_family_that_is_not_described_is_named(tmp_path):
+    from transformers import BertConfig, BertModel
+
+    from signbridge.vlm.families import parts_of
+
+    config = BertConfig(hidden_size=8, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8, vocab_size=9)
+    with pytest.raises(SignBridgeError, match=r"'bert' is not known\. There are: llava"):
+        parts_of(BertModel(config))
+
+
+def test_an_unreachable_hub_is_said_in_two_lines(tmp_path):
+    """In a process of its own, with the hub's address pointing at a closed port."""
+    code = (
+        "import sys, torch, pathlib\n"
+        "from signbridge.command_line import run\n"
+        "from signbridge.vlm.loading import HubModel, load\n"
+        f"params = HubModel(source='hub', hub_id='some/model', revision='{'0' * 40}', **{SETTINGS!r})\n"
+        f"run(lambda: load(params, pathlib.Path({str(tmp_path)!r}), torch.device('cpu')))\n"
+    )
+    environment = {**os.environ, "HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "0"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, timeout=120)
+    assert done.returncode == 1
+    assert "some/model" in done.stderr
+    assert "Check the network" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_hub_model_must_be_pinned_to_a_commit():
+    with pytest.raises(ValidationError, match="revision"):
+        HubModel(source="hub", hub_id="some/model", revision="main", **SETTINGS)
+
+
+def test_every_model_of_the_catalog_is_well_formed():
+    from signbridge import params
+
+    for name, entry in params.section("models", dict).items():
+        assert TypeAdapter(ModelParams).validate_python(entry).prompt.count("<image>") == 1, name
+
+
+def test_a_half_written_model_is_not_taken_for_a_whole_one(tmp_path, tiny):
+    load(tiny_random(seed=9), tmp_path, CPU)
+    (folder,) = tmp_path.iterdir()
+    shutil.move(folder, tmp_path / f".{folder.name}.1.unfinished")
+    again = load(tiny_random(seed=9), tmp_path, CPU)
+    assert again.model is not tiny.model
+    assert folder.exists()
