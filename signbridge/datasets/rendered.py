@@ -1,0 +1,65 @@
+"""The rendered dataset: hands drawn by the project, made like Sign Language MNIST, with nothing to download.
+
+Some photos a letter, each in some altered copies. Every photo and every copy has a random generator of its own, so that
+asking for more of either leaves the others as they were.
+"""
+
+from typing import Literal
+
+import numpy as np
+from pydantic import Field
+from tqdm import tqdm
+
+from signbridge.datasets.hand_photo import Photo, develop, take_photo
+from signbridge.datasets.images import LabelledImage
+from signbridge.datasets.letter_poses import LETTERS
+from signbridge.datasets.photo_copies import copy_photo
+from signbridge.params import Section
+
+
+class RenderedParams(Section):
+    """An entry of `datasets` whose hands are drawn."""
+
+    source: Literal["rendered"]
+    seed: int = Field(ge=0)
+    size: int = Field(ge=8, le=512)  # pixels a side
+    photos: int = Field(ge=1)  # a letter
+    copies: int = Field(ge=1)  # a photo
+
+
+def render(params: RenderedParams) -> list[LabelledImage]:
+    """Draw the dataset, in the order of letter, photo and copy. Equal params give equal pixels."""
+    pairs = [(letter, number) for letter in LETTERS for number in range(params.photos)]
+    return [
+        image
+        for letter, number in tqdm(pairs, desc="drawing photos", unit="photo")
+        for image in _copies(params, letter, number)
+    ]
+
+
+def photo_in_numbers(seed: int, letter: str, number: int) -> Photo:
+    """The photo behind the images `LETTER-NUMBER-*` of the dataset with that seed, as it was drawn.
+
+    `.pose.angles()` are its joint angles by name, in degrees; `.pose.palm_faces` and `.pose.fingers_point` its view.
+    """
+    return take_photo(letter, np.random.default_rng(_sequence(seed, letter, number)))
+
+
+def _copies(params: RenderedParams, letter: str, number: int) -> list[LabelledImage]:
+    frame = max(2 * params.size, 112)
+    photo = develop(photo_in_numbers(params.seed, letter, number), frame)
+    images = []
+    for copy in range(params.copies):
+        rng = np.random.default_rng(_sequence(params.seed, letter, number, copy))
+        pixels = copy_photo(photo, frame, params.size, rng)
+        images.append(LabelledImage(image_id(letter, number, copy), letter, "all", pixels))
+    return images
+
+
+def image_id(letter: str, number: int, copy: int) -> str:
+    """`A-012-3`: letter, photo, copy."""
+    return f"{letter}-{number:03d}-{copy}"
+
+
+def _sequence(seed: int, letter: str, *numbers: int) -> np.random.SeedSequence:
+    return np.random.SeedSequence(seed, spawn_key=(ord(letter), *numbers))
