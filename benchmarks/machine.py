@@ -1,4 +1,4 @@
-"""What a benchmark ran on, and where its printed result is kept."""
+"""What a benchmark ran on (no name that would identify the host), and where its printed result is kept."""
 
 import datetime
 import importlib.metadata
@@ -7,14 +7,18 @@ import platform
 from pathlib import Path
 
 RESULTS = Path("benchmarks/results")
-PACKAGES = ("torch", "transformers", "bitsandbytes", "scikit-learn", "numpy")
+LIBRARIES = ("numpy", "scipy", "scikit-learn", "torch", "transformers", "bitsandbytes")
 
 
 def describe() -> str:
-    """Processor, cores, GPU if there is one, Python and packages; no host name."""
-    packages = ", ".join(f"{package} {importlib.metadata.version(package)}" for package in PACKAGES)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{_processor()}, {cores} cores{_gpu()}, Python {platform.python_version()}, {packages}"
+    """One line: processor, cores that this process may use, GPU if torch sees one, Python and library versions."""
+    parts = [f"{_processor()}, {_cores()} cores", *_gpu(), f"Python {platform.python_version()}"]
+    for library in LIBRARIES:
+        try:
+            parts.append(f"{library} {importlib.metadata.version(library)}")
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return ", ".join(parts)
 
 
 def keep(name: str, lines: list[str]) -> None:
@@ -25,16 +29,19 @@ def keep(name: str, lines: list[str]) -> None:
 
 
 def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine())
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
 
 
-def _gpu() -> str:
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _gpu() -> list[str]:
     try:
         import torch
     except ImportError:
-        return ""
-    return f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
+        return []
+    return [torch.cuda.get_device_name()] if torch.cuda.is_available() else []

@@ -1,0 +1,157 @@
+"""The probe sweep against scikit-learn fitted naively per fold, side by side on the same activations.
+
+    python -m benchmarks.probe [--sites 2] [--keep]
+
+240 training and 60 test images, 4096 features, 20 letters. "naive" is `StandardScaler` and `LogisticRegression` for
+each fit, as a notebook would: on float32, as activations are stored, and on float64. "ours" is `signbridge.probing`.
+Three sweeps over sites x 5 folds: the plain one; with five C; with five C and four label sets, where the reduction of
+a fold is shared. Naive uses as many BLAS threads as it likes, ours one process a core, started before the clock.
+`--keep` writes the table to benchmarks/results/probe.md.
+"""
+
+import argparse
+import datetime
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+from joblib import Parallel, delayed
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedKFold
+from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits
+from tqdm import tqdm
+
+from benchmarks.machine import describe
+from signbridge.probing.logistic_regression import decision, fit
+from signbridge.probing.reduction import reduce
+from signbridge.probing.standardising import centre, scalers
+
+IMAGES, WIDTH, LETTERS, FOLDS = 300, 4096, 20, 5
+CS = (0.01, 0.1, 1.0, 10.0, 100.0)
+LABEL_SETS = 4
+RESULTS = Path("benchmarks/results/probe.md")
+
+
+def activations(generator: np.random.Generator) -> np.ndarray:
+    """Rows as a decoder gives them: few strong directions, noise, scales over orders of magnitude, float16 steps."""
+    labels = np.arange(IMAGES) % LETTERS
+    latent = 0.5 * generator.normal(size=(LETTERS, 60))[labels] + generator.normal(size=(IMAGES, 60))
+    rows = latent / np.sqrt(1 + np.arange(60)) @ generator.normal(size=(60, WIDTH))
+    rows += 0.3 * generator.normal(size=rows.shape)
+    scale = np.exp(generator.normal(size=WIDTH))
+    return ((rows + 3 * generator.normal(size=WIDTH)) * scale).astype(np.float16).astype(np.float32)
+
+
+def naive(vectors: np.ndarray, label_sets: np.ndarray, train: np.ndarray, cs: tuple[float, ...]) -> np.ndarray:
+    """Predictions of a fit from scratch for each fold, label set and C."""
+    predicted = []
+    for fold in train:
+        for labels in label_sets:
+            for c in cs:
+                scaler = StandardScaler().fit(vectors[fold])
+                model = LogisticRegression(C=c, max_iter=1000)
+                model.fit(scaler.transform(vectors[fold]), labels[fold])
+                predicted.append(model.predict(scaler.transform(vectors[~fold])))
+    return np.array(predicted)
+
+
+def ours(vectors: np.ndarray, label_sets: np.ndarray, train: np.ndarray, cs: tuple[float, ...]) -> np.ndarray:
+    """The same predictions, with one reduction a fold."""
+    with threadpool_limits(1, user_api="blas"):
+        centred = centre(vectors)
+        shift, scale = scalers(centred, train)
+        predicted = []
+        for number, fold in enumerate(train):
+            reduced = reduce(centred, shift[number], scale[number], fold, ~fold)
+            for labels in label_sets:
+                for c in cs:
+                    model = fit(reduced, labels[fold], LETTERS, c)
+                    predicted.append(decision(model, reduced.test).argmax(axis=1))
+    return np.array(predicted)
+
+
+def product_rate() -> float:
+    """Operations a second of a float64 matrix product of the Gram matrix's shape on one thread."""
+    left, right = np.ones((IMAGES, WIDTH)), np.ones((WIDTH, IMAGES))
+    with threadpool_limits(1, user_api="blas"):
+        best = min(_seconds(lambda: left @ right)[0] for _ in range(10))
+    return 2 * IMAGES**2 * WIDTH / best
+
+
+def compare(sites: list[np.ndarray], label_sets: np.ndarray, train: np.ndarray, cs: tuple[float, ...]) -> list[str]:
+    """One row of the table: seconds, ratios, differing predictions, and the floor of the Gram matrices."""
+    cores = len(os.sched_getaffinity(0))
+    pool = Parallel(n_jobs=cores)
+    pool(delayed(ours)(sites[0][:, :64], label_sets[:1], train[:1], (1.0,)) for _ in range(cores))  # start the workers
+    fast, mine = _seconds(lambda: pool(delayed(ours)(site, label_sets, train, cs) for site in sites))
+    alone, _ = _seconds(lambda: [ours(site, label_sets, train, cs) for site in sites])
+    progress = tqdm(total=2 * len(sites), desc="naive", leave=False)
+    seconds, differing = {}, {}
+    for dtype in (np.float32, np.float64):
+        seconds[dtype] = 0.0
+        differing[dtype] = 0
+        for site, prediction in zip(sites, mine, strict=True):
+            taken, reference = _seconds(lambda site=site, dtype=dtype: naive(site.astype(dtype), label_sets, train, cs))
+            seconds[dtype] += taken
+            differing[dtype] += int((reference != prediction).sum())
+            progress.update()
+    fits = len(sites) * len(train) * len(label_sets) * len(cs)
+    floor = len(sites) * len(train) * IMAGES**2 * WIDTH / product_rate() / cores
+    tested = sum(prediction.size for prediction in mine)
+    cells = [
+        fits,
+        *(f"{value:.2f}" for value in (seconds[np.float32], seconds[np.float64], alone, fast)),
+        *(f"{seconds[dtype] / fast:.1f}" for dtype in (np.float32, np.float64)),
+        f"{differing[np.float64]} of {tested}",
+        f"{differing[np.float32]} of {tested}",
+        f"{floor:.2f} ({floor / fast:.0%})",
+    ]
+    return [str(cell) for cell in cells]
+
+
+def _seconds(call: object) -> tuple[float, object]:
+    start = time.perf_counter()
+    result = call()
+    return time.perf_counter() - start, result
+
+
+def main() -> None:
+    """Print the table; with --keep also write it."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--sites", type=int, default=2, help="sites in each sweep (default 2)")
+    parser.add_argument("--keep", action="store_true", help=f"write the table to {RESULTS}")
+    arguments = parser.parse_args()
+
+    generator = np.random.default_rng(0)
+    sites = [activations(generator) for _ in range(arguments.sites)]
+    labels = np.arange(IMAGES) % LETTERS
+    label_sets = np.stack([labels, *(generator.permutation(labels) for _ in range(LABEL_SETS - 1))])
+    train = np.ones((FOLDS, IMAGES), dtype=bool)
+    for fold, (_, tested) in enumerate(StratifiedKFold(FOLDS, shuffle=True, random_state=0).split(labels, labels)):
+        train[fold, tested] = False
+
+    head = ["sweep", "fits", "naive float32 (s)", "naive float64 (s)", "ours, one process (s)", "ours (s)"]
+    head += ["ratio to float32", "ratio to float64", "differ from float64", "differ from float32"]
+    head += ["Gram matrices at the machine's product rate (s, share of ours)"]
+    rows = [head, ["---"] * len(head)]
+    for name, sets, cs in (
+        ("sites x folds", label_sets[:1], (1.0,)),
+        ("sites x folds x 5 C", label_sets[:1], CS),
+        ("sites x folds x 5 C x 4 label sets", label_sets, CS),
+    ):
+        rows.append([name, *compare(sites, sets, train, cs)])
+    table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    print(table)
+    if arguments.keep:
+        date = datetime.datetime.now(datetime.UTC).date()
+        title = (
+            f"# Probe sweep: {IMAGES} images x {WIDTH} features, {LETTERS} letters, {len(sites)} sites x {FOLDS} folds"
+        )
+        RESULTS.parent.mkdir(parents=True, exist_ok=True)
+        RESULTS.write_text(f"{title}\n\n{describe()}; {date}\n\n{table}\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,81 @@
+"""Which images the study looks at."""
+
+import random
+from collections import Counter, defaultdict
+from collections.abc import Hashable, Sequence
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from signbridge.errors import SignBridgeError
+from signbridge.params import Section
+
+Count = Annotated[int, Field(ge=1)]
+
+
+class SampleParams(Section):
+    """`sample` of `params.yaml`."""
+
+    strategy: Literal["signbridge", "one_per_photo"]
+    classes: Count | Literal["all"] | Annotated[list[str], Field(min_length=1)]  # most frequent, all, or these
+    per_class: Count | Literal["all"]  # images a letter
+
+
+def draw(labels: Sequence[str], photos: Sequence[Hashable], params: SampleParams, seed: int) -> list[int]:
+    """The rows of the images drawn from a pool, letter by letter, each letter's in the order drawn.
+
+    `labels` and `photos` have one entry an image, in the order of the pool. `signbridge` is the notebook's rule: one
+    `random.Random(seed)`, with which each letter's rows are shuffled, the letters in sorted order, and the first
+    `per_class` taken. `one_per_photo` shuffles each letter's photos, and from each draws one image.
+    Raises `SignBridgeError` naming the letter that has too few, with the counts, or that the pool lacks.
+    """
+    # Python's generator and not NumPy's: the notebook's stream is part of what is reproduced.
+    generator = random.Random(seed)
+    drawn = []
+    for letter in _letters(labels, params.classes):
+        rows = [row for row, label in enumerate(labels) if label == letter]
+        if params.strategy == "signbridge":
+            generator.shuffle(rows)
+            candidates, kind = rows, "images"
+        else:
+            candidates, kind = _one_per_photo(rows, photos, generator), "photos"
+        drawn += _take(candidates, params.per_class, letter, kind)
+    return drawn
+
+
+def _letters(labels: Sequence[str], classes: int | str | list[str]) -> list[str]:
+    counts = Counter(labels)  # equally frequent letters stay in the order of the pool, as in the notebook
+    there = ", ".join(sorted(counts))
+    if classes == "all":
+        return sorted(counts)
+    if isinstance(classes, int):
+        if classes > len(counts):
+            raise SignBridgeError(
+                f"sample.classes: {classes} letters asked for, the dataset has {len(counts)}: {there}."
+            )
+        return sorted(letter for letter, _ in counts.most_common(classes))
+    if unknown := [letter for letter in classes if letter not in counts]:
+        raise SignBridgeError(f"sample.classes: the dataset has no letter '{unknown[0]}'. There are: {there}.")
+    if repeated := [letter for letter, times in Counter(classes).items() if times > 1]:
+        raise SignBridgeError(f"sample.classes: letter '{repeated[0]}' is named more than once. Name it once.")
+    return sorted(classes)
+
+
+def _one_per_photo(rows: list[int], photos: Sequence[Hashable], generator: random.Random) -> list[int]:
+    copies = defaultdict(list)
+    for row in rows:
+        copies[photos[row]].append(row)
+    order = list(copies)
+    generator.shuffle(order)
+    return [generator.choice(copies[photo]) for photo in order]
+
+
+def _take(candidates: list[int], per_class: int | str, letter: str, kind: str) -> list[int]:
+    if per_class == "all":
+        return candidates
+    if len(candidates) < per_class:
+        raise SignBridgeError(
+            f"sample.per_class: letter '{letter}' has {len(candidates)} {kind}, {per_class} asked for. "
+            "Lower sample.per_class, or leave the letter out of sample.classes."
+        )
+    return candidates[:per_class]

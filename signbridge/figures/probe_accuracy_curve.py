@@ -1,0 +1,97 @@
+"""Accuracy of the probes by site in order of depth, one panel a protocol."""
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from matplotlib.ticker import PercentFormatter
+
+WIDTH = 7.0  # inches, the text width of a paper
+# Okabe and Ito's colours; marker and dash tell the positions apart without colour too.
+STYLES = {
+    "flat": ("#000000", "D", "none", "pixels, flattened"),
+    "image_mean": ("#009E73", "s", (0, (1, 1)), "mean over image tokens"),
+    "prompt_last": ("#0072B2", "o", "-", "last token of the prompt"),
+    "answer_last": ("#D55E00", "^", (0, (4, 1.5)), "last token of the answer"),
+}
+INTERVALS = "Wilson (notebook's split), photos resampled (other)"
+TITLES = {"signbridge": "Notebook's split", "grouped": "No photo on both sides"}
+
+
+def probe_accuracy_curve(table: pd.DataFrame, chance: float, copies_in_train: float, confidence: float) -> Figure:
+    """Draw the table `plots/probe_accuracy.csv`: a line a position, its interval shaded, chance and pixels beside it.
+
+    `chance` is the share of the commonest letter; `copies_in_train` the share of the images tested under `signbridge`
+    that have a copy in train: where it is above zero the panel says so. `confidence` is that of the intervals.
+    """
+    table = table.assign(x=_places(table))
+    protocols = list(table["protocol"].unique())
+    figure = Figure(figsize=(WIDTH, 3.3), layout="constrained")
+    panels = figure.subplots(1, len(protocols), sharey=True, squeeze=False)[0]
+    for axes, protocol in zip(panels, protocols, strict=True):
+        rows = table[table["protocol"] == protocol]
+        _draw(axes, rows, chance)
+        title = TITLES.get(protocol, protocol)
+        if protocol == "signbridge" and copies_in_train > 0:
+            title = f"{title}, leaking: a copy of the same photo\nis in train for {copies_in_train:.0%} of test images"
+        axes.set_title(title, fontsize=8)
+        _label_sites(axes, rows)
+    panels[0].set_ylabel("letters read right, held-out images (%)", fontsize=8)
+    panels[0].set_ylim(0, 1.03)
+    panels[0].set_yticks(np.linspace(0, 1, 6))
+    panels[0].yaxis.set_major_formatter(PercentFormatter(1, symbol=""))
+    shown = {label: handle for axes in panels for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)}
+    shown[f"{confidence:.0%} interval: {INTERVALS}"] = Patch(color="#808080", alpha=0.3, linewidth=0)
+    figure.legend(shown.values(), shown.keys(), loc="outside lower center", ncols=3, fontsize=7, frameon=False)
+    return figure
+
+
+def _places(table: pd.DataFrame) -> pd.Series:
+    """Where on the axis each row stands: blocks one apart, sites before them far enough for their names."""
+    before = table["depth"].where(~table["site"].str.startswith("layer_"))
+    extra = max(table["depth"].max() / 24, 1) - 1
+    return table["depth"] + extra * np.minimum(table["depth"], before.max() + 1 if before.notna().any() else 0)
+
+
+def _draw(axes: Axes, rows: pd.DataFrame, chance: float) -> None:
+    for position, (colour, marker, dash, label) in STYLES.items():
+        line = rows[rows["position"] == position].sort_values("depth")
+        if line.empty:
+            continue
+        if len(line) > 1:
+            axes.fill_between(line["x"], line["low"], line["high"], color=colour, alpha=0.15, linewidth=0)
+        else:
+            below, above = line["accuracy"] - line["low"], line["high"] - line["accuracy"]
+            axes.errorbar(line["x"], line["accuracy"], [below, above], color=colour, elinewidth=1, capsize=2)
+        axes.plot(
+            line["x"], line["accuracy"], color=colour, marker=marker, linestyle=dash,
+            markersize=3, linewidth=1.1, label=label,
+        )  # fmt: skip
+        if position == "flat":
+            axes.axhline(line["accuracy"].iloc[0], color=colour, linewidth=0.7, linestyle=(0, (1, 2)), zorder=1)
+    axes.axhline(chance, color="#595959", linewidth=0.9, linestyle=(0, (6, 2)), label=f"chance, {chance:.1%}", zorder=1)
+    axes.grid(axis="y", color="#E0E0E0", linewidth=0.5)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _label_sites(axes: Axes, rows: pd.DataFrame) -> None:
+    """Names before the decoder, block numbers within it, thinned to at most nine."""
+    sites = rows.drop_duplicates("site").sort_values("depth")
+    blocks = sites[sites["site"].str.startswith("layer_")]
+    others = sites.drop(blocks.index)
+    step = next(step for step in (1, 2, 4, 8, 16, 32, 64) if len(blocks) / step <= 9)
+    numbers = blocks["site"].str.removeprefix("layer_").astype(int)
+    named = blocks[(numbers % step == 0).to_numpy() | (np.arange(len(blocks)) == len(blocks) - 1)]
+    if len(named) > 1 and numbers[named.index].diff().iloc[-1] < step / 2:
+        named = named.drop(named.index[-2])
+    labels = [*others["site"], *numbers[named.index].astype(str)]
+    axes.set_xticks([*others["x"], *named["x"]], labels, fontsize=7)
+    for tick in axes.get_xticklabels()[: len(others)]:
+        tick.set(rotation=90)
+    axes.tick_params(axis="y", labelsize=7)
+    if len(others) and len(blocks):
+        axes.axvline(blocks["x"].min() - (blocks["x"].min() - others["x"].max()) / 2, color="#BFBFBF", linewidth=0.7)
+    axes.set_xlabel("site, in order of depth (numbers: decoder block)", fontsize=7)
+    axes.margins(x=0.03)

@@ -1,0 +1,47 @@
+"""The UMAP plane, each image drawn as the letter it shows."""
+
+import re
+
+import matplotlib.patheffects as effects
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+COLUMN_WIDTH = 3.4  # inches, one column of a two-column paper
+# Okabe and Ito's colours that are dark enough for small type. Past five classes they come round again: the
+# letter tells classes apart, the colour only helps the eye to follow one.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000")
+
+
+def umap_projection(coordinates: pd.DataFrame, site: str, position: str) -> Figure:
+    """Draw the table `data/umap.parquet` (label, x, y): the letters themselves are the marks.
+
+    Classes that are no letters or digits become dots, each with its name at its median.
+    """
+    figure = Figure(figsize=(COLUMN_WIDTH, COLUMN_WIDTH), layout="constrained")
+    axes = figure.add_subplot()
+    labels = sorted(coordinates["label"].unique())
+    draw = _draw_glyphs if all(re.fullmatch("[A-Za-z0-9]", label) for label in labels) else _draw_dots
+    # 300 marks of 20 square points fill a column; more must be smaller.
+    size = float(np.clip(6000 / len(coordinates), 3, 20))
+    for index, label in enumerate(labels):
+        draw(axes, coordinates[coordinates["label"] == label], label, size, COLOURS[index % len(COLOURS)])
+    axes.set_title(f"UMAP of {site}, {position}\n{len(coordinates)} images, {len(labels)} classes", fontsize=8)
+    axes.set_xlabel("UMAP 1 (no unit)", fontsize=7)
+    axes.set_ylabel("UMAP 2 (no unit)", fontsize=7)
+    axes.set(xticks=[], yticks=[])
+    axes.set_aspect("equal", adjustable="datalim")
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def _draw_glyphs(axes: Axes, images: pd.DataFrame, label: str, size: float, colour: str) -> None:
+    axes.scatter(images["x"], images["y"], s=size, marker=rf"$\mathbf{{{label}}}$", color=colour, linewidths=0)
+
+
+def _draw_dots(axes: Axes, images: pd.DataFrame, label: str, size: float, colour: str) -> None:
+    axes.scatter(images["x"], images["y"], s=size / 2, color=colour, linewidths=0, alpha=0.6)
+    at = images[["x", "y"]].median()
+    name = axes.annotate(label, at, ha="center", va="center", fontsize=6, color=colour, parse_math=False)
+    name.set_path_effects([effects.withStroke(linewidth=1.5, foreground="white")])

@@ -1,0 +1,33 @@
+"""project: UMAP of one site, the best or a named one."""
+
+from pathlib import Path
+
+from signbridge import activations, params, tables
+from signbridge.command_line import run
+from signbridge.figures.umap_projection import umap_projection
+from signbridge.projection import ProjectParams, choose_site, project
+
+ACTIVATIONS = Path("data/activations")
+
+
+def main() -> None:
+    """Write data/umap.parquet and plots/umap_projection.png."""
+    chosen = params.section("project", ProjectParams)
+    seed = params.seed()
+    images = tables.read("data/sample.parquet", columns=["image_id", "label", "photo"])
+    predictions = tables.read(
+        "data/predictions.parquet", columns=["protocol", "site", "position", "label", "predicted"]
+    )
+
+    site = choose_site(chosen, activations.sites(ACTIVATIONS), predictions)
+    vectors = activations.read(ACTIVATIONS, site, chosen.position, list(images["image_id"]))
+    images[["x", "y"]] = project(vectors, chosen, seed)
+
+    tables.write(images, "data/umap.parquet", {"site": site, "seed": seed, **chosen.model_dump(exclude={"site"})})
+    Path("plots").mkdir(exist_ok=True)
+    figure = umap_projection(images, site, chosen.position)
+    figure.savefig("plots/umap_projection.png", dpi=300, metadata={"Software": None})
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,74 @@
+"""Shapes and types of every annotated function are checked while the tests run; a project folder to run stages in."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from jaxtyping import install_import_hook
+
+import tests.type_checking  # noqa: F401  the hook finds it by name
+
+install_import_hook("signbridge", "tests.type_checking.check")  # before the first import of the package
+
+import pytest  # noqa: E402
+from ruamel.yaml import YAML  # noqa: E402
+
+from signbridge.command_line import run  # noqa: E402
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+class Workspace:
+    """A temporary folder with the project's `params.yaml`, in which stages run as `dvc repro` runs them."""
+
+    def __init__(self, folder: Path):
+        """Start from the committed params."""
+        self.folder = folder
+        shutil.copy(ROOT / "params.yaml", folder)
+
+    def set(self, **values: Any) -> None:
+        """Change params: `set(dataset="mine", datasets__mine={...})`; two underscores go a level down."""
+        params = YAML(typ="safe").load(self.folder / "params.yaml")
+        for name, value in values.items():
+            *path, last = name.split("__")
+            section = params
+            for key in path:
+                section = section[key]
+            section[last] = value
+        YAML(typ="safe").dump(params, self.folder / "params.yaml")
+
+    def run(self, stage: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """`python -m stages.STAGE`, in a process of its own."""
+        here = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
+        command = [sys.executable, "-m", f"stages.{stage}"]
+        return subprocess.run(command, cwd=self.folder, env=here, capture_output=True, text=True, timeout=120)
+
+    def message_of_failure(self, main: Callable[[], None]) -> str:
+        """What a stage's `main`, run in this process as its command runs it, says as it fails."""
+        with pytest.raises(SystemExit) as stopped:
+            run(main)
+        message = str(stopped.value.code)  # Python prints it to stderr and exits with status 1
+        assert message.startswith("error: ")
+        assert 1 <= len(message.splitlines()) <= 2
+        assert max(len(line) for line in message.splitlines()) < 400
+        return message
+
+
+@pytest.fixture
+def workspace(tmp_path, monkeypatch) -> Workspace:
+    """A temporary project folder, and the current folder in it."""
+    monkeypatch.chdir(tmp_path)
+    return Workspace(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def real_signs() -> Path:
+    """The folder with real images of Sign Language MNIST, which the project does not carry."""
+    folder = Path(os.environ.get("SIGNBRIDGE_DATA", ROOT / "../shared/data"))
+    if not (folder / "sign-language-mnist-excerpt.zip").is_file():
+        pytest.skip(f"no sign-language-mnist-excerpt.zip in {folder}; SIGNBRIDGE_DATA can name its folder")
+    return folder.resolve()

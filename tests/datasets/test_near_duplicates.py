@@ -1,0 +1,131 @@
+from collections import deque
+
+import numpy as np
+import pytest
+
+from signbridge.datasets import near_duplicates
+from signbridge.datasets.images import GREY_SIZE
+from signbridge.datasets.near_duplicates import find_photos, leakage
+
+
+def plain_photos(pixels, labels, threshold):
+    """The definition, one pair at a time: `np.corrcoef`, then a breadth-first search. For images of many shades."""
+    correlation = np.corrcoef(pixels.reshape(len(pixels), -1).astype(float))
+    photos = np.full(len(pixels), -1)
+    for start in range(len(pixels)):
+        queue = deque([start] if photos[start] < 0 else [])
+        while queue:
+            row = queue.popleft()
+            if photos[row] < 0:
+                photos[row] = start
+                linked = (correlation[row] > threshold) & (labels == labels[row])
+                queue.extend(np.flatnonzero(linked).tolist())
+    return photos
+
+
+def copies_of_photos(rng, photos, copies, noise, size=GREY_SIZE):
+    """Random photos, each in noisy copies, in random order; two letters."""
+    originals = rng.integers(0, 256, (photos, size, size))
+    which = rng.permutation(np.repeat(np.arange(photos), copies))
+    noisy = originals[which] * rng.uniform(0.5, 1, (len(which), 1, 1)) + rng.normal(0, noise, (len(which), size, size))
+    return noisy.clip(0, 255).astype(np.uint8), np.where(which % 2, "A", "B"), which
+
+
+@pytest.mark.parametrize("tile", [7, 64, 1024])
+@pytest.mark.parametrize("threshold", [0.5, 0.8, 0.9])
+def test_photos_are_those_of_the_definition_whatever_the_tile(monkeypatch, tile, threshold):
+    monkeypatch.setattr(near_duplicates, "TILE", tile)
+    monkeypatch.setattr(near_duplicates, "PAIRS", 5)
+    rng = np.random.default_rng(tile)
+    # Correlations spread on both sides of the thresholds, so that chains form and break.
+    pixels, labels, _ = copies_of_photos(rng, photos=12, copies=9, noise=rng.uniform(5, 60))
+    np.testing.assert_array_equal(find_photos(pixels, labels, threshold), plain_photos(pixels, labels, threshold))
+
+
+def test_what_float32_cannot_decide_is_decided_in_float64():
+    rng = np.random.default_rng(0)
+    pixels, labels, _ = copies_of_photos(rng, photos=4, copies=8, noise=20)
+    correlation = np.corrcoef(pixels[labels == "A"].reshape((labels == "A").sum(), -1).astype(float))
+    for value in np.unique(correlation[correlation < 1 - 1e-6])[-24:]:
+        for threshold in (value - 3e-9, value + 3e-9):  # nearer than float32 resolves
+            expected = plain_photos(pixels, labels, threshold)
+            np.testing.assert_array_equal(find_photos(pixels, labels, threshold), expected)
+
+
+def test_copies_are_found_and_named_by_their_first_image():
+    pixels, labels, which = copies_of_photos(np.random.default_rng(1), photos=30, copies=5, noise=2)
+    photos = find_photos(pixels, labels, 0.95)
+    assert photos.tolist() == [int(np.flatnonzero(which == photo)[0]) for photo in which]
+
+
+def test_a_chain_of_copies_is_one_photo():
+    rng = np.random.default_rng(2)
+    steps = np.cumsum(rng.normal(0, 12, (12, 28, 28)), axis=0) + rng.integers(100, 160, (28, 28)) * 1.0
+    pixels = steps.clip(0, 255).astype(np.uint8)
+    correlation = np.corrcoef(pixels.reshape(12, -1))
+    threshold = np.diag(correlation, 1)[5:].min() - 1e-3
+    assert correlation[5, 11] < threshold
+    assert len(set(find_photos(pixels[5:], np.full(7, "A"), threshold).tolist())) == 1
+
+
+def test_copies_under_different_letters_stay_apart():
+    pixels = np.repeat(np.random.default_rng(3).integers(0, 256, (1, 28, 28), dtype=np.uint8), 2, axis=0)
+    assert find_photos(pixels, np.array(["A", "B"]), 0.9).tolist() == [0, 1]
+
+
+def test_images_of_one_shade_are_copies_only_of_the_same_shade():
+    pixels = np.zeros((5, 28, 28), np.uint8)
+    pixels[[1, 3]] = 80
+    pixels[4] = np.random.default_rng(4).integers(0, 256, (28, 28))
+    with np.errstate(all="raise"):
+        assert find_photos(pixels, np.full(5, "A"), 0.98).tolist() == [0, 1, 0, 1, 4]
+
+
+def test_at_threshold_one_only_brightness_and_contrast_may_differ():
+    image = np.random.default_rng(5).integers(0, 100, (28, 28), dtype=np.uint8)
+    other = image.copy()
+    other[0, 0] ^= 16
+    pixels = np.stack([image, image * 2 + 5, other, image])
+    assert find_photos(pixels, np.full(4, "A"), 1.0).tolist() == [0, 0, 2, 0]
+
+
+def test_one_image_is_one_photo():
+    assert find_photos(np.ones((1, 28, 28), np.uint8), np.array(["A"]), 0.98).tolist() == [0]
+
+
+def test_leakage_counts_photos_copies_and_what_crosses_the_split():
+    metrics = leakage(
+        photos=np.array([0, 0, 0, 3, 4]),
+        labels=np.array(["A", "A", "A", "A", "B"]),
+        splits=np.array(["train", "train", "test", "test", "train"]),
+        checksums=np.array(["x", "x", "y", "z", "w"]),
+    )
+    assert metrics == {
+        "images": 5,
+        "photos": 3,
+        "letters": 2,
+        "images_per_photo": 5 / 3,
+        "largest_photo": 3,
+        "exact_duplicates": 1,
+        "test_images_with_copy_in_train": 0.5,
+    }
+
+
+def test_leakage_across_the_split_is_left_out_where_there_is_no_split():
+    all_of_it = np.array(["all", "all"])
+    assert "test_images_with_copy_in_train" not in leakage(np.array([0, 1]), np.array(["A", "B"]), all_of_it, all_of_it)
+
+
+def test_real_signs_come_in_about_21_copies_a_photo(real_signs):
+    from signbridge.datasets.sign_mnist import read_archive
+
+    images = read_archive(real_signs / "sign-language-mnist-excerpt.zip", None).images
+    pixels, labels = np.stack([i.pixels for i in images]), np.array([i.label for i in images])
+    photos = find_photos(pixels, labels, 0.95)
+    assert len(np.unique(photos)) == 200  # as its README says
+    in_test = np.array([i.split == "test" for i in images])
+    assert not set(photos[in_test].tolist()) & set(photos[~in_test].tolist())
+    letter = labels == "A"
+    np.testing.assert_array_equal(
+        find_photos(pixels[letter], labels[letter], 0.98), plain_photos(pixels[letter], labels[letter], 0.98)
+    )

@@ -1,0 +1,124 @@
+import random
+from collections import Counter
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from signbridge.datasets.sampling import SampleParams, draw
+from signbridge.errors import SignBridgeError
+
+
+def params(strategy="signbridge", classes="all", per_class=3):
+    return SampleParams(strategy=strategy, classes=classes, per_class=per_class)
+
+
+def the_notebooks_rule(labels):
+    """Its draw, restated: the global generator, seeded with 42; 20 letters; 15 images each."""
+    random.seed(42)
+    keep = sorted(letter for letter, _ in Counter(labels).most_common(20))
+    chosen = []
+    for letter in keep:
+        rows = [row for row in range(len(labels)) if labels[row] == letter]
+        random.shuffle(rows)
+        chosen.extend(rows[:15])
+    return chosen
+
+
+@pytest.fixture
+def pool():
+    """Labels and photos of 24 letters of unequal size, some 8 copies a photo, in random order."""
+    rng = np.random.default_rng(0)
+    letters = list("ABCDEFGHIKLMNOPQRSTUVWXY")
+    photos = rng.permutation(
+        [f"{letter}{photo}" for i, letter in enumerate(letters) for photo in range(16 + i % 5)] * 8
+    )
+    return [photo[0] for photo in photos], photos.tolist()
+
+
+def test_signbridge_draws_the_notebooks_images_in_the_notebooks_order(pool):
+    labels, photos = pool
+    drawn = draw(labels, photos, params(classes=20, per_class=15), seed=42)
+    assert drawn == the_notebooks_rule(labels)
+    assert len(drawn) == 300
+
+
+def test_signbridge_draws_the_notebooks_images_of_real_signs(real_signs):
+    from signbridge.datasets.sign_mnist import read_archive
+
+    labels = [i.label for i in read_archive(real_signs / "sign-language-mnist-excerpt.zip", None).images]
+    assert draw(labels, labels, params(classes=20, per_class=15), seed=42) == the_notebooks_rule(labels)
+
+
+def test_equally_frequent_letters_are_kept_in_the_order_of_the_pool():
+    labels = list("CABCAB")
+    assert {labels[row] for row in draw(labels, labels, params(classes=2, per_class=1), seed=0)} == {"C", "A"}
+
+
+def test_one_per_photo_never_draws_two_images_of_a_photo(pool):
+    labels, photos = pool
+    drawn = draw(labels, photos, params("one_per_photo", per_class=15), seed=1)
+    assert len(drawn) == 24 * 15
+    assert len({photos[row] for row in drawn}) == len(drawn)
+
+
+def test_one_per_photo_draws_any_copy_of_any_photo(pool):
+    labels, photos = pool
+    drawn = {row for seed in range(150) for row in draw(labels, photos, params("one_per_photo", ["A"], 8), seed)}
+    assert drawn == {row for row, label in enumerate(labels) if label == "A"}
+
+
+@pytest.mark.parametrize("strategy", ["signbridge", "one_per_photo"])
+def test_the_seed_alone_decides(pool, strategy):
+    labels, photos = pool
+    random.seed(9)
+    first = draw(labels, photos, params(strategy), seed=1)
+    random.seed(10)
+    assert first == draw(labels, photos, params(strategy), seed=1) != draw(labels, photos, params(strategy), seed=2)
+
+
+@pytest.mark.parametrize("strategy", ["signbridge", "one_per_photo"])
+def test_a_larger_draw_holds_the_smaller_one(pool, strategy):
+    labels, photos = pool
+    few, many = (draw(labels, photos, params(strategy, per_class=n), seed=1) for n in (3, 10))
+    assert set(few) < set(many)
+
+
+def test_all_draws_everything_or_one_of_every_photo(pool):
+    labels, photos = pool
+    assert sorted(draw(labels, photos, params(per_class="all"), 0)) == list(range(len(labels)))
+    drawn = draw(labels, photos, params("one_per_photo", per_class="all"), 0)
+    assert sorted(photos[row] for row in drawn) == sorted(set(photos))
+
+
+def test_named_letters_come_in_sorted_order(pool):
+    labels, photos = pool
+    assert [labels[row] for row in draw(labels, photos, params(classes=["K", "B"], per_class=2), 0)] == list("BBKK")
+
+
+@pytest.mark.parametrize(("strategy", "said"), [("signbridge", "5 images"), ("one_per_photo", "2 photos")])
+def test_too_few_names_the_letter_and_the_counts(strategy, said):
+    labels, photos = list("A" * 9 + "B" * 5), [*range(9), 20, 20, 20, 21, 21]
+    with pytest.raises(SignBridgeError, match=f"letter 'B' has {said}, 6 asked for"):
+        draw(labels, photos, params(strategy, per_class=6), 0)
+
+
+def test_an_unknown_letter_says_which_exist(pool):
+    with pytest.raises(SignBridgeError, match=r"no letter 'J'\. There are: A, B, C"):
+        draw(*pool, params(classes=["A", "J"]), 0)
+
+
+def test_a_letter_named_twice_is_refused(pool):
+    with pytest.raises(SignBridgeError, match="'A' is named more than once"):
+        draw(*pool, params(classes=["A", "A"]), 0)
+
+
+def test_more_letters_than_there_are_says_how_many_there_are(pool):
+    with pytest.raises(SignBridgeError, match="25 letters asked for, the dataset has 24"):
+        draw(*pool, params(classes=25), 0)
+
+
+@pytest.mark.parametrize("bad", [{"classes": 0}, {"classes": []}, {"per_class": 0}, {"per_class": "some"}])
+def test_params_that_draw_nothing_are_refused(bad):
+    with pytest.raises(ValidationError):
+        params(**bad)

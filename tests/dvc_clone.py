@@ -1,0 +1,153 @@
+"""A clone of the project in a folder of its own, in which tests run DVC itself.
+
+Nothing of the user's is read or written: home, DVC's settings and git's are the test's own.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+PROJECT = Path(__file__).parents[1]
+OTHERS_SETTINGS = ("DVC_", "GIT_", "HF_", "KAGGLE", "PYTEST_", "SIGNBRIDGE_", "XDG_")
+# Two images a batch and a shard, so that even a small study has many shards.
+SMALL_SHARDS = {"SIGNBRIDGE_BATCH_SIZE": "2", "SIGNBRIDGE_SHARD_IMAGES": "2"}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a `dvc` command did."""
+
+    returncode: int
+    output: str  # stdout and stderr
+
+    @property
+    def ran(self) -> set[str]:
+        """The stages whose commands were run."""
+        return set(re.findall(r"^Running stage '(\w+)':", self.output, re.MULTILINE))
+
+
+@dataclass(frozen=True)
+class Clone:
+    """A clone at `root`; `home` is shared by the clones of one test session."""
+
+    root: Path
+    home: Path
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The environment its commands run in: no user settings, no network, no GPU."""
+        own = {name: value for name, value in os.environ.items() if not name.startswith(OTHERS_SETTINGS)}
+        return own | {
+            "HOME": str(self.home),
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "SHELL": "/bin/sh",
+            "DVC_NO_ANALYTICS": "1",
+            "DVC_GLOBAL_CONFIG_DIR": str(self.home / "dvc-global"),
+            "DVC_SYSTEM_CONFIG_DIR": str(self.home / "dvc-system"),
+            "DVC_SITE_CACHE_DIR": str(self.home / "dvc-site"),
+            "GIT_CONFIG_NOSYSTEM": "1",
+            **{f"GIT_{role}_NAME": "Test" for role in ("AUTHOR", "COMMITTER")},
+            **{f"GIT_{role}_EMAIL": "test@example.org" for role in ("AUTHOR", "COMMITTER")},
+            "HF_HUB_OFFLINE": "1",
+            "NUMBA_DISABLE_JIT": "1",  # for a few images compiling UMAP takes longer than running it
+            "OMP_NUM_THREADS": "1",  # threads that wait for each other are slow beside other work
+            "SIGNBRIDGE_DEVICE": "cpu",
+            **SMALL_SHARDS,
+        }
+
+    def start(self, *arguments: str) -> subprocess.Popen:
+        """Start `dvc` with its own process group; stdout and stderr come together."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "dvc", *arguments],
+            cwd=self.root,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    def dvc_fails(self, *arguments: str) -> Outcome:
+        """Run `dvc`, which must fail."""
+        process = self.start(*arguments)
+        output, _ = process.communicate()
+        assert process.returncode != 0, output
+        return Outcome(process.returncode, output)
+
+    def dvc(self, *arguments: str) -> Outcome:
+        """Run `dvc`, which must succeed."""
+        process = self.start(*arguments)
+        output, _ = process.communicate()
+        assert process.returncode == 0, output
+        return Outcome(process.returncode, output)
+
+    def git(self, *arguments: str) -> str:
+        """Run `git`, which must succeed."""
+        run = subprocess.run(["git", *arguments], cwd=self.root, env=self.environment, capture_output=True, text=True)
+        assert run.returncode == 0, run.stdout + run.stderr
+        return run.stdout
+
+    def commit(self, message: str) -> None:
+        """Commit all that git does not ignore."""
+        self.git("add", "--all")
+        self.git("commit", "--quiet", "--message", message)
+
+    def set_params(self, **changes: Any) -> None:
+        """Change `params.yaml`: `set_params(seed=1, probe__layers=[0])`; two underscores stand for a dot."""
+        yaml = YAML()
+        params = yaml.load(self.root / "params.yaml")
+        for key, value in changes.items():
+            *sections, last = key.split("__")
+            inner = params
+            for section in sections:
+                inner = inner[section]
+            inner[last] = value
+        yaml.dump(params, self.root / "params.yaml")
+
+    def append(self, file: str, text: str) -> None:
+        """Append `text` to a file."""
+        with (self.root / file).open("a", encoding="utf-8") as opened:
+            opened.write(text)
+
+    def copy(self, root: Path) -> "Clone":
+        """A copy with its cache and its outputs."""
+        shutil.copytree(self.root, root, symlinks=True)
+        return Clone(root, self.home)
+
+    def clone(self, root: Path) -> "Clone":
+        """What `git clone` gives: the commits, without cache and outputs."""
+        self.git("clone", "--quiet", str(self.root), str(root))
+        return Clone(root, self.home)
+
+    def outputs(self) -> dict[str, bytes]:
+        """Every file below data, metrics, plots and report, by its path."""
+        folders = [self.root / name for name in ("data", "metrics", "plots", "report")]
+        files = [path for folder in folders for path in sorted(folder.rglob("*")) if path.is_file()]
+        return {path.relative_to(self.root).as_posix(): path.read_bytes() for path in files}
+
+
+def clone_of_the_working_tree(root: Path, home: Path) -> Clone:
+    """The project as it is now, committed or not, as the first commit of a new repository; no outputs."""
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
+        cwd=PROJECT,
+        capture_output=True,
+        check=True,
+        text=True,
+    )
+    for name in filter(None, listed.stdout.split("\0")):
+        made_by_dvc = name == "dvc.lock" or name.startswith(("metrics/", "plots/", "data/", "report/"))
+        if (PROJECT / name).is_file() and not made_by_dvc:
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(PROJECT / name, root / name)
+    home.mkdir(exist_ok=True)
+    clone = Clone(root, home)
+    clone.git("init", "--quiet", "--initial-branch", "main")
+    return clone

@@ -1,0 +1,80 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import stages.photos
+from signbridge import tables
+from signbridge.datasets.images import LabelledImage, images_table
+
+RNG = np.random.default_rng(0)
+
+
+@pytest.fixture
+def images(workspace):
+    """Two photos of A in two copies each, and one of B; the split separates the copies of the first."""
+    first, second, third = RNG.integers(40, 200, (3, 28, 28), dtype=np.uint8)
+    rows = [
+        ("a1", "A", "train", first),
+        ("b1", "B", "train", third),
+        ("a2", "A", "train", second),
+        ("a3", "A", "test", first + 20),
+        ("a4", "A", "train", second + 30),
+        ("a5", "B", "test", 255 - third),
+    ]
+    tables.write(images_table([LabelledImage(*row) for row in rows]), "data/images.parquet", {"dataset": "made up"})
+
+
+@pytest.mark.usefixtures("images")
+def test_every_image_has_the_id_of_its_photos_first_image():
+    stages.photos.main()
+    photos = tables.read("data/photos.parquet")
+    assert photos.to_numpy().tolist() == [
+        ["a1", "a1"],
+        ["b1", "b1"],
+        ["a2", "a2"],
+        ["a3", "a1"],
+        ["a4", "a2"],
+        ["a5", "a5"],
+    ]
+    assert tables.made_by("data/photos.parquet") == {"images": {"dataset": "made up"}, "params": {"threshold": 0.98}}
+
+
+@pytest.mark.usefixtures("images")
+def test_what_leaks_is_counted():
+    stages.photos.main()
+    assert json.loads(Path("metrics/leakage.json").read_text()) == {
+        "exact_duplicates": 0,
+        "images": 6,
+        "images_per_photo": 1.5,
+        "largest_photo": 2,
+        "letters": 2,
+        "photos": 4,
+        "test_images_with_copy_in_train": 0.5,
+    }
+
+
+@pytest.mark.usefixtures("images")
+def test_a_rerun_writes_the_same_bytes():
+    written = []
+    for _ in range(2):
+        stages.photos.main()
+        written.append([Path(name).read_bytes() for name in ("data/photos.parquet", "metrics/leakage.json")])
+    assert written[0] == written[1]
+
+
+@pytest.mark.parametrize("threshold", [0, 1.5, "0.98"])
+def test_a_threshold_that_is_none_is_named(workspace, threshold):
+    workspace.set(photos__threshold=threshold)
+    assert "params.yaml: photos.threshold: expected" in workspace.message_of_failure(stages.photos.main)
+
+
+def test_missing_images_say_how_to_get_them(workspace):
+    assert "data/images.parquet: no such table" in workspace.message_of_failure(stages.photos.main)
+
+
+@pytest.mark.usefixtures("images")
+def test_the_command_itself_runs(workspace):
+    done = workspace.run("photos")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

@@ -1,0 +1,269 @@
+"""Reruns, the shared cache and interrupted work, proven with DVC itself in temporary clones.
+
+One small study is run once; every test works in a copy of it.
+"""
+
+import os
+import re
+import shutil
+import signal
+import time
+from collections import defaultdict
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from tests.dvc_clone import Clone, clone_of_the_working_tree
+
+UPSTREAM_OF_PROBE = {"choice", "fetch", "photos", "sample", "extract"}
+SMALL_STUDY = {
+    "datasets__rendered__photos": 6,
+    "datasets__rendered__copies": 3,
+    "sample__classes": 4,
+    "sample__per_class": 5,
+    "probe__sites": ["pixels"],
+    "probe__layers": [0, 1],
+    "probe__positions": ["prompt_last"],
+    "probe__grouped__folds": 2,
+    "probe__grouped__repeats": 1,
+    "probe__intervals__resamples": 20,
+    "project__neighbors": 4,
+    "models__tiny-random__max_new_tokens": 3,
+}
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory) -> Clone:
+    """A small study that has been run and committed. Not to be changed: take a `clone`."""
+    folder = tmp_path_factory.mktemp("study")
+    clone = clone_of_the_working_tree(folder / "project", folder / "home")
+    clone.set_params(**SMALL_STUDY)
+    clone.commit("A small study")
+    clone.dvc("repro")
+    clone.commit("Its results")
+    return clone
+
+
+@pytest.fixture
+def clone(study, tmp_path) -> Clone:
+    """A copy of the small study, with its cache, to do with as one likes."""
+    return study.copy(tmp_path / "project")
+
+
+# Reruns ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_change_of_nothing_runs_nothing(clone):
+    assert clone.dvc("repro").ran == set()
+    assert "up to date" in clone.dvc("status").output
+    assert clone.git("status", "--porcelain") == ""
+
+
+def test_a_change_of_the_layers_runs_the_probe_and_nothing_before_it(clone):
+    clone.set_params(probe__layers=[0, 2])
+    ran = clone.dvc("repro").ran
+    assert "probe" in ran
+    assert ran.isdisjoint(UPSTREAM_OF_PROBE)
+
+
+def test_a_change_of_the_seed_runs_everything_from_the_sample_on(clone):
+    clone.set_params(seed=43)
+    ran = clone.dvc("repro").ran
+    assert {"sample", "extract", "probe", "project"} <= ran
+    assert ran.isdisjoint({"choice", "fetch", "photos"})
+
+
+def test_a_change_of_a_figures_code_reads_no_model(clone):
+    clone.append("signbridge/figures/umap_projection.py", "\n# a remark\n")
+    ran = clone.dvc("repro").ran
+    assert "project" in ran
+    assert ran.isdisjoint(UPSTREAM_OF_PROBE | {"probe", "answers"})
+
+
+def test_a_new_model_in_the_catalog_runs_nothing(clone):
+    clone.set_params(models__another={"source": "tiny_random", "seed": 1})
+    assert clone.dvc("repro").ran == set()
+
+
+def test_an_experiment_runs_what_its_param_reaches_and_can_be_compared(clone):
+    experiment = clone.dvc("exp", "run", "--name", "spread", "--set-param", "project.min_dist=0.5")
+    assert "project" in experiment.ran
+    assert experiment.ran.isdisjoint(UPSTREAM_OF_PROBE | {"probe"})
+    assert "project.min_dist" in clone.dvc("params", "diff").output
+    compared = clone.dvc("metrics", "diff", "--all").output
+    assert all(f"metrics/{name}.json" in compared for name in ("leakage", "probe", "answers"))
+
+
+def test_dvc_draws_every_plot_without_a_complaint(clone):
+    shown = clone.dvc("plots", "show")
+    assert "WARNING" not in shown.output
+    assert "ERROR" not in shown.output
+    drawn = (clone.root / "dvc_plots/index.html").read_text()
+    for name in ("probe_accuracy.csv", "confusion.csv", "class_grid.png", "umap_projection.png"):
+        assert f"plots/{name}" in drawn or f"plots_{name}" in drawn
+    assert "WARNING" not in clone.dvc("plots", "diff", "HEAD").output
+
+
+# A shared cache ----------------------------------------------------------------------------------------------------
+
+
+def push(clone: Clone, remote: Path) -> None:
+    """Share the clone's cache and its runs through a folder."""
+    clone.dvc("remote", "add", "--force", "--default", "shared", str(remote))
+    clone.commit("Share the cache")
+    clone.dvc("push", "--run-cache")
+
+
+def test_a_fresh_clone_that_pulls_runs_nothing(clone, tmp_path):
+    push(clone, tmp_path / "remote")
+    fresh = clone.clone(tmp_path / "fresh")
+    fresh.dvc("pull", "--run-cache")
+    assert fresh.dvc("repro").ran == set()
+    assert fresh.outputs() == clone.outputs()
+
+
+def test_a_fresh_clone_that_pulls_as_it_goes_runs_nothing(clone, tmp_path):
+    push(clone, tmp_path / "remote")
+    fresh = clone.clone(tmp_path / "fresh")
+    assert fresh.dvc("repro", "--pull").ran == set()
+    assert fresh.outputs() == clone.outputs()
+
+
+def test_two_shared_experiments_are_both_restored_elsewhere_without_a_run(clone, tmp_path):
+    push(clone, tmp_path / "remote")
+    expected = {"first": clone.outputs()}
+    clone.git("branch", "first")
+    clone.git("checkout", "--quiet", "-b", "second")
+    clone.set_params(probe__C=0.01, project__min_dist=0.5)
+    assert clone.dvc("repro").ran
+    expected["second"] = clone.outputs()
+    assert expected["first"] != expected["second"]
+    clone.commit("A second experiment")
+    clone.dvc("push", "--run-cache")
+
+    fresh = clone.clone(tmp_path / "fresh")
+    for branch in ("first", "second", "first"):
+        fresh.git("checkout", "--quiet", branch)
+        fresh.dvc("pull", "--run-cache")
+        assert fresh.dvc("repro").ran == set()
+        assert fresh.outputs() == expected[branch]
+
+
+def test_a_lost_lock_file_is_made_again_without_a_run(clone):
+    lock = (clone.root / "dvc.lock").read_bytes()
+    (clone.root / "dvc.lock").unlink()
+    assert clone.dvc("repro").ran == set()
+    assert (clone.root / "dvc.lock").read_bytes() == lock
+
+
+# Interrupted work --------------------------------------------------------------------------------------------------
+
+
+def shards(clone: Clone) -> list[Path]:
+    """The finished shards in the clone's scratch folder, in order."""
+    return sorted(clone.root.glob(".scratch/extract/*/shard-*.safetensors"))
+
+
+def identity(path: Path) -> tuple[int, int]:
+    """Changes whenever a file is written anew."""
+    status = path.stat()
+    return status.st_ino, status.st_mtime_ns
+
+
+def kill_once_it_has(finished: int, clone: Clone) -> None:
+    """Start a run and kill it, with all it has started, as soon as that many shards are finished."""
+    process = clone.start("repro", "extract")
+    deadline = time.monotonic() + 120
+    while len(shards(clone)) < finished:
+        assert process.poll() is None, process.stdout.read()
+        assert time.monotonic() < deadline, "no shard was finished in time"
+        time.sleep(0.002)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+
+
+def test_a_killed_extract_goes_on_where_it_stopped_and_ends_with_the_same_bytes(study, clone):
+    clone.append("signbridge/extraction.py", "\n# a remark, so that DVC has no run of this code\n")
+    kill_once_it_has(3, clone)
+    kept = shards(clone)
+    assert 3 <= len(kept) < 10
+    assert not (clone.root / "data/answers.parquet").exists()
+    damaged, whole = kept[0], kept[1:]
+    contents = bytearray(damaged.read_bytes())
+    contents[-1] ^= 0xFF
+    damaged.write_bytes(contents)
+
+    seen = defaultdict(set)
+    for path in kept:
+        seen[path].add(identity(path))
+    process = clone.start("repro", "extract")
+    while process.poll() is None:
+        for path in shards(clone):
+            seen[path].add(identity(path))
+        time.sleep(0.002)
+    output = process.stdout.read()
+    assert process.returncode == 0, output
+
+    assert f"{len(whole)} of 10 shards already there" in output
+    assert all(len(seen[path]) == 1 for path in whole)
+    assert len(seen[damaged]) == 2
+    made = {name: contents for name, contents in clone.outputs().items() if name.startswith(("data/act", "data/ans"))}
+    undisturbed = study.outputs()
+    assert len(made) > 10
+    assert made == {name: undisturbed[name] for name in made}
+    assert shards(clone) == []
+
+
+# Mistakes ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"model": "nonsense"}, r"no 'nonsense' under 'models'\. There are: .*tiny-random"),
+        ({"dataset": "nonsense"}, r"no 'nonsense' under 'datasets'\. There are: .*rendered"),
+        ({"sample__strategy": "nonsense"}, r"sample.*nonsense"),
+        ({"photos__treshold": 0.9}, r"photos\.treshold: unknown key\. Did you mean 'threshold'"),
+        ({"probe__layers": [0, 99]}, r"99"),
+        ({"probe__protocols": ["nonsense"]}, r"probe\.protocols.*(signbridge.*grouped|grouped.*signbridge)"),
+        ({"project__site": "layer_99"}, r"no site 'layer_99'\. There are: best, .*layer_01"),
+    ],
+    ids=str,
+)
+def test_a_mistake_says_what_there_is_and_loses_no_output(study, clone, changes, message):
+    clone.set_params(**changes)
+    failed = clone.dvc_fails("repro")
+    assert re.search(message, failed.output), failed.output
+    assert "Traceback" not in failed.output
+
+    clone.git("checkout", "--quiet", "params.yaml")
+    assert clone.dvc("repro").ran == set()
+    assert clone.outputs() == study.outputs()
+    assert clone.git("status", "--porcelain") == ""
+
+
+# Real signs --------------------------------------------------------------------------------------------------------
+
+
+def test_real_signs_go_all_the_way_through(study, tmp_path, real_signs):
+    clone = study.clone(tmp_path / "real")
+    shutil.rmtree(clone.root / "metrics", ignore_errors=True)
+    archive = real_signs / "sign-language-mnist-excerpt.zip"
+    clone.set_params(
+        dataset="sign_mnist",
+        datasets__sign_mnist__archive=str(archive),
+        sample__classes="all",
+        sample__per_class=5,
+        sample__strategy="one_per_photo",
+    )
+    clone.dvc("repro")
+    images = pq.read_table(clone.root / "data/images.parquet", columns=["label"])
+    photos = pq.read_table(clone.root / "data/photos.parquet", columns=["photo"])
+    assert images.num_rows == 4303
+    assert len(images["label"].unique()) == 24
+    assert 190 <= len(photos["photo"].unique()) <= 210
+    assert pq.read_metadata(clone.root / "data/sample.parquet").num_rows == 24 * 5
+    written = clone.outputs()
+    assert {"metrics/leakage.json", "metrics/probe.json", "metrics/answers.json"} <= set(written)
+    assert {"plots/class_grid.png", "plots/probe_accuracy_curve.png", "plots/umap_projection.png"} <= set(written)

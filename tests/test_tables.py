@@ -1,0 +1,49 @@
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from signbridge import tables
+from signbridge.errors import SignBridgeError
+
+TABLE = pd.DataFrame({"image_id": ["a", "b"], "image": [b"\x00", b"\x01"], "n": [1, 2]})
+
+
+def test_a_table_comes_back_with_what_made_it(tmp_path):
+    tables.write(TABLE, tmp_path / "data/a.parquet", {"model": "m", "rows": {"train": 1}})
+    assert tables.read(tmp_path / "data/a.parquet").equals(TABLE)
+    assert tables.read(tmp_path / "data/a.parquet", ["n"]).columns.tolist() == ["n"]
+    assert tables.made_by(tmp_path / "data/a.parquet") == {"model": "m", "rows": {"train": 1}}
+
+
+def test_equal_rows_are_equal_bytes_whatever_they_came_from(tmp_path):
+    tables.write(TABLE, tmp_path / "a", {"x": 1, "y": 2})
+    reordered = TABLE.iloc[[1, 0]].sort_values("image_id")  # another index
+    tables.write(reordered, tmp_path / "b", {"y": 2, "x": 1})
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_a_write_that_fails_leaves_the_table_that_was_there(tmp_path):
+    path = tmp_path / "a.parquet"
+    tables.write(TABLE, path, {})
+    before = path.read_bytes()
+    with pytest.raises(TypeError):
+        tables.write(TABLE, path, {"not": object()})
+    assert path.read_bytes() == before
+
+
+def test_arrow_tables_are_written_as_they_are(tmp_path):
+    vectors = pa.FixedSizeListArray.from_arrays(pa.array([1.0, 2.0, 3.0, 4.0], pa.float32()), 2)
+    tables.write(pa.table({"vector": vectors}), tmp_path / "a", {})
+    assert tables.read_arrow(tmp_path / "a")["vector"].type == pa.list_(pa.float32(), 2)
+
+
+@pytest.mark.parametrize("read", [tables.read, tables.read_arrow, tables.made_by])
+def test_a_missing_or_damaged_table_is_named_with_what_to_do(tmp_path, read):
+    with pytest.raises(SignBridgeError, match=r"a\.parquet: no such table.*dvc"):
+        read(tmp_path / "a.parquet")
+    tables.write(TABLE, tmp_path / "a.parquet", {})
+    content = (tmp_path / "a.parquet").read_bytes()
+    for damaged in (b"", b"text", content[: len(content) // 2]):
+        (tmp_path / "a.parquet").write_bytes(damaged)
+        with pytest.raises(SignBridgeError, match=r"a\.parquet: not a readable Parquet table"):
+            read(tmp_path / "a.parquet")
