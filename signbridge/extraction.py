@@ -1,7 +1,8 @@
 """Read a model's activations and answers for a list of images, shard by shard, so that a killed run goes on.
 
 Every batch has one fixed shape: the last is filled up with copies of its first image, whose results are dropped. So
-an image's vectors are the same bytes whatever ran beside it or before it.
+an image's vectors are the same bytes whatever ran beside it or before it; shards of batches of another size are
+computed again.
 """
 
 import logging
@@ -16,7 +17,7 @@ from tqdm import tqdm
 from transformers import BatchFeature
 
 from signbridge.errors import SignBridgeError
-from signbridge.shards import Shard, is_whole, shard_path, write_shard
+from signbridge.shards import Shard, is_whole, made_with, shard_path, write_shard
 from signbridge.vlm.answering import read_and_answer
 from signbridge.vlm.loading import LoadedModel
 from signbridge.vlm.memory import first_batch_size
@@ -38,11 +39,17 @@ class Reader:
         self.max_new_tokens = max_new_tokens
         self.batch_size = batch_size or self._first_batch_size()
 
+    @property
+    def made_with(self) -> str:
+        """What the bytes of a shard depend on beside images, model and machine."""
+        packed = any(type(module).__name__ == "Linear4bit" for module in self.loaded.model.modules())
+        return f"batches of {self.batch_size}, {'packed' if packed else 'plain'} weights"
+
     def _first_batch_size(self) -> int:
         prompt = self.prepare([Image.new("RGB", (28, 28))])
         tokens = prompt["input_ids"].shape[1] + self.max_new_tokens
         model = self.loaded.model
-        return first_batch_size(model.config, tokens, self.loaded.device, model.dtype)
+        return first_batch_size(model, tokens)
 
     def prepare(self, images: list[Image.Image]) -> BatchFeature:
         """What the model takes in for `images`, on the CPU. Without padding there is no attention mask."""
@@ -54,17 +61,16 @@ class Reader:
 
     def read(self, images: list[Image.Image], on_images: Callable[[int], None] = lambda count: None) -> Shard:
         """The vectors and answers of `images`, in order; `on_images` is told how many are done, batch by batch."""
-        shards: list[Shard] = []
-        done = 0
-        while done < len(images):
+        while True:
+            done = []
             try:
-                for shard in self._read_batches(images[done:]):
-                    shards.append(shard)
-                    done += len(shard.answers)
+                for shard in self._read_batches(images):
+                    done.append(shard)
                     on_images(len(shard.answers))
+                return _joined(done)
             except torch.OutOfMemoryError:
-                self._halve_batch()
-        return _joined(shards)
+                on_images(-sum(len(shard.answers) for shard in done))
+            self._halve_batch()
 
     def _halve_batch(self) -> None:
         if self.batch_size == 1:
@@ -98,7 +104,7 @@ class Reader:
             for position, vector in positions.items()
         }
         answers = processor.batch_decode(answered.answers[:keep], skip_special_tokens=True)
-        return Shard(vectors, [answer.strip() for answer in answers])
+        return Shard(vectors, [answer.strip() for answer in answers], self.made_with)
 
 
 def stored_dtype(dtype: torch.dtype) -> torch.dtype:
@@ -106,31 +112,35 @@ def stored_dtype(dtype: torch.dtype) -> torch.dtype:
     return torch.float16 if dtype == torch.float16 else torch.float32
 
 
-def read_in_shards(
-    reader: Callable[[], Reader], images: list[Image.Image], folder: Path, images_per_shard: int
-) -> list[Path]:
+def read_in_shards(reader: Reader, images: list[Image.Image], folder: Path, images_per_shard: int) -> list[Path]:
     """Read `images` into shards below `folder`, in order, and return their paths.
 
-    Those that lie there whole are not computed again; `reader` is called only if something is missing, so that
-    finished work needs no model.
+    Those that lie there whole, and were made as `reader` makes them, are not computed again.
     """
     slices = [images[start : start + images_per_shard] for start in range(0, len(images), images_per_shard)]
-    paths = [shard_path(folder, index) for index in range(len(slices))]
-    missing = {path: part for path, part in zip(paths, slices, strict=True) if not is_whole(path)}
-    log.info("%d of %d shards already there", len(paths) - len(missing), len(paths))
-    if missing:
-        _compute(reader(), missing)
-    return paths
-
-
-def _compute(reader: Reader, missing: dict[Path, list[Image.Image]]) -> None:
+    todo = {shard_path(folder, index): part for index, part in enumerate(slices)}
+    there = sum(_is_done(path, reader) for path in todo)
+    log.info("%d of %d shards already there", there, len(todo))
     log.info("reading on %s in batches of %d", reader.loaded.device, reader.batch_size)
-    with tqdm(total=sum(map(len, missing.values())), unit="image", desc="extract") as progress:
-        for path, images in missing.items():
-            write_shard(path, reader.read(images, progress.update))
+    with tqdm(total=len(images), unit="image", desc="extract") as progress:
+        batches = None
+        while batches != reader.batch_size:  # once, unless memory runs out on the way
+            batches = reader.batch_size
+            progress.reset()
+            for path, part in todo.items():
+                if _is_done(path, reader):
+                    progress.initial += len(part)  # no part of the speed
+                    progress.update(0)
+                else:
+                    write_shard(path, reader.read(part, progress.update))
+    return list(todo)
+
+
+def _is_done(path: Path, reader: Reader) -> bool:
+    return is_whole(path) and made_with(path) == reader.made_with
 
 
 def _joined(shards: list[Shard]) -> Shard:
     names = shards[0].vectors
     vectors = {name: np.concatenate([shard.vectors[name] for shard in shards]) for name in names}
-    return Shard(vectors, [answer for shard in shards for answer in shard.answers])
+    return Shard(vectors, [answer for shard in shards for answer in shard.answers], shards[0].made_with)

@@ -16,6 +16,7 @@ class Shard(NamedTuple):
 
     vectors: dict[str, np.ndarray]  # by `site.position`, in order of depth, each images x width
     answers: list[str]
+    made_with: str  # what else its bytes depend on: the shape of the batches, the kind of the weights
 
 
 def shard_path(folder: Path, index: int) -> Path:
@@ -27,7 +28,7 @@ def write_shard(path: Path, shard: Shard) -> None:
     """Write the shard to `path`, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     vectors = {name: np.ascontiguousarray(array) for name, array in shard.vectors.items()}
-    contents = {"names": list(vectors), "answers": shard.answers}
+    contents = {"names": list(vectors), "answers": shard.answers, "made_with": shard.made_with}
     contents["digest"] = _digest(vectors, contents)
     unfinished = path.with_name(f".{path.name}.unfinished")
     save_file(vectors, unfinished, metadata={"contents": json.dumps(contents)})  # one key: their order is not kept
@@ -43,6 +44,11 @@ def is_whole(path: Path) -> bool:
     except (FileNotFoundError, SafetensorError, KeyError, TypeError, ValueError):
         return False
     return digest == _digest(vectors, contents)
+
+
+def made_with(path: Path) -> str:
+    """What the shard at `path` was made with."""
+    return _contents(path)["made_with"]
 
 
 def names_of(path: Path) -> list[str]:

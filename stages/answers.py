@@ -27,7 +27,8 @@ def main() -> None:
 
     metrics.write(Path("metrics/answers.json"), values)
     Path("plots").mkdir(exist_ok=True)
-    named.to_csv("plots/answers.csv", index=False, lineterminator="\n")
+    shown = named.replace({"named": {"": "(none)"}})
+    shown.to_csv("plots/answers.csv", index=False, lineterminator="\n")
     answers.commonest_by_letter(given).to_csv("plots/answers_by_letter.csv", index=False, lineterminator="\n")
 
 

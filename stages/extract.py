@@ -49,11 +49,9 @@ def main() -> None:
         "sample_sha256": hashlib.sha256(SAMPLE.read_bytes()).hexdigest(),
     }
 
-    def reader() -> Reader:
-        return Reader(load(model, SCRATCH / "models", device), model.prompt, model.max_new_tokens, batch_size)
-
     images = [Image.open(io.BytesIO(png)).convert("RGB") for png in sample["image"]]
     folder = SCRATCH / "extract" / _fingerprint(made_by, device, images_per_shard)
+    reader = Reader(load(model, SCRATCH / "models", device), model.prompt, model.max_new_tokens, batch_size)
     shards = read_in_shards(reader, images, folder, images_per_shard)
     _write_tables(shards, sample, model.prompt, made_by)
     shutil.rmtree(folder)

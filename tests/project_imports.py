@@ -24,7 +24,7 @@ for module in list(sys.modules.values()):
 def imported_files(root: Path, file: str) -> set[str]:
     """`file` and all project files that it imports, directly or through others, relative to `root`."""
     found: set[str] = set()
-    waiting = [file]
+    waiting = list(_files_of(root, file.removesuffix(".py").replace("/", ".")))  # running it loads its packages first
     while waiting:
         current = waiting.pop()
         if current not in found:

@@ -255,7 +255,6 @@ def test_real_signs_go_all_the_way_through(study, tmp_path, real_signs):
         datasets__sign_mnist__archive=str(archive),
         sample__classes="all",
         sample__per_class=5,
-        sample__strategy="one_per_photo",
     )
     clone.dvc("repro")
     images = pq.read_table(clone.root / "data/images.parquet", columns=["label"])

@@ -59,12 +59,7 @@ def test_no_memory_for_one_image_is_said(tiny, images, monkeypatch):  # noqa: F8
 
 
 def test_only_missing_and_damaged_shards_are_computed_again(tiny, images, tmp_path):  # noqa: F811
-    made = []
-
-    def reader():
-        made.append(True)
-        return Reader(tiny, PROMPT, 3, batch_size=2)
-
+    reader = Reader(tiny, PROMPT, 3, batch_size=2)
     paths = read_in_shards(reader, images, tmp_path, images_per_shard=2)
     assert len(paths) == 3
     before = [path.read_bytes() for path in paths]
@@ -72,17 +67,39 @@ def test_only_missing_and_damaged_shards_are_computed_again(tiny, images, tmp_pa
     damaged = bytearray(before[2])
     damaged[-5] ^= 1
     paths[2].write_bytes(bytes(damaged))
-    kept = paths[1].stat().st_mtime_ns
+    kept = paths[1].stat()
     assert read_in_shards(reader, images, tmp_path, images_per_shard=2) == paths
     assert [path.read_bytes() for path in paths] == before
-    assert paths[1].stat().st_mtime_ns == kept
-    assert read_in_shards(reader, images, tmp_path, images_per_shard=2) == paths
-    assert len(made) == 2, "a finished extraction loads no model"
+    assert (paths[1].stat().st_ino, paths[1].stat().st_mtime_ns) == (kept.st_ino, kept.st_mtime_ns)
+
+
+def test_shards_of_another_batch_size_are_computed_again(tiny, images, tmp_path):  # noqa: F811
+    paths = read_in_shards(Reader(tiny, PROMPT, 3, batch_size=1), images, tmp_path / "one", images_per_shard=2)
+    read_in_shards(Reader(tiny, PROMPT, 3, batch_size=2), images, tmp_path / "one", images_per_shard=2)
+    others = read_in_shards(Reader(tiny, PROMPT, 3, batch_size=2), images, tmp_path / "two", images_per_shard=2)
+    assert [path.read_bytes() for path in paths] == [path.read_bytes() for path in others]
+
+
+def test_memory_that_runs_out_late_leaves_no_mixture_of_batch_sizes(tiny, images, tmp_path, monkeypatch):  # noqa: F811
+    forward = type(tiny.model).forward
+    passes = []
+
+    def crowded_later(self, input_ids, **inputs):
+        passes.append(len(input_ids))
+        if len(passes) > 4 and len(input_ids) > 1:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return forward(self, input_ids=input_ids, **inputs)
+
+    expected = read_in_shards(Reader(tiny, PROMPT, 3, batch_size=1), images, tmp_path / "one", images_per_shard=2)
+    monkeypatch.setattr(type(tiny.model), "forward", crowded_later)
+    mixed = read_in_shards(Reader(tiny, PROMPT, 3, batch_size=2), images, tmp_path / "two", images_per_shard=2)
+    assert {1, 2} == set(passes)
+    assert [path.read_bytes() for path in mixed] == [path.read_bytes() for path in expected]
 
 
 def test_shards_together_are_what_one_read_gives(tiny, images, tmp_path):  # noqa: F811
     reader = Reader(tiny, PROMPT, 3, batch_size=2)
-    paths = read_in_shards(lambda: reader, images, tmp_path, images_per_shard=4)
+    paths = read_in_shards(reader, images, tmp_path, images_per_shard=4)
     whole = reader.read(images)
     assert answers_of(paths) == whole.answers
     assert names_of(paths[0]) == list(whole.vectors)

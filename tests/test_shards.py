@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from signbridge.shards import Shard, answers_of, is_whole, names_of, vectors_of, write_shard
+from signbridge.shards import Shard, answers_of, is_whole, made_with, names_of, vectors_of, write_shard
 
-SHARD = Shard({"vision.image_mean": np.eye(2, dtype=np.float16), "layer_00.prompt_last": np.ones((2, 3))}, ["a", "ü\n"])
+SHARD = Shard({"vision.image_mean": np.eye(2, dtype=np.float16), "layer_00.prompt_last": np.ones((2, 3))}, ["a", "ü\n"], "batches of 2")
 
 
 def test_a_shard_comes_back_as_it_was_written(tmp_path):
@@ -13,6 +13,7 @@ def test_a_shard_comes_back_as_it_was_written(tmp_path):
     write_shard(path, SHARD)
     assert is_whole(path)
     assert names_of(path) == list(SHARD.vectors)
+    assert made_with(path) == "batches of 2"
     assert answers_of([path, path]) == SHARD.answers * 2
     for name, vectors in SHARD.vectors.items():
         assert vectors_of([path], name).tobytes() == vectors.tobytes()

@@ -3,7 +3,7 @@
 import os
 
 import torch
-from transformers import PretrainedConfig
+from transformers import PreTrainedModel
 
 # Powers of two, so that every one divides a shard.
 LARGEST_BATCH = {"cuda": 64, "cpu": 32}
@@ -16,18 +16,26 @@ def free_bytes(device: torch.device) -> int:
     return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
-def first_batch_size(config: PretrainedConfig, tokens: int, device: torch.device, dtype: torch.dtype) -> int:
-    """The largest power of two of images that should fit on `device` beside the weights that lie there already.
+def all_bytes(device: torch.device) -> int:
+    """Memory of `device`, in bytes."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[1]
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
-    `tokens` is the length of a prompt with its answer. An estimate: out of memory lowers it later.
+
+def first_batch_size(model: PreTrainedModel, tokens: int) -> int:
+    """The largest power of two of images that should fit beside the weights on the model's device.
+
+    `tokens` is the length of a prompt with its answer. It goes by the size of the memory and not by what is free at
+    the moment, so that one machine always finds the same; where that is too much, out of memory lowers it.
     """
-    text = config.get_text_config()
+    text = model.config.get_text_config()
     head_width = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
     keys_and_values = 2 * text.num_hidden_layers * text.num_key_value_heads * head_width
     in_one_block = 6 * text.hidden_size + 3 * text.intermediate_size
-    image_bytes = tokens * (keys_and_values + in_one_block) * dtype.itemsize
-    fitting = int(0.8 * free_bytes(device)) // image_bytes
-    batch = LARGEST_BATCH.get(device.type, 32)
+    image_bytes = tokens * (keys_and_values + in_one_block) * model.dtype.itemsize
+    fitting = int(0.8 * (all_bytes(model.device) - model.get_memory_footprint())) // image_bytes
+    batch = LARGEST_BATCH.get(model.device.type, 32)
     while batch > 1 and batch > fitting:
         batch //= 2
     return batch

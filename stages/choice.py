@@ -1,0 +1,25 @@
+"""choice: the chosen dataset and model exist. First of all stages, so that a wrong name costs nothing.
+
+DVC tracks `datasets.${dataset}` and `models.${model}`; without this stage it would stop at a wrong name with its own
+message, which does not say what there is, after it has removed the outputs of the stage that was to run.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from signbridge import params
+from signbridge.command_line import run
+
+CHECKED = Path("data/choice.txt")
+
+
+def main() -> None:
+    """Write `data/choice.txt`: the same words for every choice, so that what hangs off it does not rerun."""
+    params.selected("dataset", "datasets", dict[str, Any])
+    params.selected("model", "models", dict[str, Any])
+    CHECKED.parent.mkdir(exist_ok=True)
+    CHECKED.write_text("The chosen dataset and model exist.\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,61 @@
+"""What the section `probe` chooses, and what it says of names that do not exist."""
+
+import pytest
+
+from signbridge.errors import SignBridgeError
+from signbridge.params import section
+from signbridge.probing.settings import ProbeParams, chosen_positions, chosen_protocols, chosen_sites
+
+AVAILABLE = ["pixels", "vision", "projector", "embedding", "layer_00", "layer_01", "layer_02"]
+
+
+@pytest.fixture
+def params(workspace):
+    def changed(**values) -> ProbeParams:
+        workspace.set(**{f"probe__{key}": value for key, value in values.items()})
+        return section("probe", ProbeParams)
+
+    return changed
+
+
+def test_the_committed_params_choose_every_site_in_order_of_depth(params):
+    assert chosen_sites(params(), AVAILABLE) == AVAILABLE
+
+
+def test_sites_come_in_order_of_depth_whatever_the_order_of_the_params(params):
+    chosen = params(sites=["vision", "pixels"], layers=[2, 0])
+    assert chosen_sites(chosen, AVAILABLE) == ["pixels", "vision", "layer_00", "layer_02"]
+
+
+def test_sites_without_tokens_are_probed_at_their_only_position(params):
+    chosen = params(positions=["answer_last", "prompt_last"])
+    assert chosen_positions(chosen, "pixels") == ["flat"]
+    assert chosen_positions(chosen, "vision") == ["image_mean"]
+    assert chosen_positions(chosen, "layer_01") == ["prompt_last", "answer_last"]
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"protocols": ["groupd"]}, "protocols: no 'groupd'. There are: signbridge, grouped."),
+        ({"sites": ["pixel"]}, "sites: no 'pixel'. There are: pixels, vision, projector, embedding."),
+        ({"layers": [1, 3]}, "layers: no layer 3. The model has 3: 0 to 2, or `all`."),
+        ({"layers": [-1]}, "layers: no layer -1. The model has 3: 0 to 2, or `all`."),
+        (
+            {"positions": ["last"]},
+            "positions: no 'last'. There are: prompt_last, answer_last, image_mean.",
+        ),
+        ({"sites": [], "layers": []}, "both empty"),
+        ({"layers": "some"}, "layers"),
+        ({"C": 0.0}, "greater than 0"),
+        ({"grouped": {"folds": 1, "repeats": 1}}, "greater than or equal to 2"),
+    ],
+)
+def test_a_name_that_does_not_exist_is_refused_with_those_that_do(params, values, message):
+    with pytest.raises(SignBridgeError) as refused:  # noqa: PT012  either step may refuse
+        chosen = params(**values)
+        chosen_protocols(chosen)
+        for site in chosen_sites(chosen, AVAILABLE):
+            chosen_positions(chosen, site)
+    assert message in str(refused.value)
+    assert f"probe.{next(iter(values))}" in str(refused.value)
