@@ -9,6 +9,7 @@ import logging
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -25,6 +26,9 @@ from signbridge.vlm.memory import first_batch_size
 log = logging.getLogger(__name__)
 
 IMAGES_PER_SHARD = 64  # a multiple of every batch size
+
+T = TypeVar("T")
+S = TypeVar("S")
 
 
 class Reader:
@@ -84,14 +88,31 @@ class Reader:
 
     def _read_batches(self, images: list[Image.Image]) -> Iterator[Shard]:
         batches = [images[start : start + self.batch_size] for start in range(0, len(images), self.batch_size)]
-        filled = [batch + batch[:1] * (self.batch_size - len(batch)) for batch in batches]
-        with ThreadPoolExecutor(1) as ahead:  # the next batch is prepared while the model reads this one
-            waiting = ahead.submit(self.prepare, filled[0])
-            for index, batch in enumerate(batches):
-                inputs = waiting.result()
-                if index + 1 < len(batches):
-                    waiting = ahead.submit(self.prepare, filled[index + 1])
+        return self._side_by_side(batches) if self.loaded.device.type == "cpu" else self._one_by_one(batches)
+
+    def _side_by_side(self, batches: list[list[Image.Image]]) -> Iterator[Shard]:
+        """On processor cores: as many batches at once as there are cores.
+
+        Threads that share one product of an answer's step wait for each other longer than they compute.
+        """
+        threads = torch.get_num_threads()
+        at_once = min(threads, len(batches))
+        try:
+            with ThreadPoolExecutor(at_once, initializer=torch.set_num_threads, initargs=(threads // at_once,)) as pool:
+                yield from pool.map(
+                    lambda batch: self._read_batch(self._prepare_filled(batch), keep=len(batch)), batches
+                )
+        finally:
+            torch.set_num_threads(threads)
+
+    def _one_by_one(self, batches: list[list[Image.Image]]) -> Iterator[Shard]:
+        """On an accelerator: the next batch is prepared while it reads this one."""
+        with ThreadPoolExecutor(1) as pool:
+            for batch, inputs in zip(batches, _one_ahead(pool, self._prepare_filled, batches), strict=True):
                 yield self._read_batch(inputs, keep=len(batch))
+
+    def _prepare_filled(self, batch: list[Image.Image]) -> BatchFeature:
+        return self.prepare(batch + batch[:1] * (self.batch_size - len(batch)))
 
     def _read_batch(self, inputs: BatchFeature, keep: int) -> Shard:
         model, processor, parts, end_tokens, device = self.loaded
@@ -105,6 +126,16 @@ class Reader:
         }
         answers = processor.batch_decode(answered.answers[:keep], skip_special_tokens=True)
         return Shard(vectors, [answer.strip() for answer in answers], self.made_with)
+
+
+def _one_ahead(pool: ThreadPoolExecutor, work: Callable[[T], S], items: list[T]) -> Iterator[S]:
+    """`work` of each item, begun while the one before is being used."""
+    waiting = pool.submit(work, items[0])
+    for item in items[1:]:
+        done = waiting.result()
+        waiting = pool.submit(work, item)
+        yield done
+    yield waiting.result()
 
 
 def stored_dtype(dtype: torch.dtype) -> torch.dtype:

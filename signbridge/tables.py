@@ -59,4 +59,6 @@ def _parquet(reader: Any, path: Path | str) -> Any:
         raise SignBridgeError(f"{path}: no such table. Make it with `dvc repro`, or get it with `dvc pull`.") from None
     except pa.ArrowInvalid as error:
         first_line = str(error).splitlines()[0]
-        raise SignBridgeError(f"{path}: not a readable Parquet table ({first_line}). Delete it and `dvc repro`.") from None
+        raise SignBridgeError(
+            f"{path}: not a readable Parquet table ({first_line}). Delete it and `dvc repro`."
+        ) from None

@@ -5,7 +5,11 @@ import pytest
 
 from signbridge.shards import Shard, answers_of, is_whole, made_with, names_of, vectors_of, write_shard
 
-SHARD = Shard({"vision.image_mean": np.eye(2, dtype=np.float16), "layer_00.prompt_last": np.ones((2, 3))}, ["a", "ü\n"], "batches of 2")
+SHARD = Shard(
+    {"vision.image_mean": np.eye(2, dtype=np.float16), "layer_00.prompt_last": np.ones((2, 3))},
+    ["a", "ü\n"],
+    "batches of 2",
+)
 
 
 def test_a_shard_comes_back_as_it_was_written(tmp_path):

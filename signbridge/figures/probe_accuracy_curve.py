@@ -50,7 +50,7 @@ def probe_accuracy_curve(table: pd.DataFrame, chance: float, copies_in_train: fl
 def _places(table: pd.DataFrame) -> pd.Series:
     """Where on the axis each row stands: blocks one apart, sites before them far enough for their names."""
     before = table["depth"].where(~table["site"].str.startswith("layer_"))
-    extra = max(table["depth"].max() / 24, 1) - 1
+    extra = max(table["depth"].max() / 18, 1) - 1
     return table["depth"] + extra * np.minimum(table["depth"], before.max() + 1 if before.notna().any() else 0)
 
 

@@ -34,7 +34,8 @@ def first_batch_size(model: PreTrainedModel, tokens: int) -> int:
     keys_and_values = 2 * text.num_hidden_layers * text.num_key_value_heads * head_width
     in_one_block = 6 * text.hidden_size + 3 * text.intermediate_size
     image_bytes = tokens * (keys_and_values + in_one_block) * model.dtype.itemsize
-    fitting = int(0.8 * (all_bytes(model.device) - model.get_memory_footprint())) // image_bytes
+    at_once = torch.get_num_threads() if model.device.type == "cpu" else 1  # batches side by side
+    fitting = int(0.8 * (all_bytes(model.device) - model.get_memory_footprint())) // (image_bytes * at_once)
     batch = LARGEST_BATCH.get(model.device.type, 32)
     while batch > 1 and batch > fitting:
         batch //= 2

@@ -31,12 +31,12 @@ WORDS = (
 
 
 def tiny_config() -> LlavaConfig:
-    """LLaVA-1.5's architecture at a few million parameters: 56 x 56 pixels, 49 image tokens, 12 decoder blocks."""
+    """LLaVA-1.5's architecture at a few million parameters: 56 x 56 pixels, 49 image tokens, 9 decoder blocks."""
     return LlavaConfig(
         vision_config=CLIPVisionConfig(
             hidden_size=128,
             intermediate_size=512,
-            num_hidden_layers=3,
+            num_hidden_layers=2,
             num_attention_heads=4,
             image_size=56,
             patch_size=8,
@@ -44,16 +44,16 @@ def tiny_config() -> LlavaConfig:
         ),
         text_config=LlamaConfig(
             vocab_size=512,
-            hidden_size=256,
-            intermediate_size=704,
-            num_hidden_layers=12,
-            num_attention_heads=4,
-            num_key_value_heads=4,
+            hidden_size=320,
+            intermediate_size=864,
+            num_hidden_layers=9,
+            num_attention_heads=5,
+            num_key_value_heads=5,
             max_position_embeddings=512,
             bos_token_id=1,
             eos_token_id=2,
             pad_token_id=3,
-            initializer_range=1 / 16,  # 1 / sqrt(width), which 0.02 is for LLaVA-1.5-7B
+            initializer_range=320**-0.5,  # 1 / sqrt(width), which 0.02 is for LLaVA-1.5-7B
         ),
         image_token_id=SPECIAL_TOKENS.index(IMAGE_TOKEN),
         image_seq_length=49,

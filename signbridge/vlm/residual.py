@@ -4,10 +4,13 @@ Not from a block's return value (its type changes with the library's version, an
 a block), nor from `output_hidden_states` (whose last entry is after the final norm).
 """
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from signbridge.activations import layer_site
 from signbridge.vlm.families import Parts
@@ -22,27 +25,59 @@ def decoder_sites(parts: Parts) -> list[str]:
 
 @contextmanager
 def reading(parts: Parts, on_site: OnSite) -> Iterator[None]:
-    """While open, every forward pass calls `on_site(site, stream)` at each site, in order of depth.
+    """While open, every forward pass of this thread calls `on_site(site, stream)` at each site, in order of depth.
 
     `stream` is the model's own tensor, batch x tokens x width: copy what must outlast the pass, and do not write to
-    it. `vision` and `projector` are read when the pass holds images.
+    it. `vision` and `projector` are read when the pass holds images. Several threads may read one model at a time,
+    each its own passes; the last to close takes the hooks off.
     """
-    handles = [
-        parts.projector.register_forward_pre_hook(lambda _, args: on_site("vision", args[0])),
-        parts.projector.register_forward_hook(lambda _, args, output: on_site("projector", output)),
-    ]
-    takers = [*parts.blocks, parts.final_norm]
-    for site, module in zip(decoder_sites(parts), takers, strict=True):
-        handles.append(_on_input(module, site, on_site))
+    with _hooked(parts):
+        token = _listener.set(on_site)
+        try:
+            yield
+        finally:
+            _listener.reset(token)
+
+
+_listener: ContextVar[OnSite | None] = ContextVar("on_site", default=None)
+_lock = threading.Lock()
+_in_use: dict[nn.Module, tuple[int, list[RemovableHandle]]] = {}  # readers and hooks, by the model's final norm
+
+
+@contextmanager
+def _hooked(parts: Parts) -> Iterator[None]:
+    with _lock:
+        readers, handles = _in_use.get(parts.final_norm) or (0, _put_hooks(parts))
+        _in_use[parts.final_norm] = readers + 1, handles
     try:
         yield
     finally:
-        for handle in handles:
-            handle.remove()
+        with _lock:
+            readers, handles = _in_use.pop(parts.final_norm)
+            if readers > 1:
+                _in_use[parts.final_norm] = readers - 1, handles
+            else:
+                for handle in handles:
+                    handle.remove()
 
 
-def _on_input(module: nn.Module, site: str, on_site: OnSite):
+def _put_hooks(parts: Parts) -> list[RemovableHandle]:
+    takers = zip(decoder_sites(parts), [*parts.blocks, parts.final_norm], strict=True)
+    return [
+        _on_input(parts.projector, "vision"),
+        parts.projector.register_forward_hook(lambda _, args, output: _tell("projector", output)),
+        *(_on_input(module, site) for site, module in takers),
+    ]
+
+
+def _on_input(module: nn.Module, site: str) -> RemovableHandle:
     def hook(_: nn.Module, args: tuple, kwargs: dict) -> None:
-        on_site(site, args[0] if args else kwargs["hidden_states"])
+        _tell(site, args[0] if args else kwargs["hidden_states"])
 
     return module.register_forward_pre_hook(hook, with_kwargs=True)
+
+
+def _tell(site: str, stream: Tensor) -> None:
+    on_site = _listener.get()
+    if on_site is not None:
+        on_site(site, stream)

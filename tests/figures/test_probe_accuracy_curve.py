@@ -1,5 +1,7 @@
 """The accuracy curve says what leaks, where chance is, and stays legible with few layers and many."""
 
+from itertools import pairwise
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -31,7 +33,7 @@ def test_tick_labels_do_not_touch(layers):
     figure.canvas.draw()
     for axes in figure.axes:
         boxes = [label.get_window_extent() for label in axes.get_xticklabels()]
-        assert all(left.x1 <= right.x0 for left, right in zip(boxes, boxes[1:], strict=False))
+        assert all(left.x1 <= right.x0 for left, right in pairwise(boxes))
 
 
 def test_the_first_and_the_last_block_are_named():

@@ -19,7 +19,7 @@ SAMPLE = pd.DataFrame({"image_id": IDS, "label": LABELS, "photo": PHOTOS})
 SPLITS = [*protocols.signbridge(LABELS, 0.2, 42), *protocols.grouped(LABELS, PHOTOS, 4, 2, 42)]
 NUMBER = np.unique(LABELS, return_inverse=True)[1]
 CELLS = [
-    Cell(site, position, (GENERATOR.normal(size=(72, 90)) + strength * NUMBER[:, None] * (np.arange(90) < 30)).astype("f4"))
+    Cell(site, position, (GENERATOR.normal(size=(72, 90)) + strength * NUMBER[:, None]).astype(np.float32))
     for site, position, strength in [
         ("pixels", "flat", 0.05),
         ("layer_00", "prompt_last", 0.2),
@@ -27,7 +27,7 @@ CELLS = [
         ("layer_08", "prompt_last", 0.6),
         ("layer_08", "answer_last", 0.1),
     ]
-]  # fmt: skip
+]
 KEPT = {"sample": protocols.whole_sample(72), "signbridge": SPLITS[0]}
 SCORED = list(sweep(CELLS, LABELS, SPLITS, 1.0, KEPT, workers=1))
 PREDICTIONS = predictions_table(SCORED, SPLITS, IDS, LABELS)

@@ -57,7 +57,7 @@ def test_writes_every_site_at_every_position_with_what_made_it(study):
     assert done.returncode == 0, done.stderr
     folder = study / "data/activations"
     sites = activations.sites(folder)
-    assert sites == ["pixels", "vision", "projector", "embedding", *(f"layer_{block:02d}" for block in range(12))]
+    assert sites == ["pixels", "vision", "projector", "embedding", *(f"layer_{block:02d}" for block in range(9))]
     assert {path.stem for path in folder.iterdir()} == set(sites)
     sample = tables.read(study / "data/sample.parquet")
     for site in sites:

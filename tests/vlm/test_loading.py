@@ -39,7 +39,7 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others(tmp_path, 
 
 def test_tiny_random_is_a_few_million_parameters_in_llavas_class(tiny):
     assert type(tiny.model).__name__ == "LlavaForConditionalGeneration"
-    assert 2e6 < sum(weight.numel() for weight in tiny.model.parameters()) < 12e6
+    assert 2e6 < sum(weight.numel() for weight in tiny.model.parameters()) < 13e6
 
 
 def test_seeding_weights_leaves_the_global_generator_alone(tmp_path):
@@ -133,7 +133,7 @@ def test_truncated_weights_are_refused(saved, tmp_path):
 
 def test_weights_of_another_shape_are_refused(saved, tmp_path):
     config = saved / "config.json"
-    config.write_text(config.read_text().replace('"intermediate_size": 704', '"intermediate_size": 640'))
+    config.write_text(config.read_text().replace('"intermediate_size": 864', '"intermediate_size": 640'))
     message = refusal(folder_model(saved), tmp_path)
     assert "do not fit config.json" in message
     assert "down_proj" in message
