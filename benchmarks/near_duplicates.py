@@ -1,15 +1,17 @@
 """How long `find_photos` takes at the size of Sign Language MNIST, against the time of its matrix products alone.
 
-Usage: `python -m benchmarks.near_duplicates`, on a machine that does nothing else.
+    python -m benchmarks.near_duplicates [--keep]
+
 The floor is one product for every pair of images within a letter, at the rate of large products in the same run.
 """
 
+import argparse
 import resource
 import time
 
 import numpy as np
 
-from benchmarks.machine import describe
+from benchmarks.machine import describe, keep
 from signbridge.datasets.images import GREY_SIZE
 from signbridge.datasets.near_duplicates import find_photos
 
@@ -45,7 +47,10 @@ def seconds(call) -> float:
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure and print; with --keep also append to the results."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--keep", action="store_true", help="append to benchmarks/results/near_duplicates.md")
+    arguments = parser.parse_args()
     rng = np.random.default_rng(0)
     pixels, labels, truth = dataset(rng)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -62,12 +67,17 @@ def main() -> None:
     after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     right = len(np.unique(photos)) == len(np.unique(truth)) == len(np.unique(np.stack([photos, truth]), axis=1).T)
 
-    print(describe())
-    print(f"images {IMAGES}, letters {LETTERS}, photos {len(np.unique(photos))}, all found: {right}")
-    print(f"find_photos       {found:7.2f} s")
-    print(f"floor             {floor:7.2f} s   {operations / 1e9:.0f} Gop at {rate / 1e9:.0f} Gop/s")
-    print(f"share of floor    {floor / found:7.2f}")
-    print(f"memory above data {(after - before) / 1024:7.0f} MiB (data {pixels.nbytes / 2**20:.0f} MiB)")
+    lines = [
+        describe(),
+        f"images {IMAGES}, letters {LETTERS}, photos {len(np.unique(photos))}, all found: {right}",
+        f"find_photos       {found:7.2f} s",
+        f"floor             {floor:7.2f} s   {operations / 1e9:.0f} Gop at {rate / 1e9:.0f} Gop/s",
+        f"share of floor    {floor / found:7.2f}",
+        f"memory above data {(after - before) / 1024:7.0f} MiB (data {pixels.nbytes / 2**20:.0f} MiB)",
+    ]
+    print("\n".join(lines))
+    if arguments.keep:
+        keep("near_duplicates", lines)
 
 
 if __name__ == "__main__":
