@@ -72,7 +72,9 @@ class Reader:
                     done.append(shard)
                     on_images(len(shard.answers))
                 return _joined(done)
-            except torch.OutOfMemoryError:
+            except RuntimeError as error:
+                if not _is_out_of_memory(error):
+                    raise
                 on_images(-sum(len(shard.answers) for shard in done))
             self._halve_batch()
 
@@ -83,7 +85,8 @@ class Reader:
                 "Free some, or choose a smaller model or quantization: nf4."
             )
         self.batch_size //= 2
-        torch.cuda.empty_cache()
+        if self.loaded.device.type == "cuda":
+            torch.cuda.empty_cache()
         log.warning("out of memory: going on with batches of %d", self.batch_size)
 
     def _read_batches(self, images: list[Image.Image]) -> Iterator[Shard]:
@@ -96,7 +99,7 @@ class Reader:
         Threads that share one product of an answer's step wait for each other longer than they compute.
         """
         threads = torch.get_num_threads()
-        at_once = min(threads, len(batches))
+        at_once = min(threads, max(1, IMAGES_PER_SHARD // self.batch_size))  # for every shard the same
         try:
             with ThreadPoolExecutor(at_once, initializer=torch.set_num_threads, initargs=(threads // at_once,)) as pool:
                 yield from pool.map(
@@ -136,6 +139,10 @@ def _one_ahead(pool: ThreadPoolExecutor, work: Callable[[T], S], items: list[T])
         waiting = pool.submit(work, item)
         yield done
     yield waiting.result()
+
+
+def _is_out_of_memory(error: RuntimeError) -> bool:
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
 def stored_dtype(dtype: torch.dtype) -> torch.dtype:

@@ -7,9 +7,9 @@ import difflib
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Annotated, Any, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from ruamel.yaml import YAML, YAMLError
 
 from signbridge.errors import SignBridgeError
@@ -33,8 +33,8 @@ def section(name: str, model: type[Checked], path: Path = PARAMS) -> Checked:
 
 
 def seed(path: Path = PARAMS) -> int:
-    """The study's seed."""
-    return section("seed", int, path)
+    """The study's seed, which NumPy, scikit-learn and UMAP all take."""
+    return _check(_lookup(_read(path), "seed", path), "seed", Annotated[int, Field(strict=True, ge=0, lt=2**32)], path)
 
 
 def selected(choice: str, catalog: str, model: Any, path: Path = PARAMS) -> tuple[str, Any]:

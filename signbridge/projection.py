@@ -10,7 +10,7 @@ import pandas as pd
 from jaxtyping import Float32
 from pydantic import Field
 
-from signbridge.activations import layer_site
+from signbridge.activations import TOKEN_POSITIONS, layer_site, positions_of
 from signbridge.errors import SignBridgeError
 from signbridge.params import Section
 from signbridge.peak import peak_layer
@@ -33,6 +33,11 @@ def choose_site(params: ProjectParams, sites: list[str], predictions: pd.DataFra
     `sites` are those that were read. Raises `SignBridgeError` if the named one is not among them, or if no
     layer was probed under the grouped protocol at the position.
     """
+    there = TOKEN_POSITIONS if params.site == BEST else positions_of(params.site)
+    if params.position not in there:
+        raise SignBridgeError(
+            f"params.yaml: project.position: no position '{params.position}'. There are: {', '.join(there)}."
+        )
     if params.site != BEST:
         if params.site not in sites:
             there = ", ".join([BEST, *sites])

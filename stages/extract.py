@@ -33,7 +33,7 @@ SAMPLE = Path("data/sample.parquet")
 ACTIVATIONS = Path("data/activations")
 ANSWERS = Path("data/answers.parquet")
 SCRATCH = Path(".scratch")
-PACKAGES = ("torch", "transformers", "bitsandbytes")
+PACKAGES = ("torch", "transformers", "bitsandbytes", "pillow")
 
 
 def main() -> None:
@@ -52,9 +52,10 @@ def main() -> None:
     images = [Image.open(io.BytesIO(png)).convert("RGB") for png in sample["image"]]
     folder = SCRATCH / "extract" / _fingerprint(made_by, device, images_per_shard)
     reader = Reader(load(model, SCRATCH / "models", device), model.prompt, model.max_new_tokens, batch_size)
+    reader.batch_size = min(reader.batch_size, images_per_shard)
     shards = read_in_shards(reader, images, folder, images_per_shard)
     _write_tables(shards, sample, model.prompt, made_by)
-    shutil.rmtree(folder)
+    shutil.rmtree(SCRATCH / "extract")  # what other settings left there too
 
 
 def _write_tables(shards: list[Path], sample: pd.DataFrame, prompt: str, made_by: dict[str, Any]) -> None:

@@ -34,7 +34,7 @@ def fetch(params: Dataset) -> tuple[list[LabelledImage], dict[str, Any]]:
         case sign_mnist.SignMnistParams():
             return sign_mnist.fetch(params)
         case image_folder.ImageFolderParams():
-            folder = Path(params.path)
+            folder = Path(params.path).expanduser()
             return image_folder.read_folder(folder), {"from": folder.name}
         case rendered.RenderedParams():
             return rendered.render(params), {"params": params.model_dump()}

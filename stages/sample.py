@@ -25,6 +25,8 @@ def main() -> None:
     images["photo"] = photos["photo"]
     rows = draw(images["label"].tolist(), images["photo"].tolist(), params, seed())
     sample = images.iloc[rows][["image_id", "label", "photo", "image"]]
+    if sample["label"].nunique() < 2:
+        raise SignBridgeError(f"sample.classes: only '{sample['label'].iloc[0]}': a probe needs 2 letters or more.")
     made_by = {"images": tables.made_by(IMAGES), "photos": tables.made_by(PHOTOS)["params"]}
     tables.write(sample, SAMPLE, made_by | {"params": params.model_dump(), "seed": seed()})
 

@@ -37,3 +37,9 @@ def test_the_message_is_that_of_the_error():
 
     with pytest.raises(SystemExit, match="error: what, where, what instead"):
         run(main)
+
+
+def test_an_unknown_log_level_is_said_in_one_line(monkeypatch):
+    monkeypatch.setenv("SIGNBRIDGE_LOG", "loud")
+    with pytest.raises(SystemExit, match="SIGNBRIDGE_LOG=LOUD: expected DEBUG"):
+        run(lambda: None)

@@ -231,7 +231,7 @@ def test_a_killed_extract_goes_on_where_it_stopped_and_ends_with_the_same_bytes(
     ],
     ids=str,
 )
-def test_a_mistake_says_what_there_is_and_loses_no_output(study, clone, changes, message):
+def test_a_mistake_says_what_there_is_and_all_outputs_come_back_once_it_is_mended(study, clone, changes, message):
     clone.set_params(**changes)
     failed = clone.dvc_fails("repro")
     assert re.search(message, failed.output), failed.output

@@ -149,3 +149,9 @@ def test_a_missing_file_says_where_to_run(file):
 def test_a_long_value_is_shortened(file):
     file.write_text(f"seed: {'x' * 500}\n")
     assert len(message(lambda: params.seed(file))) < 200
+
+
+@pytest.mark.parametrize("seed", ["-1", "4294967296", "true", '"42"', "4.5", "abc"])
+def test_a_seed_that_some_library_would_refuse_later_is_refused_at_once(file, seed):
+    file.write_text(f"seed: {seed}\n")
+    assert "seed" in message(lambda: params.seed(file))

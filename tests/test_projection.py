@@ -42,7 +42,15 @@ def test_the_best_site_is_the_layer_that_the_grouped_protocol_reads_best():
 
 
 def test_a_named_site_is_taken_whatever_was_probed():
-    assert choose_site(params(site="vision"), SITES, predictions().iloc[:0]) == "vision"
+    assert choose_site(params(site="vision", position="image_mean"), SITES, predictions().iloc[:0]) == "vision"
+
+
+@pytest.mark.parametrize(("site", "position"), [("vision", "prompt_last"), ("best", "prompt_first")])
+def test_a_position_that_the_site_does_not_have_is_refused(site, position):
+    with pytest.raises(
+        SignBridgeError, match=rf"project\.position: no position '{position}'\. There are: .*image_mean"
+    ):
+        choose_site(params(site=site, position=position), SITES, predictions())
 
 
 def test_an_unknown_site_is_refused_by_naming_those_there_are():

@@ -11,7 +11,7 @@ import logging
 import zipfile
 import zlib
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -46,7 +46,7 @@ class SignMnistParams(Section):
     source: Literal["sign_mnist"]
     kaggle: str = Field(pattern=r"^[^/]+/[^/]+/versions/[0-9]+$")  # owner/dataset/versions/N
     rows: Rows  # of that version
-    archive: str | None  # a zip or folder read instead of Kaggle
+    archive: Annotated[str, Field(min_length=1)] | None  # a zip or folder read instead of Kaggle
     archive_rows: Rows | None  # what it holds; None: not checked
 
 
@@ -60,7 +60,7 @@ class SignMnist(NamedTuple):
 def fetch(params: SignMnistParams) -> SignMnist:
     """The dataset from `params.archive` if that names one, else from Kaggle. Raises as the two do."""
     if params.archive is not None:
-        return read_archive(Path(params.archive), params.archive_rows)
+        return read_archive(Path(params.archive).expanduser(), params.archive_rows)
     return download(params.kaggle, params.rows)
 
 

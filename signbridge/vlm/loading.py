@@ -11,7 +11,9 @@ import os
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
+import tokenizers
 import torch
+import transformers
 from huggingface_hub import snapshot_download
 from pydantic import Field
 from safetensors import SafetensorError
@@ -25,6 +27,7 @@ from transformers import (
 
 from signbridge.errors import SignBridgeError
 from signbridge.params import Section
+from signbridge.vlm import random_weights
 from signbridge.vlm.families import Parts, parts_of
 from signbridge.vlm.memory import free_bytes
 from signbridge.vlm.random_weights import tiny_config, write_random_llava
@@ -91,7 +94,9 @@ def device_from_environment() -> torch.device:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
         first_line = str(error).splitlines()[0]
-        raise SignBridgeError(f"SIGNBRIDGE_DEVICE={name}: {first_line} Set it to cpu, or unset it.") from None
+        raise SignBridgeError(
+            f"SIGNBRIDGE_DEVICE={name}: {first_line.rstrip('.')}. Set it to cpu, or unset it."
+        ) from None
     return device
 
 
@@ -104,6 +109,7 @@ def load(params: HubModel | FolderModel | TinyRandomModel, scratch: Path, device
     try:
         folder = _folder(params, scratch)
         processor = AutoProcessor.from_pretrained(folder, backend="pil", local_files_only=True)
+        _check_prompt(params.prompt, processor)
         model, found = AutoModelForImageTextToText.from_pretrained(
             folder,
             use_safetensors=True,
@@ -117,10 +123,13 @@ def load(params: HubModel | FolderModel | TinyRandomModel, scratch: Path, device
         )
     except (OSError, ValueError, SafetensorError) as error:
         raise _unusable(params, error) from error
+    except torch.OutOfMemoryError:
+        raise SignBridgeError(
+            f"{device}: out of memory while loading the model. Free some, or choose a smaller one or quantization: nf4."
+        ) from None
     _check_complete(found, folder)
     model.eval()
     processor.tokenizer.padding_side = "left"
-    _check_prompt(params.prompt, processor)
     end_tokens = model.generation_config.eos_token_id
     loaded = LoadedModel(
         model=model,
@@ -148,10 +157,13 @@ def _folder(params: HubModel | FolderModel | TinyRandomModel, scratch: Path) -> 
     if params.source == "hub":
         return Path(snapshot_download(params.hub_id, revision=params.revision, allow_patterns=HUB_FILES))
     if params.source == "folder":
-        _check_folder(Path(params.path))
-        return Path(params.path)
+        folder = Path(params.path).expanduser()
+        _check_folder(folder)
+        return folder
     config = tiny_config()
-    made_from = json.dumps([params.seed, config.to_json_string()])
+    code = Path(random_weights.__file__).read_text(encoding="utf-8")
+    versions = [torch.__version__, transformers.__version__, tokenizers.__version__]
+    made_from = json.dumps([params.seed, config.to_json_string(), versions, code])
     folder = scratch / f"tiny-random-{hashlib.sha256(made_from.encode()).hexdigest()[:16]}"
     write_random_llava(folder, config, params.seed)
     return folder
@@ -229,6 +241,6 @@ def _expanded_weights_fit(loaded: LoadedModel) -> bool:
 def _check_prompt(prompt: str, processor: ProcessorMixin) -> None:
     if prompt.count(processor.image_token) != 1:
         raise SignBridgeError(
-            f"params.yaml: the model's prompt must hold {processor.image_token} exactly once, not "
+            f"params.yaml: models.<model>.prompt must hold {processor.image_token} exactly once, not "
             f"{prompt.count(processor.image_token)} times: {prompt!r}"
         )

@@ -91,8 +91,8 @@ def test_the_picture_says_nothing_of_when_and_by_what_it_was_drawn(project_root)
             {"site": "layer_7"},
             r"project\.site: no site 'layer_7'\. There are: best, pixels, layer_00, layer_01",
         ),
-        ({"site": "pixels"}, r"site 'pixels' has no position 'prompt_last'\. There are: flat"),
-        ({"position": "prompt_lst"}, r"needs a layer probed under 'grouped' at 'prompt_lst'"),
+        ({"site": "pixels"}, r"project\.position: no position 'prompt_last'\. There are: flat"),
+        ({"position": "prompt_lst"}, r"project\.position: no position 'prompt_lst'\. There are: prompt_last"),
         ({"neighbors": 1}, r"project\.neighbors: .* greater than or equal to 2"),
         (
             {"neighbors": 24},

@@ -71,6 +71,7 @@ def test_another_seed_draws_other_images(pool):
         ({"per_class": 4}, "letter 'A' has 3 photos, 4 asked for"),
         ({"per_class": 7, "strategy": "signbridge"}, "letter 'A' has 6 images, 7 asked for"),
         ({"classes": ["A", "Q"]}, "no letter 'Q'. There are: A, B, C, D, E."),
+        ({"classes": ["B"]}, "only 'B': a probe needs 2 letters or more"),
         ({"classes": 6}, "6 letters asked for, the dataset has 5"),
         ({"strategy": "notebook"}, "sample.strategy: expected 'signbridge' or 'one_per_photo' (got 'notebook')"),
         ({"per_clas": 2}, "sample.per_clas: unknown key. Did you mean 'per_class'?"),
