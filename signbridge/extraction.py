@@ -165,13 +165,21 @@ def read_in_shards(reader: Reader, images: list[Image.Image], folder: Path, imag
         while batches != reader.batch_size:  # once, unless memory runs out on the way
             batches = reader.batch_size
             progress.reset()
+            progress.initial = 0
             for path, part in todo.items():
                 if _is_done(path, reader):
-                    progress.initial += len(part)  # no part of the speed
-                    progress.update(0)
+                    _skip(progress, len(part))
                 else:
                     write_shard(path, reader.read(part, progress.update))
     return list(todo)
+
+
+def _skip(progress: tqdm, images: int) -> None:
+    """Move the bar on over what was there already: done, but no part of the speed or the time left."""
+    progress.n += images
+    progress.initial += images
+    progress.last_print_n += images
+    progress.refresh()
 
 
 def _is_done(path: Path, reader: Reader) -> bool:

@@ -88,6 +88,15 @@ def test_only_missing_and_damaged_shards_are_computed_again(tiny, images, tmp_pa
     assert (paths[1].stat().st_ino, paths[1].stat().st_mtime_ns) == (kept.st_ino, kept.st_mtime_ns)
 
 
+def test_a_resumed_run_ends_with_a_full_bar(tiny, images, tmp_path, capsys):  # noqa: F811
+    reader = Reader(tiny, PROMPT, 3, batch_size=2)
+    paths = read_in_shards(reader, images, tmp_path, images_per_shard=2)
+    paths[1].unlink()
+    capsys.readouterr()
+    read_in_shards(reader, images, tmp_path, images_per_shard=2)
+    assert "6/6" in capsys.readouterr().err.split("\r")[-1]
+
+
 def test_shards_of_another_batch_size_are_computed_again(tiny, images, tmp_path):  # noqa: F811
     paths = read_in_shards(Reader(tiny, PROMPT, 3, batch_size=1), images, tmp_path / "one", images_per_shard=2)
     read_in_shards(Reader(tiny, PROMPT, 3, batch_size=2), images, tmp_path / "one", images_per_shard=2)
