@@ -80,6 +80,16 @@ def commonest_by_letter(answers: pd.DataFrame, commonest: int = COMMONEST) -> pd
     return counts[["letter", "rank", "answer", "count", "share"]].reset_index(drop=True)
 
 
+def best_reading(answers: pd.DataFrame) -> float:
+    """The share of images read right if each answer always meant the letter that it is most often given to.
+
+    No reading of the answers could do better on these very images. Where most answers are given once it is close to
+    one and says little: the cross-validated reading in `predictions.parquet` (site `answer`) does not have that fault.
+    """
+    of_answer = answers.groupby("answer")["label"]
+    return float(of_answer.agg(lambda labels: labels.value_counts().max()).sum() / len(answers))
+
+
 def summary(named: pd.DataFrame) -> dict[str, float | int]:
     """The metrics of the text, from the table of `with_named`; shares are of all images."""
     names_any = named["named"] != ""
@@ -87,6 +97,7 @@ def summary(named: pd.DataFrame) -> dict[str, float | int]:
         "images": len(named),
         "distinct_answers": int(named["answer"].nunique()),
         "share_commonest_answer": float(named["answer"].value_counts(normalize=True).max()),
+        "best_reading": best_reading(named),
         "share_naming_any_letter": float(names_any.mean()),
         "share_naming_no_letter": float((~names_any).mean()),
         "share_naming_right_letter": float((named["named"] == named["label"]).mean()),

@@ -27,7 +27,7 @@ from signbridge.datasets.images import grey_pixels
 from signbridge.errors import SignBridgeError
 from signbridge.extraction import IMAGES_PER_SHARD, Reader, read_in_shards
 from signbridge.shards import answers_of, names_of, vectors_of
-from signbridge.vlm.loading import ModelParams, device_from_environment, load
+from signbridge.vlm.loading import ModelParams, device_from_environment, folder_sha256, load
 
 SAMPLE = Path("data/sample.parquet")
 ACTIVATIONS = Path("data/activations")
@@ -45,6 +45,7 @@ def main() -> None:
     batch_size = _from_environment("SIGNBRIDGE_BATCH_SIZE")
     made_by = {
         "model": {"name": name, **model.model_dump()},
+        "model_folder_sha256": folder_sha256(model),
         "packages": {package: _version(package) for package in PACKAGES},
         "sample_sha256": hashlib.sha256(SAMPLE.read_bytes()).hexdigest(),
     }

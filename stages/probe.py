@@ -14,6 +14,7 @@ from signbridge.command_line import run
 from signbridge.figures.probe_accuracy_curve import probe_accuracy_curve
 from signbridge.probing import probes, protocols
 from signbridge.probing.accuracy import accuracy_table, confusion, predictions_table, summary
+from signbridge.probing.answer_reading import read_answers
 from signbridge.probing.settings import ProbeParams, chosen_positions, chosen_protocols, chosen_sites
 from signbridge.probing.sweep import Cell, Scored, sweep
 
@@ -34,11 +35,14 @@ def main() -> None:
     kept = {"sample": protocols.whole_sample(len(sample))}
     kept |= {split.protocol: split for split in splits if split.protocol == "signbridge"}
 
+    answers = tables.read("data/answers.parquet", columns=["image_id", "answer"]).set_index("image_id")["answer"]
+    text = read_answers(answers[image_ids].tolist(), labels, splits)
+
     cells = _read(places, list(image_ids))
     results = tqdm(sweep(cells, labels, splits, chosen.C, kept), total=len(places), desc="probe", unit="site position")
     scored = list(_save_probes(results))
 
-    predictions = predictions_table(scored, splits, image_ids, labels)
+    predictions = predictions_table([*scored, text], splits, image_ids, labels)
     made_by = {"probe": chosen.model_dump(), "seed": seed, "scikit-learn": sklearn.__version__}
     tables.write(predictions, "data/predictions.parquet", made_by)
 

@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from signbridge.answers import commonest_by_letter, named_class, named_letter, summary, with_named
+from signbridge.answers import best_reading, commonest_by_letter, named_class, named_letter, summary, with_named
 
 
 @pytest.mark.parametrize(
@@ -128,10 +128,16 @@ def test_the_shares_are_of_all_images_and_add_up():
         "images": 5,
         "distinct_answers": 4,
         "share_commonest_answer": 0.4,
+        "best_reading": 0.8,
         "share_naming_any_letter": 0.4,
         "share_naming_no_letter": 0.6,
         "share_naming_right_letter": 0.2,
     }
+
+
+def test_the_best_reading_takes_each_answer_for_its_commonest_letter():
+    assert best_reading(answers(*[("A", "Fist")] * 3, ("S", "Fist"), ("V", "Peace"), ("U", "Peace"))) == 4 / 6
+    assert best_reading(answers(("A", "Fist"), ("S", "fist"))) == 1
 
 
 def test_the_commonest_answers_of_each_letter_come_first_and_ties_are_in_order():

@@ -18,6 +18,7 @@ from tests.dvc_clone import Clone, clone_of_the_working_tree
 
 UPSTREAM_OF_PROBE = {"choice", "fetch", "photos", "sample", "extract"}
 SMALL_STUDY = {
+    "model": "tiny-random",
     "datasets__rendered__photos": 6,
     "datasets__rendered__copies": 3,
     "sample__classes": 4,

@@ -15,16 +15,20 @@ STYLES = {
     "prompt_last": ("#0072B2", "o", "-", "last token of the prompt"),
     "answer_last": ("#D55E00", "^", (0, (4, 1.5)), "last token of the answer"),
 }
+TEXT_COLOUR = "#CC79A7"
 INTERVALS = "Wilson (notebook's split), photos resampled (other)"
 TITLES = {"signbridge": "Notebook's split", "grouped": "No photo on both sides"}
 
 
 def probe_accuracy_curve(table: pd.DataFrame, chance: float, copies_in_train: float, confidence: float) -> Figure:
-    """Draw the table `plots/probe_accuracy.csv`: a line a position, its interval shaded, chance and pixels beside it.
+    """Draw the table `plots/probe_accuracy.csv`: a line a position, its interval shaded; chance, pixels and the reading
+    of the model's answer beside it.
 
     `chance` is the share of the commonest letter; `copies_in_train` the share of the images tested under `signbridge`
     that have a copy in train: where it is above zero the panel says so. `confidence` is that of the intervals.
     """
+    text = table[table["position"] == "text"].set_index("protocol")
+    table = table[table["position"] != "text"]
     table = table.assign(x=_places(table))
     protocols = list(table["protocol"].unique())
     figure = Figure(figsize=(WIDTH, 3.3), layout="constrained")
@@ -32,6 +36,8 @@ def probe_accuracy_curve(table: pd.DataFrame, chance: float, copies_in_train: fl
     for axes, protocol in zip(panels, protocols, strict=True):
         rows = table[table["protocol"] == protocol]
         _draw(axes, rows, chance)
+        if protocol in text.index:
+            _draw_text(axes, text.loc[protocol])
         title = TITLES.get(protocol, protocol)
         if protocol == "signbridge" and copies_in_train > 0:
             title = f"{title}, leaking: a copy of the same photo\nis in train for {copies_in_train:.0%} of test images"
@@ -74,6 +80,14 @@ def _draw(axes: Axes, rows: pd.DataFrame, chance: float) -> None:
     axes.grid(axis="y", color="#E0E0E0", linewidth=0.5)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
+
+
+def _draw_text(axes: Axes, row: pd.Series) -> None:
+    axes.axhspan(row["low"], row["high"], color=TEXT_COLOUR, alpha=0.12, linewidth=0, zorder=1)
+    axes.axhline(
+        row["accuracy"], color=TEXT_COLOUR, linewidth=1.1, linestyle=(0, (5, 1, 1, 1)), zorder=1,
+        label="what the model's answer gives away",
+    )  # fmt: skip
 
 
 def _label_sites(axes: Axes, rows: pd.DataFrame) -> None:

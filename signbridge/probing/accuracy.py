@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 
 from signbridge.peak import Peak, peak_layer
+from signbridge.probing import answer_reading
 from signbridge.probing.protocols import Split
 from signbridge.probing.settings import Intervals
 from signbridge.probing.statistics import photo_bootstrap, wilson
@@ -111,7 +112,12 @@ def summary(
                 f"{protocol}_gain_over_chance": float(peak.accuracy - chance),
             }
         quoted = QUOTED_POSITION[protocol]
-        wanted = {"pixels": "flat", "vision": "image_mean", **dict.fromkeys(NOTEBOOK_LAYERS, quoted)}
+        wanted = {
+            "pixels": "flat",
+            "vision": "image_mean",
+            answer_reading.SITE: answer_reading.POSITION,
+            **dict.fromkeys(NOTEBOOK_LAYERS, quoted),
+        }
         for site, position in wanted.items():
             if (protocol, site, position) in cells.index:
                 name = f"{protocol}_{site}" + (f"_{position}" if site in NOTEBOOK_LAYERS else "")
@@ -135,6 +141,7 @@ def confusion(predictions: pd.DataFrame) -> pd.DataFrame:
 
 
 def _best_site(predictions: pd.DataFrame) -> Peak:
-    right = predictions["label"] == predictions["predicted"]
-    accuracy = right.groupby([predictions["site"], predictions["position"]], sort=False).mean()
+    probed = predictions[predictions["site"] != answer_reading.SITE]
+    right = probed["label"] == probed["predicted"]
+    accuracy = right.groupby([probed["site"], probed["position"]], sort=False).mean()
     return Peak(*accuracy.idxmax(), float(accuracy.max()))

@@ -34,8 +34,8 @@ from signbridge.vlm.random_weights import tiny_config, write_random_llava
 
 log = logging.getLogger(__name__)
 
-# Of a hub repository: no pickles, no code.
-HUB_FILES = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
+# What a model consists of, in a hub repository or a folder: no pickles, no code.
+MODEL_FILES = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
 
 # What expanded weights must leave free for activations and the key-value cache of a good batch.
 BYTES_BESIDE_EXPANDED_WEIGHTS = 6 * 2**30
@@ -153,9 +153,21 @@ def expand_nf4(loaded: LoadedModel, policy: Literal["auto", "always", "never"]) 
     return loaded._replace(model=model, parts=parts_of(model))
 
 
+def folder_sha256(params: HubModel | FolderModel | TinyRandomModel) -> str | None:
+    """Of the content of a local model's files, by their names; None for models that params alone pin down."""
+    if params.source != "folder":
+        return None
+    folder = Path(params.path).expanduser()
+    digest = hashlib.sha256()
+    for file in sorted({file for pattern in MODEL_FILES for file in folder.glob(pattern)}):
+        with file.open("rb") as content:
+            digest.update(f"{file.name} {hashlib.file_digest(content, 'sha256').hexdigest()}\n".encode())
+    return digest.hexdigest()
+
+
 def _folder(params: HubModel | FolderModel | TinyRandomModel, scratch: Path) -> Path:
     if params.source == "hub":
-        return Path(snapshot_download(params.hub_id, revision=params.revision, allow_patterns=HUB_FILES))
+        return Path(snapshot_download(params.hub_id, revision=params.revision, allow_patterns=MODEL_FILES))
     if params.source == "folder":
         folder = Path(params.path).expanduser()
         _check_folder(folder)

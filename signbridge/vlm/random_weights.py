@@ -8,20 +8,10 @@ import os
 from pathlib import Path
 
 import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
-from transformers import (
-    CLIPImageProcessorPil,
-    CLIPVisionConfig,
-    GenerationConfig,
-    LlamaConfig,
-    LlavaConfig,
-    LlavaForConditionalGeneration,
-    LlavaProcessor,
-    PreTrainedTokenizerFast,
-)
+from transformers import CLIPVisionConfig, GenerationConfig, LlamaConfig, LlavaConfig, LlavaForConditionalGeneration
 
-IMAGE_TOKEN = "<image>"
-SPECIAL_TOKENS = ["<unk>", "<s>", "</s>", "<pad>", IMAGE_TOKEN]
+from signbridge.vlm.small_tokenizer import IMAGE_TOKEN, SPECIAL_TOKENS, llava_processor, small_tokenizer
+
 # The tokenizer learns its merges from these words; any other text is spelt in bytes.
 WORDS = (
     "USER: ASSISTANT: What sign is being made in this image? Answer with one word. Describe the hand. "
@@ -72,44 +62,5 @@ def write_random_llava(folder: Path, config: LlavaConfig, seed: int, dtype: torc
         model = LlavaForConditionalGeneration._from_config(config, dtype=dtype)
     model.generation_config = GenerationConfig(bos_token_id=1, eos_token_id=2, pad_token_id=3)
     model.save_pretrained(unfinished)
-    processor_for(config).save_pretrained(unfinished)
+    llava_processor(config, small_tokenizer([WORDS], vocab_size=512)).save_pretrained(unfinished)
     os.replace(unfinished, folder)
-
-
-def processor_for(config: LlavaConfig) -> LlavaProcessor:
-    """A processor of LLaVA's kind for `config`, with a small byte-level tokenizer of its own."""
-    size = config.vision_config.image_size
-    return LlavaProcessor(
-        image_processor=CLIPImageProcessorPil(size={"shortest_edge": size}, crop_size={"height": size, "width": size}),
-        tokenizer=_tokenizer(),
-        patch_size=config.vision_config.patch_size,
-        vision_feature_select_strategy=config.vision_feature_select_strategy,
-        num_additional_image_tokens=1,  # CLIP's class token, which the strategy drops
-        image_token=IMAGE_TOKEN,
-    )
-
-
-def _tokenizer() -> PreTrainedTokenizerFast:
-    tokenizer = Tokenizer(models.BPE(unk_token="<unk>"))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=512,
-        min_frequency=1,
-        special_tokens=SPECIAL_TOKENS,
-        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator([WORDS], trainer)
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="<s> $A", special_tokens=[("<s>", SPECIAL_TOKENS.index("<s>"))]
-    )
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        unk_token="<unk>",
-        bos_token="<s>",
-        eos_token="</s>",
-        pad_token="<pad>",
-        extra_special_tokens={"image_token": IMAGE_TOKEN},
-        padding_side="left",
-    )

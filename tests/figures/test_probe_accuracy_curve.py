@@ -50,6 +50,21 @@ def test_a_leaking_split_is_named_as_such_and_one_that_does_not_leak_is_not():
     assert "leaking" not in texts(probe_accuracy_curve(table(4), 0.05, 0.0, 0.95))
 
 
+def test_what_the_answer_gives_away_is_a_line_across_and_no_site_of_the_axis():
+    sites = table(4)
+    text = [
+        {"protocol": protocol, "site": "answer", "depth": 8, "position": "text", "accuracy": share}
+        for protocol, share in (("signbridge", 0.31), ("grouped", 0.32))
+    ]
+    figure = probe_accuracy_curve(pd.concat([sites, pd.DataFrame(text).assign(low=0.2, high=0.4)]), 0.05, 0.9, 0.95)
+    bare = probe_accuracy_curve(sites, 0.05, 0.9, 0.95)
+    assert "what the model's answer gives away" in texts(figure)
+    assert "answer gives away" not in texts(bare)
+    for axes, other, share in zip(figure.axes, bare.axes, (0.31, 0.32), strict=True):
+        assert any(np.all(np.asarray(line.get_ydata()) == share) for line in axes.lines)
+        assert list(axes.get_xticks()) == list(other.get_xticks())
+
+
 def test_chance_and_the_kind_of_interval_are_drawn_and_named():
     figure = probe_accuracy_curve(table(4), 0.05, 0.9, 0.9)
     assert "chance, 5.0%" in texts(figure)

@@ -59,6 +59,7 @@ def test_the_text_and_the_probe_are_one_number_apart(project_root):
     assert metrics["share_naming_no_letter"] == 0.625
     assert metrics["distinct_answers"] == 7
     assert metrics["share_commonest_answer"] == 0.25
+    assert metrics["best_reading"] == 0.875, "the empty answer was given to A and to B"
     assert metrics["probe_peak"] == "layer_01 prompt_last"
     assert metrics["probe_accuracy"] == 0.375
     assert metrics["probe_minus_text"] == 0.125

@@ -67,6 +67,7 @@ def test_writes_every_site_at_every_position_with_what_made_it(study):
     made_by = tables.made_by(folder / "layer_03.parquet")
     assert made_by["model"]["name"] == "tiny-random"
     assert made_by["model"]["quantization"] == "none"
+    assert made_by["model_folder_sha256"] is None
     assert set(made_by["packages"]) == {"torch", "transformers", "bitsandbytes", "pillow"}
     answers = tables.read(study / "data/answers.parquet")
     assert answers.columns.tolist() == ["image_id", "label", "prompt", "answer"]
@@ -99,7 +100,8 @@ def test_two_runs_are_equal_to_the_byte(study, tmp_path_factory):
         ({"SIGNBRIDGE_DEVICE": "tpu9"}, "tiny-random", "SIGNBRIDGE_DEVICE=tpu9"),
         ({"SIGNBRIDGE_BATCH_SIZE": "3"}, "tiny-random", "SIGNBRIDGE_BATCH_SIZE=3: expected a power of two"),
         ({"SIGNBRIDGE_SHARD_IMAGES": "many"}, "tiny-random", "SIGNBRIDGE_SHARD_IMAGES=many"),
-        ({}, "llava-2", "no 'llava-2' under 'models'. There are: llava-1-5-7b, tiny-random"),
+        ({}, "llava-2", "no 'llava-2' under 'models'. There are: llava-1-5-7b, miniature, tiny-random"),
+        ({}, "miniature", "models/miniature: no such model folder"),
     ],
 )
 def test_what_cannot_be_used_is_said_and_no_table_is_touched(study, environment, model, said):

@@ -30,6 +30,9 @@ def project(workspace):
     photos = [f"{label}-{index % 6}" for index, label in enumerate(LABELS)]
     sample = pd.DataFrame({"image_id": IDS, "label": LABELS, "photo": photos, "image": [b""] * 60})
     tables.write(sample, "data/sample.parquet", {})
+    words = np.where(LABELS == "C", "Peace", "Fist")
+    given = pd.DataFrame({"image_id": IDS, "label": LABELS, "prompt": "?", "answer": words})
+    tables.write(given.sample(frac=1, random_state=0), "data/answers.parquet", {})
     generator = np.random.default_rng(0)
     number = np.unique(LABELS, return_inverse=True)[1]
     for depth, site in enumerate(SITES):
@@ -49,13 +52,14 @@ def test_the_stage_writes_what_the_design_names(project):
     assert list(predictions.columns) == (
         ["protocol", "site", "position", "repeat", "fold", "image_id", "label", "predicted", "probability"]
     )
-    cells = 3 + 3 * 3
+    cells = 3 + 3 * 3 + 1  # and the answers
     assert len(predictions) == cells * (12 + 2 * 60)
     assert set(tables.made_by("data/predictions.parquet")) == {"probe", "seed", "scikit-learn"}
     assert {path.stem for path in Path("data/probes").iterdir()} == set(SITES)
     numbers = json.loads(Path("metrics/probe.json").read_text())
     assert numbers["grouped_peak_site"] == "layer_01"
     assert numbers["chance"] == pytest.approx(1 / 3, abs=1e-6)
+    assert numbers["grouped_answer"] == pytest.approx(2 / 3, abs=1e-6), "Fist is A or B, Peace is C"
     assert len(pd.read_csv("plots/probe_accuracy.csv")) == 2 * cells
     assert list(pd.read_csv("plots/confusion.csv").columns) == ["actual", "predicted"]
     with Image.open("plots/probe_accuracy_curve.png") as picture:
@@ -78,12 +82,21 @@ def test_a_second_run_writes_the_same_bytes(project):
     assert [Path(path).read_bytes() for path in WRITTEN] == first
 
 
+def test_the_best_site_is_never_the_answer(project):
+    words = pd.DataFrame({"image_id": IDS, "label": LABELS, "prompt": "?", "answer": LABELS})
+    tables.write(words, "data/answers.parquet", {})
+    project.set(probe__sites=["pixels"], probe__layers=[])
+    main()
+    confusion = pd.read_csv("plots/confusion.csv")
+    assert (confusion["actual"] != confusion["predicted"]).any(), "the answers are always right, the pixels are not"
+
+
 def test_one_protocol_and_few_layers_can_be_asked_for(project):
     project.set(probe__protocols=["grouped"], probe__sites=[], probe__layers=[1], probe__positions=["prompt_last"])
     main()
     predictions = tables.read("data/predictions.parquet")
     assert predictions[["protocol", "site", "position"]].drop_duplicates().values.tolist() == (
-        [["grouped", "layer_01", "prompt_last"]]
+        [["grouped", "layer_01", "prompt_last"], ["grouped", "answer", "text"]]
     )
 
 

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from signbridge.errors import SignBridgeError
 from signbridge.extraction import Reader
-from signbridge.vlm.loading import FolderModel, HubModel, ModelParams, load
+from signbridge.vlm.loading import FolderModel, HubModel, ModelParams, folder_sha256, load
 from tests.vlm.conftest import CPU, PROMPT, tiny_random
 
 SETTINGS = {
@@ -103,6 +103,19 @@ def refusal(params, scratch) -> str:
     message = str(refused.value)
     assert len(message.splitlines()) <= 2
     return message
+
+
+def test_a_folder_is_told_from_another_by_what_a_model_consists_of(saved, tmp_path):
+    before = folder_sha256(folder_model(saved))
+    (saved / "README.md").write_text("A remark about the weights.")
+    moved = saved.rename(tmp_path / "moved")
+    assert folder_sha256(folder_model(moved)) == before
+    weights = moved / "model.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    assert folder_sha256(folder_model(moved)) != before
+    assert folder_sha256(tiny_random()) is None
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path):
