@@ -7,23 +7,27 @@ from pathlib import Path
 
 from signbridge import answers, metrics, tables
 from signbridge.command_line import run
+from signbridge.model_name import model_name
 from signbridge.peak import peak_layer
+
+ANSWERS = Path("data/answers.parquet")
 
 
 def main() -> None:
     """Write metrics/answers.json, plots/answers.csv and plots/answers_by_letter.csv."""
-    given = tables.read("data/answers.parquet", columns=["image_id", "label", "answer"])
+    given = tables.read(ANSWERS, columns=["image_id", "label", "answer"])
     predictions = tables.read(
         "data/predictions.parquet", columns=["protocol", "site", "position", "label", "predicted"]
     )
 
     named = answers.with_named(given)
-    values = answers.summary(named)
+    values = {"model": model_name(ANSWERS)} | answers.summary(named)
     peak = peak_layer(predictions, "grouped")
     if peak:
         values["probe_peak"] = f"{peak.site} {peak.position}"
         values["probe_accuracy"] = peak.accuracy
         values["probe_minus_text"] = peak.accuracy - values["share_naming_right_letter"]
+        values["probe_minus_best_reading"] = peak.accuracy - values["best_reading"]
 
     metrics.write(Path("metrics/answers.json"), values)
     Path("plots").mkdir(exist_ok=True)

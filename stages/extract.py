@@ -27,9 +27,10 @@ from signbridge.datasets.images import grey_pixels
 from signbridge.errors import SignBridgeError
 from signbridge.extraction import IMAGES_PER_SHARD, Reader, read_in_shards
 from signbridge.shards import answers_of, names_of, vectors_of
-from signbridge.vlm.loading import ModelParams, device_from_environment, folder_sha256, load
+from signbridge.vlm.loading import ModelParams, device_from_environment, load
 
 SAMPLE = Path("data/sample.parquet")
+MODEL = Path("data/model.json")
 ACTIVATIONS = Path("data/activations")
 ANSWERS = Path("data/answers.parquet")
 SCRATCH = Path(".scratch")
@@ -37,7 +38,7 @@ PACKAGES = ("torch", "transformers", "bitsandbytes", "pillow")
 
 
 def main() -> None:
-    """Read `data/sample.parquet`, write `data/activations/` and `data/answers.parquet`."""
+    """Read `data/sample.parquet` and `data/model.json`, write `data/activations/` and `data/answers.parquet`."""
     name, model = params.selected("model", "models", ModelParams)
     sample = tables.read(SAMPLE)
     device = device_from_environment()
@@ -45,7 +46,7 @@ def main() -> None:
     batch_size = _from_environment("SIGNBRIDGE_BATCH_SIZE")
     made_by = {
         "model": {"name": name, **model.model_dump()},
-        "model_folder_sha256": folder_sha256(model),
+        "model_folder_sha256": _folder_sha256(),
         "packages": {package: _version(package) for package in PACKAGES},
         "sample_sha256": hashlib.sha256(SAMPLE.read_bytes()).hexdigest(),
     }
@@ -74,6 +75,13 @@ def _write_tables(shards: list[Path], sample: pd.DataFrame, prompt: str, made_by
         activations.write(ACTIVATIONS, site, image_ids, vectors, made_by)
     answers = sample[["image_id", "label"]].assign(prompt=prompt, answer=answers_of(shards))
     tables.write(answers, ANSWERS, made_by)
+
+
+def _folder_sha256() -> str | None:
+    try:
+        return json.loads(MODEL.read_text(encoding="utf-8"))["folder_sha256"]
+    except FileNotFoundError:
+        raise SignBridgeError(f"{MODEL}: not there. Make it with `dvc repro`, or get it with `dvc pull`.") from None
 
 
 def _fingerprint(made_by: dict[str, Any], device: torch.device, images_per_shard: int) -> str:

@@ -12,6 +12,7 @@ from tqdm import tqdm
 from signbridge import activations, metrics, params, tables
 from signbridge.command_line import run
 from signbridge.figures.probe_accuracy_curve import probe_accuracy_curve
+from signbridge.model_name import model_name
 from signbridge.probing import probes, protocols
 from signbridge.probing.accuracy import accuracy_table, confusion, predictions_table, summary
 from signbridge.probing.answer_reading import read_answers
@@ -19,6 +20,7 @@ from signbridge.probing.settings import ProbeParams, chosen_positions, chosen_pr
 from signbridge.probing.sweep import Cell, Scored, sweep
 
 ACTIVATIONS = Path("data/activations")
+ANSWERS = Path("data/answers.parquet")
 PROBES = Path("data/probes")
 PLOTS = Path("plots")
 
@@ -35,7 +37,7 @@ def main() -> None:
     kept = {"sample": protocols.whole_sample(len(sample))}
     kept |= {split.protocol: split for split in splits if split.protocol == "signbridge"}
 
-    answers = tables.read("data/answers.parquet", columns=["image_id", "answer"]).set_index("image_id")["answer"]
+    answers = tables.read(ANSWERS, columns=["image_id", "answer"]).set_index("image_id")["answer"]
     text = read_answers(answers[image_ids].tolist(), labels, splits)
 
     cells = _read(places, list(image_ids))
@@ -49,13 +51,14 @@ def main() -> None:
     table = accuracy_table(predictions, sample, chosen.intervals, np.random.default_rng(seed))
     notebook = [split for split in splits if split.protocol == "signbridge"]
     copies_in_train = protocols.share_with_copy_in_train(notebook, photos) if notebook else 0.0
-    numbers = summary(predictions, table, sample, copies_in_train)
+    model = model_name(ANSWERS)
+    numbers = {"model": model} | summary(predictions, table, sample, copies_in_train)
     metrics.write("metrics/probe.json", numbers)
 
     PLOTS.mkdir(exist_ok=True)
     _write_csv(table.round(6), PLOTS / "probe_accuracy.csv")
     _write_csv(confusion(predictions), PLOTS / "confusion.csv")
-    figure = probe_accuracy_curve(table, numbers["chance"], copies_in_train, chosen.intervals.confidence)
+    figure = probe_accuracy_curve(table, numbers["chance"], copies_in_train, chosen.intervals.confidence, model)
     figure.savefig(PLOTS / "probe_accuracy_curve.png", dpi=300, metadata={"Software": None})
 
 

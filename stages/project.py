@@ -5,6 +5,7 @@ from pathlib import Path
 from signbridge import activations, params, tables
 from signbridge.command_line import run
 from signbridge.figures.umap_projection import umap_projection
+from signbridge.model_name import model_name
 from signbridge.projection import ProjectParams, choose_site, project
 
 ACTIVATIONS = Path("data/activations")
@@ -25,7 +26,7 @@ def main() -> None:
 
     tables.write(images, "data/umap.parquet", {"site": site, "seed": seed, **chosen.model_dump(exclude={"site"})})
     Path("plots").mkdir(exist_ok=True)
-    figure = umap_projection(images, site, chosen.position)
+    figure = umap_projection(images, site, chosen.position, model_name(ACTIVATIONS / "pixels.parquet"))
     figure.savefig("plots/umap_projection.png", dpi=300, metadata={"Software": None})
 
 

@@ -16,7 +16,7 @@ import pytest
 
 from tests.dvc_clone import Clone, clone_of_the_working_tree
 
-UPSTREAM_OF_PROBE = {"choice", "fetch", "photos", "sample", "extract"}
+UPSTREAM_OF_PROBE = {"choice", "fetch", "photos", "sample", "model", "extract"}
 SMALL_STUDY = {
     "model": "tiny-random",
     "datasets__rendered__photos": 6,
@@ -85,6 +85,15 @@ def test_a_change_of_a_figures_code_reads_no_model(clone):
 def test_a_new_model_in_the_catalog_runs_nothing(clone):
     clone.set_params(models__another={"source": "tiny_random", "seed": 1})
     assert clone.dvc("repro").ran == set()
+
+
+def test_other_files_of_the_miniature_are_read_again_only_where_it_is_the_model(clone):
+    clone.append("models/miniature/generation_config.json", "\n")
+    assert clone.dvc("repro").ran == {"model"}
+    clone.set_params(model="miniature", models__miniature__max_new_tokens=3)
+    assert {"model", "extract"} <= clone.dvc("repro").ran
+    clone.append("models/miniature/generation_config.json", "\n")
+    assert {"model", "extract"} <= clone.dvc("repro").ran
 
 
 def test_an_experiment_runs_what_its_param_reaches_and_can_be_compared(clone):

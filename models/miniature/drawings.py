@@ -40,7 +40,7 @@ def draw(seed: int, photos: int, copies: int, scratch: Path, workers: int) -> Dr
 
     Letters that lie below `scratch` already are not drawn again.
     """
-    folder = scratch / f"hands-{seed}-{photos}-{copies}-{_code()}"
+    folder = scratch / f"hands-{seed}-{photos}-{copies}-{code()}"
     folder.mkdir(parents=True, exist_ok=True)
     for letter in tqdm(LETTERS, desc=f"drawing {photos} photos a letter", unit="letter", disable=photos < 50):
         path = folder / f"{letter}.npy"
@@ -68,8 +68,8 @@ def _write(path: Path, array: np.ndarray) -> None:
     os.replace(unfinished, path)
 
 
-def _code() -> str:
-    """Changes with the code that draws, so that hands drawn by another are not taken for these."""
+def code() -> str:
+    """A digest of the code that draws, so that hands drawn by another are not taken for these."""
     names = sorted(name for name in sys.modules if name.startswith("signbridge.datasets."))
     files = [*(sys.modules[name].__file__ for name in names), __file__]
     return hashlib.sha256(b"".join(Path(file).read_bytes() for file in files)).hexdigest()[:12]

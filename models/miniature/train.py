@@ -11,20 +11,18 @@ Environment: SIGNBRIDGE_DEVICE (cpu, cuda, cuda:1).
 """
 
 import hashlib
+import importlib.metadata
 import json
 import math
 import os
-import pickle
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import torch
-import transformers
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor, nn
-from torch.nn import functional
 from tqdm import tqdm
 from transformers import (
     CLIPVisionConfig,
@@ -35,17 +33,19 @@ from transformers import (
     LlavaProcessor,
 )
 
-from models.miniature import drawings, lessons
-from models.miniature.drawings import SIDE, Drawings, draw
-from models.miniature.lessons import SENTENCE_PROMPT, WORD_PROMPT, clauses, hands, plain_sentence, vocabulary
+from models.miniature import drawings, lessons, teaching
+from models.miniature.drawings import SIDE, draw
+from models.miniature.lessons import vocabulary
+from models.miniature.teaching import ClauseHeads, StepOf, Teacher
 from signbridge.command_line import run
 from signbridge.errors import SignBridgeError
+from signbridge.vlm import small_tokenizer as small_tokenizer_module
 from signbridge.vlm.loading import device_from_environment
 from signbridge.vlm.small_tokenizer import IMAGE_TOKEN, SPECIAL_TOKENS, llava_processor, small_tokenizer
 
 FOLDER = Path(__file__).parent
 SCRATCH = Path(".scratch/miniature")
-IGNORED = -100  # as a label: not part of the loss
+PACKAGES = ("numpy", "pillow", "tokenizers", "torch", "transformers")
 
 
 @dataclass(frozen=True)
@@ -80,22 +80,6 @@ class Recipe:
     steps_per_checkpoint: int = 100
 
 
-class Batch(NamedTuple):
-    """Token sequences of one kind, padded on the right."""
-
-    input_ids: Tensor
-    attention_mask: Tensor
-    labels: Tensor  # IGNORED where nothing is to be said
-    pixel_values: Tensor | None = None
-
-
-class Step(NamedTuple):
-    """What one step gives."""
-
-    loss: Tensor
-    right: dict[str, float]  # share of images or sentences that are wholly right, by task
-
-
 def main() -> None:
     """Train with the default recipe and write the model's files beside this one."""
     train(Recipe(), FOLDER, SCRATCH, device_from_environment())
@@ -113,16 +97,19 @@ def train(recipe: Recipe, folder: Path, scratch: Path, device: torch.device) -> 
     processor = llava_processor(config, tokenizer)
     torch.manual_seed(recipe.seed)
     model = LlavaForConditionalGeneration._from_config(config, dtype=torch.float32).to(device)
-    teacher = Teacher(model, processor, recipe)
+    teacher = Teacher(model, processor)
 
     tower = model.model.vision_tower
     heads = ClauseHeads(recipe.vision_width).to(device)
     seeing = nn.ModuleList([tower, heads])
-    optimise("tower", seeing, recipe.tower, teacher.tower_step(heads, training, held_out), recipe, checkpoints)
+    naming = teacher.tower_step(heads, training, held_out, recipe.tower_images)
+    optimise("tower", seeing, recipe.tower, naming, recipe, checkpoints)
     tower.requires_grad_(False)
-    optimise("text", model, recipe.text, teacher.text_step(), recipe, checkpoints)
-    optimise("join", model, recipe.join, teacher.join_step(training, held_out), recipe, checkpoints)
-    save(model, processor, folder)
+    reading = teacher.text_step(recipe.text_sentences)
+    optimise("text", model, recipe.text, reading, recipe, checkpoints)
+    talking = teacher.join_step(training, held_out, recipe.join_words, recipe.join_sentences, recipe.join_plain)
+    optimise("join", model, recipe.join, talking, recipe, checkpoints)
+    save(model, processor, folder, checkpoints / "model")
 
 
 def miniature_config(recipe: Recipe, tokens: int) -> LlavaConfig:
@@ -155,122 +142,11 @@ def miniature_config(recipe: Recipe, tokens: int) -> LlavaConfig:
     )
 
 
-class ClauseHeads(nn.Module):
-    """Reads from the mean of the tower's patches which clause holds for fingers, thumb and palm; dropped afterwards."""
-
-    def __init__(self, width: int):
-        super().__init__()
-        self.norm = nn.LayerNorm(width)
-        self.places = nn.ModuleList([nn.Linear(width, len(of_place)) for of_place in clauses()])
-
-    def forward(self, patches: Tensor) -> list[Tensor]:
-        """Logits of every clause, a tensor of batch x clauses for each of the three places."""
-        pooled = self.norm(patches.mean(dim=1))
-        return [head(pooled) for head in self.places]
-
-
-class Teacher:
-    """Makes the batches of each phase, and what is to be learnt from them."""
-
-    def __init__(self, model: LlavaForConditionalGeneration, processor: LlavaProcessor, recipe: Recipe):
-        self.model = model
-        self.processor = processor
-        self.recipe = recipe
-        self.device = model.device
-
-    def tower_step(self, heads: ClauseHeads, training: Drawings, held_out: Drawings) -> "StepOf":
-        """Name the three clauses of an image."""
-
-        def step(rng: np.random.Generator | None) -> Step:
-            images, letters = training.pick(rng, self.recipe.tower_images) if rng else _all(held_out)
-            patches = self.model.model.vision_tower(self.pixels(images)).last_hidden_state[:, 1:]
-            right = torch.ones(len(images), dtype=torch.bool, device=self.device)
-            loss = torch.zeros((), device=self.device)
-            for place, (logits, of_place) in enumerate(zip(heads(patches), clauses(), strict=True), start=1):
-                named = torch.tensor([of_place.index(hands()[letter][place]) for letter in letters], device=self.device)
-                loss = loss + functional.cross_entropy(logits, named)
-                right &= logits.argmax(-1) == named
-            return Step(loss, {"clauses": right.float().mean().item()})
-
-        return step
-
-    def text_step(self) -> "StepOf":
-        """Read plain sentences."""
-
-        def step(rng: np.random.Generator | None) -> Step:
-            rng = rng or np.random.default_rng(0)
-            loss, _ = self.said(self.sentences(rng, self.recipe.text_sentences))
-            return Step(loss, {})
-
-        return step
-
-    def join_step(self, training: Drawings, held_out: Drawings) -> "StepOf":
-        """Answer in one word, describe, and keep reading plain sentences."""
-        counts = {"word": self.recipe.join_words, "sentence": self.recipe.join_sentences}
-
-        def step(rng: np.random.Generator | None) -> Step:
-            losses, right = [], {}
-            for task, prompt in (("word", WORD_PROMPT), ("sentence", SENTENCE_PROMPT)):
-                images, letters = training.pick(rng, counts[task]) if rng else _all(held_out)
-                answers = [getattr(hands()[letter], task) for letter in letters]
-                loss, exact = self.said(self.conversations(prompt, images, answers))
-                losses.append(loss)
-                right[task] = exact.float().mean().item()
-            if rng:
-                losses.append(self.said(self.sentences(rng, self.recipe.join_plain))[0])
-            return Step(torch.stack(losses).sum(), right)
-
-        return step
-
-    def pixels(self, images: np.ndarray) -> Tensor:
-        """What the processor makes of images that have the tower's size: batch x 3 x 56 x 56."""
-        mean, std = (
-            torch.tensor(value, device=self.device).view(1, 3, 1, 1)
-            for value in (self.processor.image_processor.image_mean, self.processor.image_processor.image_std)
-        )
-        return (torch.from_numpy(images).to(self.device)[:, None] / 255 - mean) / std
-
-    def conversations(self, prompt: str, images: np.ndarray, answers: list[str]) -> Batch:
-        """`prompt` about each image, answered; only the answers are to be learnt."""
-        prompt = prompt.replace(IMAGE_TOKEN, IMAGE_TOKEN * self.model.config.image_seq_length)
-        batch = self.tokens([f"{prompt} {answer}" for answer in answers])
-        batch.labels[:, : len(self.processor.tokenizer(prompt)["input_ids"])] = IGNORED
-        return batch._replace(pixel_values=self.pixels(images))
-
-    def sentences(self, rng: np.random.Generator, count: int) -> Batch:
-        """Plain sentences without an image."""
-        return self.tokens([plain_sentence(rng) for _ in range(count)])
-
-    def tokens(self, texts: list[str]) -> Batch:
-        """Each text between start and end token."""
-        tokenizer = self.processor.tokenizer
-        texts = [f"{text}{tokenizer.eos_token}" for text in texts]
-        encoded = tokenizer(texts, padding=True, padding_side="right", return_tensors="pt").to(self.device)
-        labels = encoded["input_ids"].masked_fill(encoded["attention_mask"] == 0, IGNORED)
-        return Batch(encoded["input_ids"], encoded["attention_mask"], labels)
-
-    def said(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Mean loss over the tokens to be said; and for each text whether every one of them is the likeliest.
-
-        As each token is given those before it, that is to say whether the greedy answer is right, word for word.
-        """
-        given = {name: value for name, value in batch._asdict().items() if value is not None and name != "labels"}
-        logits = self.model(**given).logits[:, :-1]
-        labels = batch.labels[:, 1:]
-        loss = functional.cross_entropy(logits.flatten(0, 1), labels.flatten(), ignore_index=IGNORED)
-        right = (logits.argmax(-1) == labels) | (labels == IGNORED)
-        return loss, right.all(dim=1)
-
-
-# One step of a phase: on a batch that the generator draws, or without one on what is held out.
-StepOf = Callable[[np.random.Generator | None], Step]
-
-
 def optimise(name: str, module: nn.Module, phase: Phase, step_of: StepOf, recipe: Recipe, checkpoints: Path) -> None:
     """Run a phase, from its last checkpoint if there is one. A step's batch depends on seed, phase and step alone."""
     trained = [weight for weight in module.parameters() if weight.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=phase.rate, betas=(0.9, 0.98), weight_decay=0.05)
-    path = checkpoints / f"{name}.pt"
+    path = checkpoints / f"{name}.safetensors"
     done = _resume(path, module, optimizer)
     bar = tqdm(range(done, phase.steps), desc=name, unit="step", initial=done, total=phase.steps)
     for step in bar:
@@ -303,46 +179,57 @@ def _rate(phase: Phase, step: int) -> float:
 
 
 def _resume(path: Path, module: nn.Module, optimizer: torch.optim.Optimizer) -> int:
+    """Take up the checkpoint at `path`, if there is one; returns the steps done."""
     if not path.exists():
         return 0
     try:
-        state = torch.load(path, weights_only=True)
-    except (RuntimeError, EOFError, OSError, pickle.UnpicklingError):
+        with safe_open(path, "pt") as checkpoint:
+            steps = int(checkpoint.metadata()["steps"])
+            tensors = {name: checkpoint.get_tensor(name) for name in checkpoint.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError):
         raise SignBridgeError(f"{path}: not a whole checkpoint. Delete it, and this phase starts again.") from None
-    module.load_state_dict(state["module"])
-    optimizer.load_state_dict(state["optimizer"])
-    return state["steps"]
+    state: dict[int, dict[str, Tensor]] = {}
+    weights = {}
+    for name, tensor in tensors.items():
+        kind, _, rest = name.partition(".")
+        if kind == "module":
+            weights[rest] = tensor
+        else:
+            index, _, key = rest.partition(".")
+            state.setdefault(int(index), {})[key] = tensor
+    module.load_state_dict(weights)
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+    return steps
 
 
 def _checkpoint(path: Path, module: nn.Module, optimizer: torch.optim.Optimizer, steps: int) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
+    tensors = {f"module.{name}": tensor for name, tensor in module.state_dict().items()}
+    for index, moments in optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{index}.{key}": tensor for key, tensor in moments.items()}
     unfinished = path.with_suffix(".unfinished")
-    torch.save({"module": module.state_dict(), "optimizer": optimizer.state_dict(), "steps": steps}, unfinished)
+    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, unfinished, {"steps": str(steps)})
     os.replace(unfinished, path)
 
 
-def _all(drawn: Drawings) -> tuple[np.ndarray, list[str]]:
-    return drawn.images[:, 0], [drawings.LETTERS[index] for index in drawn.letters]
-
-
-def save(model: LlavaForConditionalGeneration, processor: LlavaProcessor, folder: Path) -> None:
-    """Write the Hugging Face files to `folder`, the weights in half precision, each file whole."""
+def save(model: LlavaForConditionalGeneration, processor: LlavaProcessor, folder: Path, unfinished: Path) -> None:
+    """Write the Hugging Face files to `folder`, weights in half precision, each file whole: first to `unfinished`."""
     folder.mkdir(parents=True, exist_ok=True)
-    unfinished = folder / ".unfinished"
     model = model.to(torch.float16)
     model.generation_config = GenerationConfig(bos_token_id=1, eos_token_id=2, pad_token_id=3)
     model.save_pretrained(unfinished)
     processor.save_pretrained(unfinished)
     for file in unfinished.iterdir():
         os.replace(file, folder / file.name)
-    unfinished.rmdir()
 
 
 def _fingerprint(recipe: Recipe, device: torch.device) -> str:
     """What makes the weights: a checkpoint of anything else is not gone on from."""
-    files = [Path(__file__), Path(lessons.__file__), Path(drawings.__file__), lessons.WORDS]
+    modules = (lessons, drawings, teaching, small_tokenizer_module)
+    files = [Path(__file__), *(Path(module.__file__) for module in modules), lessons.WORDS]
     code = hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
-    parts = [asdict(recipe), code, device.type, torch.__version__, transformers.__version__]
+    versions = [importlib.metadata.version(package) for package in PACKAGES]
+    parts = [asdict(recipe), code, drawings.code(), device.type, versions]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:12]
 
 

@@ -20,12 +20,15 @@ INTERVALS = "Wilson (notebook's split), photos resampled (other)"
 TITLES = {"signbridge": "Notebook's split", "grouped": "No photo on both sides"}
 
 
-def probe_accuracy_curve(table: pd.DataFrame, chance: float, copies_in_train: float, confidence: float) -> Figure:
+def probe_accuracy_curve(
+    table: pd.DataFrame, chance: float, copies_in_train: float, confidence: float, model: str
+) -> Figure:
     """Draw the table `plots/probe_accuracy.csv`: a line a position, its interval shaded; chance, pixels and the reading
     of the model's answer beside it.
 
     `chance` is the share of the commonest letter; `copies_in_train` the share of the images tested under `signbridge`
-    that have a copy in train: where it is above zero the panel says so. `confidence` is that of the intervals.
+    that have a copy in train: where it is above zero the panel says so. `confidence` is that of the intervals,
+    `model` the name that the picture is headed with.
     """
     text = table[table["position"] == "text"].set_index("protocol")
     table = table[table["position"] != "text"]
@@ -43,6 +46,7 @@ def probe_accuracy_curve(table: pd.DataFrame, chance: float, copies_in_train: fl
             title = f"{title}, leaking: a copy of the same photo\nis in train for {copies_in_train:.0%} of test images"
         axes.set_title(title, fontsize=8)
         _label_sites(axes, rows)
+    figure.suptitle(model, fontsize=8)
     panels[0].set_ylabel("letters read right, held-out images (%)", fontsize=8)
     panels[0].set_ylim(0, 1.03)
     panels[0].set_yticks(np.linspace(0, 1, 6))

@@ -1,6 +1,7 @@
 """The UMAP plane, each image drawn as the letter it shows."""
 
 import re
+from textwrap import fill
 
 import matplotlib.patheffects as effects
 import numpy as np
@@ -14,10 +15,11 @@ COLUMN_WIDTH = 3.4  # inches, one column of a two-column paper
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000")
 
 
-def umap_projection(coordinates: pd.DataFrame, site: str, position: str) -> Figure:
+def umap_projection(coordinates: pd.DataFrame, site: str, position: str, model: str) -> Figure:
     """Draw the table `data/umap.parquet` (label, x, y): the letters themselves are the marks.
 
-    Classes that are no letters or digits become dots, each with its name at its median.
+    Classes that are no letters or digits become dots, each with its name at its median. `model` is the name that the
+    picture is headed with.
     """
     figure = Figure(figsize=(COLUMN_WIDTH, COLUMN_WIDTH), layout="constrained")
     axes = figure.add_subplot()
@@ -28,6 +30,7 @@ def umap_projection(coordinates: pd.DataFrame, site: str, position: str) -> Figu
     for index, label in enumerate(labels):
         draw(axes, coordinates[coordinates["label"] == label], label, size, COLOURS[index % len(COLOURS)])
     axes.set_title(f"UMAP of {site}, {position}\n{len(coordinates)} images, {len(labels)} classes", fontsize=8)
+    figure.suptitle(fill(model, 60), fontsize=7)
     axes.set_xlabel("UMAP 1 (no unit)", fontsize=7)
     axes.set_ylabel("UMAP 2 (no unit)", fontsize=7)
     axes.set(xticks=[], yticks=[])

@@ -50,7 +50,8 @@ def accuracy_table(
     """One row a protocol, site and position: accuracy, its interval, and how many images were tested.
 
     The interval is Wilson's under `signbridge`, where each image is tested once, and a bootstrap over photos under
-    `grouped`. Sites come in the order of `predictions`, which is that of depth; `depth` counts them.
+    `grouped`. Sites come in the order of `predictions`, which is that of depth; `depth` counts them. What the answers
+    give away comes after the last of them.
     """
     right = (predictions["label"] == predictions["predicted"]).astype(float)
     cell = [predictions[column] for column in ("protocol", "site", "position")]

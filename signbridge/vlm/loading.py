@@ -27,15 +27,13 @@ from transformers import (
 
 from signbridge.errors import SignBridgeError
 from signbridge.params import Section
-from signbridge.vlm import random_weights
+from signbridge.vlm import random_weights, small_tokenizer
 from signbridge.vlm.families import Parts, parts_of
 from signbridge.vlm.memory import free_bytes
+from signbridge.vlm.model_folder import MODEL_FILES
 from signbridge.vlm.random_weights import tiny_config, write_random_llava
 
 log = logging.getLogger(__name__)
-
-# What a model consists of, in a hub repository or a folder: no pickles, no code.
-MODEL_FILES = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
 
 # What expanded weights must leave free for activations and the key-value cache of a good batch.
 BYTES_BESIDE_EXPANDED_WEIGHTS = 6 * 2**30
@@ -153,27 +151,15 @@ def expand_nf4(loaded: LoadedModel, policy: Literal["auto", "always", "never"]) 
     return loaded._replace(model=model, parts=parts_of(model))
 
 
-def folder_sha256(params: HubModel | FolderModel | TinyRandomModel) -> str | None:
-    """Of the content of a local model's files, by their names; None for models that params alone pin down."""
-    if params.source != "folder":
-        return None
-    folder = Path(params.path).expanduser()
-    digest = hashlib.sha256()
-    for file in sorted({file for pattern in MODEL_FILES for file in folder.glob(pattern)}):
-        with file.open("rb") as content:
-            digest.update(f"{file.name} {hashlib.file_digest(content, 'sha256').hexdigest()}\n".encode())
-    return digest.hexdigest()
-
-
 def _folder(params: HubModel | FolderModel | TinyRandomModel, scratch: Path) -> Path:
     if params.source == "hub":
-        return Path(snapshot_download(params.hub_id, revision=params.revision, allow_patterns=MODEL_FILES))
+        return Path(snapshot_download(params.hub_id, revision=params.revision, allow_patterns=list(MODEL_FILES)))
     if params.source == "folder":
         folder = Path(params.path).expanduser()
         _check_folder(folder)
         return folder
     config = tiny_config()
-    code = Path(random_weights.__file__).read_text(encoding="utf-8")
+    code = [Path(module.__file__).read_text(encoding="utf-8") for module in (random_weights, small_tokenizer)]
     versions = [torch.__version__, transformers.__version__, tokenizers.__version__]
     made_from = json.dumps([params.seed, config.to_json_string(), versions, code])
     folder = scratch / f"tiny-random-{hashlib.sha256(made_from.encode()).hexdigest()[:16]}"

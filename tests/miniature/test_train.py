@@ -11,8 +11,11 @@ from PIL import Image
 from transformers import LlavaForConditionalGeneration
 
 from models.miniature import train as training
+from models.miniature.drawings import SIZES, draw
 from models.miniature.lessons import SENTENCE_PROMPT, WORD_PROMPT, vocabulary
-from models.miniature.train import IGNORED, Phase, Recipe, Teacher, miniature_config, train
+from models.miniature.teaching import IGNORED, Teacher
+from models.miniature.train import Phase, Recipe, miniature_config, train
+from signbridge.datasets.rendered import RenderedParams, render
 from signbridge.vlm.loading import FolderModel, load
 from signbridge.vlm.small_tokenizer import llava_processor, small_tokenizer
 
@@ -60,7 +63,7 @@ def teacher() -> Teacher:
     config = miniature_config(SMALL, len(tokenizer))
     torch.manual_seed(0)
     model = LlavaForConditionalGeneration._from_config(config, dtype=torch.float32)
-    return Teacher(model, llava_processor(config, tokenizer), SMALL)
+    return Teacher(model, llava_processor(config, tokenizer))
 
 
 def entry(folder: Path) -> FolderModel:
@@ -118,13 +121,30 @@ def test_another_seed_trains_anew(trained, monkeypatch):
     assert weights[0] != weights[1]
 
 
+@pytest.mark.parametrize("module", ["lessons", "drawings", "teaching", "small_tokenizer_module"])
+def test_a_checkpoint_of_other_code_is_not_gone_on_from(tmp_path, monkeypatch, module):
+    before = training._fingerprint(SMALL, CPU)
+    edited = tmp_path / "edited.py"
+    edited.write_text(Path(getattr(training, module).__file__).read_text() + "# a remark")
+    monkeypatch.setattr(getattr(training, module), "__file__", str(edited))
+    assert training._fingerprint(SMALL, CPU) != before
+
+
 def test_a_checkpoint_that_cannot_be_read_says_what_to_do(trained, tmp_path):
     scratch = tmp_path / "scratch"
     train(SMALL, tmp_path / "model", scratch, CPU)
-    broken = next(scratch.glob("training-*/text.pt"))
+    broken = next(scratch.glob("training-*/text.safetensors"))
     broken.write_bytes(broken.read_bytes()[:100])
-    with pytest.raises(training.SignBridgeError, match=r"text\.pt: .*Delete it"):
+    with pytest.raises(training.SignBridgeError, match=r"text\.safetensors: .*Delete it"):
         train(SMALL, tmp_path / "model", scratch, CPU)
+
+
+def test_a_small_image_is_enlarged_as_the_processor_enlarges_it(teacher, tmp_path):
+    dataset = render(RenderedParams(source="rendered", seed=3, size=SIZES[0], photos=1, copies=1))
+    rgb = [Image.fromarray(image.pixels).convert("RGB") for image in dataset]
+    asked = teacher.processor(images=rgb, text=[WORD_PROMPT] * len(rgb), return_tensors="pt")
+    drawn = draw(seed=3, photos=1, copies=1, scratch=tmp_path, workers=1)
+    torch.testing.assert_close(teacher.pixels(drawn.images[:, 0]), asked["pixel_values"])
 
 
 @pytest.mark.parametrize("prompt", [WORD_PROMPT, SENTENCE_PROMPT])
@@ -168,7 +188,7 @@ def test_a_text_is_right_only_if_all_of_it_is(teacher):
             tokens[wrong, 3] += 1
         other = Teacher.__new__(Teacher)
         other.model = Says(tokens)
-        assert other.said(batch)[1].tolist() == expected
+        assert other.said(batch).right.tolist() == expected
 
 
 def test_the_rate_warms_up_and_ends_at_nothing():

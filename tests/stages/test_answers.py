@@ -29,8 +29,9 @@ def project_root(tmp_path, monkeypatch) -> Path:
     ids = [f"image-{index}" for index in range(len(ANSWERS))]
     labels = [label for label, _, _ in ANSWERS]
     given = pd.DataFrame({"image_id": ids, "label": labels, "prompt": "?", "answer": [row[1] for row in ANSWERS]})
-    tables.write(given, "data/answers.parquet", {})
+    tables.write(given, "data/answers.parquet", {"model": {"name": "tiny"}})
     write_predictions("grouped", labels)
+    Path("params.yaml").write_text("model_notes: {tiny: a test bed}\n")
     return tmp_path
 
 
@@ -53,6 +54,7 @@ def test_every_answer_stands_beside_its_letter_as_it_was_given(project_root):
 def test_the_text_and_the_probe_are_one_number_apart(project_root):
     main()
     metrics = json.loads(Path("metrics/answers.json").read_text())
+    assert metrics["model"] == "tiny (a test bed)"
     assert metrics["images"] == 8
     assert metrics["share_naming_right_letter"] == 0.25
     assert metrics["share_naming_any_letter"] == 0.375
@@ -63,6 +65,7 @@ def test_the_text_and_the_probe_are_one_number_apart(project_root):
     assert metrics["probe_peak"] == "layer_01 prompt_last"
     assert metrics["probe_accuracy"] == 0.375
     assert metrics["probe_minus_text"] == 0.125
+    assert metrics["probe_minus_best_reading"] == -0.5
 
 
 def test_without_a_grouped_probe_the_text_is_still_counted(project_root):

@@ -32,6 +32,7 @@ def study(tmp_path):
     )
     tables.write(sample, tmp_path / "data/sample.parquet", {})
     use_model(tmp_path, "tiny-random")
+    (tmp_path / "data/model.json").write_text('{"folder_sha256": "that of the stage model"}')
     return tmp_path
 
 
@@ -67,7 +68,7 @@ def test_writes_every_site_at_every_position_with_what_made_it(study):
     made_by = tables.made_by(folder / "layer_03.parquet")
     assert made_by["model"]["name"] == "tiny-random"
     assert made_by["model"]["quantization"] == "none"
-    assert made_by["model_folder_sha256"] is None
+    assert made_by["model_folder_sha256"] == "that of the stage model"
     assert set(made_by["packages"]) == {"torch", "transformers", "bitsandbytes", "pillow"}
     answers = tables.read(study / "data/answers.parquet")
     assert answers.columns.tolist() == ["image_id", "label", "prompt", "answer"]
@@ -114,6 +115,13 @@ def test_what_cannot_be_used_is_said_and_no_table_is_touched(study, environment,
     assert "Traceback" not in done.stderr
     assert len(done.stderr.strip().splitlines()) <= 2
     assert kept.read_bytes() == b"an earlier run's"
+
+
+def test_a_missing_digest_of_the_model_says_how_to_make_it(study):
+    (study / "data/model.json").unlink()
+    done = extract(study)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("error: data/model.json: not there. Make it with `dvc repro`")
 
 
 def test_a_missing_sample_says_how_to_make_it(study):

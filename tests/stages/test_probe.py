@@ -14,6 +14,7 @@ from stages.probe import main
 
 IDS = [f"image-{index}" for index in range(60)]
 LABELS = np.repeat(list("ABC"), 20)
+MODEL = {"name": "tiny"}
 SITES = ["pixels", "vision", "projector", "embedding", "layer_00", "layer_01"]
 WRITTEN = [
     "data/predictions.parquet",
@@ -32,7 +33,7 @@ def project(workspace):
     tables.write(sample, "data/sample.parquet", {})
     words = np.where(LABELS == "C", "Peace", "Fist")
     given = pd.DataFrame({"image_id": IDS, "label": LABELS, "prompt": "?", "answer": words})
-    tables.write(given.sample(frac=1, random_state=0), "data/answers.parquet", {})
+    tables.write(given.sample(frac=1, random_state=0), "data/answers.parquet", {"model": MODEL})
     generator = np.random.default_rng(0)
     number = np.unique(LABELS, return_inverse=True)[1]
     for depth, site in enumerate(SITES):
@@ -42,6 +43,7 @@ def project(workspace):
             for position in activations.positions_of(site)
         }
         activations.write(Path("data/activations"), site, IDS, vectors, {"sites": SITES})
+    workspace.set(model_notes={"tiny": "a test bed"})
     workspace.set(probe__grouped={"folds": 4, "repeats": 2}, probe__intervals__resamples=50)
     return workspace
 
@@ -57,6 +59,7 @@ def test_the_stage_writes_what_the_design_names(project):
     assert set(tables.made_by("data/predictions.parquet")) == {"probe", "seed", "scikit-learn"}
     assert {path.stem for path in Path("data/probes").iterdir()} == set(SITES)
     numbers = json.loads(Path("metrics/probe.json").read_text())
+    assert numbers["model"] == "tiny (a test bed)"
     assert numbers["grouped_peak_site"] == "layer_01"
     assert numbers["chance"] == pytest.approx(1 / 3, abs=1e-6)
     assert numbers["grouped_answer"] == pytest.approx(2 / 3, abs=1e-6), "Fist is A or B, Peace is C"
@@ -84,7 +87,7 @@ def test_a_second_run_writes_the_same_bytes(project):
 
 def test_the_best_site_is_never_the_answer(project):
     words = pd.DataFrame({"image_id": IDS, "label": LABELS, "prompt": "?", "answer": LABELS})
-    tables.write(words, "data/answers.parquet", {})
+    tables.write(words, "data/answers.parquet", {"model": MODEL})
     project.set(probe__sites=["pixels"], probe__layers=[])
     main()
     confusion = pd.read_csv("plots/confusion.csv")

@@ -13,6 +13,7 @@ from stages.project import main
 
 IDS = [f"image-{index}" for index in range(24)]
 SITES = ["pixels", "layer_00", "layer_01"]
+MADE_BY = {"sites": SITES, "model": {"name": "tiny"}}
 
 
 @pytest.fixture
@@ -28,7 +29,7 @@ def project_root(tmp_path, monkeypatch) -> Path:
             position: generator.normal(size=(24, 6)).astype(np.float32) for position in activations.positions_of(site)
         }
         # The folder may hold the images in another order than the sample does.
-        activations.write(Path("data/activations"), site, IDS[::-1], vectors, {"sites": SITES})
+        activations.write(Path("data/activations"), site, IDS[::-1], vectors, MADE_BY)
     predictions = pd.DataFrame({"site": ["layer_00", "layer_01"] * 24, "label": np.repeat(labels, 2)})
     predictions["predicted"] = np.where(predictions["site"] == "layer_01", predictions["label"], "?")
     predictions = predictions.assign(protocol="grouped", position="prompt_last")
@@ -40,7 +41,7 @@ def project_root(tmp_path, monkeypatch) -> Path:
 def write_params(**changes) -> None:
     chosen = {"site": "best", "position": "prompt_last", "neighbors": 5, "min_dist": 0.1, **changes}
     lines = "".join(f"  {key}: {value}\n" for key, value in chosen.items())
-    Path("params.yaml").write_text(f"seed: 42\nproject:\n{lines}")
+    Path("params.yaml").write_text(f"seed: 42\nmodel_notes: {{}}\nproject:\n{lines}")
 
 
 def test_every_image_of_the_sample_gets_a_place_and_keeps_its_letter_and_photo(project_root):

@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +14,8 @@ from safetensors.torch import load_file, save_file
 
 from signbridge.errors import SignBridgeError
 from signbridge.extraction import Reader
-from signbridge.vlm.loading import FolderModel, HubModel, ModelParams, folder_sha256, load
+from signbridge.vlm import random_weights, small_tokenizer
+from signbridge.vlm.loading import FolderModel, HubModel, ModelParams, load
 from tests.vlm.conftest import CPU, PROMPT, tiny_random
 
 SETTINGS = {
@@ -105,17 +107,14 @@ def refusal(params, scratch) -> str:
     return message
 
 
-def test_a_folder_is_told_from_another_by_what_a_model_consists_of(saved, tmp_path):
-    before = folder_sha256(folder_model(saved))
-    (saved / "README.md").write_text("A remark about the weights.")
-    moved = saved.rename(tmp_path / "moved")
-    assert folder_sha256(folder_model(moved)) == before
-    weights = moved / "model.safetensors"
-    content = bytearray(weights.read_bytes())
-    content[-1] ^= 1
-    weights.write_bytes(content)
-    assert folder_sha256(folder_model(moved)) != before
-    assert folder_sha256(tiny_random()) is None
+@pytest.mark.parametrize("module", [random_weights, small_tokenizer], ids=lambda module: module.__name__)
+def test_a_random_model_of_other_code_is_made_anew(tmp_path, monkeypatch, module):
+    load(tiny_random(), tmp_path, CPU)
+    edited = tmp_path / "edited.py"
+    edited.write_text(Path(module.__file__).read_text() + "# a remark")
+    monkeypatch.setattr(module, "__file__", str(edited))
+    load(tiny_random(), tmp_path, CPU)
+    assert len(list(tmp_path.glob("tiny-random-*"))) == 2
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path):

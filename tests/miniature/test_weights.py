@@ -1,0 +1,62 @@
+"""The shipped miniature is what its card says: its files, its size, and what it answers to hands it has never seen."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from ruamel.yaml import YAML
+from safetensors import safe_open
+
+from models.miniature.lessons import SENTENCE_PROMPT, hands
+from signbridge.answers import named_letter
+from signbridge.datasets.rendered import RenderedParams, render
+from signbridge.extraction import Reader
+from signbridge.vlm.loading import FolderModel, LoadedModel, load
+from signbridge.vlm.model_folder import MODEL_FILES
+
+FOLDER = Path("models/miniature")
+ENTRY = FolderModel.model_validate(YAML(typ="safe").load(Path("params.yaml").read_text())["models"]["miniature"])
+UNSEEN = RenderedParams(source="rendered", seed=404, size=28, photos=3, copies=1)
+
+
+@pytest.fixture(scope="module")
+def miniature(tmp_path_factory) -> LoadedModel:
+    """The shipped model, loaded as the study loads it."""
+    return load(ENTRY, tmp_path_factory.mktemp("scratch"), torch.device("cpu"))
+
+
+def share_right(miniature: LoadedModel, prompt: str, max_new_tokens: int, task: str) -> tuple[float, list[str]]:
+    drawn = render(UNSEEN)
+    images = [Image.fromarray(image.pixels).convert("RGB") for image in drawn]
+    said = Reader(miniature, prompt, max_new_tokens).read(images).answers
+    right = [answer == getattr(hands()[image.label], task) for answer, image in zip(said, drawn, strict=True)]
+    return float(np.mean(right)), said
+
+
+def test_it_answers_hands_it_has_never_seen_in_the_right_word_and_never_in_a_letter(miniature):
+    share, said = share_right(miniature, ENTRY.prompt, ENTRY.max_new_tokens, "word")
+    assert share > 0.85
+    assert {named_letter(answer) for answer in said} == {None}
+    assert set(said) <= {hand.word for hand in hands().values()}
+
+
+def test_it_describes_hands_it_has_never_seen(miniature):
+    share, _ = share_right(miniature, SENTENCE_PROMPT, 60, "sentence")
+    assert share > 0.7
+
+
+def test_it_is_a_llava_of_twelve_blocks_in_half_precision(miniature):
+    assert miniature.model.config.model_type == "llava"
+    assert len(miniature.parts.blocks) == 12
+    assert (FOLDER / "model.safetensors").stat().st_size <= 25e6
+    with safe_open(FOLDER / "model.safetensors", "pt") as weights:
+        assert {weights.get_slice(name).get_dtype() for name in weights.keys()} == {"F16"}  # noqa: SIM118
+
+
+def test_dvc_looks_at_every_file_of_the_model():
+    files = {path.as_posix() for pattern in MODEL_FILES for path in FOLDER.glob(pattern)}
+    deps = YAML(typ="safe").load(Path("dvc.yaml").read_text())["stages"]["model"]["deps"]
+    assert files
+    assert {dep for dep in deps if dep.startswith("models/")} == files
