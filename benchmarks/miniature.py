@@ -79,7 +79,8 @@ def main() -> None:
 def _pictures(labelled: list[LabelledImage]) -> Pictures:
     pixels = np.stack([grey_pixels(encode_png(image.pixels)) for image in labelled])
     letters = np.array([image.label for image in labelled])
-    photos = find_photos(pixels, letters, params.section("photos", PhotosParams).threshold)
+    ids = np.array([image.image_id for image in labelled])
+    photos = ids[find_photos(pixels, letters, params.section("photos", PhotosParams).threshold)]  # as in the study
     images = [Image.fromarray(image.pixels).convert("RGB") for image in labelled]
     return Pictures(images, pixels.reshape(len(pixels), -1), letters, photos)
 
