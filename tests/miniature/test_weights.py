@@ -1,8 +1,10 @@
 """The shipped miniature is what its card says: its files, its size, and what it answers to hands it has never seen."""
 
+import json
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from PIL import Image
@@ -21,6 +23,10 @@ ENTRY = FolderModel.model_validate(YAML(typ="safe").load(Path("params.yaml").rea
 UNSEEN = RenderedParams(source="rendered", seed=404, size=28, photos=3, copies=1)
 
 
+# The card's figures are of 1,015 images; of these 72 a few more or fewer may be wrong, so the bars stand lower.
+WORDS_RIGHT, SENTENCES_RIGHT = 0.9, 0.8
+
+
 @pytest.fixture(scope="module")
 def miniature(tmp_path_factory) -> LoadedModel:
     """The shipped model, loaded as the study loads it."""
@@ -37,14 +43,26 @@ def share_right(miniature: LoadedModel, prompt: str, max_new_tokens: int, task: 
 
 def test_it_answers_hands_it_has_never_seen_in_the_right_word_and_never_in_a_letter(miniature):
     share, said = share_right(miniature, ENTRY.prompt, ENTRY.max_new_tokens, "word")
-    assert share > 0.85
+    assert share > WORDS_RIGHT
     assert {named_letter(answer) for answer in said} == {None}
     assert set(said) <= {hand.word for hand in hands().values()}
 
 
 def test_it_describes_hands_it_has_never_seen(miniature):
     share, _ = share_right(miniature, SENTENCE_PROMPT, 60, "sentence")
-    assert share > 0.7
+    assert share > SENTENCES_RIGHT
+
+
+def test_the_committed_study_finds_at_prompt_last_what_neither_answer_nor_pixels_give_away():
+    chosen = YAML(typ="safe").load(Path("params.yaml").read_text())
+    given_away = json.loads(Path("metrics/answers.json").read_text())
+    if (chosen["dataset"], chosen["model"]) != ("rendered", "miniature"):
+        pytest.skip("the study in this folder is another")
+    table = pd.read_csv("plots/probe_accuracy.csv").query("protocol == 'grouped'")
+    layers = table[table["site"].str.startswith("layer_") & (table["position"] == "prompt_last")]
+    best, pixels = layers["accuracy"].max(), table.loc[table["site"] == "pixels", "accuracy"].item()
+    assert best >= given_away["best_reading"] + 0.15
+    assert best > pixels
 
 
 def test_it_is_a_llava_of_twelve_blocks_in_half_precision(miniature):
