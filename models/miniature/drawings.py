@@ -14,12 +14,10 @@ from tqdm import tqdm
 
 from signbridge.datasets.hand_photo import develop
 from signbridge.datasets.letter_poses import LETTERS
-from signbridge.datasets.photo_copies import copy_photo
-from signbridge.datasets.rendered import photo_in_numbers
+from signbridge.datasets.rendered import copy_of, frame_of, photo_in_numbers
 
 SIDE = 56  # pixels, what the tower takes in
 SIZES = (28, 56)  # pixels, of every other copy: Sign Language MNIST's, and the tower's own
-_FRAME = 112
 
 
 class Drawings(NamedTuple):
@@ -35,10 +33,10 @@ class Drawings(NamedTuple):
         return self.images[photos, copies], [LETTERS[index] for index in self.letters[photos]]
 
 
-def draw(seed: int, photos: int, copies: int, scratch: Path, workers: int) -> Drawings:
+def draw(seed: int, photos: int, copies: int, scratch: Path, workers: int = -1) -> Drawings:
     """`photos` photos a letter of `rendered` under `seed`, each in `copies` copies, as the tower takes them in.
 
-    Letters that lie below `scratch` already are not drawn again.
+    Letters that lie below `scratch` already are not drawn again. `workers` is joblib's `n_jobs`: -1 takes every core.
     """
     folder = scratch / f"hands-{seed}-{photos}-{copies}-{code()}"
     folder.mkdir(parents=True, exist_ok=True)
@@ -52,11 +50,10 @@ def draw(seed: int, photos: int, copies: int, scratch: Path, workers: int) -> Dr
 
 
 def _copies(seed: int, letter: str, number: int, copies: int) -> UInt8[np.ndarray, "copy 56 56"]:
-    photo = develop(photo_in_numbers(seed, letter, number), _FRAME)
+    photo = develop(photo_in_numbers(seed, letter, number), frame_of(SIDE))  # the frame of both sizes
     pictures = []
     for copy in range(copies):
-        rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(ord(letter), number, copy)))
-        pixels = copy_photo(photo, _FRAME, SIZES[copy % len(SIZES)], rng)
+        pixels = copy_of(photo, SIZES[copy % len(SIZES)], seed, letter, number, copy)
         pictures.append(np.asarray(Image.fromarray(pixels).resize((SIDE, SIDE), Image.Resampling.BICUBIC)))
     return np.stack(pictures)
 

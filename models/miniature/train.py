@@ -88,9 +88,8 @@ def main() -> None:
 def train(recipe: Recipe, folder: Path, scratch: Path, device: torch.device) -> None:
     """Train `recipe` and write config, weights (float16), tokenizer and processor to `folder`."""
     checkpoints = scratch / f"training-{_fingerprint(recipe, device)}"
-    workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    training = draw(recipe.hands_seed, recipe.photos, recipe.copies, scratch, workers)
-    held_out = draw(recipe.hands_seed + 1, recipe.held_out_photos, 1, scratch, workers)
+    training = draw(recipe.hands_seed, recipe.photos, recipe.copies, scratch)
+    held_out = draw(recipe.hands_seed + 1, recipe.held_out_photos, 1, scratch)
 
     tokenizer = small_tokenizer(vocabulary(), vocab_size=4096)
     config = miniature_config(recipe, len(tokenizer))

@@ -7,6 +7,7 @@ asking for more of either leaves the others as they were.
 from typing import Literal
 
 import numpy as np
+from jaxtyping import Float, UInt8
 from pydantic import Field
 from tqdm import tqdm
 
@@ -46,14 +47,29 @@ def photo_in_numbers(seed: int, letter: str, number: int) -> Photo:
 
 
 def _copies(params: RenderedParams, letter: str, number: int) -> list[LabelledImage]:
-    frame = max(2 * params.size, 112)
-    photo = develop(photo_in_numbers(params.seed, letter, number), frame)
-    images = []
-    for copy in range(params.copies):
-        rng = np.random.default_rng(_sequence(params.seed, letter, number, copy))
-        pixels = copy_photo(photo, frame, params.size, rng)
-        images.append(LabelledImage(image_id(letter, number, copy), letter, "all", pixels))
-    return images
+    photo = develop(photo_in_numbers(params.seed, letter, number), frame_of(params.size))
+    return [
+        LabelledImage(
+            image_id(letter, number, copy),
+            letter,
+            "all",
+            copy_of(photo, params.size, params.seed, letter, number, copy),
+        )
+        for copy in range(params.copies)
+    ]
+
+
+def frame_of(size: int) -> int:
+    """Pixels a side at which a photo is developed for copies of `size` pixels a side."""
+    return max(2 * size, 112)
+
+
+def copy_of(
+    photo: Float[np.ndarray, "side side"], size: int, seed: int, letter: str, number: int, copy: int
+) -> UInt8[np.ndarray, "size size"]:
+    """Copy `copy` of `photo`, which is photo `number` of the letter developed at `frame_of(size)`."""
+    rng = np.random.default_rng(_sequence(seed, letter, number, copy))
+    return copy_photo(photo, frame_of(size), size, rng)
 
 
 def image_id(letter: str, number: int, copy: int) -> str:
