@@ -1,8 +1,9 @@
 """Metric files that `dvc metrics diff` can compare: one flat JSON object, numbers and words only."""
 
 import json
-import os
 from pathlib import Path
+
+from signbridge.whole_file import whole_file
 
 Metric = int | float | str | bool
 
@@ -19,8 +20,5 @@ def write(path: Path | str, metrics: dict[str, Metric]) -> None:
         if isinstance(value, float) and not -float("inf") < value < float("inf"):
             raise TypeError(f"metric '{name}' is {value}, which JSON cannot hold")
     rounded = {name: round(value, 6) if isinstance(value, float) else value for name, value in metrics.items()}
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.unfinished")
-    unfinished.write_text(json.dumps(rounded, indent=2, sort_keys=True) + "\n", encoding="utf-8", newline="\n")
-    os.replace(unfinished, path)
+    with whole_file(path) as unfinished:
+        unfinished.write_text(json.dumps(rounded, indent=2, sort_keys=True) + "\n", encoding="utf-8", newline="\n")

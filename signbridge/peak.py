@@ -1,30 +1,64 @@
-"""Where a probe reads the sign best: one rule for every stage that speaks of the peak."""
+"""The layer that is called best, chosen where its figure is not: inside the training images of every fold.
 
-from typing import NamedTuple
+Picking the highest of many accuracies and quoting it is a winner's curse (Cawley and Talbot 2010, "On over-fitting in
+model selection"). So each fold of `grouped` has its own best layer, by the inner folds of `data/choices.parquet`, and
+the headline is how well those layers read the images that were left out.
+"""
 
 import pandas as pd
 
-
-class Peak(NamedTuple):
-    """The best layer of a sweep."""
-
-    site: str  # layer_16
-    position: str  # prompt_last
-    accuracy: float  # share of the held-out images that were read right, over all folds and repeats
+HEADLINE_POSITION = "prompt_last"  # the last token of the prompt, before any answer
 
 
-def peak_layer(predictions: pd.DataFrame, protocol: str, position: str | None = None) -> Peak | None:
-    """The layer of highest accuracy under `protocol`, at `position` or, where that is None, at any.
+def headline_position(choices: pd.DataFrame) -> str | None:
+    """Where the best layer is quoted: `prompt_last` if a layer was probed there, else the first that was; or None."""
+    probed = list(choices.loc[choices["site"].str.startswith("layer_"), "position"].unique())
+    if not probed:
+        return None
+    return HEADLINE_POSITION if HEADLINE_POSITION in probed else probed[0]
 
-    `predictions` is the table `data/predictions.parquet`. Of equal layers the first in depth wins. None if
-    the sweep holds no layer under that protocol at that position.
+
+def layer_of_each_fold(choices: pd.DataFrame, position: str) -> pd.DataFrame:
+    """The layer that read the inner folds best: repeat, fold, site, position. Of equals the first in depth.
+
+    `choices` is the table `data/choices.parquet`, whose sites stand in order of depth.
     """
-    chosen = predictions[(predictions["protocol"] == protocol) & predictions["site"].str.startswith("layer_")]
-    if position is not None:
-        chosen = chosen[chosen["position"] == position]
+    layers = choices[choices["site"].str.startswith("layer_") & (choices["position"] == position)]
+    best = layers.groupby(["repeat", "fold"], sort=True)["inner_accuracy"].idxmax()
+    return layers.loc[best, ["repeat", "fold", "site", "position"]].reset_index(drop=True)
+
+
+def chosen_layer(choices: pd.DataFrame, position: str) -> str | None:
+    """The layer that most folds chose at `position`, the first of equals; None if no layer was probed there."""
+    chosen = layer_of_each_fold(choices, position)["site"].value_counts()
     if chosen.empty:
         return None
-    right = chosen["label"] == chosen["predicted"]
-    accuracy = right.groupby([chosen["site"], chosen["position"]]).mean().sort_index()
-    site, position = accuracy.idxmax()
-    return Peak(site, position, float(accuracy.max()))
+    order = {site: depth for depth, site in enumerate(choices["site"].unique())}
+    return min(chosen.index[chosen == chosen.max()], key=order.__getitem__)
+
+
+def headline_predictions(predictions: pd.DataFrame, choices: pd.DataFrame, position: str) -> pd.DataFrame:
+    """The rows of `data/predictions.parquet` that the chosen layers made: one a test image, repeat and fold."""
+    grouped = predictions[predictions["protocol"] == "grouped"]
+    keys = ["repeat", "fold", "site", "position"]
+    return grouped.merge(layer_of_each_fold(choices, position), on=keys, how="inner")
+
+
+def headline(predictions: pd.DataFrame, choices: pd.DataFrame) -> pd.DataFrame:
+    """The predictions that are quoted: of the layers that each fold chose or, where no layer was probed, of one site.
+
+    That is the site of highest inner accuracy or, without `grouped`, of highest accuracy, as the notebook has it.
+    """
+    position = headline_position(choices)
+    if position:
+        return headline_predictions(predictions, choices, position)
+    if len(choices):
+        score, protocol = choices["inner_accuracy"], "grouped"
+        cells = [choices["site"], choices["position"]]
+    else:
+        probed = predictions[predictions["site"] != "answer"]
+        protocol = probed["protocol"].iloc[0]
+        score, cells = (probed["label"] == probed["predicted"]), [probed["site"], probed["position"]]
+    site, position = score.groupby(cells, sort=False).mean().idxmax()
+    rows = predictions["protocol"] == protocol
+    return predictions[rows & (predictions["site"] == site) & (predictions["position"] == position)]

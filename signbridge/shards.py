@@ -2,13 +2,14 @@
 
 import hashlib
 import json
-import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
+
+from signbridge.whole_file import whole_file
 
 
 class Shard(NamedTuple):
@@ -26,13 +27,12 @@ def shard_path(folder: Path, index: int) -> Path:
 
 def write_shard(path: Path, shard: Shard) -> None:
     """Write the shard to `path`, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     vectors = {name: np.ascontiguousarray(array) for name, array in shard.vectors.items()}
     contents = {"names": list(vectors), "answers": shard.answers, "made_with": shard.made_with}
     contents["digest"] = _digest(vectors, contents)
-    unfinished = path.with_name(f".{path.name}.unfinished")
-    save_file(vectors, unfinished, metadata={"contents": json.dumps(contents)})  # one key: their order is not kept
-    os.replace(unfinished, path)
+    with whole_file(path) as unfinished:
+        # One key only: safetensors writes several in no fixed order.
+        save_file(vectors, unfinished, metadata={"contents": json.dumps(contents)})
 
 
 def is_whole(path: Path) -> bool:

@@ -4,7 +4,6 @@ One writer for all, so that equal rows give equal bytes: zstd, no clock, no host
 """
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -13,20 +12,24 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from signbridge.errors import SignBridgeError
+from signbridge.whole_file import whole_file
 
 _KEY = b"signbridge"
 
 
 def write(table: pa.Table | pd.DataFrame, path: Path | str, made_by: dict[str, Any]) -> None:
     """Write `table` to `path` whole or not at all, with `made_by` (JSON-able) in its file metadata."""
-    path = Path(path)
     if isinstance(table, pd.DataFrame):
         table = pa.Table.from_pandas(table, preserve_index=False)
     table = table.replace_schema_metadata({_KEY: json.dumps(made_by, sort_keys=True)})
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.unfinished")
-    pq.write_table(table, unfinished, compression="zstd")
-    os.replace(unfinished, path)
+    with whole_file(path) as unfinished:
+        pq.write_table(table, unfinished, compression="zstd")
+
+
+def write_csv(table: pd.DataFrame, path: Path | str) -> None:
+    """Write `table` to `path` whole or not at all, as DVC's plots take it: no index, shares to six digits."""
+    with whole_file(path) as unfinished:
+        table.round(6).to_csv(unfinished, index=False, lineterminator="\n")
 
 
 def read(path: Path | str, columns: list[str] | None = None) -> pd.DataFrame:

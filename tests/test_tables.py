@@ -37,6 +37,30 @@ def test_arrow_tables_are_written_as_they_are(tmp_path):
     assert tables.read_arrow(tmp_path / "a")["vector"].type == pa.list_(pa.float32(), 2)
 
 
+def test_a_csv_has_no_index_and_shares_to_six_digits(tmp_path):
+    table = pd.DataFrame(
+        {"site": ["a", "b"], "share": [1 / 3, float("nan")], "images": [2, 30], "leaking": [True, False]}
+    )
+    tables.write_csv(table.iloc[[1, 0]], tmp_path / "plots/a.csv")
+    assert (tmp_path / "plots/a.csv").read_bytes() == b"site,share,images,leaking\nb,,30,False\na,0.333333,2,True\n"
+
+
+def test_an_empty_csv_keeps_its_header(tmp_path):
+    tables.write_csv(pd.DataFrame(columns=["site", "share"]), tmp_path / "a.csv")
+    assert (tmp_path / "a.csv").read_text() == "site,share\n"
+
+
+def test_a_csv_that_fails_leaves_the_one_that_was_there(tmp_path):
+    class Unwritable:
+        def __str__(self) -> str:
+            raise OSError("no space left on device")
+
+    tables.write_csv(TABLE[["n"]], tmp_path / "a.csv")
+    with pytest.raises(OSError, match="no space left"):
+        tables.write_csv(pd.DataFrame({"n": [Unwritable()]}), tmp_path / "a.csv")
+    assert (tmp_path / "a.csv").read_text() == "n\n1\n2\n"
+
+
 @pytest.mark.parametrize("read", [tables.read, tables.read_arrow, tables.made_by])
 def test_a_missing_or_damaged_table_is_named_with_what_to_do(tmp_path, read):
     with pytest.raises(SignBridgeError, match=r"a\.parquet: no such table.*dvc"):

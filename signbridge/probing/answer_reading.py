@@ -30,4 +30,4 @@ def read_answers(answers: Sequence[str], labels: np.ndarray, splits: list[Split]
         share = (likely / likely.sum(axis=1, keepdims=True))[said[split.test]]
         predicted.append(share.argmax(axis=1))
         probability.append(share[np.arange(len(share)), targets[split.test]])
-    return Scored(SITE, POSITION, predicted, probability, probes={})
+    return Scored(SITE, POSITION, predicted, probability, [None] * len(splits), probes={}, bits=np.nan)

@@ -6,7 +6,6 @@ letters of the rows of `coef`.
 """
 
 import json
-import os
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,6 +16,7 @@ from safetensors.numpy import save as serialise
 from scipy.special import softmax
 
 from signbridge.errors import SignBridgeError
+from signbridge.whole_file import whole_file
 
 _KEY = "classes"
 _TENSORS = ("coef", "intercept", "mean", "scale")
@@ -50,12 +50,9 @@ def save(path: Path | str, probes: dict[tuple[str, str], Probe]) -> None:
         classes[name] = probe.classes
         for tensor in _TENSORS:
             tensors[f"{name}.{tensor}"] = np.ascontiguousarray(getattr(probe, tensor), dtype=np.float32)
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.unfinished")
-    # One key only: safetensors writes several in no fixed order.
-    unfinished.write_bytes(serialise(tensors, metadata={_KEY: json.dumps(classes, sort_keys=True)}))
-    os.replace(unfinished, path)
+    with whole_file(path) as unfinished:
+        # One key only: safetensors writes several in no fixed order.
+        unfinished.write_bytes(serialise(tensors, metadata={_KEY: json.dumps(classes, sort_keys=True)}))
 
 
 def load(path: Path | str, position: str, fitted_on: str) -> Probe:

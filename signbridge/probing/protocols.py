@@ -1,9 +1,12 @@
 """How a probe is scored: which images train it and which test it.
 
 `signbridge` is the notebook's: one stratified split that looks at images, so that copies of one photo stand on both
-sides. `grouped` never does that: repeated stratified k-fold in which a photo is whole on one side.
+sides. `grouped` never does that: repeated stratified k-fold in which a photo is whole on one side, and again within
+the training images of each fold, where whatever is to be chosen (the penalty, the layer) is chosen.
 """
 
+import warnings
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +18,13 @@ from signbridge.errors import SignBridgeError
 PROTOCOLS = ("signbridge", "grouped")
 
 
+class InnerFold(NamedTuple):
+    """A split of the training images of another split."""
+
+    train: Bool[np.ndarray, "images"]
+    test: Bool[np.ndarray, "images"]
+
+
 class Split(NamedTuple):
     """One fit and what it is tested on, as masks over the sample in table order."""
 
@@ -23,6 +33,7 @@ class Split(NamedTuple):
     fold: int
     train: Bool[np.ndarray, "images"]
     test: Bool[np.ndarray, "images"]
+    inner: tuple[InnerFold, ...] = ()  # of the training images, to choose by
 
 
 def signbridge(labels: np.ndarray, test_size: float, seed: int) -> list[Split]:
@@ -47,10 +58,13 @@ def signbridge(labels: np.ndarray, test_size: float, seed: int) -> list[Split]:
     return [Split("signbridge", 0, 0, _mask(train, len(labels)), _mask(test, len(labels)))]
 
 
-def grouped(labels: np.ndarray, photos: np.ndarray, folds: int, repeats: int, seed: int) -> list[Split]:
+def grouped(
+    labels: np.ndarray, photos: np.ndarray, folds: int, repeats: int, inner_folds: int, seed: int
+) -> list[Split]:
     """Repeated `StratifiedGroupKFold`, shuffled anew in each repeat: every image is tested once a repeat.
 
-    Raises `SignBridgeError` naming each letter with fewer photos than folds.
+    The training images of each fold are split once more in the same way, into `inner_folds`. Raises `SignBridgeError`
+    naming each letter with fewer photos than folds, or if a fold leaves too few images for the inner folds.
     """
     letters, _ = _letters(labels)
     of_letter = {letter: len(np.unique(photos[labels == letter])) for letter in letters}
@@ -60,23 +74,49 @@ def grouped(labels: np.ndarray, photos: np.ndarray, folds: int, repeats: int, se
             f"protocol 'grouped' with {folds} folds needs {folds} photos a letter; there are: {', '.join(few)}. "
             "Lower probe.grouped.folds, or draw more photos in `sample`."
         )
+    everywhere = np.arange(len(labels))
     splits = []
     for repeat in range(repeats):
-        splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=_seed_of(seed, repeat))
-        for fold, (train, test) in enumerate(splitter.split(labels, labels, photos)):
-            splits.append(Split("grouped", repeat, fold, _mask(train, len(labels)), _mask(test, len(labels))))
+        for fold, (train, test) in enumerate(_folds(everywhere, labels, photos, folds, _seed_of(seed, repeat))):
+            _check_inner(labels[train], inner_folds)
+            inner = _folds(np.flatnonzero(train), labels, photos, inner_folds, _seed_of(seed, repeat, 1 + fold))
+            splits.append(Split("grouped", repeat, fold, train, test, tuple(InnerFold(*masks) for masks in inner)))
     return splits
 
 
-def whole_sample(images: int) -> Split:
-    """Every image trains and none is tested: for a probe that is to be used, not scored."""
-    return Split("sample", 0, 0, np.ones(images, dtype=bool), np.zeros(images, dtype=bool))
+def _check_inner(labels: np.ndarray, inner_folds: int) -> None:
+    """Refuse training images of which no letter has one for each inner fold."""
+    _, counts = np.unique(labels, return_counts=True)
+    if counts.max() < inner_folds:
+        raise SignBridgeError(
+            f"protocol 'grouped': a fold leaves {counts.max()} images a letter to train; "
+            f"probe.grouped.inner_folds {inner_folds} needs as many. Lower it, or draw more photos in `sample`."
+        )
 
 
 def share_with_copy_in_train(splits: list[Split], photos: np.ndarray) -> float:
     """The share of tested images that have a copy, an image of the same photo, among the training images."""
     leaks = [np.isin(photos[split.test], photos[split.train]) for split in splits]
     return float(np.concatenate(leaks).mean())
+
+
+def copies_in_train(splits: list[Split], photos: np.ndarray) -> dict[str, float]:
+    """`share_with_copy_in_train` of each protocol among `splits`."""
+    return {
+        protocol: share_with_copy_in_train([split for split in splits if split.protocol == protocol], photos)
+        for protocol in dict.fromkeys(split.protocol for split in splits)
+    }
+
+
+def _folds(
+    rows: np.ndarray, labels: np.ndarray, photos: np.ndarray, folds: int, seed: int
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Masks over all images that split `rows` by photo, as evenly by letter as may be."""
+    splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
+    with warnings.catch_warnings():  # a letter with fewer images than folds is then missing from some of them
+        warnings.filterwarnings("ignore", "The least populated class")
+        for train, test in splitter.split(rows, labels[rows], photos[rows]):
+            yield _mask(rows[train], len(labels)), _mask(rows[test], len(labels))
 
 
 def _letters(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -92,6 +132,9 @@ def _mask(chosen: np.ndarray, size: int) -> Bool[np.ndarray, "images"]:
     return mask
 
 
-def _seed_of(seed: int, repeat: int) -> int:
-    """A seed of its own for each repeat, such that no two studies share one by neighbouring seeds."""
-    return int(np.random.SeedSequence([seed, repeat]).generate_state(1)[0])
+def _seed_of(*numbers: int) -> int:
+    """A seed of its own for each repeat and fold, such that no two studies share one by neighbouring seeds.
+
+    A last number of 0 counts for nothing: `SeedSequence` fills up with zeros.
+    """
+    return int(np.random.SeedSequence(numbers).generate_state(1)[0])

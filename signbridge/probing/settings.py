@@ -2,34 +2,38 @@
 
 from typing import Annotated, Literal
 
+import numpy as np
 from pydantic import Field
 
 from signbridge.activations import POSITIONS_OF_SITE, SITES_BEFORE_LAYERS, TOKEN_POSITIONS, layer_site, positions_of
 from signbridge.errors import SignBridgeError
 from signbridge.params import Section
-from signbridge.probing.protocols import PROTOCOLS
+from signbridge.probing import protocols
+from signbridge.probing.protocols import PROTOCOLS, Split
 
 Share = Annotated[float, Field(gt=0, lt=1)]
 
 
 class SignBridgeProtocol(Section):
-    """The notebook's split."""
+    """The notebook's split and probe."""
 
     test_size: Share
+    C: float = Field(gt=0)  # inverse strength of the L2 penalty, as scikit-learn's
 
 
 class GroupedProtocol(Section):
-    """Repeated k-fold over whole photos."""
+    """Repeated k-fold over whole photos, with folds inside the training images to choose by."""
 
     folds: int = Field(ge=2)
     repeats: int = Field(ge=1)
+    inner_folds: int = Field(ge=2)
+    C: list[Annotated[float, Field(gt=0)]] = Field(min_length=1)  # to choose from
 
 
-class Intervals(Section):
-    """How sure an accuracy is."""
+class DescriptionLength(Section):
+    """The online code."""
 
-    confidence: Share
-    resamples: int = Field(ge=1)  # of the photos
+    orders: int = Field(ge=1)  # of sending the photos; the bits are their mean
 
 
 class ProbeParams(Section):
@@ -39,10 +43,27 @@ class ProbeParams(Section):
     sites: list[str]  # before the first decoder block
     layers: Literal["all"] | list[int]  # decoder blocks, 0-based
     positions: list[str] = Field(min_length=1)  # at the sites that have tokens; others have one position only
-    C: float = Field(gt=0)
     signbridge: SignBridgeProtocol
     grouped: GroupedProtocol
-    intervals: Intervals
+    description_length: DescriptionLength
+    memory_gib: float = Field(gt=0)  # beside a site's vectors, where rows outnumber wide features
+
+    @property
+    def memory_bytes(self) -> int:
+        """`memory_gib` in bytes."""
+        return int(self.memory_gib * 2**30)
+
+
+def splits_of(params: ProbeParams, labels: np.ndarray, photos: np.ndarray, seed: int) -> list[Split]:
+    """The splits of every protocol of `params`, the notebook's first. Raises `SignBridgeError` as they do."""
+    splits = []
+    for protocol in chosen_protocols(params):
+        if protocol == "signbridge":
+            splits += protocols.signbridge(labels, params.signbridge.test_size, seed)
+        else:
+            grouped = params.grouped
+            splits += protocols.grouped(labels, photos, grouped.folds, grouped.repeats, grouped.inner_folds, seed)
+    return splits
 
 
 def chosen_protocols(params: ProbeParams) -> list[str]:
@@ -79,6 +100,11 @@ def chosen_positions(params: ProbeParams, site: str) -> list[str]:
     if site in POSITIONS_OF_SITE:
         return list(positions_of(site))
     return [position for position in TOKEN_POSITIONS if position in params.positions]
+
+
+def places(params: ProbeParams, available: list[str]) -> list[tuple[str, str]]:
+    """Every site and position to probe, in order of depth. Raises `SignBridgeError` saying which exist."""
+    return [(site, position) for site in chosen_sites(params, available) for position in chosen_positions(params, site)]
 
 
 def _check(key: str, asked: list[str], there: tuple[str, ...] | list[str]) -> None:

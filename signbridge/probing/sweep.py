@@ -1,23 +1,27 @@
-"""Fit and test a probe at every site and position on the same splits.
+"""Fit and test a probe at every site and position on the same splits, several at once."""
 
-What depends on the vectors alone (scalers of all folds, the reduction of each) is done once and shared by whatever
-labels and C are asked of it.
-"""
-
-import os
-from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from jaxtyping import Float, Int
-from joblib import Parallel, delayed
+from joblib import Parallel, cpu_count, delayed
 from threadpoolctl import threadpool_limits
 
-from signbridge.probing.logistic_regression import decision, fit, probabilities
+from signbridge import activations
+from signbridge.probing.description_length import Block
+from signbridge.probing.folds import Read, folds_of
+from signbridge.probing.logistic_regression import TOLERANCE
+from signbridge.probing.nested import TOLERANCE_FOR_PREDICTIONS, Choice
+from signbridge.probing.notebook_probe import fit_notebook_probe
 from signbridge.probing.probes import Probe
 from signbridge.probing.protocols import Split
-from signbridge.probing.reduction import reduce
-from signbridge.probing.standardising import centre, scalers
+from signbridge.probing.whole_sample import fit_whole_sample
+
+T = TypeVar("T")
+MEMORY_BYTES = 2 * 2**30
 
 
 class Cell(NamedTuple):
@@ -28,6 +32,13 @@ class Cell(NamedTuple):
     vectors: Float[np.ndarray, "images width"]
 
 
+class Penalties(NamedTuple):
+    """The inverse strengths of the L2 penalty."""
+
+    signbridge: float  # the notebook's
+    grouped: Sequence[float]  # to choose from, inside the training images
+
+
 class Scored(NamedTuple):
     """What the probes of one cell said of the tested images, split after split, in table order within each."""
 
@@ -35,51 +46,135 @@ class Scored(NamedTuple):
     position: str
     predicted: list[Int[np.ndarray, "tested"]]  # one array a split: index of the letter
     probability: list[Float[np.ndarray, "tested"]]  # of the true letter
-    probes: dict[str, Probe]  # by what they were fitted on; those of the splits that are to be kept
+    choices: list[Choice | None]  # one a split; None where nothing was chosen
+    probes: dict[str, Probe]  # by what they were fitted on: `sample`, and `signbridge` where that is a protocol
+    bits: float  # description length of the letters, mean over the orders of sending
 
 
-def sweep(
-    cells: Iterable[Cell],
+def joined(scored: Sequence[Scored]) -> Scored:
+    """One cell that was scored in several parts, on splits that follow each other."""
+    first = scored[0]
+    return first._replace(
+        predicted=[predicted for part in scored for predicted in part.predicted],
+        probability=[probability for part in scored for probability in part.probability],
+        choices=[choice for part in scored for choice in part.choices],
+    )
+
+
+def cells_of(folder: Path, places: Iterable[tuple[str, str]], image_ids: list[str]) -> Iterator[Cell]:
+    """The sites and positions of an activation folder, each read as it is asked for."""
+    for site, position in places:
+        yield Cell(site, position, activations.read(folder, site, position, image_ids))
+
+
+def side_by_side(
+    work: Callable[..., T], cells: Iterable[Cell], *arguments: object, workers: int | None = None
+) -> Iterator[T]:
+    """`work(cell, *arguments)` of every cell, in order, several cells at once.
+
+    Each process computes with one thread, which is both faster than two threads on products this small and independent
+    of how many processors there are.
+    """
+    jobs = Parallel(n_jobs=workers or cpu_count(), return_as="generator")
+    return jobs(delayed(_on_one_thread)(work, cell, *arguments) for cell in cells)
+
+
+def score(
+    cell: Cell,
     labels: np.ndarray,
     splits: list[Split],
-    C: float,
-    kept: dict[str, Split],
-    workers: int | None = None,
-) -> Iterator[Scored]:
-    """Score every cell on every split, in the order of `cells`, several cells at once.
+    penalties: Penalties,
+    orders: Sequence[Sequence[Block]] = (),
+    memory_bytes: int = MEMORY_BYTES,
+) -> Scored:
+    """Test one cell on every split, then fit the probe of the whole sample and send the letters in each of `orders`.
 
-    `labels` are the letters; `kept` names the splits whose probes are returned. Each process computes with one
-    thread, which is both faster than two threads on products this small and independent of how many processors
-    there are.
+    The whole sample has no images left to choose by: its C is the one that most splits chose. `memory_bytes` bounds
+    what the solver takes beside the vectors where rows outnumber wide features.
     """
-    jobs = Parallel(n_jobs=workers or _processors(), return_as="generator")
-    return jobs(delayed(score)(cell, labels, splits, C, kept) for cell in cells)
-
-
-def score(cell: Cell, labels: np.ndarray, splits: list[Split], C: float, kept: dict[str, Split]) -> Scored:
-    """Fit and test one cell on every split; fit the probes that are to be kept."""
     letters, targets = np.unique(labels, return_inverse=True)
-    fits = [*splits, *kept.values()]
+    notebook = [split for split in splits if split.protocol == "signbridge"]
+    reads, choices, probes = [], [], {}
+    for split in notebook:
+        probes["signbridge"] = fit_notebook_probe(cell.vectors, labels, split.train, penalties.signbridge)
+        reads.append(_read_by(probes["signbridge"], cell.vectors[split.test], letters, targets[split.test]))
+        choices.append(None)
+    for fold in folds_of(cell.vectors, splits[len(notebook) :], memory_bytes):
+        choices.append(fold.choose(targets, penalties.grouped))
+        reads.append(fold.read(targets, choices[-1].C, TOLERANCE))
+    C, Cs = _commonest(choices), penalties.grouped
+    if C is None:
+        C, Cs = penalties.signbridge, [penalties.signbridge]
+    whole = fit_whole_sample(cell.vectors, labels, C, orders, Cs, memory_bytes)
+    probes["sample"] = whole.probe
+    return Scored(cell.site, cell.position, *_columns(reads), choices, probes, whole.bits)
+
+
+def predict(
+    cell: Cell,
+    labels: np.ndarray,
+    splits: list[Split],
+    Cs: dict[tuple[str, str], Sequence[float]] | Sequence[float],
+    memory_bytes: int = MEMORY_BYTES,
+) -> Scored:
+    """Test one cell on every split for its predictions alone, with a C of its own choice or one that is given.
+
+    `Cs` is the list to choose from inside the training images or, as a dictionary, the C of each split by site and
+    position.
+    """
+    targets = np.unique(labels, return_inverse=True)[1]
+    reads, choices = [], []
+    for number, fold in enumerate(folds_of(cell.vectors, splits, memory_bytes)):
+        if isinstance(Cs, dict):
+            choice, C = None, Cs[cell.site, cell.position][number]
+        else:
+            choice = fold.choose(targets, Cs)
+            C = choice.C
+        reads.append(fold.read(targets, C, TOLERANCE_FOR_PREDICTIONS))
+        choices.append(choice)
+    return Scored(cell.site, cell.position, *_columns(reads), choices, probes={}, bits=np.nan)
+
+
+def accuracy_of_labels(
+    cell: Cell,
+    splits: list[Split],
+    Cs: dict[tuple[str, str], Sequence[float]],
+    draws: Sequence[Sequence[Int[np.ndarray, "images"]]],
+    memory_bytes: int = MEMORY_BYTES,
+) -> list[Float[np.ndarray, "draws"]]:
+    """The accuracy of probes fitted and held to other labels, one array a split.
+
+    `Cs` has the C of each split by site and position; `draws` the labels (0 to letters - 1) by repeat.
+    """
+    accuracies = []
+    for fold, C in zip(folds_of(cell.vectors, splits, memory_bytes), Cs[cell.site, cell.position], strict=True):
+        right = [
+            (fold.read(draw, C, TOLERANCE_FOR_PREDICTIONS).predicted == draw[fold.split.test]).mean()
+            for draw in draws[fold.split.repeat]
+        ]
+        accuracies.append(np.array(right, dtype=float))
+    return accuracies
+
+
+def _read_by(
+    probe: Probe, vectors: Float[np.ndarray, "tested width"], letters: np.ndarray, targets: Int[np.ndarray, "tested"]
+) -> Read:
+    """What a fitted probe says of images; a letter that it does not know has probability 0."""
+    chances = np.zeros((len(vectors), len(letters)))
+    chances[:, np.searchsorted(letters, probe.classes)] = probe.predict_probability(vectors)
+    return Read(chances.argmax(axis=1), chances[np.arange(len(chances)), targets])
+
+
+def _columns(reads: list[Read]) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    return [read.predicted for read in reads], [read.probability for read in reads]
+
+
+def _commonest(choices: list[Choice | None]) -> float | None:
+    """The C chosen most often, of equals the smallest; None where nothing was chosen."""
+    counts = Counter(choice.C for choice in choices if choice)
+    return min(counts, key=lambda C: (-counts[C], C)) if counts else None
+
+
+def _on_one_thread(work: Callable[..., T], *arguments: object) -> T:
     with threadpool_limits(1, user_api="blas"):
-        centred = centre(cell.vectors)
-        shift, scale = scalers(centred, np.stack([split.train for split in fits]))
-        predicted, probability, probes = [], [], {}
-        for number, split in enumerate(fits):
-            reduced = reduce(centred, shift[number], scale[number], split.train, split.test)
-            present, known = np.unique(targets[split.train], return_inverse=True)
-            model = fit(reduced, known, len(present), C)
-            if number < len(splits):
-                chance = np.zeros((split.test.sum(), len(letters)))  # a letter not trained on stays at 0
-                chance[:, present] = probabilities(decision(model, reduced.test))
-                predicted.append(chance.argmax(axis=1))
-                probability.append(chance[np.arange(len(chance)), targets[split.test]])
-            else:
-                coef = reduced.features.weights(model.weights)
-                name = list(kept)[number - len(splits)]
-                mean = centred.origin + shift[number]
-                probes[name] = Probe(list(letters[present]), coef, model.intercept, mean, scale[number])
-    return Scored(cell.site, cell.position, predicted, probability, probes)
-
-
-def _processors() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return work(*arguments)

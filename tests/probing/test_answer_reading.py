@@ -19,7 +19,7 @@ def accuracy(answers, labels, splits) -> float:
 
 @pytest.fixture
 def splits() -> list[Split]:
-    return grouped(LETTERS, PHOTOS, folds=4, repeats=3, seed=0)
+    return grouped(LETTERS, PHOTOS, folds=4, repeats=3, inner_folds=3, seed=0)
 
 
 def test_a_word_shared_by_letters_is_worth_one_of_them_even_in_folds(splits):
@@ -50,3 +50,10 @@ def test_only_training_images_teach():
     answers = ["x", "x", "x", "x", "a", "b", "a", "b"]
     scored = read_answers(answers, labels, [Split("grouped", 0, 0, train, ~train)])
     np.testing.assert_allclose(scored.probability[0], 0.5)
+
+
+def test_an_answer_chooses_nothing_and_leaves_no_probe(splits):
+    scored = read_answers(["Hand"] * 60, LETTERS, splits)
+    assert (scored.site, scored.position) == ("answer", "text")
+    assert scored.choices == [None] * 12
+    assert scored.probes == {}

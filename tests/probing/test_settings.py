@@ -1,11 +1,20 @@
 """What the section `probe` chooses, and what it says of names that do not exist."""
 
+import numpy as np
 import pytest
 
 from signbridge.errors import SignBridgeError
 from signbridge.params import section
-from signbridge.probing.settings import ProbeParams, chosen_positions, chosen_protocols, chosen_sites
+from signbridge.probing.settings import (
+    ProbeParams,
+    chosen_positions,
+    chosen_protocols,
+    chosen_sites,
+    places,
+    splits_of,
+)
 
+GROUPED = {"folds": 3, "repeats": 2, "inner_folds": 2, "C": [0.1]}
 AVAILABLE = ["pixels", "vision", "projector", "embedding", "layer_00", "layer_01", "layer_02"]
 
 
@@ -34,6 +43,31 @@ def test_sites_without_tokens_are_probed_at_their_only_position(params):
     assert chosen_positions(chosen, "layer_01") == ["prompt_last", "answer_last"]
 
 
+def test_memory_is_named_in_gib_and_counted_in_bytes(params):
+    assert params(memory_gib=0.5).memory_bytes == 2**29
+
+
+def test_places_are_every_site_at_every_position_in_order_of_depth(params):
+    chosen = params(sites=["embedding", "pixels"], layers=[1], positions=["image_mean", "prompt_last"])
+    assert places(chosen, AVAILABLE) == [
+        ("pixels", "flat"),
+        ("embedding", "prompt_last"),
+        ("embedding", "image_mean"),
+        ("layer_01", "prompt_last"),
+        ("layer_01", "image_mean"),
+    ]
+
+
+def test_the_splits_are_those_of_the_protocols_that_were_asked_for_the_notebooks_first(params):
+    labels, photos = np.repeat(list("ABC"), 10), np.arange(30) // 2
+    both = splits_of(params(protocols=["grouped", "signbridge"], grouped=GROUPED), labels, photos, seed=0)
+    assert [split.protocol for split in both] == ["signbridge"] + ["grouped"] * 6
+    assert {len(split.inner) for split in both[1:]} == {2}
+    assert both[0].inner == ()
+    alone = splits_of(params(protocols=["signbridge"]), labels, photos, seed=0)
+    assert [split.protocol for split in alone] == ["signbridge"]
+
+
 @pytest.mark.parametrize(
     ("values", "message"),
     [
@@ -47,8 +81,14 @@ def test_sites_without_tokens_are_probed_at_their_only_position(params):
         ),
         ({"sites": [], "layers": []}, "both empty"),
         ({"layers": "some"}, "layers"),
-        ({"C": 0.0}, "greater than 0"),
-        ({"grouped": {"folds": 1, "repeats": 1}}, "greater than or equal to 2"),
+        ({"signbridge": {"test_size": 0.2, "C": 0.0}}, "greater than 0"),
+        ({"signbridge": {"test_size": 1.0, "C": 1.0}}, "less than 1"),
+        ({"grouped": {**GROUPED, "folds": 1}}, "greater than or equal to 2"),
+        ({"grouped": {**GROUPED, "inner_folds": 1}}, "greater than or equal to 2"),
+        ({"grouped": {**GROUPED, "C": []}}, "at least 1"),
+        ({"grouped": {**GROUPED, "C": [0.1, -1.0]}}, "greater than 0"),
+        ({"description_length": {"orders": 0}}, "greater than or equal to 1"),
+        ({"memory_gib": 0.0}, "greater than 0"),
     ],
 )
 def test_a_name_that_does_not_exist_is_refused_with_those_that_do(params, values, message):

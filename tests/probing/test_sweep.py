@@ -1,124 +1,194 @@
-"""Sweep: predictions of every cell and split are scikit-learn's, in one process or several."""
+"""Every prediction of a sweep is scikit-learn's, whatever was shared on the way, in one process or several."""
+
+from collections import Counter
 
 import numpy as np
-import pandas as pd
+import pytest
 from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from signbridge import activations
 from signbridge.probing import protocols
-from signbridge.probing.accuracy import accuracy_table, confusion, predictions_table, summary
-from signbridge.probing.settings import Intervals
-from signbridge.probing.sweep import Cell, sweep
+from signbridge.probing.description_length import online_blocks, shortest_description
+from signbridge.probing.protocols import Split
+from signbridge.probing.sweep import (
+    Cell,
+    Penalties,
+    Scored,
+    accuracy_of_labels,
+    cells_of,
+    joined,
+    predict,
+    score,
+    side_by_side,
+)
 
-GENERATOR = np.random.default_rng(0)
-LABELS = np.repeat(list("ABCDEF"), 12)
-PHOTOS = np.array([f"{letter}-{copy % 5}" for letter in "ABCDEF" for copy in range(12)])
-IDS = np.array([f"image-{index}" for index in range(len(LABELS))])
-SAMPLE = pd.DataFrame({"image_id": IDS, "label": LABELS, "photo": PHOTOS})
-SPLITS = [*protocols.signbridge(LABELS, 0.2, 42), *protocols.grouped(LABELS, PHOTOS, 4, 2, 42)]
-NUMBER = np.unique(LABELS, return_inverse=True)[1]
-CELLS = [
-    Cell(site, position, (GENERATOR.normal(size=(72, 90)) + strength * NUMBER[:, None]).astype(np.float32))
-    for site, position, strength in [
-        ("pixels", "flat", 0.05),
-        ("layer_00", "prompt_last", 0.2),
-        ("layer_00", "answer_last", 0.4),
-        ("layer_08", "prompt_last", 0.6),
-        ("layer_08", "answer_last", 0.1),
-    ]
-]
-KEPT = {"sample": protocols.whole_sample(72), "signbridge": SPLITS[0]}
-SCORED = list(sweep(CELLS, LABELS, SPLITS, 1.0, KEPT, workers=1))
-PREDICTIONS = predictions_table(SCORED, SPLITS, IDS, LABELS)
-INTERVALS = Intervals(confidence=0.95, resamples=200)
-TABLE = accuracy_table(PREDICTIONS, SAMPLE, INTERVALS, np.random.default_rng(0))
+LETTERS = np.array(list("ABCDEF"))
+NUMBER = np.repeat(np.arange(6), 12)
+LABELS = LETTERS[NUMBER]
+PHOTOS = np.array([f"{letter}-{copy % 6}" for letter in LETTERS for copy in range(12)])
+NOTEBOOK = protocols.signbridge(LABELS, 0.2, 42)
+GROUPED = protocols.grouped(LABELS, PHOTOS, folds=3, repeats=2, inner_folds=2, seed=42)
+SPLITS = [*NOTEBOOK, *GROUPED]
+PENALTIES = Penalties(1.0, [1e-3, 1e-2, 1e-1])
+ORDERS = [online_blocks(LABELS, PHOTOS, np.random.default_rng(seed)) for seed in range(2)]
 
 
-def test_every_prediction_is_scikit_learns():
-    for cell in CELLS:
-        of_cell = PREDICTIONS[(PREDICTIONS["site"] == cell.site) & (PREDICTIONS["position"] == cell.position)]
-        for split in SPLITS:
-            rows = of_cell[
-                (of_cell["protocol"] == split.protocol)
-                & (of_cell["repeat"] == split.repeat)
-                & (of_cell["fold"] == split.fold)
-            ]
-            vectors = cell.vectors.astype(np.float64)
-            reference = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
-            reference.fit(vectors[split.train], LABELS[split.train])
-            expected = reference.predict_proba(vectors[split.test])
-            assert rows["image_id"].tolist() == IDS[split.test].tolist()
-            assert rows["label"].tolist() == LABELS[split.test].tolist()
-            assert rows["predicted"].tolist() == reference.classes_[expected.argmax(axis=1)].tolist()
-            of_truth = expected[np.arange(len(rows)), NUMBER[split.test]]
-            np.testing.assert_allclose(rows["probability"], of_truth, atol=1e-6)
+def cell(site: str, position: str, apart: float) -> Cell:
+    generator = np.random.default_rng(len(site + position))
+    vectors = generator.normal(size=(72, 90)) + apart * generator.normal(size=(6, 90))[NUMBER]
+    return Cell(site, position, (100 + vectors * np.exp(generator.normal(size=90))).astype(np.float32))
 
 
-def test_several_processes_give_the_bytes_of_one():
-    for one, several in zip(SCORED, sweep(CELLS, LABELS, SPLITS, 1.0, KEPT, workers=2), strict=True):
-        assert one[:2] == several[:2]
-        np.testing.assert_array_equal(np.concatenate(one.probability), np.concatenate(several.probability))
-        np.testing.assert_array_equal(one.probes["sample"].coef, several.probes["sample"].coef)
+CELLS = [cell("pixels", "flat", 0.2), cell("layer_00", "prompt_last", 0.4), cell("layer_08", "answer_last", 0.8)]
 
 
-def test_the_kept_probe_predicts_what_the_protocol_scored():
-    for cell, scored in zip(CELLS, SCORED, strict=True):
-        predicted = scored.probes["signbridge"].predict(cell.vectors[SPLITS[0].test])
-        assert predicted.tolist() == np.array(list("ABCDEF"))[scored.predicted[0]].tolist()
+@pytest.fixture(scope="module")
+def scored() -> list[Scored]:
+    return list(side_by_side(score, CELLS, LABELS, SPLITS, PENALTIES, ORDERS, workers=1))
+
+
+def scikit_learn(vectors: np.ndarray, labels: np.ndarray, C: float) -> Pipeline:
+    """Scaler and regression, to the optimum."""
+    model = make_pipeline(StandardScaler(), LogisticRegression(C=C, tol=1e-10, max_iter=50_000))
+    return model.fit(vectors.astype(np.float64), labels)
+
+
+def test_under_signbridge_every_prediction_is_that_of_scikit_learns_defaults(scored):
+    train, test = NOTEBOOK[0].train, NOTEBOOK[0].test
+    for one, of_cell in zip(CELLS, scored, strict=True):
+        vectors = one.vectors.astype(np.float64)
+        reference = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)).fit(
+            vectors[train], LABELS[train]
+        )
+        assert LETTERS[of_cell.predicted[0]].tolist() == reference.predict(vectors[test]).tolist()
+        of_truth = reference.predict_proba(vectors[test])[np.arange(test.sum()), NUMBER[test]]
+        np.testing.assert_allclose(of_cell.probability[0], of_truth, atol=1e-9)
+        assert of_cell.choices[0] is None
+
+
+def test_under_grouped_every_prediction_is_that_of_scikit_learn_at_the_chosen_penalty(scored):
+    for one, of_cell in zip(CELLS, scored, strict=True):
+        for number, split in enumerate(SPLITS[1:], start=1):
+            reference = scikit_learn(one.vectors[split.train], LABELS[split.train], of_cell.choices[number].C)
+            expected = reference.predict_proba(one.vectors[split.test].astype(np.float64))
+            assert of_cell.predicted[number].tolist() == expected.argmax(axis=1).tolist()
+            of_truth = expected[np.arange(len(expected)), NUMBER[split.test]]
+            np.testing.assert_allclose(of_cell.probability[number], of_truth, atol=1e-4)
+
+
+def test_what_is_tested_has_no_say_in_what_is_chosen(scored):
+    split = GROUPED[0]
+    one, labels = CELLS[1], LABELS.copy()
+    vectors = one.vectors.copy()
+    vectors[split.test] = np.random.default_rng(1).normal(size=(split.test.sum(), 90)) * 7
+    labels[split.test] = np.random.default_rng(2).permutation(labels[split.test])
+    tampered = score(Cell(one.site, one.position, vectors), labels, [split], PENALTIES)
+    assert tampered.choices[0] == scored[1].choices[1]
+
+
+def test_several_processes_give_the_bytes_of_one(scored):
+    several = side_by_side(score, CELLS, LABELS, SPLITS, PENALTIES, ORDERS, workers=2)
+    for one, other in zip(scored, several, strict=True):
+        assert (one.site, one.position, one.choices, one.bits) == (
+            other.site,
+            other.position,
+            other.choices,
+            other.bits,
+        )
+        np.testing.assert_array_equal(np.concatenate(one.predicted), np.concatenate(other.predicted))
+        np.testing.assert_array_equal(np.concatenate(one.probability), np.concatenate(other.probability))
+        for name, probe in one.probes.items():
+            for tensor, again in zip(probe[1:], other.probes[name][1:], strict=True):
+                np.testing.assert_array_equal(tensor, again)
+
+
+def test_the_probe_of_the_whole_sample_has_the_penalty_that_most_folds_chose(scored):
+    for one, of_cell in zip(CELLS, scored, strict=True):
+        counts = Counter(choice.C for choice in of_cell.choices if choice)
+        C = min(counts, key=lambda C: (-counts[C], C))
+        expected = scikit_learn(one.vectors, LABELS, C).predict_proba(one.vectors.astype(np.float64))
+        np.testing.assert_allclose(of_cell.probes["sample"].predict_probability(one.vectors), expected, atol=1e-4)
+
+
+def test_the_probe_of_signbridge_that_is_kept_predicts_what_was_scored(scored):
+    for one, of_cell in zip(CELLS, scored, strict=True):
+        predicted = of_cell.probes["signbridge"].predict(one.vectors[NOTEBOOK[0].test])
+        assert predicted.tolist() == LETTERS[of_cell.predicted[0]].tolist()
+
+
+def test_the_description_length_is_the_mean_over_the_orders_of_the_shortest(scored):
+    rows = StandardScaler().fit_transform(CELLS[2].vectors.astype(np.float64))
+    bits = [shortest_description(rows, NUMBER, blocks, PENALTIES.grouped) for blocks in ORDERS]
+    assert scored[2].bits == pytest.approx(np.mean(bits), rel=1e-4)
+    assert bits[0] != bits[1]
+
+
+def test_without_orders_there_is_no_description_length_and_without_grouped_no_choice():
+    alone = score(CELLS[0], LABELS, NOTEBOOK, PENALTIES)
+    assert np.isnan(alone.bits)
+    assert alone.choices == [None]
+    assert set(alone.probes) == {"sample", "signbridge"}
 
 
 def test_a_letter_that_no_training_image_shows_gets_probability_zero():
     train = LABELS != "F"
-    split = protocols.Split("grouped", 0, 0, train, ~train)
-    [scored] = sweep(CELLS[:1], LABELS, [split], 1.0, {}, workers=1)
-    assert not scored.probability[0].any()
-    assert (scored.predicted[0] < 5).all()
+    split = Split("grouped", 0, 0, train, ~train, GROUPED[0].inner)
+    of_cell = predict(CELLS[0], LABELS, [split], {("pixels", "flat"): [0.1]})
+    assert not of_cell.probability[0].any()
+    assert (of_cell.predicted[0] < 5).all()
 
 
-def test_the_table_holds_the_share_of_right_predictions_of_each_cell():
-    assert len(TABLE) == 10
-    assert TABLE["protocol"].tolist() == ["signbridge"] * 5 + ["grouped"] * 5
-    assert TABLE["depth"].tolist() == [0, 1, 1, 2, 2] * 2
-    for row in TABLE.itertuples():
-        rows = PREDICTIONS.query("protocol == @row.protocol and site == @row.site and position == @row.position")
-        assert row.accuracy == (rows["label"] == rows["predicted"]).mean()
-        assert row.images_tested == rows["image_id"].nunique()
-        assert row.low <= row.accuracy <= row.high
+def test_a_control_may_choose_its_penalty_as_the_model_does(scored):
+    control = predict(CELLS[1], LABELS, GROUPED, PENALTIES.grouped)
+    assert control.choices == scored[1].choices[1:]
+    for found, expected in zip(control.predicted, scored[1].predicted[1:], strict=True):
+        np.testing.assert_array_equal(found, expected)
 
 
-def test_each_accuracy_has_the_bootstrap_interval_of_its_own_cell():
-    alone = PREDICTIONS.query("protocol == 'grouped' and site == 'layer_08' and position == 'prompt_last'")
-    expected = accuracy_table(alone, SAMPLE, INTERVALS, np.random.default_rng(0))
-    row = TABLE.query("protocol == 'grouped' and site == 'layer_08' and position == 'prompt_last'")
-    np.testing.assert_allclose(row[["low", "high"]], expected[["low", "high"]])
+def test_a_control_may_be_held_to_the_penalty_of_each_split(scored):
+    Cs = {("layer_00", "prompt_last"): [1e-3, 1e-1] * 3, ("pixels", "flat"): [1.0] * 6}
+    control = predict(CELLS[1], LABELS, GROUPED, Cs)
+    assert control.choices == [None] * 6
+    for split, C, predicted in zip(GROUPED, [1e-3, 1e-1] * 3, control.predicted, strict=True):
+        reference = scikit_learn(CELLS[1].vectors[split.train], LABELS[split.train], C)
+        assert LETTERS[predicted].tolist() == reference.predict(CELLS[1].vectors[split.test].astype(float)).tolist()
 
 
-def test_the_summary_quotes_peak_chance_and_the_notebooks_layers():
-    numbers = summary(PREDICTIONS, TABLE, SAMPLE, 0.9)
-    assert (numbers["images"], numbers["photos"], numbers["letters"]) == (72, 30, 6)
-    assert numbers["chance"] == 12 / 72
-    assert numbers["grouped_peak_site"] == "layer_08"
-    assert numbers["grouped_peak_position"] == "prompt_last"
-    assert numbers["grouped_gain_over_chance"] == numbers["grouped_peak_accuracy"] - numbers["chance"]
-    assert numbers["grouped_peak_low"] < numbers["grouped_peak_accuracy"] <= numbers["grouped_peak_high"]
-    assert numbers["grouped_layer_08_prompt_last"] == numbers["grouped_peak_accuracy"]
-    assert "signbridge_layer_08_answer_last" in numbers
-    assert "signbridge_layer_16_answer_last" not in numbers
-    assert numbers["signbridge_copies_in_train"] == 0.9
-    assert len(numbers) < 30
+def test_a_cell_that_was_scored_in_parts_is_the_cell_scored_whole():
+    Cs = {("pixels", "flat"): [0.01] * 6}
+    whole = predict(CELLS[0], LABELS, GROUPED, Cs)
+    parts = [predict(CELLS[0], LABELS, GROUPED[at : at + 3], {("pixels", "flat"): [0.01] * 3}) for at in (0, 3)]
+    together = joined(parts)
+    np.testing.assert_array_equal(np.concatenate(together.predicted), np.concatenate(whole.predicted))
+    np.testing.assert_allclose(np.concatenate(together.probability), np.concatenate(whole.probability), atol=1e-9)
+    assert len(together.choices) == 6
 
 
-def test_the_confusion_is_that_of_the_grouped_peak():
-    table = confusion(PREDICTIONS)
-    assert len(table) == 2 * 72
-    expected = TABLE.query("protocol == 'grouped'")["accuracy"].max()
-    assert (table["actual"] == table["predicted"]).mean() == expected
+def test_other_labels_are_trained_on_and_held_to_in_the_repeat_that_they_belong_to():
+    generator = np.random.default_rng(0)
+    draws = [[generator.permutation(NUMBER) for _ in range(2)], [NUMBER]]
+    accuracies = accuracy_of_labels(CELLS[2], GROUPED, {("layer_08", "answer_last"): [0.01] * 6}, draws)
+    for split, found in zip(GROUPED, accuracies, strict=True):
+        expected = []
+        for labels in draws[split.repeat]:
+            reference = scikit_learn(CELLS[2].vectors[split.train], labels[split.train], 0.01)
+            predicted = reference.predict(CELLS[2].vectors[split.test].astype(np.float64))
+            expected.append((predicted == labels[split.test]).mean())
+        np.testing.assert_allclose(found, expected)
 
 
-def test_a_sweep_without_layers_still_has_a_confusion_matrix_and_no_peak():
-    pixels = PREDICTIONS[PREDICTIONS["site"] == "pixels"]
-    assert len(confusion(pixels)) == 2 * 72
-    numbers = summary(pixels, TABLE[TABLE["site"] == "pixels"], SAMPLE, 0.0)
-    assert "grouped_peak_site" not in numbers
-    assert 0 < numbers["grouped_pixels"] < 1
+def test_a_repeat_without_a_draw_has_no_accuracy():
+    [accuracies] = accuracy_of_labels(CELLS[0], GROUPED[:1], {("pixels", "flat"): [0.01]}, [[]])
+    assert accuracies.shape == (0,)
+
+
+def test_cells_are_read_in_the_order_of_the_places_and_of_the_images(tmp_path):
+    ids = ["a", "b", "c"]
+    vectors = {position: np.arange(6.0).reshape(3, 2) + at for at, position in enumerate(["prompt_last", "image_mean"])}
+    activations.write(tmp_path, "layer_00", ids, vectors, {"sites": ["layer_00"]})
+    places = [("layer_00", "image_mean"), ("layer_00", "prompt_last")]
+    for place, read in zip(places, cells_of(tmp_path, places, ["c", "a"]), strict=True):
+        assert (read.site, read.position) == place
+        np.testing.assert_array_equal(read.vectors, vectors[place[1]][[2, 0]])

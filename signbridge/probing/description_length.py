@@ -1,0 +1,55 @@
+"""How many bits it takes to send the letters to someone who has the vectors: the online code of Voita and Titov.
+
+Voita and Titov 2020, "Information-Theoretic Probing with Minimum Description Length", section 2.2.2. Both sides have
+the vectors. Blocks of images are sent one after the other; each with the code of a probe trained on those before it,
+so a probe that needs few examples, not only one that ends up right, makes a short code. The first block holds one
+photo of each letter and costs log2(letters) an image; then the blocks double. A photo is whole in one block: its
+copies would be sent for nothing.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from signbridge.probing.nested import read_letters
+from signbridge.probing.reduction import reduce
+
+Block = Int[np.ndarray, "_images"]  # each block has another number of them
+
+
+def online_blocks(labels: np.ndarray, photos: np.ndarray, generator: np.random.Generator) -> list[Block]:
+    """The images in the order in which they are sent, as rows of the sample: blocks of whole photos."""
+    _, first = np.unique(photos, return_index=True)
+    first = generator.permutation(first)  # one row a photo, in the order they are sent
+    _, leading = np.unique(labels[first], return_index=True)
+    ahead = np.zeros(len(first), dtype=bool)
+    ahead[leading] = True
+    order = np.concatenate([first[ahead], first[~ahead]])
+    ends = [ahead.sum()]
+    while ends[-1] < len(order):
+        ends.append(min(2 * ends[-1], len(order)))
+    return [np.flatnonzero(np.isin(photos, photos[sent])) for sent in np.split(order, ends[:-1])]
+
+
+def shortest_description(
+    rows: Float[np.ndarray, "images rank"],
+    targets: Int[np.ndarray, "images"],
+    blocks: Sequence[Block],
+    Cs: Sequence[float],
+) -> float:
+    """Bits of the shortest code among those of `Cs`, and those that say which: log2 of how many there are."""
+    return min(description_length(rows, targets, blocks, C) for C in Cs) + float(np.log2(len(Cs)))
+
+
+def description_length(
+    rows: Float[np.ndarray, "images rank"], targets: Int[np.ndarray, "images"], blocks: Sequence[Block], C: float
+) -> float:
+    """Bits of the online code of `targets` (0 to letters - 1) for probes with penalty C on `rows`."""
+    letters = int(targets.max()) + 1
+    bits = len(blocks[0]) * np.log2(letters)
+    for index in range(1, len(blocks)):
+        known, sent = np.concatenate(blocks[:index]), blocks[index]
+        probability = read_letters(reduce(rows[known], rows[sent]), targets[known], letters, C)
+        bits -= np.log2(probability[np.arange(len(sent)), targets[sent]]).sum()
+    return float(bits)

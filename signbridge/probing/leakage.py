@@ -1,0 +1,58 @@
+"""The leakage audit: `metrics/leakage.json`.
+
+A split that puts copies of one photo on both sides measures memory. Two signs of it: how many tested images have a
+copy in training, and how often the nearest training image by pixels, which understands nothing, shows the right letter.
+"""
+
+import numpy as np
+import pandas as pd
+from jaxtyping import UInt8
+from sklearn.neighbors import KNeighborsClassifier
+
+from signbridge.metrics import Metric
+from signbridge.probing.protocols import Split, copies_in_train
+
+
+def leakage_of_dataset(images: pd.DataFrame, photos: np.ndarray) -> dict[str, Metric]:
+    """Of all images (label, split, sha256): how many photos they come from, and what the dataset's own split does."""
+    sizes = pd.Series(photos).value_counts()
+    numbers: dict[str, Metric] = {
+        "dataset_images": len(images),
+        "dataset_photos": len(sizes),
+        "dataset_images_per_photo": float(sizes.mean()),
+        "dataset_largest_photo": int(sizes.max()),
+        "dataset_exact_duplicates": len(images) - int(images["sha256"].nunique()),
+        "dataset_letters": int(images["label"].nunique()),
+    }
+    split = images["split"].to_numpy()
+    test, train = photos[split == "test"], photos[split == "train"]
+    if len(test) and len(train):
+        numbers["official_test_copies_in_train"] = float(np.isin(test, train).mean())
+    return numbers
+
+
+def leakage_of_splits(
+    splits: list[Split], labels: np.ndarray, photos: np.ndarray, pixels: UInt8[np.ndarray, "images pixels"]
+) -> dict[str, Metric]:
+    """Of the sample: its photos and, for each protocol, the two signs of leakage.
+
+    `PROTOCOL_copies_in_train` is a share of the tested images, `PROTOCOL_nearest_image` the accuracy of naming the
+    letter of the nearest training image (Euclidean distance of the pixels, the first of equals), over all folds.
+    """
+    numbers: dict[str, Metric] = {
+        "sample_images": len(labels),
+        "sample_photos": len(np.unique(photos)),
+        "sample_images_per_photo": len(labels) / len(np.unique(photos)),
+        "sample_letters": len(np.unique(labels)),
+    }
+    for protocol, share in copies_in_train(splits, photos).items():
+        numbers[f"{protocol}_copies_in_train"] = share
+        right = [_nearest(split, labels, pixels) for split in splits if split.protocol == protocol]
+        numbers[f"{protocol}_nearest_image"] = float(np.concatenate(right).mean())
+    return numbers
+
+
+def _nearest(split: Split, labels: np.ndarray, pixels: np.ndarray) -> np.ndarray:
+    """Whether each tested image has the letter of its nearest training image."""
+    nearest = KNeighborsClassifier(1, algorithm="brute").fit(pixels[split.train].astype(float), labels[split.train])
+    return nearest.predict(pixels[split.test].astype(float)) == labels[split.test]

@@ -1,0 +1,250 @@
+"""Multinomial logistic regression where rows outnumber features: a whole dataset, all folds at once.
+
+minimise  f(W, b) = mean_i(-log softmax(W z_i + b)[y_i]) + |W|^2 / (2 C n),  b unpenalised,
+
+over the n training rows of a probe, standardised by their own mean and scale: scikit-learn's `LogisticRegression`, at
+convergence. The minimum is unique (but for a constant added to b), so that every exact solver gives the same probe.
+
+Where `logistic_regression.py` reduces rows to coordinates, here they are never copied, reduced or standardised for a
+fold: `row_blocks.py` hands them out and `softmax_loss.py` multiplies each block by the weights of all folds at once.
+
+The minimum is hard to reach: copies of few photos are nearly separable, so that most of the curvature is gone by the
+time the weights are right. L-BFGS (`lbfgs.py`) therefore runs in stages, each in coordinates in which the Hessian is
+near the identity where the stage starts: W = W_0 + V L^-1 with L L' = sum_i w_i z_i z_i' + 1 / (C n), where w_i is the
+mean over the classes of p (1 - p) / n, the diagonal of the softmax's Hessian. (At W = 0 it is the bound of Boehning
+1992, "Multinomial logistic regression algorithm", which serves badly here.) One such matrix serves all probes of one
+C. Coordinates change the path, never the minimum.
+
+When a probe is done: when its weights are within a share TOLERANCE of their length of the exact ones. The penalty makes
+f strongly convex in W, so that |W - W*| <= C n |gradient| (Boyd and Vandenberghe 2004, "Convex optimization", 9.1.2);
+the curvature in b, which has no such bound, is taken for 1 / classes^2.
+"""
+
+import logging
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+from scipy.linalg import blas, lapack
+from tqdm import tqdm
+
+from signbridge.errors import SignBridgeError
+from signbridge.probing.lbfgs import HISTORY, minimum_near
+from signbridge.probing.row_blocks import MOMENT_ROWS, RowBlocks
+from signbridge.probing.softmax_loss import Point, SoftmaxLoss, logits_of, probabilities_of
+
+TOLERANCE = 1e-3
+_NO_WEIGHTS = 0.01  # shorter ones count as this long: probes of vectors that say nothing
+# Passes before the coordinates are chosen anew, doubled from stage to stage. Too early they are chosen far from the
+# minimum, and each choice forgets what L-BFGS has learnt: 118 passes to the end on 16,000 x 2,000 activations, C = 1;
+# 149 with 24 in every stage, 127 with 32 (measured).
+FIRST_STAGE, MOST_STAGES = 24, 5
+FEWEST_ROWS, MOST_ROWS = 256, 2048  # of a block: products of 256 rows run at nine tenths of the rate of large ones
+_MARGIN = 48 * 2**20  # what products and the allocator keep for themselves
+_log = logging.getLogger(__name__)
+
+
+class Probe(NamedTuple):
+    """One probe, fitted and tested: softmax(coef (x - mean) / scale + intercept)."""
+
+    predicted: Int[np.ndarray, "tested"]  # class of each test row, in table order
+    probability: Float[np.ndarray, "tested"]  # of its true class; 0 if the probe was not trained on it
+    coef: Float[np.ndarray, "classes width"]  # 0 for a class that is not trained on, and for the first of two
+    intercept: Float[np.ndarray, "classes"]  # minus infinity for a class that is not trained on
+    mean: Float[np.ndarray, "width"]
+    scale: Float[np.ndarray, "width"]
+    error: float  # bound on the distance to the exact weights, as a share of their length
+    passes: int  # over the training rows
+
+
+def fit_and_test(
+    vectors: Float[np.ndarray, "rows width"],
+    targets: Int[np.ndarray, "rows"],
+    train: Bool[np.ndarray, "probes rows"],
+    test: Bool[np.ndarray, "probes rows"],
+    classes: int,
+    C: float | Sequence[float],
+    memory_bytes: int,
+    progress: bool = False,
+) -> list[Probe]:
+    """Fit a probe on each row of `train`, all at once, and test it on that of `test`, which may be empty.
+
+    `targets` are 0 to `classes` - 1; `C` is one for all probes or one each. At most about `memory_bytes` are taken
+    beside `vectors`: rows are held in float32 if that leaves room, and made anew from `vectors` in each pass if not.
+    Give the folds of one repeat, and nested ones one outer fold at a time: rows that serve the same probes go through
+    one product (`RowBlocks`). Raises `SignBridgeError` if `memory_bytes` is too small, saying how much would do.
+    """
+    penalty = 1 / (np.broadcast_to(np.asarray(C, dtype=np.float64), len(train)) * train.sum(axis=1))
+    room = _room(vectors, int((train | test).any(axis=0).sum()), classes, penalty, memory_bytes)
+    blocks = RowBlocks(vectors, train, test, room.block_rows, room.held)
+    present = np.stack([np.bincount(targets[rows], minlength=classes) > 0 for rows in train])
+    objective = SoftmaxLoss(blocks, targets, present, train.sum(axis=1), penalty)
+    found = _minimise(objective, progress)
+    return _tested(objective, found, test)
+
+
+class _Room(NamedTuple):
+    block_rows: int
+    held: bool
+
+
+def _room(vectors: np.ndarray, rows: int, classes: int, penalty: np.ndarray, memory_bytes: int) -> _Room:
+    """How many rows a block may have, and whether all of them can be held."""
+    width, probes = vectors.shape[1], len(penalty)
+    weights = 8 * probes * classes * (width + 1)
+    preconditioners = 4 * width**2 * len(_alike(penalty))
+    moments = 8 * width * (6 * (probes + 1) + 3 * MOMENT_ROWS)
+    always = _MARGIN + (2 * HISTORY + 14) * weights + preconditioners + moments
+    a_row = width * (vectors.itemsize + 4) + 4 * 6 * probes * classes  # as given, scaled for the Gram matrix, logits
+    held, streamed = 4 * rows * width + FEWEST_ROWS * a_row, FEWEST_ROWS * (a_row + 4 * width)
+    if memory_bytes < always + streamed:
+        least = (always + streamed) / 2**30
+        raise SignBridgeError(
+            f"probe.memory_gib: {probes} probes of {classes} letters on {rows} x {width} numbers need {least:.2f} GiB "
+            f"beside the vectors; {max(memory_bytes, 0) / 2**30:.2f} are left. Raise it, or use fewer folds at a time."
+        )
+    hold = memory_bytes >= always + held
+    spare = memory_bytes - always - (4 * rows * width if hold else 0)
+    return _Room(int(min(MOST_ROWS, spare // (a_row if hold else a_row + 4 * width))), hold)
+
+
+def _alike(penalty: Float[np.ndarray, "probes"]) -> list[Int[np.ndarray, "alike"]]:
+    """Probes with about the same penalty, as folds of one C have: the same coordinates suit them."""
+    order = np.argsort(penalty)
+    return np.split(order, np.flatnonzero(np.diff(np.log(penalty[order])) > 0.2) + 1)
+
+
+class _Coordinates:
+    """Steps from `start` in coordinates in which the Hessian of `probes` is near the identity there."""
+
+    def __init__(self, objective: SoftmaxLoss, start: Point, probes: Int[np.ndarray, "some"], first: bool):
+        self.start, self.probes = start, probes
+        self.varies = objective.inverse_scale[probes] > 0  # a constant feature has no weight
+        self.factor, self.intercept_scale = None, 1.0
+        if first:  # the curvature of weights at zero would mislead
+            return
+        gram, total = objective.curvature(start, probes)
+        # Float32 rounds at eps times the largest eigenvalue, which the trace bounds.
+        least = 16 * np.finfo(np.float32).eps * float(np.trace(gram))
+        gram[np.diag_indices(len(gram))] += max(float(objective.penalty[probes].mean()), least)
+        factor, failed = lapack.spotrf(gram, lower=1, overwrite_a=1)
+        if not failed:
+            self.factor, self.intercept_scale = factor, 1 / np.sqrt(max(total, least))
+
+    def place(self, flat: Float[np.ndarray, "some size"], into: Point) -> None:
+        """Write the points that `flat` stands for, one a probe, into those of `probes`."""
+        steps = flat.reshape(*self.start.intercept[self.probes].shape, -1)
+        weights = self.start.weights[self.probes] + self._solve(steps[..., :-1], trans=1)
+        into.weights[self.probes] = weights * self.varies
+        into.intercept[self.probes] = self.start.intercept[self.probes] + self.intercept_scale * steps[..., -1]
+
+    def gradient(self, gradient: Point) -> Float[np.ndarray, "some size"]:
+        """The gradient of `probes` on these coordinates."""
+        on_weights = self._solve(gradient.weights[self.probes], trans=0)
+        on_intercept = self.intercept_scale * gradient.intercept[self.probes, :, None]
+        return np.concatenate([on_weights, on_intercept], axis=2).reshape(len(self.probes), -1)
+
+    def _solve(self, weights: np.ndarray, trans: int) -> np.ndarray:
+        """Each row of weights times the inverse of the factor (`trans` 1) or of its transpose (0)."""
+        if self.factor is None:
+            return weights
+        columns = np.array(weights, np.float32).reshape(-1, weights.shape[-1]).T
+        return blas.strsm(1.0, self.factor, columns, lower=1, trans_a=trans, overwrite_b=1).T.reshape(weights.shape)
+
+
+class _Found(NamedTuple):
+    point: Point
+    error: Float[np.ndarray, "probes"]
+    passes: Int[np.ndarray, "probes"]
+
+
+def _minimise(objective: SoftmaxLoss, progress: bool) -> _Found:
+    """Stage after stage until every probe is done, or float32 takes it no further, which is logged."""
+    probes, classes = objective.free.shape
+    start = Point(np.zeros((probes, classes, objective.shift.shape[2])), np.zeros((probes, classes)))
+    best = _Found(start, np.full(probes, np.inf), np.zeros(probes, dtype=np.int64))
+    unfinished = np.ones(probes, dtype=bool)
+    with tqdm(desc=f"{probes} probes", unit=" passes", leave=False, disable=not progress) as bar:
+        for stage in range(MOST_STAGES):
+            before = best.error.copy()
+            _descend(objective, best, unfinished, stage, bar)
+            unfinished &= (best.error > TOLERANCE) & ((best.error < before / 2) | (stage < 2))
+            if not unfinished.any():
+                break
+    short = best.error > TOLERANCE
+    if short.any():
+        _log.warning(
+            "%d of %d probes stopped with weights up to %.1g %% off the exact ones; a smaller C converges sooner.",
+            *(short.sum(), probes, 100 * best.error.max()),
+        )
+    return best
+
+
+def _descend(objective: SoftmaxLoss, best: _Found, unfinished: np.ndarray, stage: int, bar: tqdm) -> None:
+    """One stage: improve `best` in place, each evaluation shared by all probes that are not done."""
+    start = Point(best.point.weights.copy(), best.point.intercept.copy())
+    penalties = objective.penalty
+    groups = [np.flatnonzero(unfinished)[group] for group in _alike(penalties[unfinished])]
+    coordinates = [_Coordinates(objective, start, group, first=stage == 0) for group in groups]
+    size = objective.free.shape[1] * (start.weights.shape[2] + 1)
+    walks = {probe: minimum_near(np.zeros(size)) for probe in np.flatnonzero(unfinished)}
+    steps = {probe: next(walk) for probe, walk in walks.items()}
+    going = unfinished.copy()
+    trial = Point(start.weights.copy(), start.intercept.copy())
+    for _ in range(FIRST_STAGE * 2**stage):
+        for frame in coordinates:
+            frame.place(np.stack([steps[probe] for probe in frame.probes]), trial)
+        loss, gradient = objective(trial, going)
+        best.passes[going] += 1
+        bar.update()
+        for frame in coordinates:
+            on_steps = frame.gradient(gradient)
+            for probe, on_step in zip(frame.probes, on_steps, strict=True):
+                if not going[probe]:
+                    continue
+                going[probe] = not _keep_if_better(best, probe, trial, gradient, penalties[probe])
+                steps[probe] = walks[probe].send((loss[probe], on_step.astype(np.float64)))
+        bar.set_postfix(open=int(going.sum()), off=f"{best.error.max():.0e}")
+        if not going.any():
+            return
+
+
+def _keep_if_better(best: _Found, probe: int, trial: Point, gradient: Point, penalty: float) -> bool:
+    """Put a probe's trial point in `best` if its bound on the error is lower, and say whether it is low enough."""
+    on_weights, on_intercept = gradient.weights[probe], gradient.intercept[probe]
+    distance = np.hypot(np.linalg.norm(on_weights) / penalty, np.linalg.norm(on_intercept) * len(on_intercept) ** 2)
+    error = distance / max(np.linalg.norm(trial.weights[probe]), _NO_WEIGHTS)
+    if error < best.error[probe]:
+        best.error[probe] = error
+        best.point.weights[probe] = trial.weights[probe]
+        best.point.intercept[probe] = trial.intercept[probe]
+    return bool(error <= TOLERANCE)
+
+
+def _tested(objective: SoftmaxLoss, found: _Found, test: Bool[np.ndarray, "probes rows"]) -> list[Probe]:
+    """Every probe with what it says of its test rows."""
+    predicted = np.zeros(test.shape, dtype=np.int64)
+    probability = np.zeros(test.shape)
+    on_rows = objective.on_rows(found.point)
+    for block in objective.blocks:
+        if not len(block.tests):
+            continue
+        chance = probabilities_of(logits_of(block.vectors, on_rows, block.tests))
+        where = np.ix_(block.tests, block.rows)
+        predicted[where] = chance.argmax(axis=2).T
+        probability[where] = chance[np.arange(len(chance)), :, objective.targets[block.rows]].T
+    scaling = objective.blocks.scaling
+    return [
+        Probe(
+            predicted[probe, tested],
+            probability[probe, tested],
+            found.point.weights[probe],
+            found.point.intercept[probe] + objective.absent[probe],
+            scaling.mean[probe],
+            scaling.scale[probe],
+            float(found.error[probe]),
+            int(found.passes[probe]),
+        )
+        for probe, tested in enumerate(test)
+    ]

@@ -1,0 +1,68 @@
+"""What a sweep said, as tables: every prediction, every choice, every description length."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from signbridge.probing.protocols import Split
+from signbridge.probing.sweep import Scored
+
+CELL = ["protocol", "site", "position"]
+
+
+def predictions_table(
+    scored: Sequence[Scored], splits: list[Split], image_ids: np.ndarray, labels: np.ndarray
+) -> pd.DataFrame:
+    """One row a prediction: protocol, site, position, repeat, fold, image_id, label, predicted, probability.
+
+    `scored` is in order of depth, and so are the rows.
+    """
+    letters = np.unique(labels)
+    tested = np.concatenate([np.flatnonzero(split.test) for split in splits])
+    sizes = [int(split.test.sum()) for split in splits]
+    one_cell = pd.DataFrame(
+        {
+            "protocol": np.repeat([split.protocol for split in splits], sizes),
+            "repeat": np.repeat([split.repeat for split in splits], sizes).astype(np.int16),
+            "fold": np.repeat([split.fold for split in splits], sizes).astype(np.int16),
+            "image_id": image_ids[tested],
+            "label": labels[tested],
+        }
+    )
+    cells = [
+        one_cell.assign(
+            site=cell.site,
+            position=cell.position,
+            predicted=letters[np.concatenate(cell.predicted)],
+            probability=np.concatenate(cell.probability).astype(np.float32),
+        )
+        for cell in scored
+    ]
+    columns = [*CELL, "repeat", "fold", "image_id", "label", "predicted", "probability"]
+    return pd.concat(cells, ignore_index=True)[columns] if cells else pd.DataFrame(columns=columns)
+
+
+def choices_table(scored: Sequence[Scored], splits: list[Split]) -> pd.DataFrame:
+    """One row a cell and split of `grouped`: protocol, site, position, repeat, fold, C, inner_accuracy."""
+    columns = [*CELL, "repeat", "fold", "C", "inner_accuracy"]
+    rows = [
+        (split.protocol, cell.site, cell.position, split.repeat, split.fold, choice.C, choice.inner_accuracy)
+        for cell in scored
+        for split, choice in zip(splits, cell.choices, strict=True)
+        if choice
+    ]
+    return pd.DataFrame(rows, columns=columns).astype({"repeat": np.int16, "fold": np.int16})
+
+
+def description_length_table(scored: Sequence[Scored], labels: np.ndarray) -> pd.DataFrame:
+    """One row a site and position: site, depth, position, bits, uniform_bits, compression.
+
+    `uniform_bits` is what the letters cost without vectors, log2(letters) an image.
+    """
+    uniform = len(labels) * np.log2(len(np.unique(labels)))
+    table = pd.DataFrame(
+        [(cell.site, cell.position, cell.bits) for cell in scored], columns=["site", "position", "bits"]
+    )
+    table.insert(1, "depth", pd.factorize(table["site"])[0])
+    return table.assign(uniform_bits=uniform, compression=uniform / table["bits"])

@@ -1,0 +1,165 @@
+"""What a layer knows beyond the word: probes among the images that got one and the same answer.
+
+Those images differ in nothing that the text says, so whatever a probe reads of the letter there, the text does not
+hold. Reading the word gets the commonest letter of its images right and no other: that share is chance here.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Int
+
+from signbridge.probing import protocols
+from signbridge.probing.predictions import predictions_table
+from signbridge.probing.protocols import Split
+from signbridge.probing.settings import GroupedProtocol
+from signbridge.probing.statistics import StatisticsParams, photo_bootstrap
+from signbridge.probing.sweep import MEMORY_BYTES, Cell, Scored, predict
+
+# Of a letter within a word: one to test, and two in training, so that the penalty can be chosen by one of them. A
+# rarer letter would also take folds, and with them training images, from all the others.
+FEWEST_PHOTOS = 3
+ALL_WORDS = "(all)"
+TOKENS_OF_TEXT = ("prompt_last", "answer_last")
+COLUMNS = {
+    "word": "str",
+    "site": "str",
+    "position": "str",
+    "repeat": "int16",
+    "fold": "int16",
+    "image_id": "str",
+    "label": "str",
+    "predicted": "str",
+}
+
+
+class SameWord(NamedTuple):
+    """The images of the letters that got one answer often enough, and how they are split."""
+
+    word: str
+    rows: Int[np.ndarray, "images"]  # of the sample
+    splits: list[Split]  # masks over `rows`
+
+
+def places_within(places: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Those of the probed sites and positions that are probed within a word too.
+
+    Pixels and the vision tower, and from `embedding` on the last token of the prompt and of the answer.
+    """
+    return [(site, position) for site, position in places if site in ("pixels", "vision") or position in TOKENS_OF_TEXT]
+
+
+def same_word(
+    answers: np.ndarray, labels: np.ndarray, photos: np.ndarray, grouped: GroupedProtocol, seed: int
+) -> list[SameWord]:
+    """The words that were given to 2 letters or more, with `FEWEST_PHOTOS` photos or more each; in order of the word.
+
+    `answers`, `labels` and `photos` have one entry an image of the sample. Where the text is noise there is no such
+    word, and the list is empty.
+    """
+    words = []
+    for word in np.unique(answers):
+        said = np.flatnonzero(answers == word)
+        of_letter = pd.Series(photos[said]).groupby(labels[said]).nunique()
+        often = of_letter[of_letter >= FEWEST_PHOTOS]
+        if len(often) >= 2:
+            rows = said[np.isin(labels[said], often.index)]
+            splits = _splits(labels[rows], photos[rows], int(often.min()), grouped, seed)
+            words.append(SameWord(str(word), rows, splits))
+    return words
+
+
+def _splits(labels: np.ndarray, photos: np.ndarray, fewest: int, grouped: GroupedProtocol, seed: int) -> list[Split]:
+    """`protocols.grouped`, with fewer folds where the rarest letter has only `fewest` photos."""
+    folds = min(grouped.folds, fewest)
+    in_training = fewest - math.ceil(fewest / folds)
+    inner_folds = max(2, min(grouped.inner_folds, in_training))
+    return protocols.grouped(labels, photos, folds, grouped.repeats, inner_folds, seed)
+
+
+def score_within(
+    cell: Cell,
+    labels: np.ndarray,
+    words: list[SameWord],
+    Cs: Sequence[float],
+    memory_bytes: int = MEMORY_BYTES,
+) -> list[Scored]:
+    """Probe one cell within each word: letters are numbered within the word, in order.
+
+    The penalty is scikit-learn's, which weighs more against the loss where there are fewer images: of a tenth of the
+    images it leaves little but the commonest letter. So each C is raised by as much as the word has fewer images.
+    """
+    scored = []
+    for word in words:
+        raised = [C * len(labels) / len(word.rows) for C in Cs]
+        images = cell._replace(vectors=cell.vectors[word.rows])
+        scored.append(predict(images, labels[word.rows], word.splits, raised, memory_bytes))
+    return scored
+
+
+def predictions_within(
+    scored: Sequence[list[Scored]], words: list[SameWord], image_ids: np.ndarray, labels: np.ndarray
+) -> pd.DataFrame:
+    """One row a prediction, word by word and in order of depth within each: the columns `COLUMNS`.
+
+    `scored` has what `score_within` gave for each cell. Without a word or a cell the table is empty.
+    """
+    if not words or not scored:
+        return pd.DataFrame({name: pd.Series(dtype=dtype) for name, dtype in COLUMNS.items()})
+    tables = [
+        predictions_table(cells, word.splits, image_ids[word.rows], labels[word.rows]).assign(word=word.word)
+        for word, cells in zip(words, zip(*scored, strict=True), strict=True)
+    ]
+    return pd.concat(tables, ignore_index=True)[list(COLUMNS)].astype(COLUMNS)
+
+
+def accuracy_within(
+    predictions: pd.DataFrame,
+    photo: pd.Series,
+    depths: dict[str, int],
+    statistics: StatisticsParams,
+    generator: np.random.Generator,
+) -> pd.DataFrame:
+    """One row a word and cell, then one a cell over all words, named `(all)`.
+
+    Columns: word, letters, images, photos, chance, site, depth, position, accuracy, low, high. Intervals are a
+    bootstrap over photos; `chance` is the share of each word's commonest letter. Over all words each image counts once,
+    so that a word weighs by its images. `photo` is by image_id, `depths` by site.
+    """
+    words = dict(list(predictions.groupby("word", sort=False)))
+    if words:
+        words[ALL_WORDS] = predictions
+    tables = [_accuracies(rows, photo, statistics, generator).assign(word=word) for word, rows in words.items()]
+    columns = ["word", "letters", "images", "photos", "chance", "site", "depth", "position", "accuracy", "low", "high"]
+    if not tables:
+        return pd.DataFrame(columns=columns)
+    table = pd.concat(tables, ignore_index=True)
+    return table.assign(depth=table["site"].map(depths))[columns]
+
+
+def _accuracies(
+    rows: pd.DataFrame, photo: pd.Series, statistics: StatisticsParams, generator: np.random.Generator
+) -> pd.DataFrame:
+    """Accuracy and interval of every cell on the same images, beside what these images are."""
+    by_photo = rows.assign(right=rows["label"] == rows["predicted"], photo=rows["image_id"].map(photo)).pivot_table(
+        values="right", index="photo", columns=["site", "position"], aggfunc=["sum", "count"], sort=False
+    )
+    right = by_photo["sum"].to_numpy(dtype=float)
+    tested = by_photo["count"].iloc[:, 0].to_numpy(dtype=float)
+    low, high = photo_bootstrap(right, tested, statistics.confidence, statistics.resamples, generator)
+    table = by_photo["sum"].columns.to_frame(index=False)
+    images = rows.drop_duplicates(["word", "image_id"])
+    letters = sorted(images["label"].unique())
+    commonest = images.groupby("word")["label"].agg(lambda labels: labels.value_counts().max()).sum()
+    return table.assign(
+        letters="".join(letters) if all(len(letter) == 1 for letter in letters) else ", ".join(letters),
+        images=len(images),
+        photos=len(by_photo),
+        chance=commonest / len(images),
+        accuracy=right.sum(axis=0) / tested.sum(),
+        low=low,
+        high=high,
+    )

@@ -1,0 +1,78 @@
+"""The online code costs what a plain loop says, little for vectors that give the letter away and all for noise."""
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+
+from signbridge.probing.description_length import description_length, online_blocks, shortest_description
+
+LETTERS = 6
+TARGETS = np.repeat(np.arange(LETTERS), 20)
+PHOTOS = np.arange(120) // 2  # ten a letter, two copies each
+NOISE = np.random.default_rng(0).normal(size=(120, 30))
+NOISY_LETTERS = NOISE + 1.5 * np.random.default_rng(1).normal(size=(LETTERS, 30))[TARGETS]
+UNIFORM = 120 * np.log2(LETTERS)
+
+
+def blocks(seed: int = 0) -> list[np.ndarray]:
+    return online_blocks(TARGETS, PHOTOS, np.random.default_rng(seed))
+
+
+def test_blocks_are_whole_photos_and_send_every_image_once():
+    np.testing.assert_array_equal(np.sort(np.concatenate(blocks())), np.arange(120))
+    photos = [set(PHOTOS[block]) for block in blocks()]
+    assert sum(len(of_block) for of_block in photos) == 60
+
+
+def test_the_first_block_holds_one_photo_of_each_letter_and_what_was_sent_doubles():
+    sizes = [len(set(PHOTOS[block])) for block in blocks()]
+    assert np.cumsum(sizes).tolist() == [6, 12, 24, 48, 60]
+    assert np.bincount(TARGETS[blocks()[0]]).tolist() == [2] * LETTERS
+
+
+def test_the_order_is_another_each_time():
+    generator = np.random.default_rng(0)
+    one, other = (online_blocks(TARGETS, PHOTOS, generator) for _ in range(2))
+    assert set(one[1]) != set(other[1])
+
+
+@pytest.mark.parametrize("C", [1e-3, 0.1])
+def test_bits_are_those_of_a_plain_loop_with_scikit_learn(C):
+    sent = blocks()
+    bits = len(sent[0]) * np.log2(LETTERS)
+    for index in range(1, len(sent)):
+        known = np.concatenate(sent[:index])
+        model = LogisticRegression(C=C, tol=1e-10, max_iter=50_000).fit(NOISY_LETTERS[known], TARGETS[known])
+        for row in sent[index]:
+            bits -= np.log2(model.predict_proba(NOISY_LETTERS[row : row + 1])[0, TARGETS[row]])
+    assert description_length(NOISY_LETTERS, TARGETS, sent, C) == pytest.approx(bits, rel=1e-4)
+
+
+def test_the_shortest_code_pays_for_saying_which_penalty_it_is_of():
+    penalties = (1e-3, 1e-2, 1e-1, 1.0)
+    bits = [description_length(NOISY_LETTERS, TARGETS, blocks(), C) for C in penalties]
+    assert len(set(bits)) == 4
+    assert shortest_description(NOISY_LETTERS, TARGETS, blocks(), penalties) == pytest.approx(min(bits) + 2)
+    assert shortest_description(NOISY_LETTERS, TARGETS, blocks(), penalties[:1]) == bits[0]
+
+
+def test_noise_costs_about_as_much_as_no_vectors():
+    assert description_length(NOISE, TARGETS, blocks(), C=1e-3) == pytest.approx(UNIFORM, rel=0.05)
+
+
+def test_vectors_that_name_the_letter_cost_hardly_more_than_the_first_block():
+    bits = description_length(100 * np.eye(LETTERS)[TARGETS], TARGETS, blocks(), C=0.1)
+    assert 12 * np.log2(LETTERS) < bits < 13 * np.log2(LETTERS)
+
+
+def test_vectors_that_say_it_more_clearly_make_a_shorter_code():
+    clear = NOISE + 3 * (NOISY_LETTERS - NOISE)
+    costs = [description_length(rows, TARGETS, blocks(), C=0.1) for rows in (clear, NOISY_LETTERS, NOISE)]
+    assert costs == sorted(costs)
+    assert costs[0] < 0.6 * UNIFORM
+
+
+def test_one_photo_a_letter_costs_what_it_costs_without_vectors():
+    labels = np.array(list("ABC"))
+    [block] = online_blocks(labels, np.arange(3), np.random.default_rng(0))
+    assert description_length(np.eye(3), np.arange(3), [block], C=1.0) == pytest.approx(3 * np.log2(3))

@@ -1,0 +1,107 @@
+"""A split is read alike by both solvers, each as scikit-learn reads it."""
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from signbridge.probing import folds, protocols
+from signbridge.probing.folds import FewRows, ManyRows, folds_of, has_many_rows
+from signbridge.probing.protocols import Split
+
+MEMORY = 2**30
+PENALTIES = (1e-3, 1e-2, 1e-1)
+TARGETS = np.repeat(np.arange(4), 24)
+SPLITS = protocols.grouped(TARGETS.astype(str), np.arange(96) // 2, folds=3, repeats=1, inner_folds=2, seed=0)
+
+
+def vectors(apart: float = 0.6) -> np.ndarray:
+    generator = np.random.default_rng(0)
+    rows = generator.normal(size=(96, 16)) + apart * generator.normal(size=(4, 16))[TARGETS]
+    return (50 + rows * np.exp(generator.normal(size=16))).astype(np.float32)
+
+
+def scikit_learn(rows: np.ndarray, targets: np.ndarray, C: float) -> Pipeline:
+    """Scaler and regression, to the optimum."""
+    model = make_pipeline(StandardScaler(), LogisticRegression(C=C, tol=1e-10, max_iter=50_000))
+    return model.fit(rows.astype(np.float64), targets)
+
+
+@pytest.fixture(params=["few rows", "many rows"])
+def kind(request, monkeypatch) -> type:
+    """How a split is held: 96 rows of 16 features are many as soon as 16 features count as wide."""
+    if request.param == "many rows":
+        monkeypatch.setattr(folds, "WIDE", 8)
+        return ManyRows
+    return FewRows
+
+
+@pytest.mark.parametrize(
+    ("images", "width", "many"), [(300, 4096, False), (34_627, 4096, True), (34_627, 784, False), (4096, 4096, False)]
+)
+def test_rows_are_many_where_they_outnumber_features_that_are_many_themselves(images, width, many):
+    assert has_many_rows(np.lib.stride_tricks.as_strided(np.zeros(1), (images, width), (0, 0))) is many
+
+
+def test_a_fold_reads_what_scikit_learn_reads(kind):
+    rows = vectors()
+    for split, fold in zip(SPLITS, folds_of(rows, SPLITS, MEMORY), strict=True):
+        assert isinstance(fold, kind)
+        assert fold.split is split
+        read = fold.read(TARGETS, 0.1, 1e-6)
+        expected = scikit_learn(rows[split.train], TARGETS[split.train], 0.1).predict_proba(
+            rows[split.test].astype(float)
+        )
+        np.testing.assert_array_equal(read.predicted, expected.argmax(axis=1))
+        of_truth = expected[np.arange(len(expected)), TARGETS[split.test]]
+        np.testing.assert_allclose(read.probability, of_truth, atol=1e-3)
+
+
+def test_a_fold_chooses_as_a_plain_loop_does(kind):
+    """Few rows are standardised by all training images, many by those of each inner fold; neither sees a test image."""
+    rows = vectors().astype(np.float64)
+    for split, fold in zip(SPLITS, folds_of(vectors(), SPLITS, MEMORY), strict=True):
+        outer = (rows - rows[split.train].mean(axis=0)) / rows[split.train].std(axis=0)
+        right = dict.fromkeys(PENALTIES, 0)
+        for inner in split.inner:
+            for C in PENALTIES:
+                if kind is FewRows:
+                    model = LogisticRegression(C=C, tol=1e-10, max_iter=50_000)
+                    model.fit(outer[inner.train], TARGETS[inner.train])
+                    predicted = model.predict(outer[inner.test])
+                else:
+                    predicted = scikit_learn(rows[inner.train], TARGETS[inner.train], C).predict(rows[inner.test])
+                right[C] += int((predicted == TARGETS[inner.test]).sum())
+        best = min(C for C in PENALTIES if right[C] == max(right.values()))
+        choice = fold.choose(TARGETS, PENALTIES[::-1])
+        assert choice == (best, pytest.approx(right[best] / split.train.sum()))
+
+
+def test_of_equal_penalties_the_strongest_is_chosen(kind):
+    for fold in folds_of(vectors(apart=20), SPLITS, MEMORY):
+        assert fold.choose(TARGETS, PENALTIES[::-1]) == (1e-3, 1.0)
+
+
+def test_what_is_tested_has_no_say_in_what_is_chosen(kind):
+    split, rows, targets = SPLITS[0], vectors(), TARGETS.copy()
+    [fold] = folds_of(rows, [split], MEMORY)
+    choice = fold.choose(targets, PENALTIES)
+    generator = np.random.default_rng(1)
+    rows = rows.copy()
+    rows[split.test] = 1000 * generator.normal(size=(split.test.sum(), 16))
+    targets[split.test] = generator.permutation(targets[split.test])
+    [tampered] = folds_of(rows, [split], MEMORY)
+    assert tampered.choose(targets, PENALTIES) == choice
+
+
+def test_a_letter_that_no_training_image_shows_has_probability_zero(kind):
+    train = TARGETS != 3
+    [fold] = folds_of(vectors(), [Split("grouped", 0, 0, train, ~train)], MEMORY)
+    read = fold.read(TARGETS, 0.1, 1e-6)
+    assert not read.probability.any()
+    assert (read.predicted < 3).all()
+
+
+def test_no_split_gives_no_fold(kind):
+    assert list(folds_of(vectors(), [], MEMORY)) == []
