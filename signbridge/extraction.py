@@ -150,8 +150,10 @@ def stored_dtype(dtype: torch.dtype) -> torch.dtype:
     return torch.float16 if dtype == torch.float16 else torch.float32
 
 
-def read_in_shards(reader: Reader, images: list[Image.Image], folder: Path, images_per_shard: int) -> list[Path]:
-    """Read `images` into shards below `folder`, in order, and return their paths.
+def read_in_shards(
+    reader: Reader, images: list[Image.Image], folder: Path, images_per_shard: int, title: str = "extract"
+) -> list[Path]:
+    """Read `images` into shards below `folder`, in order, and return their paths; `title` heads the progress bar.
 
     Those that lie there whole, and were made as `reader` makes them, are not computed again.
     """
@@ -160,7 +162,7 @@ def read_in_shards(reader: Reader, images: list[Image.Image], folder: Path, imag
     there = sum(_is_done(path, reader) for path in todo)
     log.info("%d of %d shards already there", there, len(todo))
     log.info("reading on %s in batches of %d", reader.loaded.device, reader.batch_size)
-    with tqdm(total=len(images), unit="image", desc="extract") as progress:
+    with tqdm(total=len(images), unit="image", desc=title) as progress:
         batches = None
         while batches != reader.batch_size:  # once, unless memory runs out on the way
             batches = reader.batch_size

@@ -105,7 +105,7 @@ def load(params: HubModel | FolderModel | TinyRandomModel, scratch: Path, device
     known or bitsandbytes is missing.
     """
     try:
-        folder = _folder(params, scratch)
+        folder = model_folder(params, scratch)
         processor = AutoProcessor.from_pretrained(folder, backend="pil", local_files_only=True)
         _check_prompt(params.prompt, processor)
         model, found = AutoModelForImageTextToText.from_pretrained(
@@ -151,9 +151,16 @@ def expand_nf4(loaded: LoadedModel, policy: Literal["auto", "always", "never"]) 
     return loaded._replace(model=model, parts=parts_of(model))
 
 
-def _folder(params: HubModel | FolderModel | TinyRandomModel, scratch: Path) -> Path:
+def model_folder(params: HubModel | FolderModel | TinyRandomModel, scratch: Path) -> Path:
+    """The folder with the files of a catalog entry: fetched from the hub, or written below `scratch` if random.
+
+    Raises `SignBridgeError` if the hub cannot be reached, or a folder has no configuration or safetensors weights.
+    """
     if params.source == "hub":
-        return Path(snapshot_download(params.hub_id, revision=params.revision, allow_patterns=list(MODEL_FILES)))
+        try:
+            return Path(snapshot_download(params.hub_id, revision=params.revision, allow_patterns=list(MODEL_FILES)))
+        except (OSError, ValueError) as error:
+            raise _unusable(params, error) from error
     if params.source == "folder":
         folder = Path(params.path).expanduser()
         _check_folder(folder)

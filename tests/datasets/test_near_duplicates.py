@@ -5,7 +5,7 @@ import pytest
 
 from signbridge.datasets import near_duplicates
 from signbridge.datasets.images import GREY_SIZE
-from signbridge.datasets.near_duplicates import find_photos, leakage
+from signbridge.datasets.near_duplicates import find_photos
 
 
 def plain_photos(pixels, labels, threshold):
@@ -91,29 +91,6 @@ def test_at_threshold_one_only_brightness_and_contrast_may_differ():
 
 def test_one_image_is_one_photo():
     assert find_photos(np.ones((1, 28, 28), np.uint8), np.array(["A"]), 0.98).tolist() == [0]
-
-
-def test_leakage_counts_photos_copies_and_what_crosses_the_split():
-    metrics = leakage(
-        photos=np.array([0, 0, 0, 3, 4]),
-        labels=np.array(["A", "A", "A", "A", "B"]),
-        splits=np.array(["train", "train", "test", "test", "train"]),
-        checksums=np.array(["x", "x", "y", "z", "w"]),
-    )
-    assert metrics == {
-        "images": 5,
-        "photos": 3,
-        "letters": 2,
-        "images_per_photo": 5 / 3,
-        "largest_photo": 3,
-        "exact_duplicates": 1,
-        "test_images_with_copy_in_train": 0.5,
-    }
-
-
-def test_leakage_across_the_split_is_left_out_where_there_is_no_split():
-    all_of_it = np.array(["all", "all"])
-    assert "test_images_with_copy_in_train" not in leakage(np.array([0, 1]), np.array(["A", "B"]), all_of_it, all_of_it)
 
 
 def test_real_signs_come_in_about_21_copies_a_photo(real_signs):

@@ -1,0 +1,127 @@
+"""The model as a zero-shot classifier: how likely it holds each class to be the next word of its answer.
+
+The prompt offers the classes, and no answer is generated: one pass gives the probability of every token that could
+come next, so that a class is scored even if the model would rather have said something else.
+"""
+
+import re
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from pydantic import Field
+from torch import Tensor
+from transformers import BatchFeature, PreTrainedModel, ProcessorMixin
+
+from signbridge.errors import SignBridgeError
+from signbridge.extraction import Reader
+from signbridge.params import Section
+from signbridge.shards import Shard
+from signbridge.vlm.loading import LoadedModel
+
+PLACEHOLDER = "{letters}"
+VECTORS = "class.log_probability"  # the name of a shard's one array: images x classes, natural logarithm
+
+
+class PromptsParams(Section):
+    """The section `prompts`."""
+
+    offer_letters: str = Field(min_length=1)
+
+
+def offering_prompt(template: str, classes: Sequence[str]) -> str:
+    """`template` with `{letters}` replaced by the classes: `A, B, C or Y`.
+
+    `-` and `_` in the name of a class are spaces. Raises `SignBridgeError` if the placeholder is not there once.
+    """
+    if template.count(PLACEHOLDER) != 1:
+        raise SignBridgeError(
+            f"params.yaml: prompts.offer_letters must hold {PLACEHOLDER} exactly once, not "
+            f"{template.count(PLACEHOLDER)} times: {template!r}"
+        )
+    *others, last = [_spoken(name) for name in classes]
+    return template.replace(PLACEHOLDER, f"{', '.join(others)} or {last}" if others else last)
+
+
+def continuations(processor: ProcessorMixin, prompt: str, classes: Sequence[str]) -> list[list[int]]:
+    """The tokens that each class, after a space, adds to `prompt`.
+
+    Raises `SignBridgeError` if the prompt does not hold one image, if its own tokens change where an answer follows,
+    or if two classes are the same tokens.
+    """
+    if prompt.count(processor.image_token) != 1:
+        raise SignBridgeError(
+            f"params.yaml: prompts.offer_letters must hold {processor.image_token} exactly once, not "
+            f"{prompt.count(processor.image_token)} times: {prompt!r}"
+        )
+    before = processor.tokenizer(prompt)["input_ids"]
+    added: dict[tuple[int, ...], str] = {}
+    for name in classes:
+        after = processor.tokenizer(f"{prompt} {_spoken(name)}")["input_ids"]
+        tokens = tuple(after[len(before) :])
+        if after[: len(before)] != before or not tokens:
+            raise SignBridgeError(
+                f"params.yaml: prompts.offer_letters: this model's tokenizer joins the prompt's end {prompt[-12:]!r} "
+                f"to the answer ' {_spoken(name)}'. End the prompt in a mark, as in 'ASSISTANT:'."
+            )
+        if tokens in added:
+            raise SignBridgeError(
+                f"classes '{added[tokens]}' and '{name}' are the same tokens to this model, so their probabilities "
+                "cannot be told apart. Rename one, or leave it out of sample.classes."
+            )
+        added[tokens] = name
+    return [list(tokens) for tokens in added]
+
+
+@torch.inference_mode()
+def class_log_probabilities(
+    model: PreTrainedModel, inputs: BatchFeature, classes: Sequence[Sequence[int]]
+) -> Float[Tensor, "batch classes"]:
+    """The natural log-probability of each class's tokens after each prompt (padded on the left, if at all).
+
+    It is over the whole vocabulary and of the tokens themselves, whatever follows them: where the tokens of one class
+    begin those of another, its probability includes the other's. One pass does for all classes whose tokens differ in
+    the last only: of letters that are a token each there is one pass, and it is that of the prompt.
+    """
+    scores = {}
+    for fed in dict.fromkeys(tuple(tokens[:-1]) for tokens in classes):
+        following = _following(model, inputs, fed)
+        so_far = following[:, list(range(len(fed))), list(fed)].sum(dim=1)
+        for tokens in classes:
+            if tuple(tokens[:-1]) == fed:
+                scores[tuple(tokens)] = so_far + following[:, -1, tokens[-1]]
+    return torch.stack([scores[tuple(tokens)] for tokens in classes], dim=1)
+
+
+class LetterScorer(Reader):
+    """Reads batches of images as `Reader` does, but keeps the class scores and generates no answer.
+
+    The answer that stands in its shards is the likeliest class.
+    """
+
+    def __init__(self, loaded: LoadedModel, prompt: str, classes: Sequence[str], batch_size: int | None = None):
+        self.classes = list(classes)
+        self.continuations = continuations(loaded.processor, prompt, classes)
+        super().__init__(loaded, prompt, max(map(len, self.continuations)), batch_size)
+
+    def _read_batch(self, inputs: BatchFeature, keep: int) -> Shard:
+        inputs = inputs.to(self.loaded.device, dtype=self.loaded.model.dtype)
+        scores = class_log_probabilities(self.loaded.model, inputs, self.continuations)[:keep].cpu().numpy()
+        return Shard({VECTORS: scores}, [self.classes[best] for best in scores.argmax(axis=1)], self.made_with)
+
+
+def _following(
+    model: PreTrainedModel, inputs: BatchFeature, fed: tuple[int, ...]
+) -> Float[Tensor, "batch places vocabulary"]:
+    """The log-probabilities of the token after the prompt, and after each of the tokens `fed` behind it."""
+    ids = inputs["input_ids"]
+    behind = ids.new_tensor(fed).expand(len(ids), -1)
+    fed_inputs = {**inputs, "input_ids": torch.cat([ids, behind], dim=1)}
+    if (mask := inputs.get("attention_mask")) is not None:
+        fed_inputs["attention_mask"] = torch.cat([mask, torch.ones_like(behind)], dim=1)
+    logits = model(**fed_inputs, use_cache=False, logits_to_keep=len(fed) + 1).logits
+    return logits.float().log_softmax(dim=-1)
+
+
+def _spoken(name: str) -> str:
+    return " ".join(re.split(r"[\s_-]+", name))

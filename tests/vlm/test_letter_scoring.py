@@ -1,0 +1,138 @@
+"""Letters scored by the model: held to a plain pass over the whole text, token by token."""
+
+import numpy as np
+import pytest
+import torch
+from tokenizers import Tokenizer, models
+from transformers import PreTrainedTokenizerFast
+
+from signbridge.errors import SignBridgeError
+from signbridge.extraction import read_in_shards
+from signbridge.shards import answers_of, vectors_of
+from signbridge.vlm.letter_scoring import (
+    VECTORS,
+    LetterScorer,
+    class_log_probabilities,
+    continuations,
+    offering_prompt,
+)
+from signbridge.vlm.random_weights import tiny_config
+from signbridge.vlm.small_tokenizer import llava_processor
+
+TEMPLATE = "USER: <image>\nWhich letter does this hand show? Choose one of {letters}.\nASSISTANT:"
+PROMPT = TEMPLATE.replace("{letters}", "A, B or C")
+
+
+def slow_log_probabilities(loaded, image, continuation: list[int]) -> float:
+    """One image and class: a pass over prompt and class together, and the sum over the class's tokens."""
+    inputs = loaded.processor(images=[image], text=[PROMPT], return_tensors="pt")
+    prompt_tokens = inputs["input_ids"].shape[1]
+    ids = torch.cat([inputs["input_ids"], torch.tensor([continuation])], dim=1)
+    with torch.inference_mode():
+        logits = loaded.model(input_ids=ids, pixel_values=inputs["pixel_values"]).logits[0].double()
+    before = logits[prompt_tokens - 1 : -1].log_softmax(-1)
+    return sum(float(row[token]) for row, token in zip(before, continuation, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("classes", "offered"),
+    [(["A", "B", "Y"], "A, B or Y"), (["A", "B"], "A or B"), (["A"], "A"), (["hi", "thank_you"], "hi or thank you")],
+)
+def test_the_prompt_offers_the_classes_as_one_would_say_them(classes, offered):
+    assert offering_prompt(TEMPLATE, classes) == TEMPLATE.replace("{letters}", offered)
+
+
+@pytest.mark.parametrize(("template", "times"), [("USER: <image> ASSISTANT:", 0), ("<image> {letters} {letters}:", 2)])
+def test_a_prompt_without_one_place_for_the_letters_is_refused(template, times):
+    with pytest.raises(SignBridgeError, match=rf"prompts\.offer_letters must hold {{letters}} .* not {times} times"):
+        offering_prompt(template, ["A", "B"])
+
+
+@pytest.mark.parametrize(("prompt", "times"), [("Which? ASSISTANT:", 0), ("<image><image> Which?", 2)])
+def test_a_prompt_without_one_image_is_refused(tiny, prompt, times):
+    with pytest.raises(SignBridgeError, match=rf"prompts\.offer_letters must hold <image> .* not {times} times"):
+        continuations(tiny.processor, prompt, ["A", "B"])
+
+
+def test_the_tokens_of_a_class_are_what_it_adds_to_the_prompt(tiny):
+    classes = ["A", "B", "thank_you"]
+    found = continuations(tiny.processor, PROMPT, classes)
+    prompt = tiny.processor.tokenizer(PROMPT)["input_ids"]
+    for name, tokens in zip(["A", "B", "thank you"], found, strict=True):
+        assert tiny.processor.tokenizer(f"{PROMPT} {name}")["input_ids"] == prompt + tokens
+        assert tiny.processor.tokenizer.decode(tokens).strip() == name
+
+
+def test_classes_that_are_the_same_tokens_are_refused(tiny):
+    with pytest.raises(SignBridgeError, match="classes 'thank_you' and 'thank-you' are the same tokens"):
+        continuations(tiny.processor, PROMPT, ["thank_you", "A", "thank-you"])
+
+
+def test_a_tokenizer_that_joins_prompt_and_answer_is_refused():
+    """Its last token of the prompt would be another than the one that the model is asked to go on from."""
+    characters = {character: index for index, character in enumerate("<image>: AB")}
+    joining = Tokenizer(models.BPE({**characters, ": ": 20}, [(":", " ")]))
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=joining, extra_special_tokens={"image_token": "<image>"}, unk_token="<"
+    )
+    processor = llava_processor(tiny_config(), tokenizer)
+    with pytest.raises(SignBridgeError, match=r"joins the prompt's end '<image>:' to the answer ' A'"):
+        continuations(processor, "<image>:", ["A", "B"])
+
+
+def test_scores_of_letters_are_those_of_a_plain_pass(tiny, images):
+    scorer = LetterScorer(tiny, PROMPT, ["A", "B", "C"], batch_size=3)
+    shard = scorer.read(images[:4])
+    assert shard.vectors[VECTORS].shape == (4, 3)
+    for image, row, likeliest in zip(images[:4], shard.vectors[VECTORS], shard.answers, strict=True):
+        slow = [slow_log_probabilities(tiny, image, tokens) for tokens in scorer.continuations]
+        np.testing.assert_allclose(row, slow, rtol=1e-4)
+        assert likeliest == "ABC"[int(np.argmax(slow))]
+
+
+def test_classes_of_several_tokens_are_scored_whole(tiny, images):
+    """One begins another, two share all but the last token, one stands alone."""
+    classes = [[7], [7, 9], [7, 11], [30, 31, 32]]
+    inputs = LetterScorer(tiny, PROMPT, ["A"], batch_size=2).prepare(images[:2])
+    scores = class_log_probabilities(tiny.model, inputs, classes)
+    for image, row in zip(images[:2], scores, strict=True):
+        np.testing.assert_allclose(row, [slow_log_probabilities(tiny, image, each) for each in classes], rtol=1e-4)
+
+
+def test_letters_of_one_token_take_one_pass(tiny, images):
+    passes = []
+    inputs = LetterScorer(tiny, PROMPT, ["A"], batch_size=2).prepare(images[:2])
+    handle = tiny.model.register_forward_hook(lambda *_: passes.append(1))
+    try:
+        class_log_probabilities(tiny.model, inputs, [[7], [9], [11]])
+    finally:
+        handle.remove()
+    assert len(passes) == 1
+
+
+def test_padding_on_the_left_changes_no_score(tiny, images):
+    long = PROMPT.replace("Choose", "Think first, then choose")
+    together = tiny.processor(images=images[:2], text=[PROMPT, long], return_tensors="pt", padding=True)
+    assert not together["attention_mask"].all()
+    classes = [[7], [30, 31]]
+    row = class_log_probabilities(tiny.model, together, classes)[0]
+    slow = [slow_log_probabilities(tiny, images[0], tokens) for tokens in classes]
+    np.testing.assert_allclose(row, slow, rtol=1e-3)
+
+
+def test_an_images_scores_do_not_depend_on_what_fills_the_batch(tiny, images):
+    scorer = LetterScorer(tiny, PROMPT, ["A", "B", "C"], batch_size=4)
+    alone, beside = scorer.read(images[:1]), scorer.read([images[0], *images[3:6]])
+    assert alone.vectors[VECTORS][0].tobytes() == beside.vectors[VECTORS][0].tobytes()
+
+
+def test_a_run_that_was_killed_scores_only_what_is_missing(tiny, images, tmp_path):
+    scorer = LetterScorer(tiny, PROMPT, ["A", "B", "C"], batch_size=2)
+    paths = read_in_shards(scorer, images, tmp_path, images_per_shard=2)
+    before = vectors_of(paths, VECTORS)
+    paths[2].unlink()
+    kept = paths[0].stat().st_mtime_ns
+    assert read_in_shards(scorer, images, tmp_path, images_per_shard=2) == paths
+    np.testing.assert_array_equal(vectors_of(paths, VECTORS), before)
+    assert paths[0].stat().st_mtime_ns == kept
+    assert len(answers_of(paths)) == len(images)
