@@ -1,11 +1,28 @@
-"""What the text gives away: which sign, if any, each answer of the model names."""
+"""What the text gives away: which sign, if any, each answer names, and how far it falls short of a probe."""
 
 import re
 from collections.abc import Iterable
 
+import numpy as np
 import pandas as pd
 
+from signbridge.peak import headline_predictions
+from signbridge.probing import answer_reading
+from signbridge.probing.statistics import (
+    StatisticsParams,
+    compare,
+    draw_photos,
+    photo_bootstrap,
+    resampled_accuracy,
+)
+
 COMMONEST = 3  # answers listed a letter
+# What the probe is set against, and the metric that says what lies between.
+PROBE_MINUS = {
+    "share_naming_right_letter": "probe_minus_text",
+    "zero_shot_accuracy": "probe_minus_zero_shot",
+    "reading": "probe_minus_reading",
+}
 
 _QUOTE = "[\"'`*“”‘’«»]"
 # A letter that is part of no word (ASL), contraction (I'm), compound (V-sign) or abbreviation (O.K.).
@@ -91,7 +108,7 @@ def best_reading(answers: pd.DataFrame) -> float:
 
 
 def summary(named: pd.DataFrame) -> dict[str, float | int]:
-    """The metrics of the text, from the table of `with_named`; shares are of all images."""
+    """What is counted of the text, from the table of `with_named`; shares are of all images."""
     names_any = named["named"] != ""
     return {
         "images": len(named),
@@ -100,5 +117,83 @@ def summary(named: pd.DataFrame) -> dict[str, float | int]:
         "best_reading": best_reading(named),
         "share_naming_any_letter": float(names_any.mean()),
         "share_naming_no_letter": float((~names_any).mean()),
-        "share_naming_right_letter": float((named["named"] == named["label"]).mean()),
     }
+
+
+def likeliest_letter(scores: pd.DataFrame) -> pd.DataFrame:
+    """The letter that the model itself holds for likeliest, of equals the first: image_id, label, predicted.
+
+    `scores` is the table `data/letter_scores.parquet`.
+    """
+    best = scores.groupby("image_id", sort=False)["log_probability"].idxmax()
+    chosen = scores.loc[best, ["image_id", "label", "letter"]]
+    return chosen.rename(columns={"letter": "predicted"}).reset_index(drop=True)
+
+
+def zero_shot_summary(scores: pd.DataFrame) -> dict[str, float | int]:
+    """What the accuracy of the likeliest letter is to be seen beside.
+
+    `zero_shot_chance` is the share of the commonest letter, `zero_shot_distinct_letters` how many letters are ever the
+    likeliest, and `zero_shot_probability_of_letters` how likely it is that the model says any of them.
+    """
+    chosen = likeliest_letter(scores)
+    of_image = np.exp(scores["log_probability"].astype(float)).groupby(scores["image_id"]).sum()
+    return {
+        "zero_shot_chance": float(chosen["label"].value_counts(normalize=True).max()),
+        "zero_shot_distinct_letters": int(chosen["predicted"].nunique()),
+        "zero_shot_probability_of_letters": float(of_image.mean()),
+    }
+
+
+def right_by_image(
+    named: pd.DataFrame, scores: pd.DataFrame, predictions: pd.DataFrame, choices: pd.DataFrame, position: str | None
+) -> pd.DataFrame:
+    """How right text, scored letters, reading and probe are for each image: index image_id, columns as their metrics.
+
+    share_naming_right_letter and zero_shot_accuracy are 0 or 1. Where protocol `grouped` was probed, `reading` is the
+    share of its repeats that read the answer right; and where `position` is given, probe_accuracy that of the probes
+    of the layer that was chosen there inside each fold.
+    """
+    right = pd.DataFrame({"share_naming_right_letter": _share_right(named.rename(columns={"named": "predicted"}))})
+    right["zero_shot_accuracy"] = _share_right(likeliest_letter(scores))
+    reading = predictions[(predictions["protocol"] == "grouped") & (predictions["site"] == answer_reading.SITE)]
+    if len(reading):
+        right["reading"] = _share_right(reading)
+    if position is not None:
+        right["probe_accuracy"] = _share_right(headline_predictions(predictions, choices, position))
+    return right
+
+
+def intervals(
+    right: pd.DataFrame, photo: pd.Series, statistics: StatisticsParams, generator: np.random.Generator
+) -> dict[str, float]:
+    """Of each column of `right_by_image` the mean, and its interval over photos as NAME_low and NAME_high.
+
+    Of the probe also what lies between it and each of the others, on the same resamples: probe_minus_text,
+    probe_minus_zero_shot and probe_minus_reading, with _low and _high. `photo` is by image_id.
+    """
+    by_photo = right.groupby(photo.reindex(right.index).to_numpy())
+    total, images = by_photo.sum().to_numpy(), by_photo.count().to_numpy(dtype=float)
+    low, high = photo_bootstrap(total, images, statistics.confidence, statistics.resamples, generator)
+    metrics = _named_intervals(list(right.columns), right.mean().to_numpy(), low, high)
+    if "probe_accuracy" not in right:
+        return metrics
+    others = [name for name in PROBE_MINUS if name in right]
+    first = np.full(len(others), right.columns.get_loc("probe_accuracy"))
+    second = np.array([right.columns.get_loc(name) for name in others])
+    drawn = draw_photos(len(images), statistics.resamples, generator)
+    values = resampled_accuracy(drawn, total, images)
+    gap = compare(values, right.mean().to_numpy(), first, second, statistics.confidence)
+    return metrics | _named_intervals([PROBE_MINUS[name] for name in others], gap.difference, gap.low, gap.high)
+
+
+def _named_intervals(names: list[str], value: np.ndarray, low: np.ndarray, high: np.ndarray) -> dict[str, float]:
+    metrics = {}
+    for name, *numbers in zip(names, value, low, high, strict=True):
+        metrics |= zip((name, f"{name}_low", f"{name}_high"), map(float, numbers), strict=True)
+    return metrics
+
+
+def _share_right(predictions: pd.DataFrame) -> pd.Series:
+    """By image_id, the share of its predictions that are right."""
+    return (predictions["label"] == predictions["predicted"]).groupby(predictions["image_id"]).mean()

@@ -1,39 +1,77 @@
 """answers: what the text gives away, beside what a probe reads from the layers of the same images.
 
-`named` and the metrics go by the rule of `signbridge.answers.named_letter`.
+`named` and the metrics go by the rule of `signbridge.answers.named_class`.
 """
 
 from pathlib import Path
 
-from signbridge import answers, metrics, tables
+import numpy as np
+import pandas as pd
+
+from signbridge import answers, metrics, params, tables
 from signbridge.command_line import run
+from signbridge.errors import SignBridgeError
 from signbridge.model_name import model_name
-from signbridge.peak import peak_layer
+from signbridge.mutual_information import AnswersParams, answer_information
+from signbridge.peak import chosen_layer, headline_position
+from signbridge.probing.statistics import StatisticsParams
+from signbridge.probing.within_word import ALL_WORDS
 
 ANSWERS = Path("data/answers.parquet")
+WITHIN_WORD = Path("plots/within_word.csv")
 
 
 def main() -> None:
     """Write metrics/answers.json, plots/answers.csv and plots/answers_by_letter.csv."""
+    chosen = params.section("answers", AnswersParams)
+    statistics = params.section("statistics", StatisticsParams)
+    generator = np.random.default_rng(params.seed())
     given = tables.read(ANSWERS, columns=["image_id", "label", "answer"])
-    predictions = tables.read(
-        "data/predictions.parquet", columns=["protocol", "site", "position", "label", "predicted"]
-    )
+    photo = tables.read("data/sample.parquet", columns=["image_id", "photo"]).set_index("image_id")["photo"]
+    scores = tables.read("data/letter_scores.parquet")
+    predictions = tables.read("data/predictions.parquet")
+    choices = tables.read("data/choices.parquet")
+    position = headline_position(choices)
 
     named = answers.with_named(given)
-    values = {"model": model_name(ANSWERS)} | answers.summary(named)
-    peak = peak_layer(predictions, "grouped")
-    if peak:
-        values["probe_peak"] = f"{peak.site} {peak.position}"
-        values["probe_accuracy"] = peak.accuracy
-        values["probe_minus_text"] = peak.accuracy - values["share_naming_right_letter"]
-        values["probe_minus_best_reading"] = peak.accuracy - values["best_reading"]
+    right = answers.right_by_image(named, scores, predictions, choices, position)
+    values = {"model": model_name(ANSWERS), **answers.summary(named), **answers.zero_shot_summary(scores)}
+    values |= answers.intervals(right, photo, statistics, generator)
+    values |= _information(given, photo[given["image_id"]].to_numpy(), chosen.shuffles, generator)
+    if position is not None:
+        values |= {"probe_position": position, **_within_word(chosen_layer(choices, position), position)}
 
     metrics.write(Path("metrics/answers.json"), values)
-    Path("plots").mkdir(exist_ok=True)
-    shown = named.replace({"named": {"": "(none)"}})
-    shown.to_csv("plots/answers.csv", index=False, lineterminator="\n")
-    answers.commonest_by_letter(given).to_csv("plots/answers_by_letter.csv", index=False, lineterminator="\n")
+    tables.write_csv(named.replace({"named": {"": "(none)"}}), "plots/answers.csv")
+    tables.write_csv(answers.commonest_by_letter(given), "plots/answers_by_letter.csv")
+
+
+def _information(
+    given: pd.DataFrame, photos: np.ndarray, shuffles: int, generator: np.random.Generator
+) -> dict[str, float]:
+    found = answer_information(given["answer"].to_numpy(), given["label"].to_numpy(), photos, shuffles, generator)
+    of_both = {f"information_{name}": value for name, value in found._asdict().items() if name != "letter_bits"}
+    return {**of_both, "letter_bits": found.letter_bits}
+
+
+def _within_word(site: str | None, position: str) -> dict[str, float | int | str]:
+    """What is known beyond the word at the layer that the study chose, over all words; empty without such a word."""
+    if not WITHIN_WORD.is_file():
+        raise SignBridgeError(f"{WITHIN_WORD}: not there. Make it with `dvc repro`, or get it with `dvc pull`.")
+    table = pd.read_csv(WITHIN_WORD, keep_default_na=False, lineterminator="\n")
+    rows = table[(table["word"] == ALL_WORDS) & (table["site"] == site) & (table["position"] == position)]
+    if rows.empty:
+        return {}
+    row = rows.iloc[-1]
+    return {
+        "within_word_accuracy": float(row["accuracy"]),
+        "within_word_accuracy_low": float(row["low"]),
+        "within_word_accuracy_high": float(row["high"]),
+        "within_word_chance": float(row["chance"]),
+        "within_word_images": int(row["images"]),
+        "within_word_site": site,
+        "within_word_position": position,
+    }
 
 
 if __name__ == "__main__":
