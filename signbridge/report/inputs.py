@@ -1,0 +1,176 @@
+"""What the report reads: CSV tables, column by column, and metrics.
+
+Nothing is guessed. An answer `NA`, a class `null` or a letter `1` stays the text that it is, and a number that is not
+there is NaN.
+"""
+
+import json
+from pathlib import Path
+from typing import Literal
+
+import pandas as pd
+
+from signbridge.errors import SignBridgeError
+from signbridge.metrics import Metric
+
+Kind = Literal["text", "number", "yes/no"]
+
+# By the name that `Study` has for the table.
+COLUMNS: dict[str, dict[str, Kind]] = {
+    "accuracy": {
+        "protocol": "text",
+        "site": "text",
+        "depth": "number",
+        "position": "text",
+        "accuracy": "number",
+        "low": "number",
+        "high": "number",
+        "images_tested": "number",
+        "leaking": "yes/no",
+    },
+    "controls": {
+        "control": "text",
+        "site": "text",
+        "depth": "number",
+        "position": "text",
+        "accuracy": "number",
+        "low": "number",
+        "high": "number",
+        "selectivity": "number",
+        "selectivity_low": "number",
+        "selectivity_high": "number",
+        "p_value": "number",
+    },
+    "layer_comparison": {
+        "position": "text",
+        "site_a": "text",
+        "site_b": "text",
+        "difference": "number",
+        "low": "number",
+        "high": "number",
+        "p_value": "number",
+        "p_holm": "number",
+    },
+    "peak_probability": {
+        "position": "text",
+        "site": "text",
+        "depth": "number",
+        "accuracy": "number",
+        "peak_probability": "number",
+        "share_chosen": "number",
+        "tied_with_best": "yes/no",
+    },
+    "description_length": {
+        "site": "text",
+        "depth": "number",
+        "position": "text",
+        "bits": "number",
+        "uniform_bits": "number",
+        "compression": "number",
+    },
+    "letter_accuracy": {
+        "letter": "text",
+        "images": "number",
+        "accuracy": "number",
+        "low": "number",
+        "high": "number",
+    },
+    "confused_pairs": {"letter_a": "text", "letter_b": "text", "count": "number", "share": "number"},
+    "confusion": {"actual": "text", "predicted": "text"},
+    "within_word": {
+        "word": "text",
+        "letters": "text",
+        "images": "number",
+        "photos": "number",
+        "chance": "number",
+        "site": "text",
+        "depth": "number",
+        "position": "text",
+        "accuracy": "number",
+        "low": "number",
+        "high": "number",
+    },
+    "published": {
+        "site": "text",
+        "published_accuracy": "number",
+        "published_low": "number",
+        "published_high": "number",
+        "reproduced_accuracy": "number",
+        "reproduced_low": "number",
+        "reproduced_high": "number",
+        "leaking": "yes/no",
+        "comparable": "yes/no",
+    },
+    "named_answers": {"image_id": "text", "label": "text", "answer": "text", "named": "text"},
+    "answers_by_letter": {
+        "letter": "text",
+        "rank": "number",
+        "answer": "text",
+        "count": "number",
+        "share": "number",
+    },
+}
+
+
+def read_csv(path: Path | str, columns: dict[str, Kind]) -> pd.DataFrame:
+    """The `columns` of the CSV at `path`, in that order; columns that are not asked for are left.
+
+    A file with a header alone, or with nothing at all, is a table without rows. Raises `SignBridgeError` if the file
+    is missing, is no CSV, lacks a column, or holds a word where a number belongs.
+    """
+    cells = _cells(Path(path), columns)
+    absent = [name for name in columns if name not in cells]
+    if absent:
+        raise SignBridgeError(f"{path}: no column '{absent[0]}'. Another version wrote it; make it anew: `dvc repro`.")
+    return pd.DataFrame({name: _as(kind, cells[name], path) for name, kind in columns.items()})
+
+
+def read_metrics(path: Path | str) -> dict[str, Metric]:
+    """The metrics at `path`. Raises `SignBridgeError` if the file is missing or no flat JSON object."""
+    try:
+        metrics = json.loads(read_text(path))
+    except (UnicodeDecodeError, json.JSONDecodeError):
+        raise SignBridgeError(f"{path}: not readable as JSON. Delete it and `dvc repro`.") from None
+    if not isinstance(metrics, dict) or not all(isinstance(value, Metric) for value in metrics.values()):
+        raise SignBridgeError(f"{path}: expected one flat JSON object. Delete it and `dvc repro`.")
+    return metrics
+
+
+def read_text(path: Path | str) -> str:
+    """The text at `path`. Raises `SignBridgeError` if the file is missing."""
+    return read_bytes(path).decode("utf-8")
+
+
+def read_bytes(path: Path | str) -> bytes:
+    """The bytes at `path`. Raises `SignBridgeError` if the file is missing."""
+    try:
+        return Path(path).read_bytes()
+    except FileNotFoundError:
+        raise SignBridgeError(f"{path}: no such file. Make it with `dvc repro`, or get it with `dvc pull`.") from None
+
+
+def _cells(path: Path, columns: dict[str, Kind]) -> pd.DataFrame:
+    """Every cell as the text that it is."""
+    try:
+        return pd.read_csv(path, dtype=object, keep_default_na=False, encoding="utf-8")
+    except FileNotFoundError:
+        raise SignBridgeError(f"{path}: no such table. Make it with `dvc repro`, or get it with `dvc pull`.") from None
+    except pd.errors.EmptyDataError:
+        return pd.DataFrame(columns=list(columns), dtype=object)
+    except (pd.errors.ParserError, UnicodeDecodeError) as error:
+        first_line = str(error).strip().splitlines()[0]
+        raise SignBridgeError(f"{path}: not a readable CSV table ({first_line}). Delete it and `dvc repro`.") from None
+
+
+def _as(kind: Kind, cells: pd.Series, path: Path | str) -> pd.Series:
+    if kind == "text":
+        return cells
+    try:
+        if kind == "yes/no":
+            return cells.map({"True": True, "False": False}.__getitem__).astype(bool)
+        return cells.map(lambda cell: float(cell or "nan")).astype(float)
+    except (KeyError, ValueError):
+        expected = "True or False" if kind == "yes/no" else "a number"
+        raise SignBridgeError(
+            f"{path}: column '{cells.name}': expected {expected} in every row. Delete it and `dvc repro`."
+        ) from None

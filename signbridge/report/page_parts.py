@@ -1,0 +1,63 @@
+"""What a page is built from: sections of pictures, each with what to see in it and its twin in text."""
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+
+class Thumbnail(NamedTuple):
+    """A small image in a cell."""
+
+    source: str  # data URI
+    alt: str
+
+
+Cell = str | Thumbnail
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of text. The first cell of a row names it; columns of numbers are set to the right."""
+
+    caption: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A chart or an image, what to see in it, and the same in text for those who do not see it."""
+
+    name: str  # unique on the page; part of ids
+    title: str
+    sees: str  # one or two sentences
+    twin: Table
+    spec: dict[str, Any] | None = None  # Vega-Lite
+    image: Thumbnail | None = None
+
+
+class Example(NamedTuple):
+    """An answer to a letter, with an image that got it."""
+
+    answer: str
+    share: str
+    image: Thumbnail | None
+
+
+class Card(NamedTuple):
+    """The commonest answers to one letter."""
+
+    letter: str
+    examples: tuple[Example, ...]
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the page. Without anything to show, `lead` says why."""
+
+    name: str
+    title: str
+    lead: tuple[str, ...]  # paragraphs
+    pictures: tuple[Picture, ...] = ()
+    cards: tuple[Card, ...] = ()
+    tables: tuple[Table, ...] = ()
+    listing: str = ""  # shown as it is, in a fixed pitch

@@ -1,0 +1,93 @@
+"""The leakage audit: how many photos there are, and which protocol has copies on both sides."""
+
+import math
+
+import pandas as pd
+
+from signbridge.report.charts.horizontal import bars
+from signbridge.report.images import data_uri
+from signbridge.report.page_parts import Picture, Section, Table, Thumbnail
+from signbridge.report.sentences import what_leaks
+from signbridge.report.study import LEAKING, PROTOCOLS, Study
+from signbridge.report.wording import count, number, percent
+
+TITLE = "The leakage audit"
+FACTS = {
+    "images": "images",
+    "photos": "photos that they are copies of",
+    "images_per_photo": "images a photo",
+    "largest_photo": "images of the largest photo",
+    "exact_duplicates": "images equal to another, pixel by pixel",
+}
+
+
+def section(study: Study) -> Section:
+    """Photos and copies, and what naming the letter of the nearest training image scores."""
+    leaks = what_leaks(study)
+    lead = (f"{leaks[0].upper()}{leaks[1:]}.",)
+    pictures = [picture for picture in (_shares(study), _grid(study)) if picture]
+    return Section("audit", TITLE, lead, tuple(pictures), tables=(_photos(study),))
+
+
+def _shares(study: Study) -> Picture | None:
+    measures = [
+        *((f"{protocol}_copies_in_train", protocol, "a copy in training") for protocol in PROTOCOLS),
+        *((f"{protocol}_nearest_image", protocol, "nearest image names it") for protocol in PROTOCOLS),
+    ]
+    rows = [
+        (f"{study.protocol_name(protocol)}:\n{what}", study.number(key, "leakage"), study.leaks(protocol))
+        for key, protocol, what in measures
+    ]
+    official = study.number("official_test_copies_in_train", "leakage")
+    rows.append((f"the data's own test file:\n{'a copy in training'}", official, official > 0))
+    table = pd.DataFrame(rows, columns=["name", "share", "leaking"])
+    table = table[table["share"].notna()]
+    if table.empty:
+        return None
+    twin = Table(
+        "Copies on both sides of each split",
+        ("protocol and measure", "share of test images", LEAKING),
+        tuple(
+            (row["name"].replace("\n", " "), percent(row["share"]), "yes" if row["leaking"] else "no")
+            for _, row in table.iterrows()
+        ),
+    )
+    return Picture(
+        "leakage", "What a split gives away by itself", _sees(study), twin, bars(table, "share of the test images")
+    )
+
+
+def _sees(study: Study) -> str:
+    nearest = {protocol: study.number(f"{protocol}_nearest_image", "leakage") for protocol in PROTOCOLS}
+    if any(math.isnan(share) for share in nearest.values()):
+        return "Above zero, a share of copies means that a probe can score by remembering photos."
+    return (
+        f"Naming the {study.kind} of the nearest training image by pixels, with no model at all, is right for "
+        f"{percent(nearest['signbridge'])} under {study.protocol_name('signbridge')} and for "
+        f"{percent(nearest['grouped'])} with {study.protocol_name('grouped')}."
+    )
+
+
+def _grid(study: Study) -> Picture | None:
+    if not study.class_grid:
+        return None
+    labels = sorted(study.sample["label"].unique())
+    counts = study.sample["label"].value_counts()
+    photos = study.sample.groupby("label")["photo"].nunique()
+    twin = Table(
+        "The sample",
+        (study.kind, "images", "photos"),
+        tuple((label[:160], count(counts[label]), count(photos[label])) for label in labels),
+    )
+    sees = f"One image of each of the {count(len(labels))} {study.kind}s, as the model was shown them."
+    image = Thumbnail(data_uri(study.class_grid), f"A grid with one image of each {study.kind}")
+    return Picture("class-grid", "The images", sees, twin, image=image)
+
+
+def _photos(study: Study) -> Table:
+    def shown(part: str, fact: str) -> str:
+        value = study.number(f"{part}_{fact}", "leakage")
+        return number(value, 1 if fact == "images_per_photo" else 0)
+
+    rows = tuple((words, shown("dataset", fact), shown("sample", fact)) for fact, words in FACTS.items())
+    return Table("Images and the photos that they are copies of", ("what", "in the dataset", "in the sample"), rows)

@@ -1,0 +1,81 @@
+"""Which letters are read, and which are taken for which."""
+
+import pandas as pd
+
+from signbridge.report.charts.heat_map import confusion_matrix
+from signbridge.report.charts.horizontal import intervals
+from signbridge.report.page_parts import Picture, Section, Table
+from signbridge.report.study import LEAKING, Study
+from signbridge.report.wording import count, interval, listing, percent, share_with_interval, short
+
+TITLE = "Which {kind}s are confused"
+NAMED = 3  # pairs named in the sentence
+
+
+def section(study: Study) -> Section:
+    """The headline's probe: its confusions, each letter's accuracy and the pairs most confused."""
+    title = TITLE.format(kind=study.kind)
+    if not study.position and study.leaks("signbridge") and "grouped" not in study.protocols():
+        title = f"{title} ({LEAKING})"
+    if study.confusion.empty:
+        return Section("confusions", title, ("No probe was tested, so there are no confusions to show.",))
+    pictures = [_matrix(study)]
+    if not study.letter_accuracy.empty:
+        pictures.append(_letters(study))
+    lead = _which_probe(study)
+    pairs = study.confused_pairs
+    tables = (_pairs(pairs),) if len(pairs) else ()
+    return Section("confusions", title, (lead,), tuple(pictures), tables=tables)
+
+
+def _which_probe(study: Study) -> str:
+    if study.position:
+        return "The probe is the one that heads this page: its layer and penalty were chosen inside the training folds."
+    split = study.protocol_name("grouped" if "grouped" in study.protocols() else "signbridge")
+    return f"No layer was chosen inside training folds here, so this is the site of highest accuracy under {split}."
+
+
+def _matrix(study: Study) -> Picture:
+    table = study.confusion.groupby(["actual", "predicted"]).size().rename("count").reset_index()
+    table["share"] = table["count"] / table.groupby("actual")["count"].transform("sum")
+    times = {(row.actual, row.predicted): str(row.n) for row in table.rename(columns={"count": "n"}).itertuples()}
+    actual, predicted = (sorted(table[column].unique()) for column in ("actual", "predicted"))
+    rows = tuple((short(shown), *(times.get((shown, read), "") for read in predicted)) for shown in actual)
+    twin = Table(f"Tests by {study.kind} shown (rows) and read (columns)", ("shown", *map(short, predicted)), rows)
+    return Picture("confusion", "Confusion matrix", _sees_pairs(study), twin, confusion_matrix(table, study.kind))
+
+
+def _sees_pairs(study: Study) -> str:
+    pairs = study.confused_pairs.head(NAMED)
+    if pairs.empty:
+        return f"No {study.kind} was taken for another."
+    named = [
+        f"{short(row['letter_a'])} and {short(row['letter_b'])} ({percent(row['share'])} of their tests)"
+        for _, row in pairs.iterrows()
+    ]
+    return f"What is read right lies on the diagonal. Most often confused: {listing(named)}."
+
+
+def _letters(study: Study) -> Picture:
+    table = study.letter_accuracy.sort_values(["accuracy", "letter"], ascending=[False, True])
+    best, worst = table.iloc[0], table.iloc[-1]
+    sees = (
+        f"Best read: {short(best['letter'])}, {percent(best['accuracy'])}; worst: {short(worst['letter'])}, "
+        f"{share_with_interval(worst['accuracy'], worst['low'], worst['high'])}."
+    )
+    rows = tuple(
+        (short(row["letter"]), count(row["images"]), percent(row["accuracy"]), interval(row["low"], row["high"]))
+        for _, row in table.iterrows()
+    )
+    twin = Table(f"Share read right of each {study.kind}", (study.kind, "images", "read right", "interval"), rows)
+    drawn = table.rename(columns={"letter": "name"}).assign(chance=study.number("chance"))
+    spec = intervals(drawn[["name", "accuracy", "low", "high", "chance"]], "read right, other photos", row=18)
+    return Picture("letter-accuracy", f"Each {study.kind}", sees, twin, spec)
+
+
+def _pairs(pairs: pd.DataFrame) -> Table:
+    rows = tuple(
+        (f"{short(row['letter_a'])} and {short(row['letter_b'])}", count(row["count"]), percent(row["share"]))
+        for _, row in pairs.head(10).iterrows()
+    )
+    return Table("The pairs most often confused", ("pair", "times", "of their tests"), rows)

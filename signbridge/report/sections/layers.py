@@ -1,0 +1,108 @@
+"""Does a layer stand out? Peak probabilities, distances to the best, and description length."""
+
+import pandas as pd
+
+from signbridge.report.charts.description_length import compression_by_site
+from signbridge.report.charts.layers_compared import distances_to_best, peak_probabilities
+from signbridge.report.page_parts import Picture, Section, Table
+from signbridge.report.sentences import standing
+from signbridge.report.study import Study
+from signbridge.report.wording import number, p_value, percent, plural, points_with_interval
+
+TITLE = "Does a layer stand out?"
+
+
+def section(study: Study) -> Section:
+    """Whether the best layer is one, and how many bits each site saves."""
+    peaks = study.peak_probability[study.peak_probability["position"] == study.position].sort_values("depth")
+    pictures = []
+    lead = ("Layers were not compared in this run.",)
+    if not peaks.empty:
+        verdict = standing(study).removeprefix("and ").removeprefix("but ")
+        lead = (
+            f"{verdict[0].upper()}{verdict[1:]}. The accuracy that heads this page is nested: layer and penalty "
+            "were chosen inside the training folds, so it carries no winner's curse.",
+        )
+        pictures.append(_probabilities(peaks))
+        best = str(peaks.loc[peaks["accuracy"].idxmax(), "site"])
+        distances = _distances(study, best, peaks)
+        if not distances.empty:
+            pictures.append(_compared(distances, best, list(peaks["site"])))
+    if not study.description_length.empty:
+        pictures.append(_description_length(study))
+    return Section("layers", TITLE, lead, tuple(pictures))
+
+
+def _probabilities(peaks: pd.DataFrame) -> Picture:
+    top = peaks.loc[peaks["peak_probability"].idxmax()]
+    chosen = peaks.loc[peaks["share_chosen"].idxmax()]
+    sees = (
+        f"With the photos drawn anew, {top['site']} is the highest in {percent(top['peak_probability'])} of the draws; "
+        f"the training folds chose {chosen['site']} most often, {percent(chosen['share_chosen'])} of them."
+    )
+    columns = ("site", "read right", "probability to be the peak", "chosen by folds", "told apart from the best")
+    rows = tuple(
+        (row["site"], *(percent(row[column]) for column in ("accuracy", "peak_probability", "share_chosen")),
+         "no" if row["tied_with_best"] else "yes, worse")
+        for _, row in peaks.iterrows()
+    )  # fmt: skip
+    twin = Table("Every layer's probability to be the peak", columns, rows)
+    spec = peak_probabilities(peaks, list(peaks["site"]))
+    return Picture("peak-probability", "The probability of each layer to be the peak", sees, twin, spec)
+
+
+def _distances(study: Study, best: str, peaks: pd.DataFrame) -> pd.DataFrame:
+    """Each other layer minus the best: site, difference, low, high (points), p_holm, tied, reads."""
+    pairs = study.layer_comparison[study.layer_comparison["position"] == study.position]
+    below = pairs[pairs["site_b"] == best].rename(columns={"site_a": "site"})
+    above = pairs[pairs["site_a"] == best].rename(columns={"site_b": "site", "low": "high", "high": "low"})
+    above = above.assign(**{name: -above[name] for name in ("difference", "low", "high")})
+    table = pd.concat([below, above])[["site", "difference", "low", "high", "p_holm"]]
+    table = table.merge(peaks[["site", "depth", "tied_with_best"]]).sort_values("depth")
+    reads = [
+        points_with_interval(*row) for row in table[["difference", "low", "high"]].itertuples(index=False, name=None)
+    ]
+    scaled = {name: table[name] * 100 for name in ("difference", "low", "high")}
+    return table.assign(reads=reads, tied=table["tied_with_best"], **scaled)
+
+
+def _compared(distances: pd.DataFrame, best: str, sites: list[str]) -> Picture:
+    sees = (
+        f"Each layer minus {best}, the highest, on the same draws of photos: after Holm's correction "
+        f"{int((~distances['tied']).sum())} of the {plural(len(distances), 'other layer')} can be told apart from it."
+    )
+    columns = ("site", f"difference from {best}", "Holm-corrected p", "told apart")
+    rows = tuple(
+        (row["site"], row["reads"], p_value(row["p_holm"]), "no" if row["tied"] else "yes")
+        for _, row in distances.iterrows()
+    )
+    twin = Table(f"Every layer against {best}", columns, rows)
+    return Picture(
+        "distances", "How far each layer lies from the best", sees, twin, distances_to_best(distances, sites)
+    )
+
+
+def _description_length(study: Study) -> Picture:
+    table = study.description_length
+    shortest = table.loc[table["bits"].idxmin()]
+    pixels = table[table["site"] == "pixels"]["compression"]
+    beside = f"; raw pixels: {number(pixels.iloc[0], 2)} times" if len(pixels) else ""
+    sees = (
+        "An online code (Voita and Titov 2020) pays for every label that cannot yet be foretold, so it also counts how "
+        f"easily a probe learns. Shortest at {shortest['site']}, {shortest['position']}: {number(shortest['bits'], 0)} "
+        f"bits where a uniform code needs {number(shortest['uniform_bits'], 0)}, {number(shortest['compression'], 2)} "
+        f"times shorter{beside}."
+    )
+    columns = ("site", "position", "bits", "uniform code", "times shorter")
+    rows = tuple(
+        (
+            row["site"],
+            row["position"],
+            number(row["bits"], 0),
+            number(row["uniform_bits"], 0),
+            number(row["compression"], 2),
+        )
+        for _, row in table.iterrows()
+    )
+    twin = Table("Description length of all labels", columns, rows)
+    return Picture("description-length", "Description length", sees, twin, compression_by_site(table, study.sites))

@@ -1,0 +1,152 @@
+"""The answer in two sentences: the numbers choose them.
+
+The first says whether the letter can be read from the decoder, whether that is more than an untrained network and the
+pixels give away, where, and whether that layer stands out; the second what the decoder adds over them, and what leaks.
+"""
+
+import math
+
+from signbridge.report.study import LEAKING, PROTOCOLS, Share, Study
+from signbridge.report.wording import (
+    POSITIONS,
+    listing,
+    p_value,
+    percent,
+    plural,
+    points,
+    points_with_interval,
+    share_with_interval,
+)
+
+QUESTION = (
+    "Does an open vision-language model hold the shape of a signing hand in its language decoder, at which depth, and "
+    "is that more than the pixels already give away, even while its text says nothing about it?"
+)
+
+
+# What the decoder is measured against in the second sentence.
+BESIDE = {"pixels": "raw pixels", "vision": "the vision tower", "untrained_twin": "its untrained twin"}
+
+
+def answer(study: Study) -> tuple[str, str]:
+    """The two sentences, in plain text."""
+    return _what_is_read(study), f"{_what_is_added(study)}; {what_leaks(study)}."
+
+
+def is_read(study: Study) -> bool:
+    """Whether the probe beats what order and chance alone give.
+
+    The permutation test says so, unless its draws are too few for its level: then the interval's lower end must lie
+    above both chance and shuffled labels.
+    """
+    p = study.number("grouped_p_value")
+    smallest = study.controls["p_value"].min()  # no test with these draws gives less
+    if p <= round(1 - study.number("confidence"), 9):
+        return True
+    if p > smallest:
+        return False
+    shuffled = study.number("grouped_shuffled_labels")
+    level = max(study.number("chance"), 0 if math.isnan(shuffled) else shuffled)
+    return study.share("grouped_peak_accuracy").low > level
+
+
+def rivals(study: Study) -> tuple[int, int]:
+    """How many layers cannot be told apart from the best, beside the best itself, and how many others there are."""
+    table = study.peak_probability[study.peak_probability["position"] == study.position]
+    if table.empty:
+        return 0, 0
+    others = table.drop(table["accuracy"].idxmax())
+    return int(others["tied_with_best"].sum()), len(others)
+
+
+def standing(study: Study) -> str:
+    """Whether the best layer stands out, as a clause."""
+    tied, others = rivals(study)
+    if study.probe.get("grouped_stands_out", False):
+        return "and that layer stands out from all others" if others else "the only layer probed"
+    if not others:
+        return "and nothing says whether that layer stands out"
+    which = plural(others, "other layer")
+    if tied == others:
+        return f"but no layer stands out: none of the {which} can be told apart from the best"
+    return f"but no layer stands out: {tied} of the {which} cannot be told apart from the best"
+
+
+def over(what: str, difference: Share) -> str:
+    """What the decoder has more, or less, than `what`, as the end of a sentence that begins `The decoder`."""
+    value, low, high = difference
+    if low > 0:
+        return f"adds {points_with_interval(*difference)} over {what}"
+    if high < 0:
+        return f"falls {points_with_interval(-value, -high, -low)} short of {what}"
+    if math.isnan(low):
+        return f"differs from {what} by {points(value)}, of unknown certainty"
+    shown = points_with_interval(*difference).replace(" (", ", ").removesuffix(")")
+    return f"adds nothing over {what} that this sample could show ({shown})"
+
+
+def what_leaks(study: Study) -> str:
+    """Which protocol leaks, and what that makes of its figure, as a clause."""
+    clauses = [_leak(study, protocol) for protocol in PROTOCOLS if study.leaks(protocol)]
+    if clauses:
+        return " and ".join(clauses)
+    run = [PROTOCOLS[protocol] for protocol in study.protocols()]
+    if not run:
+        return "nothing was tested, so nothing could leak"
+    return f"nothing leaks: no image tested has a copy of its photo in training ({listing(run)})"
+
+
+def _what_is_read(study: Study) -> str:
+    peak = study.share("grouped_peak_accuracy")
+    if study.position is None or not peak.known:
+        return (
+            f"This run cannot say whether the decoder of {study.model} gives the {study.kind} away: "
+            "no layer was probed with all copies of a photo on one side of the split."
+        )
+    shown = share_with_interval(*peak)
+    chance = percent(study.number("chance"))
+    p = p_value(study.number("grouped_p_value"))
+    if not is_read(study):
+        beside = f"chance is {chance}, {p} against shuffled labels" if p else f"chance is {chance}"
+        return (
+            f"No: a linear probe of the decoder of {study.model} reads {shown} of the {study.kind}s in photos that it "
+            f"was not fitted on, which is not above what shuffled labels give ({beside}), so no layer stands out."
+        )
+    return (
+        f"{_verdict(study)}: at the {POSITIONS[study.position]} a linear "
+        f"probe reads {shown} of the {study.kind}s in photos that it was not fitted on, where chance is {chance}, "
+        f"most often from {study.probe['grouped_peak_site']}, {standing(study)}."
+    )
+
+
+def _verdict(study: Study) -> str:
+    """What a probe that reads something amounts to: it has to beat the untrained twin, and then the pixels."""
+    twin, pixels = study.share("grouped_over_untrained_twin"), study.share("grouped_over_pixels")
+    if twin.known and not twin.low > 0:
+        return f"No more than an untrained network would, the decoder of {study.model} gives the {study.kind} away"
+    verdict = f"the decoder of {study.model} gives the {study.kind} away"
+    if pixels.known and pixels.high < 0:
+        return f"Yes, {verdict}, but less than the pixels already do"
+    if pixels.known and not pixels.low > 0:
+        return f"Yes, {verdict}, but not shown to be more than the pixels already do"
+    return f"Yes, {verdict}"
+
+
+def _what_is_added(study: Study) -> str:
+    clauses = []
+    for name, what in BESIDE.items():
+        difference = study.share(f"grouped_over_{name}")
+        if difference.known:
+            clauses.append(over(what, difference))
+    if not clauses:
+        return "What the decoder adds over pixels and vision tower is not known, for they were not probed beside it"
+    return f"The decoder {listing(clauses)}"
+
+
+def _leak(study: Study, protocol: str) -> str:
+    copies, peak = study.copies_in_train(protocol), study.number(f"{study.notebook}peak_accuracy")
+    share = "some" if math.isnan(copies) else percent(copies)
+    clause = f"{PROTOCOLS[protocol]} is {LEAKING}: {share} of its test images have a copy of their photo in training"
+    if protocol == "signbridge" and not math.isnan(peak):
+        return f"{clause}, so its {percent(peak)} is no evidence"
+    return f"{clause}, so its figures are no evidence"

@@ -1,0 +1,87 @@
+"""Numbers and names as the report writes them, so that one thing reads the same everywhere on the page."""
+
+import math
+from collections.abc import Sequence
+
+THIN = "\u202f"  # narrow no-break space: a number never parts from its unit
+FIRM = "\u00a0"  # no-break space: nor an interval in its middle
+MINUS = "\u2212"
+POSITIONS = {
+    "flat": "pixels, flattened",
+    "image_mean": "mean over image tokens",
+    "prompt_last": "last token of the prompt",
+    "answer_last": "last token of the answer",
+    "text": "the answer's text",
+}
+CONTROLS = {
+    "untrained_twin": "untrained twin",
+    "no_image": "no image",
+    "other_letter": "another {kind}'s image",
+    "shuffled_labels": "shuffled labels",
+}
+LONGEST_TEXT = 160  # characters of a label or an answer; what is longer is cut, and says so
+
+
+def percent(share: float, digits: int = 1) -> str:
+    """`81.7 %`, or a dash where there is no number."""
+    return "–" if math.isnan(share) else f"{share * 100:.{digits}f}{THIN}%".replace("-", MINUS)
+
+
+def interval(low: float, high: float, digits: int = 1) -> str:
+    """`70.0 to 89.4 %`, or nothing where there is no interval."""
+    if math.isnan(low) or math.isnan(high):
+        return ""
+    return f"{low * 100:.{digits}f}{FIRM}to{FIRM}{high * 100:.{digits}f}{THIN}%".replace("-", MINUS)
+
+
+def share_with_interval(share: float, low: float, high: float) -> str:
+    """`81.7 % (70.0 to 89.4 %)`."""
+    between = interval(low, high)
+    return f"{percent(share)} ({between})" if between else percent(share)
+
+
+def points(difference: float) -> str:
+    """A difference of two shares: `12.1 points`."""
+    return f"{number(difference * 100, 1)}{FIRM}points"
+
+
+def points_with_interval(difference: float, low: float, high: float) -> str:
+    """`12.1 points (4.0 to 21.0)`."""
+    if math.isnan(low) or math.isnan(high):
+        return points(difference)
+    return f"{points(difference)} ({number(low * 100, 1)}{FIRM}to{FIRM}{number(high * 100, 1)})"
+
+
+def number(value: float, digits: int) -> str:
+    """A plain number with a true minus sign; a dash where there is none, and never a minus before zero."""
+    if math.isnan(value):
+        return "–"
+    written = f"{value:,.{digits}f}"
+    return written.removeprefix("-") if float(written.replace(",", "")) == 0 else written.replace("-", MINUS)
+
+
+def count(value: float) -> str:
+    """A whole number: `34,627`."""
+    return number(value, 0)
+
+
+def p_value(p: float) -> str:
+    """`p = 0.012`, `p < 0.001`, or nothing where none was computed."""
+    if math.isnan(p):
+        return ""
+    return f"p{THIN}<{THIN}0.001" if p < 0.001 else f"p{THIN}={THIN}{p:.3f}"
+
+
+def listing(items: Sequence[str], word: str = "and") -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} {word} {items[-1]}"
+
+
+def plural(amount: float, singular: str) -> str:
+    """`1 photo`, `206 photos`."""
+    return f"{count(amount)} {singular}" if amount == 1 else f"{count(amount)} {singular}s"
+
+
+def short(text: str) -> str:
+    """A label or an answer, cut where it would fill the page."""
+    return text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]}… ({count(len(text))} characters)"

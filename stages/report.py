@@ -1,0 +1,49 @@
+"""report: everything that the study found, as one page that opens with no network."""
+
+from pathlib import Path
+
+from signbridge import tables
+from signbridge.command_line import run
+from signbridge.params import PARAMS
+from signbridge.report.inputs import COLUMNS, read_bytes, read_csv, read_metrics, read_text
+from signbridge.report.page import page
+from signbridge.report.study import Study
+from signbridge.whole_file import whole_file
+
+REPORT = Path("report/index.html")
+PLOTS = {
+    "accuracy": "probe_accuracy",
+    "controls": "controls",
+    "layer_comparison": "layer_comparison",
+    "peak_probability": "peak_probability",
+    "description_length": "description_length",
+    "letter_accuracy": "letter_accuracy",
+    "confused_pairs": "confused_pairs",
+    "confusion": "confusion",
+    "within_word": "within_word",
+    "published": "published",
+    "named_answers": "answers",
+    "answers_by_letter": "answers_by_letter",
+}
+TABLES = ("data/sample.parquet", "data/answers.parquet", "data/predictions.parquet", "data/umap.parquet")
+
+
+def main() -> None:
+    """Read the metrics, the plots' tables, the sample and the plane; write report/index.html, whole or not at all."""
+    study = Study(
+        probe=read_metrics("metrics/probe.json"),
+        leakage=read_metrics("metrics/leakage.json"),
+        answers=read_metrics("metrics/answers.json"),
+        **{name: read_csv(f"plots/{file}.csv", COLUMNS[name]) for name, file in PLOTS.items()},
+        umap=tables.read("data/umap.parquet"),
+        sample=tables.read("data/sample.parquet"),
+        made_by={path: tables.made_by(path) for path in TABLES},
+        params=read_text(PARAMS),
+        class_grid=read_bytes("plots/class_grid.png"),
+    )
+    with whole_file(REPORT) as unfinished:
+        unfinished.write_text(page(study), encoding="utf-8", newline="\n")
+
+
+if __name__ == "__main__":
+    run(main)
