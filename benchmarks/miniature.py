@@ -1,4 +1,4 @@
-"""What the shipped miniature must show: answers, sentences, and what its layers know beyond its words.
+"""What the shipped miniature says, in a word and in a sentence.
 
     python -m benchmarks.miniature [--archive sign-language-mnist.zip] [--keep]
 
@@ -7,10 +7,8 @@ copy of Sign Language MNIST in Kaggle's layout, the same on real signs as well: 
 
 - Answers and sentences are asked for `COPIES` copies of each photo, all letters. A sentence is right if it is, word for
   word, the one that `models/miniature/words.yaml` gives for the letter. Intervals are over photos.
-- Probes are those of the study: its sample, its grouped splits, at `prompt_last` under the one-word prompt, beside the
-  best possible reading of the answers to the same images.
-
-The layer is the best of all by the accuracy that is then quoted, so its figure flatters a little.
+What its layers know beyond its words is what the study itself measures: `dvc repro`, and then metrics/probe.json and
+metrics/answers.json.
 
 `--keep` appends the figures to benchmarks/results/miniature.md.
 """
@@ -27,18 +25,14 @@ from PIL import Image
 
 from benchmarks.machine import describe, keep
 from models.miniature.lessons import SENTENCE_PROMPT, hands
-from signbridge import answers, params
+from signbridge import params
 from signbridge.command_line import run
 from signbridge.datasets.images import LabelledImage, encode_png, grey_pixels
 from signbridge.datasets.near_duplicates import PhotosParams, find_photos
 from signbridge.datasets.rendered import RenderedParams, render
-from signbridge.datasets.sampling import SampleParams, draw
 from signbridge.datasets.sign_mnist import read_archive
 from signbridge.extraction import Reader
-from signbridge.probing.protocols import Split, grouped
-from signbridge.probing.settings import ProbeParams
-from signbridge.probing.statistics import photo_bootstrap
-from signbridge.probing.sweep import Cell, sweep
+from signbridge.probing.statistics import StatisticsParams, photo_bootstrap
 from signbridge.vlm.loading import FolderModel, LoadedModel, load
 
 COPIES = 3  # of each photo, asked for an answer and a sentence
@@ -49,14 +43,13 @@ class Pictures(NamedTuple):
     """Images with their letter and photo, one entry an image."""
 
     images: list[Image.Image]
-    pixels: np.ndarray  # images x 784
     letters: np.ndarray
     photos: np.ndarray
 
     def rows(self, rows: list[int]) -> "Pictures":
         """These rows only."""
         images = [self.images[row] for row in rows]
-        return Pictures(images, self.pixels[rows], self.letters[rows], self.photos[rows])
+        return Pictures(images, self.letters[rows], self.photos[rows])
 
 
 def main() -> None:
@@ -70,7 +63,7 @@ def main() -> None:
         sets["real signs, for orientation"] = lambda: read_archive(arguments.archive, None).images
     for name, labelled in sets.items():
         pictures = _pictures(labelled())
-        lines = [describe(), f"{name}:", *_said(loaded, entry, pictures), *_probed(loaded, entry, pictures)]
+        lines = [describe(), f"{name}:", *_said(loaded, entry, pictures)]
         print("\n".join(lines), flush=True)
         if arguments.keep:
             keep("miniature", lines)
@@ -82,7 +75,7 @@ def _pictures(labelled: list[LabelledImage]) -> Pictures:
     ids = np.array([image.image_id for image in labelled])
     photos = ids[find_photos(pixels, letters, params.section("photos", PhotosParams).threshold)]  # as in the study
     images = [Image.fromarray(image.pixels).convert("RGB") for image in labelled]
-    return Pictures(images, pixels.reshape(len(pixels), -1), letters, photos)
+    return Pictures(images, letters, photos)
 
 
 def _said(loaded: LoadedModel, entry: FolderModel, pictures: Pictures) -> list[str]:
@@ -108,59 +101,14 @@ def _said(loaded: LoadedModel, entry: FolderModel, pictures: Pictures) -> list[s
     ]
 
 
-def _probed(loaded: LoadedModel, entry: FolderModel, pictures: Pictures) -> list[str]:
-    """The study's grouped probes at `prompt_last`, the best reading of the answers, and raw pixels."""
-    seed, settings = params.seed(), params.section("probe", ProbeParams)
-    chosen = params.section("sample", SampleParams)
-    sample = pictures.rows(draw(pictures.letters.tolist(), pictures.photos.tolist(), chosen, seed))
-    splits = grouped(sample.letters, sample.photos, settings.grouped.folds, settings.grouped.repeats, seed)
-    shard = Reader(loaded, entry.prompt, entry.max_new_tokens).read(sample.images)
-    at_prompt_last = {name.split(".")[0]: name for name in shard.vectors if name.endswith(".prompt_last")}
-    cells = [Cell("pixels", "flat", sample.pixels.astype(np.float32))]
-    cells += [Cell(site, "prompt_last", shard.vectors[name]) for site, name in at_prompt_last.items()]
-    scored = sweep(cells, sample.letters, splits, settings.C, {})
-    right = {cell.site: _right(cell.predicted, splits, sample.letters) for cell in scored}
-    layers = {site: values for site, values in right.items() if site.startswith("layer_")}
-    best = max(layers, key=lambda site: layers[site].mean())
-    given = pd.DataFrame({"label": sample.letters, "answer": shard.answers})
-    best_reading = answers.best_reading(given)
-    letter_of = given.groupby("answer")["label"].agg(lambda letters: letters.value_counts().idxmax())
-    read = (given["answer"].map(letter_of) == given["label"]).to_numpy()
-    curve = ", ".join(f"{values.mean():.1%}" for values in layers.values())
-    return [
-        f"  probes: {len(sample.images)} images of {''.join(sorted(set(sample.letters)))}, grouped, at prompt_last",
-        f"  best layer {best}: {_share(right[best], sample.photos)}; all layers in order: {curve}",
-        f"  best possible reading of the answer word: {best_reading:.1%} ({given['answer'].nunique()} answers); "
-        f"the layer is {_difference(right[best], read, sample.photos)} from it (to show: at least +15)",
-        f"  raw pixels: {_share(right['pixels'], sample.photos)}; "
-        f"the layer is {_difference(right[best], right['pixels'], sample.photos)} from them (to show: above 0)",
-    ]
-
-
-def _right(predicted: list[np.ndarray], splits: list[Split], letters: np.ndarray) -> np.ndarray:
-    """For each image the share of repeats in which it was read right."""
-    classes = np.unique(letters)
-    right = np.zeros(len(letters))
-    for indices, split in zip(predicted, splits, strict=True):
-        right[split.test] += classes[indices] == letters[split.test]
-    return right / (1 + max(split.repeat for split in splits))
-
-
 def _share(right: np.ndarray, photos: np.ndarray) -> str:
     low, high = _interval(right[:, None], photos)
     return f"{right.mean():.1%} ({low[0]:.1%} to {high[0]:.1%})"
 
 
-def _difference(right: np.ndarray, other: np.ndarray, photos: np.ndarray) -> str:
-    """In points, with its interval: both are resampled together."""
-    points = 100 * (right - other)
-    low, high = _interval(points[:, None], photos)
-    return f"{points.mean():+.1f} points ({low[0]:+.1f} to {high[0]:+.1f})"
-
-
 def _interval(values: np.ndarray, photos: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     by_photo = pd.DataFrame(values.astype(float)).assign(images=1.0).groupby(photos).sum()
-    settings = params.section("probe", ProbeParams).intervals
+    settings = params.section("statistics", StatisticsParams)
     generator = np.random.default_rng(params.seed())
     images = by_photo.pop("images").to_numpy()
     return photo_bootstrap(by_photo.to_numpy(), images, settings.confidence, settings.resamples, generator)

@@ -13,7 +13,7 @@ from pydantic import Field
 from signbridge.activations import TOKEN_POSITIONS, layer_site, positions_of
 from signbridge.errors import SignBridgeError
 from signbridge.params import Section
-from signbridge.peak import peak_layer
+from signbridge.peak import chosen_layer
 
 BEST = "best"
 
@@ -21,14 +21,14 @@ BEST = "best"
 class ProjectParams(Section):
     """The section `project` of `params.yaml`."""
 
-    site: str  # a site, or `best`: the layer that the grouped protocol reads best at `position`
+    site: str  # a site, or `best`: the layer that most folds of the grouped protocol chose at `position`
     position: str
     neighbors: int = Field(ge=2)
     min_dist: float = Field(ge=0, le=1)
 
 
-def choose_site(params: ProjectParams, sites: list[str], predictions: pd.DataFrame) -> str:
-    """The site to project: what `params` names, or the best by the table `data/predictions.parquet`.
+def choose_site(params: ProjectParams, sites: list[str], choices: pd.DataFrame) -> str:
+    """The site to project: what `params` names, or the best by the table `data/choices.parquet`.
 
     `sites` are those that were read. Raises `SignBridgeError` if the named one is not among them, or if no
     layer was probed under the grouped protocol at the position.
@@ -43,13 +43,13 @@ def choose_site(params: ProjectParams, sites: list[str], predictions: pd.DataFra
             there = ", ".join([BEST, *sites])
             raise SignBridgeError(f"params.yaml: project.site: no site '{params.site}'. There are: {there}.")
         return params.site
-    peak = peak_layer(predictions, "grouped", params.position)
-    if peak is None:
+    layer = chosen_layer(choices, params.position)
+    if layer is None:
         raise SignBridgeError(
             f"params.yaml: project.site: '{BEST}' needs a layer probed under 'grouped' at '{params.position}', "
             f"and section 'probe' asks for none. Name a site, such as {layer_site(0)}."
         )
-    return peak.site
+    return layer
 
 
 def project(

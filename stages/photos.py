@@ -1,30 +1,28 @@
-"""Which images are copies of one photo: `data/photos.parquet`, `metrics/leakage.json`."""
+"""Which images are copies of one photo: `data/photos.parquet`."""
 
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from signbridge import metrics, tables
+from signbridge import tables
 from signbridge.command_line import run
 from signbridge.datasets.images import grey_pixels
-from signbridge.datasets.near_duplicates import PhotosParams, find_photos, leakage
+from signbridge.datasets.near_duplicates import PhotosParams, find_photos
 from signbridge.params import section
 
 IMAGES = Path("data/images.parquet")
 PHOTOS = Path("data/photos.parquet")
-LEAKAGE = Path("metrics/leakage.json")
 
 
 def main() -> None:
-    """Read the images; write the photo of each, named by the photo's first image, and what leaks."""
+    """Read the images; write the photo of each, named by the photo's first image."""
     params = section("photos", PhotosParams)
     images = tables.read(IMAGES)
     pixels = np.stack([grey_pixels(png) for png in images["image"]])
     photos = find_photos(pixels, images["label"].to_numpy(), params.threshold)
     table = pd.DataFrame({"image_id": images["image_id"], "photo": images["image_id"].to_numpy()[photos]})
     tables.write(table, PHOTOS, {"images": tables.made_by(IMAGES), "params": params.model_dump()})
-    metrics.write(LEAKAGE, leakage(photos, *(images[column].to_numpy() for column in ("label", "split", "sha256"))))
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from signbridge import activations, params, tables
 from signbridge.command_line import run
+from signbridge.figures.saving import save_figure
 from signbridge.figures.umap_projection import umap_projection
 from signbridge.model_name import model_name
 from signbridge.projection import ProjectParams, choose_site, project
@@ -16,18 +17,15 @@ def main() -> None:
     chosen = params.section("project", ProjectParams)
     seed = params.seed()
     images = tables.read("data/sample.parquet", columns=["image_id", "label", "photo"])
-    predictions = tables.read(
-        "data/predictions.parquet", columns=["protocol", "site", "position", "label", "predicted"]
-    )
+    choices = tables.read("data/choices.parquet")
 
-    site = choose_site(chosen, activations.sites(ACTIVATIONS), predictions)
+    site = choose_site(chosen, activations.sites(ACTIVATIONS), choices)
     vectors = activations.read(ACTIVATIONS, site, chosen.position, list(images["image_id"]))
     images[["x", "y"]] = project(vectors, chosen, seed)
 
     tables.write(images, "data/umap.parquet", {"site": site, "seed": seed, **chosen.model_dump(exclude={"site"})})
-    Path("plots").mkdir(exist_ok=True)
     figure = umap_projection(images, site, chosen.position, model_name(ACTIVATIONS / "pixels.parquet"))
-    figure.savefig("plots/umap_projection.png", dpi=300, metadata={"Software": None})
+    save_figure(figure, "plots/umap_projection.png")
 
 
 if __name__ == "__main__":

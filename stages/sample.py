@@ -8,6 +8,7 @@ from signbridge.datasets.images import decode_png
 from signbridge.datasets.sampling import SampleParams, draw
 from signbridge.errors import SignBridgeError
 from signbridge.figures.class_grid import class_grid
+from signbridge.figures.saving import save_figure
 from signbridge.params import section, seed
 
 IMAGES = Path("data/images.parquet")
@@ -32,8 +33,7 @@ def main() -> None:
 
     first = sample.drop_duplicates("label")
     figure = class_grid(first["label"].tolist(), [decode_png(png) for png in first["image"]])
-    CLASS_GRID.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(CLASS_GRID, dpi=300, metadata={"Software": None})  # no version: equal pictures, equal bytes
+    save_figure(figure, CLASS_GRID)
 
 
 if __name__ == "__main__":

@@ -58,6 +58,7 @@ class Clone:
             "HF_HUB_OFFLINE": "1",
             "NUMBA_DISABLE_JIT": "1",  # for a few images compiling UMAP takes longer than running it
             "OMP_NUM_THREADS": "1",  # threads that wait for each other are slow beside other work
+            "LOKY_MAX_CPU_COUNT": "1",  # for a few places starting processes takes longer than the work
             "SIGNBRIDGE_DEVICE": "cpu",
             **SMALL_SHARDS,
         }

@@ -12,11 +12,12 @@ from tests.project_imports import PACKAGES, imported_files, loaded_files
 
 ROOT = Path(__file__).parents[1]
 STAGES = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+OF_PACKAGES = tuple(f"{name}/" for name in PACKAGES)
 
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_the_deps_of_a_stage_are_the_project_files_that_it_imports(stage):
-    declared = {dep for dep in STAGES[stage]["deps"] if dep.startswith(tuple(f"{name}/" for name in PACKAGES))}
+    declared = {dep for dep in STAGES[stage]["deps"] if dep.startswith(OF_PACKAGES) and dep.endswith(".py")}
     imported = imported_files(ROOT, f"stages/{stage}.py")
     missing, superfluous = sorted(imported - declared), sorted(declared - imported)
     lines = [f"dvc.yaml, stage {stage}:"]
@@ -24,6 +25,15 @@ def test_the_deps_of_a_stage_are_the_project_files_that_it_imports(stage):
     lines += ["  take out of deps:", *(f"      - {name}" for name in superfluous)] if superfluous else []
     if missing or superfluous:
         pytest.fail("\n".join(lines), pytrace=False)
+
+
+def test_the_report_depends_on_every_file_that_its_page_is_made_from():
+    """Imports do not show these: a template, a style sheet and a script are read, not imported."""
+    files = {path.relative_to(ROOT).as_posix() for path in (ROOT / "signbridge").rglob("*") if path.is_file()}
+    read = {name for name in files if not name.endswith((".py", ".pyc"))}
+    assert read, "a page without a template?"
+    declared = {dep for dep in STAGES["report"]["deps"] if dep.startswith(OF_PACKAGES)}
+    assert {dep for dep in declared if not dep.endswith(".py")} == read
 
 
 @pytest.mark.parametrize("stage", STAGES)

@@ -13,10 +13,14 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from ruamel.yaml import YAML
 
-from tests.dvc_clone import Clone, clone_of_the_working_tree
+from tests.dvc_clone import PROJECT, Clone, clone_of_the_working_tree
 
-UPSTREAM_OF_PROBE = {"choice", "fetch", "photos", "sample", "model", "extract"}
+STAGES = YAML(typ="safe").load((PROJECT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+PLOTS = {next(iter(plot)) for stage in STAGES.values() for plot in stage.get("plots", [])}
+READ_THROUGH_A_MODEL = {"extract", "extract_controls", "score_letters"}
+BEFORE_PROBE = {"choice", "fetch", "photos", "sample", "model"} | READ_THROUGH_A_MODEL
 SMALL_STUDY = {
     "model": "tiny-random",
     "datasets__rendered__photos": 6,
@@ -28,7 +32,13 @@ SMALL_STUDY = {
     "probe__positions": ["prompt_last"],
     "probe__grouped__folds": 2,
     "probe__grouped__repeats": 1,
-    "probe__intervals__resamples": 20,
+    "probe__grouped__inner_folds": 2,
+    "probe__grouped__C": [0.01],
+    "probe__description_length__orders": 1,
+    "controls__read": ["untrained_twin", "no_image", "other_letter"],
+    "shuffled_labels__draws": 1,
+    "answers__shuffles": 2,
+    "statistics__resamples": 20,
     "project__neighbors": 4,
     "models__tiny-random__max_new_tokens": 3,
 }
@@ -61,45 +71,71 @@ def test_a_change_of_nothing_runs_nothing(clone):
     assert clone.git("status", "--porcelain") == ""
 
 
-def test_a_change_of_the_layers_runs_the_probe_and_nothing_before_it(clone):
+def test_a_change_of_the_layers_probes_again_and_reads_no_model(clone):
     clone.set_params(probe__layers=[0, 2])
     ran = clone.dvc("repro").ran
-    assert "probe" in ran
-    assert ran.isdisjoint(UPSTREAM_OF_PROBE)
+    assert {"probe", "controls", "within_word", "statistics", "answers", "report"} <= ran
+    assert ran.isdisjoint(BEFORE_PROBE | {"leakage"})
 
 
-def test_a_change_of_the_seed_runs_everything_from_the_sample_on(clone):
+def test_another_confidence_draws_other_intervals_around_the_same_predictions(clone):
+    clone.set_params(statistics__confidence=0.9)
+    assert clone.dvc("repro").ran == {"within_word", "statistics", "answers", "report"}
+
+
+def test_another_twin_is_read_and_nothing_else_through_the_model(clone):
+    clone.set_params(controls__twin_seed=1)
+    assert clone.dvc("repro").ran == {"extract_controls", "controls", "statistics", "report"}
+
+
+def test_more_draws_of_shuffled_labels_read_no_model(clone):
+    clone.set_params(shuffled_labels__draws=2)
+    assert clone.dvc("repro").ran == {"controls", "statistics", "report"}
+
+
+def test_another_prompt_for_the_letters_extracts_nothing_again(clone):
+    clone.set_params(prompts__offer_letters="USER: <image>\nOne of {letters}?\nASSISTANT:")
+    assert clone.dvc("repro").ran == {"score_letters", "answers", "report"}
+
+
+def test_another_template_makes_the_report_again_and_nothing_else(clone):
+    clone.append("signbridge/report/template.html.j2", "{# a remark #}\n")
+    assert clone.dvc("repro").ran == {"report"}
+
+
+def test_a_change_of_the_seed_draws_another_sample_and_reads_it(clone):
     clone.set_params(seed=43)
-    ran = clone.dvc("repro").ran
-    assert {"sample", "extract", "probe", "project"} <= ran
-    assert ran.isdisjoint({"choice", "fetch", "photos"})
+    ran = clone.dvc("repro", "probe", "project").ran
+    assert ran == {"sample", "extract", "probe", "project"}
+    waiting = clone.dvc("repro", "--dry").ran
+    assert {"leakage", "extract_controls", "score_letters", "controls", "statistics", "answers", "report"} <= waiting
+    assert waiting.isdisjoint({"choice", "fetch", "photos"})
 
 
 def test_a_change_of_a_figures_code_reads_no_model(clone):
     clone.append("signbridge/figures/umap_projection.py", "\n# a remark\n")
     ran = clone.dvc("repro").ran
-    assert "project" in ran
-    assert ran.isdisjoint(UPSTREAM_OF_PROBE | {"probe", "answers"})
+    assert ran == {"project"}, "the same picture: the report has nothing new to show"
 
 
-def test_a_new_model_in_the_catalog_runs_nothing(clone):
+def test_a_new_model_in_the_catalog_runs_the_report_alone_which_prints_the_params(clone):
     clone.set_params(models__another={"source": "tiny_random", "seed": 1})
-    assert clone.dvc("repro").ran == set()
+    assert clone.dvc("repro").ran == {"report"}
 
 
 def test_other_files_of_the_miniature_are_read_again_only_where_it_is_the_model(clone):
     clone.append("models/miniature/generation_config.json", "\n")
     assert clone.dvc("repro").ran == {"model"}
     clone.set_params(model="miniature", models__miniature__max_new_tokens=3)
-    assert {"model", "extract"} <= clone.dvc("repro").ran
+    assert {"model", "extract"} <= clone.dvc("repro", "extract").ran
     clone.append("models/miniature/generation_config.json", "\n")
-    assert {"model", "extract"} <= clone.dvc("repro").ran
+    assert {"model", "extract"} <= clone.dvc("repro", "extract").ran
 
 
 def test_an_experiment_runs_what_its_param_reaches_and_can_be_compared(clone):
     experiment = clone.dvc("exp", "run", "--name", "spread", "--set-param", "project.min_dist=0.5")
     assert "project" in experiment.ran
-    assert experiment.ran.isdisjoint(UPSTREAM_OF_PROBE | {"probe"})
+    assert experiment.ran.isdisjoint(BEFORE_PROBE | {"probe", "controls", "statistics"})
     assert "project.min_dist" in clone.dvc("params", "diff").output
     compared = clone.dvc("metrics", "diff", "--all").output
     assert all(f"metrics/{name}.json" in compared for name in ("leakage", "probe", "answers"))
@@ -110,8 +146,8 @@ def test_dvc_draws_every_plot_without_a_complaint(clone):
     assert "WARNING" not in shown.output
     assert "ERROR" not in shown.output
     drawn = (clone.root / "dvc_plots/index.html").read_text()
-    for name in ("probe_accuracy.csv", "confusion.csv", "class_grid.png", "umap_projection.png"):
-        assert f"plots/{name}" in drawn or f"plots_{name}" in drawn
+    for path in PLOTS - {"plots/within_word.csv"}:  # empty, since hardly two answers of random weights are the same
+        assert path in drawn or path.replace("/", "_") in drawn, path
     assert "WARNING" not in clone.dvc("plots", "diff", "HEAD").output
 
 
@@ -145,7 +181,7 @@ def test_two_shared_experiments_are_both_restored_elsewhere_without_a_run(clone,
     expected = {"first": clone.outputs()}
     clone.git("branch", "first")
     clone.git("checkout", "--quiet", "-b", "second")
-    clone.set_params(probe__C=0.01, project__min_dist=0.5)
+    clone.set_params(probe__signbridge__C=0.01, project__min_dist=0.5)
     assert clone.dvc("repro").ran
     expected["second"] = clone.outputs()
     assert expected["first"] != expected["second"]
@@ -264,7 +300,10 @@ def test_real_signs_go_all_the_way_through(study, tmp_path, real_signs):
         dataset="sign_mnist",
         datasets__sign_mnist__archive=str(archive),
         sample__classes="all",
-        sample__per_class=5,
+        sample__strategy="one_per_photo",  # so that even the notebook's split has nothing to mark as leaking
+        sample__per_class=3,
+        probe__signbridge__test_size=0.4,  # at least one image a letter
+        controls__read=[],  # the small study has them; here the same without
     )
     clone.dvc("repro")
     images = pq.read_table(clone.root / "data/images.parquet", columns=["label"])
@@ -272,7 +311,7 @@ def test_real_signs_go_all_the_way_through(study, tmp_path, real_signs):
     assert images.num_rows == 4303
     assert len(images["label"].unique()) == 24
     assert 190 <= len(photos["photo"].unique()) <= 210
-    assert pq.read_metadata(clone.root / "data/sample.parquet").num_rows == 24 * 5
-    written = clone.outputs()
-    assert {"metrics/leakage.json", "metrics/probe.json", "metrics/answers.json"} <= set(written)
-    assert {"plots/class_grid.png", "plots/probe_accuracy_curve.png", "plots/umap_projection.png"} <= set(written)
+    assert pq.read_metadata(clone.root / "data/sample.parquet").num_rows == 24 * 3
+    assert {"metrics/leakage.json", "metrics/probe.json", "metrics/answers.json"} | PLOTS <= set(clone.outputs())
+    assert "leaking" not in (clone.root / "metrics/probe.json").read_text()
+    assert "sign_mnist" in (clone.root / "report/index.html").read_text(encoding="utf-8")

@@ -16,17 +16,12 @@ def params(**changes) -> ProjectParams:
     return ProjectParams(**{"site": "best", "position": "prompt_last", "neighbors": 5, "min_dist": 0.1, **changes})
 
 
-def predictions(protocol: str = "grouped", position: str = "prompt_last") -> pd.DataFrame:
-    """`layer_00` is right once in two, `layer_01` always."""
-    return pd.DataFrame(
-        {
-            "protocol": protocol,
-            "site": ["layer_00", "layer_00", "layer_01", "layer_01"],
-            "position": position,
-            "label": "A",
-            "predicted": ["A", "B", "A", "A"],
-        }
-    )
+def choices(position: str = "prompt_last", sites: tuple[str, ...] = ("vision", "layer_00", "layer_01")) -> pd.DataFrame:
+    """Three folds, in which `vision` reads best; of the layers two choose `layer_01`, and one, by more, `layer_00`."""
+    read = {"vision": [1.0, 1.0, 1.0], "layer_00": [0.5, 0.5, 0.9], "layer_01": [0.6, 0.6, 0.1]}
+    folds = {"protocol": "grouped", "position": position, "repeat": 0, "fold": [0, 1, 2], "C": 1.0}
+    tables = [pd.DataFrame({**folds, "site": site, "inner_accuracy": read[site]}) for site in sites]
+    return pd.concat(tables, ignore_index=True)
 
 
 def clusters(images: int = 40, width: int = 6, seed: int = 0) -> np.ndarray:
@@ -37,12 +32,12 @@ def clusters(images: int = 40, width: int = 6, seed: int = 0) -> np.ndarray:
     return vectors.astype(np.float32)
 
 
-def test_the_best_site_is_the_layer_that_the_grouped_protocol_reads_best():
-    assert choose_site(params(), SITES, predictions()) == "layer_01"
+def test_the_best_site_is_the_layer_that_most_folds_chose():
+    assert choose_site(params(), SITES, choices()) == "layer_01"
 
 
 def test_a_named_site_is_taken_whatever_was_probed():
-    assert choose_site(params(site="vision", position="image_mean"), SITES, predictions().iloc[:0]) == "vision"
+    assert choose_site(params(site="vision", position="image_mean"), SITES, choices().iloc[:0]) == "vision"
 
 
 @pytest.mark.parametrize(("site", "position"), [("vision", "prompt_last"), ("best", "prompt_first")])
@@ -50,17 +45,17 @@ def test_a_position_that_the_site_does_not_have_is_refused(site, position):
     with pytest.raises(
         SignBridgeError, match=rf"project\.position: no position '{position}'\. There are: .*image_mean"
     ):
-        choose_site(params(site=site, position=position), SITES, predictions())
+        choose_site(params(site=site, position=position), SITES, choices())
 
 
 def test_an_unknown_site_is_refused_by_naming_those_there_are():
     with pytest.raises(
         SignBridgeError, match=r"project\.site: no site 'layer_7'\. There are: best, pixels, .*layer_01"
     ):
-        choose_site(params(site="layer_7"), SITES, predictions())
+        choose_site(params(site="layer_7"), SITES, choices())
 
 
-@pytest.mark.parametrize("probed", [predictions(protocol="signbridge"), predictions(position="image_mean")])
+@pytest.mark.parametrize("probed", [choices().iloc[:0], choices("image_mean"), choices(sites=("vision",))])
 def test_the_best_of_nothing_is_refused_by_saying_what_was_not_probed(probed):
     with pytest.raises(SignBridgeError, match=r"needs a layer probed under 'grouped' at 'prompt_last'"):
         choose_site(params(), SITES, probed)

@@ -42,6 +42,7 @@ from signbridge.errors import SignBridgeError
 from signbridge.vlm import small_tokenizer as small_tokenizer_module
 from signbridge.vlm.loading import device_from_environment
 from signbridge.vlm.small_tokenizer import IMAGE_TOKEN, SPECIAL_TOKENS, llava_processor, small_tokenizer
+from signbridge.whole_file import whole_file
 
 FOLDER = Path(__file__).parent
 SCRATCH = Path(".scratch/miniature")
@@ -202,13 +203,11 @@ def _resume(path: Path, module: nn.Module, optimizer: torch.optim.Optimizer) -> 
 
 
 def _checkpoint(path: Path, module: nn.Module, optimizer: torch.optim.Optimizer, steps: int) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
     tensors = {f"module.{name}": tensor for name, tensor in module.state_dict().items()}
     for index, moments in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{key}": tensor for key, tensor in moments.items()}
-    unfinished = path.with_suffix(".unfinished")
-    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, unfinished, {"steps": str(steps)})
-    os.replace(unfinished, path)
+    with whole_file(path) as unfinished:
+        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, unfinished, {"steps": str(steps)})
 
 
 def save(model: LlavaForConditionalGeneration, processor: LlavaProcessor, folder: Path, unfinished: Path) -> None:

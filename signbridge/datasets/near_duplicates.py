@@ -11,7 +11,6 @@ from pydantic import Field
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from signbridge.metrics import Metric
 from signbridge.params import Section
 
 TILE = 512  # images a side of one matrix product: 1 MB of correlations at a time, however many images
@@ -47,24 +46,6 @@ def find_photos(
         _, first, photo_of = np.unique(component, return_index=True, return_inverse=True)
         photos[rows] = rows[first][photo_of]
     return photos
-
-
-def leakage(photos: np.ndarray, labels: np.ndarray, splits: np.ndarray, checksums: np.ndarray) -> dict[str, Metric]:
-    """What the copies do to a random split: `metrics/leakage.json`. One entry an image in every argument."""
-    photos, splits = np.asarray(photos), np.asarray(splits)
-    _, sizes = np.unique(photos, return_counts=True)
-    metrics = {
-        "images": len(photos),
-        "photos": len(sizes),
-        "letters": len(np.unique(labels)),
-        "images_per_photo": float(sizes.mean()),
-        "largest_photo": int(sizes.max()),
-        "exact_duplicates": len(photos) - len(np.unique(checksums)),
-    }
-    test, train = photos[splits == "test"], photos[splits == "train"]
-    if len(test) and len(train):
-        metrics["test_images_with_copy_in_train"] = float(np.isin(test, train).mean())
-    return metrics
 
 
 def _components(pixels: UInt8[np.ndarray, "images pixels"], threshold: float) -> Int[np.ndarray, " images"]:

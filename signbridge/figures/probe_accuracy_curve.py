@@ -8,6 +8,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import PercentFormatter
 
 WIDTH = 7.0  # inches, the text width of a paper
+HEIGHT = 4.2  # half of it for the curves, above the names of the sites and a legend of eleven
 # Okabe and Ito's colours; marker and dash tell the positions apart without colour too.
 STYLES = {
     "flat": ("#000000", "D", "none", "pixels, flattened"),
@@ -16,17 +17,30 @@ STYLES = {
     "answer_last": ("#D55E00", "^", (0, (4, 1.5)), "last token of the answer"),
 }
 TEXT_COLOUR = "#CC79A7"
-INTERVALS = "Wilson (notebook's split), photos resampled (other)"
+# Beside the model's own lines, in grey: what the probes read where there should be nothing to find.
+CONTROL_STYLES = {
+    "untrained_twin": ("x", "-", "untrained twin"),
+    "shuffled_labels": ("", (0, (1, 1)), "shuffled labels"),
+    "other_letter": ("", (0, (3, 1, 1, 1)), "another letter's image"),
+    "no_image": ("", (0, (6, 2, 1, 2)), "no image"),
+}
+CONTROL_COLOUR = "#7F7F7F"
+PREFERRED = ("prompt_last", "answer_last", "image_mean")  # position of the controls in the layers
 TITLES = {"signbridge": "Notebook's split", "grouped": "No photo on both sides"}
 
 
 def probe_accuracy_curve(
-    table: pd.DataFrame, chance: float, copies_in_train: float, confidence: float, model: str
+    table: pd.DataFrame,
+    controls: pd.DataFrame,
+    chance: float,
+    copies_in_train: dict[str, float],
+    confidence: float,
+    model: str,
 ) -> Figure:
     """Draw the table `plots/probe_accuracy.csv`: a line a position, its interval shaded; chance, pixels and the reading
-    of the model's answer beside it.
+    of the model's answer beside it, and under `grouped` the controls (`plots/controls.csv`) at one position.
 
-    `chance` is the share of the commonest letter; `copies_in_train` the share of the images tested under `signbridge`
+    `chance` is the share of the commonest letter; `copies_in_train` the share of the images tested under each protocol
     that have a copy in train: where it is above zero the panel says so. `confidence` is that of the intervals,
     `model` the name that the picture is headed with.
     """
@@ -34,16 +48,19 @@ def probe_accuracy_curve(
     table = table[table["position"] != "text"]
     table = table.assign(x=_places(table))
     protocols = list(table["protocol"].unique())
-    figure = Figure(figsize=(WIDTH, 3.3), layout="constrained")
+    figure = Figure(figsize=(WIDTH, HEIGHT), layout="constrained")
     panels = figure.subplots(1, len(protocols), sharey=True, squeeze=False)[0]
     for axes, protocol in zip(panels, protocols, strict=True):
         rows = table[table["protocol"] == protocol]
         _draw(axes, rows, chance)
         if protocol in text.index:
             _draw_text(axes, text.loc[protocol])
+        if protocol == "grouped":
+            _draw_controls(axes, rows, controls)
         title = TITLES.get(protocol, protocol)
-        if protocol == "signbridge" and copies_in_train > 0:
-            title = f"{title}, leaking: a copy of the same photo\nis in train for {copies_in_train:.0%} of test images"
+        if copies_in_train[protocol] > 0:
+            share = copies_in_train[protocol]
+            title = f"{title}, leaking: a copy of the same photo\nis in train for {share:.0%} of test images"
         axes.set_title(title, fontsize=8)
         _label_sites(axes, rows)
     figure.suptitle(model, fontsize=8)
@@ -52,7 +69,7 @@ def probe_accuracy_curve(
     panels[0].set_yticks(np.linspace(0, 1, 6))
     panels[0].yaxis.set_major_formatter(PercentFormatter(1, symbol=""))
     shown = {label: handle for axes in panels for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)}
-    shown[f"{confidence:.0%} interval: {INTERVALS}"] = Patch(color="#808080", alpha=0.3, linewidth=0)
+    shown[f"{confidence:.0%} interval, photos resampled"] = Patch(color="#808080", alpha=0.3, linewidth=0)
     figure.legend(shown.values(), shown.keys(), loc="outside lower center", ncols=3, fontsize=7, frameon=False)
     return figure
 
@@ -84,6 +101,22 @@ def _draw(axes: Axes, rows: pd.DataFrame, chance: float) -> None:
     axes.grid(axis="y", color="#E0E0E0", linewidth=0.5)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
+
+
+def _draw_controls(axes: Axes, rows: pd.DataFrame, controls: pd.DataFrame) -> None:
+    """Each control as one line: the mean over image tokens before the layers, then where the prompt ends."""
+    places = rows.drop_duplicates("site").set_index("site")["x"]
+    in_layers = next((name for name in PREFERRED if name in set(rows["position"])), None)
+    is_layer = controls["site"].str.startswith("layer_")
+    before = ~is_layer & controls["position"].isin(["flat", "image_mean"])
+    controls = controls[before | (is_layer & (controls["position"] == in_layers))].sort_values("depth")
+    for control, (marker, dash, label) in CONTROL_STYLES.items():
+        line = controls[controls["control"] == control]
+        if not line.empty:
+            axes.plot(
+                line["site"].map(places), line["accuracy"], color=CONTROL_COLOUR, marker=marker, linestyle=dash,
+                markersize=3, linewidth=0.8, label=f"control: {label}", zorder=1.5,
+            )  # fmt: skip
 
 
 def _draw_text(axes: Axes, row: pd.Series) -> None:

@@ -1,97 +1,113 @@
 """The stage `probe`, run on a few vectors."""
 
-import json
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from PIL import Image
 
 from signbridge import activations, tables
 from signbridge.probing import probes
 from stages.probe import main
-
-IDS = [f"image-{index}" for index in range(60)]
-LABELS = np.repeat(list("ABC"), 20)
-MODEL = {"name": "tiny"}
-SITES = ["pixels", "vision", "projector", "embedding", "layer_00", "layer_01"]
-WRITTEN = [
-    "data/predictions.parquet",
-    "data/probes/layer_01.safetensors",
-    "metrics/probe.json",
-    "plots/probe_accuracy.csv",
-    "plots/confusion.csv",
-    "plots/probe_accuracy_curve.png",
-]
+from tests.stages.small_study import (
+    ACTIVATIONS,
+    CELLS,
+    FOLDS,
+    IDS,
+    LABELS,
+    REPEATS,
+    SITES,
+    TESTED_ONCE,
+    as_declared,
+    copy_into,
+    declared,
+    outputs,
+    working_in,
+    write_study,
+    written_by,
+)
 
 
 @pytest.fixture
-def project(workspace):
-    photos = [f"{label}-{index % 6}" for index, label in enumerate(LABELS)]
-    sample = pd.DataFrame({"image_id": IDS, "label": LABELS, "photo": photos, "image": [b""] * 60})
-    tables.write(sample, "data/sample.parquet", {})
-    words = np.where(LABELS == "C", "Peace", "Fist")
-    given = pd.DataFrame({"image_id": IDS, "label": LABELS, "prompt": "?", "answer": words})
-    tables.write(given.sample(frac=1, random_state=0), "data/answers.parquet", {"model": MODEL})
-    generator = np.random.default_rng(0)
-    number = np.unique(LABELS, return_inverse=True)[1]
-    for depth, site in enumerate(SITES):
-        width = 100 if site == "pixels" else 12
-        vectors = {
-            position: (generator.normal(size=(60, width)) + 0.2 * depth * number[:, None]).astype(np.float32)
-            for position in activations.positions_of(site)
-        }
-        activations.write(Path("data/activations"), site, IDS, vectors, {"sites": SITES})
-    workspace.set(model_notes={"tiny": "a test bed"})
-    workspace.set(probe__grouped={"folds": 4, "repeats": 2}, probe__intervals__resamples=50)
+def project(workspace, monkeypatch):
+    """The small study before it is probed."""
+    monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "1")  # in this process, where types are checked
+    write_study(workspace)
     return workspace
 
 
-def test_the_stage_writes_what_the_design_names(project):
-    main()
+@pytest.fixture(scope="module")
+def probed(tmp_path_factory) -> Path:
+    """The small study, probed once. Not to be changed: take `finished`."""
+    with working_in(tmp_path_factory.mktemp("probed")) as workspace:
+        write_study(workspace)
+        main()
+    return workspace.folder
+
+
+@pytest.fixture
+def finished(probed, workspace):
+    """A copy of the study once it is probed."""
+    return copy_into(workspace, probed)
+
+
+def test_the_stage_writes_what_the_pipeline_names_and_nothing_else(project):
+    assert as_declared("probe", written_by(main)) == declared("probe")
+
+
+def test_every_image_is_read_at_every_place_and_from_the_answer(finished):
     predictions = tables.read("data/predictions.parquet")
     assert list(predictions.columns) == (
         ["protocol", "site", "position", "repeat", "fold", "image_id", "label", "predicted", "probability"]
     )
-    cells = 3 + 3 * 3 + 1  # and the answers
-    assert len(predictions) == cells * (12 + 2 * 60)
+    assert list(predictions[["site", "position"]].drop_duplicates().itertuples(index=False, name=None)) == (
+        [*CELLS, ("answer", "text")]
+    )
+    assert len(predictions) == (len(CELLS) + 1) * (TESTED_ONCE + REPEATS * len(IDS))
     assert set(tables.made_by("data/predictions.parquet")) == {"probe", "seed", "scikit-learn"}
     assert {path.stem for path in Path("data/probes").iterdir()} == set(SITES)
-    numbers = json.loads(Path("metrics/probe.json").read_text())
-    assert numbers["model"] == "tiny (a test bed)"
-    assert numbers["grouped_peak_site"] == "layer_01"
-    assert numbers["chance"] == pytest.approx(1 / 3, abs=1e-6)
-    assert numbers["grouped_answer"] == pytest.approx(2 / 3, abs=1e-6), "Fist is A or B, Peace is C"
-    assert len(pd.read_csv("plots/probe_accuracy.csv")) == 2 * cells
-    assert list(pd.read_csv("plots/confusion.csv").columns) == ["actual", "predicted"]
-    with Image.open("plots/probe_accuracy_curve.png") as picture:
-        assert set(picture.info) == {"dpi"}
 
 
-def test_a_stored_probe_reads_the_letters_of_the_sample(project):
-    main()
-    vectors = activations.read(Path("data/activations"), "layer_01", "prompt_last", IDS)
+def test_each_fold_says_which_penalty_it_chose_and_how_well_that_read_its_inner_folds(finished):
+    choices = tables.read("data/choices.parquet")
+    assert list(choices.columns) == ["protocol", "site", "position", "repeat", "fold", "C", "inner_accuracy"]
+    assert len(choices) == len(CELLS) * REPEATS * FOLDS
+    assert set(choices["protocol"]) == {"grouped"}, "the notebook's penalty is given, not chosen"
+    assert set(choices["C"]) <= {0.01, 0.1}
+    assert choices["inner_accuracy"].between(0, 1).all()
+    inner = choices.groupby("site")["inner_accuracy"].mean()
+    assert inner["layer_01"] > inner["pixels"]
+
+
+def test_the_code_is_shorter_where_the_letters_are_further_apart(finished):
+    table = tables.read("data/description_length.parquet")
+    assert list(table.columns) == ["site", "depth", "position", "bits", "uniform_bits", "compression"]
+    assert list(table[["site", "position"]].itertuples(index=False, name=None)) == CELLS
+    assert table["uniform_bits"].to_numpy() == pytest.approx(60 * np.log2(3))
+    bits = table[table["position"] != "answer_last"].groupby("site")["bits"].mean()
+    assert bits["layer_01"] < bits["pixels"]
+
+
+def test_a_stored_probe_reads_the_letters_of_the_sample(finished):
+    vectors = activations.read(ACTIVATIONS, "layer_01", "prompt_last", IDS)
     probe = probes.load("data/probes/layer_01.safetensors", "prompt_last", "sample")
     assert probe.classes == ["A", "B", "C"]
     assert (probe.predict(vectors) == LABELS).mean() > 0.9
     probes.load("data/probes/pixels.safetensors", "flat", "signbridge")
 
 
-def test_a_second_run_writes_the_same_bytes(project):
+def test_a_second_run_writes_the_same_bytes(finished, monkeypatch):
+    monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "1")
+    first = outputs()
     main()
-    first = [Path(path).read_bytes() for path in WRITTEN]
-    main()
-    assert [Path(path).read_bytes() for path in WRITTEN] == first
+    assert outputs() == first
 
 
-def test_the_best_site_is_never_the_answer(project):
-    words = pd.DataFrame({"image_id": IDS, "label": LABELS, "prompt": "?", "answer": LABELS})
-    tables.write(words, "data/answers.parquet", {"model": MODEL})
-    project.set(probe__sites=["pixels"], probe__layers=[])
+def test_processes_side_by_side_write_the_same_bytes_as_one_alone(finished, monkeypatch):
+    alone = outputs()
+    monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "2")
     main()
-    confusion = pd.read_csv("plots/confusion.csv")
-    assert (confusion["actual"] != confusion["predicted"]).any(), "the answers are always right, the pixels are not"
+    assert outputs() == alone
 
 
 def test_one_protocol_and_few_layers_can_be_asked_for(project):
@@ -101,6 +117,25 @@ def test_one_protocol_and_few_layers_can_be_asked_for(project):
     assert predictions[["protocol", "site", "position"]].drop_duplicates().values.tolist() == (
         [["grouped", "layer_01", "prompt_last"], ["grouped", "answer", "text"]]
     )
+    probe = probes.load("data/probes/layer_01.safetensors", "prompt_last", "sample")
+    assert probe.classes == ["A", "B", "C"]
+
+
+def test_the_notebooks_protocol_alone_chooses_nothing(project):
+    project.set(probe__protocols=["signbridge"], probe__sites=["pixels"], probe__layers=[0])
+    main()
+    assert set(tables.read("data/predictions.parquet")["protocol"]) == {"signbridge"}
+    choices = tables.read("data/choices.parquet")
+    assert (len(choices), "inner_accuracy" in choices) == (0, True)
+
+
+def test_the_order_of_the_answers_table_does_not_count(finished, monkeypatch):
+    monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "1")
+    first = tables.read("data/predictions.parquet")
+    answers = tables.read("data/answers.parquet").sort_values("image_id")
+    tables.write(answers, "data/answers.parquet", {"model": {"name": "tiny"}})
+    main()
+    pd.testing.assert_frame_equal(tables.read("data/predictions.parquet"), first)
 
 
 @pytest.mark.parametrize(
@@ -108,12 +143,20 @@ def test_one_protocol_and_few_layers_can_be_asked_for(project):
     [
         ({"probe__layers": [0, 7]}, "probe.layers: no layer 7. The model has 2"),
         ({"probe__grouped__folds": 7}, "needs 7 photos a letter; there are: A 6, B 6, C 6"),
+        ({"probe__grouped__inner_folds": 1}, "probe.grouped.inner_folds: expected"),
+        ({"probe__grouped__C": []}, "probe.grouped.C: expected"),
+        ({"probe__grouped__C": [0.1, 0]}, "probe.grouped.C.1: expected"),
+        ({"probe__signbridge__C": 0}, "probe.signbridge.C: expected"),
+        ({"probe__signbridge__test_size": 0.01}, "probe.signbridge.test_size 0.01 leaves 1 of 60 images to test"),
+        ({"probe__description_length__orders": 0}, "probe.description_length.orders: expected"),
+        ({"probe__C": 1.0}, "probe.C: unknown key"),
         ({"probe__protocols": ["notebook"]}, "probe.protocols: no 'notebook'"),
         ({"probe__positions": ["flat"]}, "probe.positions: no 'flat'"),
+        ({"probe__sites": [], "probe__layers": []}, "probe.sites and probe.layers are both empty"),
     ],
 )
 def test_a_wrong_param_is_refused_by_name_before_anything_is_written(project, values, message):
     project.set(**values)
+    before = outputs()
     assert message in project.message_of_failure(main)
-    assert not Path("data/predictions.parquet").exists()
-    assert not Path("data/probes").exists()
+    assert outputs() == before

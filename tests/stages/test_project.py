@@ -30,10 +30,10 @@ def project_root(tmp_path, monkeypatch) -> Path:
         }
         # The folder may hold the images in another order than the sample does.
         activations.write(Path("data/activations"), site, IDS[::-1], vectors, MADE_BY)
-    predictions = pd.DataFrame({"site": ["layer_00", "layer_01"] * 24, "label": np.repeat(labels, 2)})
-    predictions["predicted"] = np.where(predictions["site"] == "layer_01", predictions["label"], "?")
-    predictions = predictions.assign(protocol="grouped", position="prompt_last")
-    tables.write(predictions, "data/predictions.parquet", {})
+    folds = {"protocol": "grouped", "position": "prompt_last", "repeat": 0, "fold": [0, 1, 2], "C": 1.0}
+    read = {"layer_00": [0.5, 0.6, 0.7], "layer_01": [0.9, 0.8, 0.4]}  # inside the folds: two for layer_01, one against
+    rows = [pd.DataFrame({**folds, "site": site, "inner_accuracy": accuracy}) for site, accuracy in read.items()]
+    tables.write(pd.concat(rows), "data/choices.parquet", {})
     write_params()
     return tmp_path
 
@@ -53,7 +53,7 @@ def test_every_image_of_the_sample_gets_a_place_and_keeps_its_letter_and_photo(p
     assert np.isfinite(table[["x", "y"]].to_numpy()).all()
 
 
-def test_the_table_says_which_site_was_best(project_root):
+def test_the_table_says_which_site_most_folds_chose(project_root):
     main()
     made_by = tables.made_by("data/umap.parquet")
     assert made_by == {
@@ -83,6 +83,15 @@ def test_the_picture_says_nothing_of_when_and_by_what_it_was_drawn(project_root)
     main()
     with Image.open("plots/umap_projection.png") as picture:
         assert set(picture.info) == {"dpi"}
+
+
+def test_the_best_of_a_study_without_folds_is_refused_by_asking_for_a_name(project_root):
+    choices = tables.read("data/choices.parquet")
+    tables.write(choices.iloc[:0], "data/choices.parquet", {})
+    with pytest.raises(SignBridgeError, match=r"'best' needs a layer probed under 'grouped' at 'prompt_last'"):
+        main()
+    write_params(site="layer_00")
+    main()
 
 
 @pytest.mark.parametrize(

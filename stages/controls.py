@@ -1,0 +1,79 @@
+"""controls: the same probes where there should be nothing to find."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from signbridge import activations, params, tables
+from signbridge.command_line import run
+from signbridge.datasets.control_images import OTHER_LETTER, UNTRAINED_TWIN, ControlsParams
+from signbridge.errors import SignBridgeError
+from signbridge.probing.control_sweep import (
+    ControlSweep,
+    Penalty,
+    score_other_letter,
+    score_read,
+    score_shuffled,
+    score_twin,
+)
+from signbridge.probing.predictions import choices_table, predictions_table
+from signbridge.probing.protocols import Split
+from signbridge.probing.settings import ProbeParams, places, splits_of
+from signbridge.probing.shuffled_labels import ShuffledLabelsParams
+
+ACTIVATIONS = Path("data/activations")
+CONTROLS = Path("data/control_activations")
+PREDICTIONS = ["control", "protocol", "site", "position", "repeat", "fold", "image_id", "label", "predicted"]
+CHOICES = ["control", "protocol", "site", "position", "repeat", "fold", "C", "inner_accuracy"]
+SHUFFLED = ["site", "position", "draw", "accuracy"]
+
+
+def main() -> None:
+    """Write data/control_predictions.parquet, data/control_choices.parquet and data/shuffled_labels.parquet."""
+    chosen, read = params.section("probe", ProbeParams), params.section("controls", ControlsParams).read
+    draws = params.section("shuffled_labels", ShuffledLabelsParams).draws
+    seed = params.seed()
+    sample = tables.read("data/sample.parquet", columns=["image_id", "label", "photo"])
+    image_ids, labels, photos = (sample[column].to_numpy() for column in ("image_id", "label", "photo"))
+    splits = [split for split in splits_of(chosen, labels, photos, seed) if split.protocol == "grouped"]
+    probed = places(chosen, activations.sites(ACTIVATIONS))
+    sweep = ControlSweep(
+        list(image_ids), labels, photos, splits, probed, _chosen_penalties(splits), chosen.memory_bytes
+    )
+
+    predictions, choices, shuffled = [], [], []
+    for control in read if splits else []:
+        folder = CONTROLS / control
+        if control == UNTRAINED_TWIN:
+            scored = score_twin(sweep, folder, chosen.grouped.C)
+        elif control == OTHER_LETTER:
+            scored = score_other_letter(sweep, folder, ACTIVATIONS, seed)
+        else:
+            scored = score_read(sweep, folder)
+        predictions.append(predictions_table(scored, splits, image_ids, labels).assign(control=control))
+        choices.append(choices_table(scored, splits).assign(control=control))
+    if splits and draws:
+        shuffled.append(score_shuffled(sweep, ACTIVATIONS, draws, seed))
+
+    made_by = {"read": read, "draws": draws, "probe": chosen.model_dump(), "seed": seed}
+    tables.write(_joined(predictions, PREDICTIONS), "data/control_predictions.parquet", made_by)
+    tables.write(_joined(choices, CHOICES), "data/control_choices.parquet", made_by)
+    tables.write(_joined(shuffled, SHUFFLED), "data/shuffled_labels.parquet", made_by)
+
+
+def _chosen_penalties(splits: list[Split]) -> Penalty:
+    """The C that the model's own probes chose in each split, by site and position."""
+    table = tables.read("data/choices.parquet")
+    of_cell = {cell: rows.set_index(["repeat", "fold"])["C"] for cell, rows in table.groupby(["site", "position"])}
+    try:
+        return {cell: [float(C[split.repeat, split.fold]) for split in splits] for cell, C in of_cell.items()}
+    except KeyError:
+        raise SignBridgeError("data/choices.parquet: other folds than in params.yaml. Run `dvc repro`.") from None
+
+
+def _joined(parts: list[pd.DataFrame], columns: list[str]) -> pd.DataFrame:
+    return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
+
+
+if __name__ == "__main__":
+    run(main)

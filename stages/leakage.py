@@ -1,0 +1,32 @@
+"""leakage: do the splits measure memory? Copies of one photo on both sides, and what the nearest image gives away."""
+
+from pathlib import Path
+
+import numpy as np
+
+from signbridge import metrics, params, tables
+from signbridge.command_line import run
+from signbridge.datasets.images import grey_pixels
+from signbridge.probing.leakage import leakage_of_dataset, leakage_of_splits
+from signbridge.probing.settings import ProbeParams, splits_of
+
+IMAGES = Path("data/images.parquet")
+
+
+def main() -> None:
+    """Write metrics/leakage.json."""
+    probe = params.section("probe", ProbeParams)
+    images = tables.read(IMAGES, columns=["image_id", "label", "split", "sha256"])
+    photos = tables.read("data/photos.parquet").set_index("image_id")["photo"]
+    sample = tables.read("data/sample.parquet")
+
+    numbers = leakage_of_dataset(images, photos[images["image_id"]].to_numpy())
+    pixels = np.stack([grey_pixels(png).reshape(-1) for png in sample["image"]])
+    labels, sample_photos = sample["label"].to_numpy(), sample["photo"].to_numpy()
+    splits = splits_of(probe, labels, sample_photos, params.seed())
+    numbers |= leakage_of_splits(splits, labels, sample_photos, pixels)
+    metrics.write("metrics/leakage.json", numbers)
+
+
+if __name__ == "__main__":
+    run(main)
