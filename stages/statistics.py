@@ -20,6 +20,7 @@ from signbridge.probing.letters import confused_pairs, letter_accuracy
 from signbridge.probing.protocols import copies_in_train
 from signbridge.probing.settings import ProbeParams, splits_of
 from signbridge.probing.statistics import StatisticsParams
+from signbridge.probing.within_word import accuracy_within
 from signbridge.published import Study, published_table
 
 ANSWERS = Path("data/answers.parquet")
@@ -46,6 +47,8 @@ def main() -> None:
     shuffled = tables.read("data/shuffled_labels.parquet")
     controls = controls_table(measured, shuffled)
     bits = tables.read("data/description_length.parquet")
+    within_word = tables.read("data/within_word.parquet")
+    depths = accuracy.drop_duplicates("site").set_index("site")["depth"].to_dict()
     quoted = headline(predictions, choices)
     letters = sample["label"].value_counts()
     findings = summary.Findings(measured, choices, peaks, controls, shuffled, bits, float(letters.max() / len(sample)))
@@ -65,6 +68,7 @@ def main() -> None:
         "letter_accuracy": letter_accuracy(quoted, photo_of, settings, generator),
         "confused_pairs": confused_pairs(quoted),
         "confusion": quoted[["label", "predicted"]].rename(columns={"label": "actual"}),
+        "within_word": accuracy_within(within_word, photo_of, depths, settings, np.random.default_rng(seed)),
         "published": published_table(accuracy, _study(), settings.confidence),
     }.items():
         tables.write_csv(table, PLOTS / f"{name}.csv")

@@ -10,6 +10,7 @@ from PIL import Image
 
 import stages.controls
 import stages.probe
+import stages.within_word
 from signbridge import tables
 from stages.statistics import main
 from tests.conftest import Workspace
@@ -40,6 +41,7 @@ COLUMNS = {
     "letter_accuracy": "letter images accuracy low high",
     "confused_pairs": "letter_a letter_b count share",
     "confusion": "actual predicted",
+    "within_word": "word letters images photos chance site depth position accuracy low high",
     "published": (
         "site published_accuracy published_low published_high reproduced_accuracy reproduced_low reproduced_high "
         "leaking comparable"
@@ -53,6 +55,7 @@ def probe_and_controls(workspace: Workspace, photos: np.ndarray = PHOTOS, **valu
     workspace.set(**values)
     stages.probe.main()
     stages.controls.main()
+    stages.within_word.main()
 
 
 @pytest.fixture(scope="module")
@@ -292,6 +295,7 @@ def test_without_layers_the_best_site_is_quoted_and_never_the_answer(unprobed):
     unprobed.set(probe__sites=["pixels"], probe__layers=[])
     stages.probe.main()
     stages.controls.main()
+    stages.within_word.main()
     assert as_declared("statistics", written_by(main)) == declared("statistics")
     confusion = plot("confusion")
     assert (confusion["actual"] != confusion["predicted"]).any()

@@ -13,7 +13,7 @@ from stages.within_word import main
 SITES = ["pixels", "vision", "projector", "embedding", "layer_00"]
 LETTERS = np.repeat(list("ABCD"), 8)
 IDS = [f"image-{index}" for index in range(len(LETTERS))]
-WRITTEN = ["data/within_word.parquet", "plots/within_word.csv"]
+WRITTEN = "data/within_word.parquet"
 
 
 @pytest.fixture
@@ -22,7 +22,6 @@ def study(workspace):
     workspace.set(
         probe__grouped={"folds": 4, "repeats": 2, "inner_folds": 2, "C": [0.001, 0.01]},
         probe__positions=["prompt_last", "answer_last"],
-        statistics={"confidence": 0.95, "resamples": 100},
     )
     photos = [f"{letter}{index // 2}" for index, letter in enumerate(LETTERS)]
     tables.write(pd.DataFrame({"image_id": IDS, "label": LETTERS, "photo": photos}), "data/sample.parquet", {})
@@ -44,39 +43,29 @@ def write_answers(answers: list[str]) -> None:
     tables.write(shuffled, "data/answers.parquet", {})
 
 
-def read_plot() -> pd.DataFrame:
-    return pd.read_csv("plots/within_word.csv", keep_default_na=False, lineterminator="\n")
-
-
 def test_what_the_layer_knows_beyond_the_word_is_written(study):
     main()
-    predictions = tables.read("data/within_word.parquet")
+    predictions = tables.read(WRITTEN)
     assert list(predictions.columns) == list(COLUMNS)
     assert predictions["word"].unique().tolist() == ["NA", "one"]
-    table = read_plot()
-    assert table["word"].unique().tolist() == ["NA", "one", "(all)"]
-    assert table["letters"].unique().tolist() == ["CD", "AB", "ABCD"]
-    layer = table[(table["site"] == "layer_00") & (table["word"] == "(all)")].set_index("position")
-    assert layer.loc["prompt_last", "accuracy"] == 1
-    assert layer.loc["prompt_last", "chance"] == 0.5
-    assert layer.loc["prompt_last", "depth"] == 4, "the depth that the site has in the whole study"
-    assert set(table["site"]) == {"pixels", "vision", "embedding", "layer_00"}
+    assert set(predictions["site"]) == {"pixels", "vision", "embedding", "layer_00"}
+    assert set(predictions.loc[predictions["word"] == "one", "label"]) == {"A", "B"}
+    layer = predictions[(predictions["site"] == "layer_00") & (predictions["position"] == "prompt_last")]
+    assert (layer["label"] == layer["predicted"]).all()
 
 
-def test_text_that_is_noise_gives_tables_without_rows(study):
+def test_text_that_is_noise_gives_a_table_without_rows(study):
     write_answers([f"noise {index}" for index in range(len(IDS))])
     main()
-    assert list(tables.read("data/within_word.parquet").columns) == list(COLUMNS)
-    assert tables.read("data/within_word.parquet").empty
-    assert read_plot().empty
-    assert "accuracy" in read_plot().columns
+    assert list(tables.read(WRITTEN).columns) == list(COLUMNS)
+    assert tables.read(WRITTEN).empty
 
 
 def test_a_second_run_writes_the_same_bytes(study):
     main()
-    first = [Path(path).read_bytes() for path in WRITTEN]
+    first = Path(WRITTEN).read_bytes()
     main()
-    assert [Path(path).read_bytes() for path in WRITTEN] == first
+    assert Path(WRITTEN).read_bytes() == first
 
 
 def test_missing_answers_are_reported_by_path(study):
