@@ -12,9 +12,10 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float, Int
 
-from signbridge.probing.nested import read_letters
+from signbridge.probing.logistic_regression import decision, fit, probabilities
 from signbridge.probing.reduction import reduce
 
+TOLERANCE = 1e-5  # of the fits: a bit in ten thousand
 Block = Int[np.ndarray, "_images"]  # each block has another number of them
 
 
@@ -39,17 +40,24 @@ def shortest_description(
     Cs: Sequence[float],
 ) -> float:
     """Bits of the shortest code among those of `Cs`, and those that say which: log2 of how many there are."""
-    return min(description_length(rows, targets, blocks, C) for C in Cs) + float(np.log2(len(Cs)))
+    return float(description_lengths(rows, targets, blocks, Cs).min() + np.log2(len(Cs)))
 
 
-def description_length(
-    rows: Float[np.ndarray, "images rank"], targets: Int[np.ndarray, "images"], blocks: Sequence[Block], C: float
-) -> float:
-    """Bits of the online code of `targets` (0 to letters - 1) for probes with penalty C on `rows`."""
+def description_lengths(
+    rows: Float[np.ndarray, "images rank"],
+    targets: Int[np.ndarray, "images"],
+    blocks: Sequence[Block],
+    Cs: Sequence[float],
+) -> Float[np.ndarray, "penalties"]:
+    """Bits of the online code of `targets` (0 to letters - 1) for probes on `rows` with each penalty of `Cs`."""
     letters = int(targets.max()) + 1
-    bits = len(blocks[0]) * np.log2(letters)
+    bits = np.full(len(Cs), len(blocks[0]) * np.log2(letters))
     for index in range(1, len(blocks)):
         known, sent = np.concatenate(blocks[:index]), blocks[index]
-        probability = read_letters(reduce(rows[known], rows[sent]), targets[known], letters, C)
-        bits -= np.log2(probability[np.arange(len(sent)), targets[sent]]).sum()
-    return float(bits)
+        coordinates = reduce(rows[known], rows[sent])
+        model = None  # the first block holds every letter, so all are known from then on
+        for number in np.argsort(Cs):
+            model = fit(coordinates, targets[known], letters, Cs[number], model, TOLERANCE)
+            chances = probabilities(decision(model, coordinates.test))
+            bits[number] -= np.log2(chances[np.arange(len(sent)), targets[sent]]).sum()
+    return bits

@@ -14,6 +14,9 @@ from signbridge.probing.logistic_regression import TOLERANCE, decision, fit, pro
 from signbridge.probing.protocols import InnerFold
 from signbridge.probing.reduction import Coordinates, reduce
 
+# Where no single prediction counts: a choice has only to be made without the test images, and shuffled labels are at
+# chance at any tolerance. Measured on 240 x 4096, it saves half of the time.
+LOOSE_TOLERANCE = 1e-3
 # Tight enough where only the likeliest letter counts, not how likely: none differed from the optimum's, C up to 0.01.
 TOLERANCE_FOR_PREDICTIONS = 1e-4
 
@@ -41,7 +44,7 @@ def choose(
         tested += int(fold.test.sum())
         model = None
         for index, C in enumerate(ascending):
-            model = fit(coordinates, known, len(present), C, model, TOLERANCE_FOR_PREDICTIONS)
+            model = fit(coordinates, known, len(present), C, model, LOOSE_TOLERANCE)
             predicted = present[decision(model, coordinates.test).argmax(axis=1)]
             right[index] += (predicted == targets[fold.test]).sum()
     best = int(right.argmax())

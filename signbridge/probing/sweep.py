@@ -14,7 +14,7 @@ from signbridge import activations
 from signbridge.probing.description_length import Block
 from signbridge.probing.folds import Read, folds_of
 from signbridge.probing.logistic_regression import TOLERANCE
-from signbridge.probing.nested import TOLERANCE_FOR_PREDICTIONS, Choice
+from signbridge.probing.nested import LOOSE_TOLERANCE, TOLERANCE_FOR_PREDICTIONS, Choice
 from signbridge.probing.notebook_probe import fit_notebook_probe
 from signbridge.probing.probes import Probe
 from signbridge.probing.protocols import Split
@@ -149,7 +149,7 @@ def accuracy_of_labels(
     accuracies = []
     for fold, C in zip(folds_of(cell.vectors, splits, memory_bytes), Cs[cell.site, cell.position], strict=True):
         right = [
-            (fold.read(draw, C, TOLERANCE_FOR_PREDICTIONS).predicted == draw[fold.split.test]).mean()
+            (fold.read(draw, C, LOOSE_TOLERANCE).predicted == draw[fold.split.test]).mean()
             for draw in draws[fold.split.repeat]
         ]
         accuracies.append(np.array(right, dtype=float))

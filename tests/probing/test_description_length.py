@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from signbridge.probing.description_length import description_length, online_blocks, shortest_description
+from signbridge.probing.description_length import description_lengths, online_blocks, shortest_description
 
 LETTERS = 6
 TARGETS = np.repeat(np.arange(LETTERS), 20)
@@ -45,29 +45,29 @@ def test_bits_are_those_of_a_plain_loop_with_scikit_learn(C):
         model = LogisticRegression(C=C, tol=1e-10, max_iter=50_000).fit(NOISY_LETTERS[known], TARGETS[known])
         for row in sent[index]:
             bits -= np.log2(model.predict_proba(NOISY_LETTERS[row : row + 1])[0, TARGETS[row]])
-    assert description_length(NOISY_LETTERS, TARGETS, sent, C) == pytest.approx(bits, rel=1e-4)
+    assert description_lengths(NOISY_LETTERS, TARGETS, sent, [C])[0] == pytest.approx(bits, rel=1e-4)
 
 
 def test_the_shortest_code_pays_for_saying_which_penalty_it_is_of():
     penalties = (1e-3, 1e-2, 1e-1, 1.0)
-    bits = [description_length(NOISY_LETTERS, TARGETS, blocks(), C) for C in penalties]
+    bits = [description_lengths(NOISY_LETTERS, TARGETS, blocks(), [C])[0] for C in penalties]
     assert len(set(bits)) == 4
     assert shortest_description(NOISY_LETTERS, TARGETS, blocks(), penalties) == pytest.approx(min(bits) + 2)
     assert shortest_description(NOISY_LETTERS, TARGETS, blocks(), penalties[:1]) == bits[0]
 
 
 def test_noise_costs_about_as_much_as_no_vectors():
-    assert description_length(NOISE, TARGETS, blocks(), C=1e-3) == pytest.approx(UNIFORM, rel=0.05)
+    assert description_lengths(NOISE, TARGETS, blocks(), [1e-3])[0] == pytest.approx(UNIFORM, rel=0.05)
 
 
 def test_vectors_that_name_the_letter_cost_hardly_more_than_the_first_block():
-    bits = description_length(100 * np.eye(LETTERS)[TARGETS], TARGETS, blocks(), C=0.1)
+    bits = description_lengths(100 * np.eye(LETTERS)[TARGETS], TARGETS, blocks(), [0.1])[0]
     assert 12 * np.log2(LETTERS) < bits < 13 * np.log2(LETTERS)
 
 
 def test_vectors_that_say_it_more_clearly_make_a_shorter_code():
     clear = NOISE + 3 * (NOISY_LETTERS - NOISE)
-    costs = [description_length(rows, TARGETS, blocks(), C=0.1) for rows in (clear, NOISY_LETTERS, NOISE)]
+    costs = [description_lengths(rows, TARGETS, blocks(), [0.1])[0] for rows in (clear, NOISY_LETTERS, NOISE)]
     assert costs == sorted(costs)
     assert costs[0] < 0.6 * UNIFORM
 
@@ -75,4 +75,4 @@ def test_vectors_that_say_it_more_clearly_make_a_shorter_code():
 def test_one_photo_a_letter_costs_what_it_costs_without_vectors():
     labels = np.array(list("ABC"))
     [block] = online_blocks(labels, np.arange(3), np.random.default_rng(0))
-    assert description_length(np.eye(3), np.arange(3), [block], C=1.0) == pytest.approx(3 * np.log2(3))
+    assert description_lengths(np.eye(3), np.arange(3), [block], [1.0])[0] == pytest.approx(3 * np.log2(3))
