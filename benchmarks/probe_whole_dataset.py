@@ -1,12 +1,12 @@
 """The grouped sweep over a whole dataset, against scikit-learn on the same rows and against what the machine could do.
 
-    python -m benchmarks.probe_whole_dataset [--sites N] [--threads 1] [--memory-gib 2] [--keep]
+    python -m benchmarks.probe_whole_dataset [--sites N] [--C 0.1] [--threads 1] [--memory-gib 2] [--keep]
 
 34,627 rows of width 4096, 24 letters, 1,732 photos of about 20 copies each, 5 folds of whole photos: a site of a model
 of 7 billion parameters on all of Sign Language MNIST. Each site is timed alone, with `--threads` BLAS threads; 33 of
 them are extrapolated from their mean, one to each core that a site leaves free. scikit-learn, with as many threads, is
-`StandardScaler` and `LogisticRegression(max_iter=1000)` in float32, for one of the five folds: it stops at a gradient
-of 1e-4, short of the minimum, so that some of its predictions differ.
+`StandardScaler` and `LogisticRegression(C=C, max_iter=1000)` in float32, for one of the five folds: it stops at a
+gradient of 1e-4, short of the minimum, so that some of its predictions differ.
 
 The floor is the operations of the products (of every pass, of the Gram matrices and their factors) at the rate of
 large float32 products in the same run. All three are in seconds of the processor, which other work on the machine
@@ -65,17 +65,17 @@ def folds(photo: np.ndarray) -> np.ndarray:
     return np.stack([photo // LETTERS % FOLDS != fold for fold in range(FOLDS)])
 
 
-def ours(vectors: np.ndarray, photo: np.ndarray, memory_gib: float) -> list[Probe]:
+def ours(vectors: np.ndarray, photo: np.ndarray, C: float, memory_gib: float) -> list[Probe]:
     """All folds of one site."""
     train = folds(photo)
-    return fit_and_test(vectors, photo % LETTERS, train, ~train, LETTERS, 1.0, int(memory_gib * 2**30), progress=True)
+    return fit_and_test(vectors, photo % LETTERS, train, ~train, LETTERS, C, int(memory_gib * 2**30), progress=True)
 
 
-def scikit_learn(vectors: np.ndarray, photo: np.ndarray) -> tuple[np.ndarray, int]:
+def scikit_learn(vectors: np.ndarray, photo: np.ndarray, C: float) -> tuple[np.ndarray, int]:
     """Predictions of the first fold, and the iterations they took."""
     train = folds(photo)[0]
     scaler = StandardScaler().fit(vectors[train].astype(np.float32))
-    model = LogisticRegression(max_iter=1000).fit(
+    model = LogisticRegression(C=C, max_iter=1000).fit(
         scaler.transform(vectors[train].astype(np.float32)), photo[train] % LETTERS
     )
     return model.predict(scaler.transform(vectors[~train].astype(np.float32))), int(model.n_iter_[0])
@@ -102,11 +102,11 @@ def seconds(call: Callable[[], T]) -> tuple[float, float, T]:
     return time.perf_counter() - clock, time.process_time() - processor, result
 
 
-def passes_without_coordinates(vectors: np.ndarray, photo: np.ndarray) -> tuple[list[Probe], list[Probe]]:
+def passes_without_coordinates(vectors: np.ndarray, photo: np.ndarray, C: float) -> tuple[list[Probe], list[Probe]]:
     """Probes found with the curvature's coordinates, and by plain L-BFGS, on the same rows."""
-    with_them = ours(vectors, photo, 2)
+    with_them = ours(vectors, photo, C, 2)
     with mock.patch.multiple(many_rows, FIRST_STAGE=MOST_PASSES, MOST_STAGES=1):
-        return with_them, ours(vectors, photo, 2)
+        return with_them, ours(vectors, photo, C, 2)
 
 
 def peak() -> int:
@@ -118,6 +118,7 @@ def main() -> None:
     """Measure and print; with --keep also append to the results."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sites", type=int, default=1, help="sites to time (default 1)")
+    parser.add_argument("--C", type=float, default=0.1, help="default 0.1, the hardest of params.yaml")
     parser.add_argument("--threads", type=int, default=1, help="of BLAS (default 1: cores do other sites)")
     parser.add_argument("--memory-gib", type=float, default=2, help="what the solver may take beside the vectors")
     parser.add_argument("--keep", action="store_true", help="append to benchmarks/results/probe_whole_dataset.md")
@@ -138,14 +139,17 @@ def measure(arguments: argparse.Namespace, say: Callable[[str], None]) -> None:
     """Say what was measured, line by line."""
     generator = np.random.default_rng(0)
     say(f"{describe()}, load of the machine at the start {os.getloadavg()[0]:.1f}")
-    say(f"{ROWS} rows x {WIDTH} features, {LETTERS} letters, {FOLDS} folds, C = 1, BLAS threads: {arguments.threads}")
+    say(f"{ROWS} rows x {WIDTH} features, {LETTERS} letters, {FOLDS} folds, C = {arguments.C:g}")
+    say(f"BLAS threads: {arguments.threads}")
     rate = product_rate()
     taken = []
     for site in range(arguments.sites):
         photo = photos(generator, ROWS)
         vectors = activations(generator, photo, WIDTH)
         before = peak()
-        clock, processor, probes = seconds(lambda some=vectors, of=photo: ours(some, of, arguments.memory_gib))
+        clock, processor, probes = seconds(
+            lambda some=vectors, of=photo: ours(some, of, arguments.C, arguments.memory_gib)
+        )
         taken.append(processor / arguments.threads)
         if not site:
             above = (peak() - before) / 2**30
@@ -164,7 +168,7 @@ def measure(arguments: argparse.Namespace, say: Callable[[str], None]) -> None:
     given = f"{arguments.memory_gib:g} GiB given"
     say(f"memory above the vectors ({vectors.nbytes / 2**30:.2f} GiB): {above:.2f} of {given}")
 
-    clock, naive, (predicted, iterations) = seconds(lambda: scikit_learn(vectors, photo))
+    clock, naive, (predicted, iterations) = seconds(lambda: scikit_learn(vectors, photo, arguments.C))
     differing = int((predicted != probes[0].predicted).sum())
     say(f"scikit-learn: {naive:.0f} s of the processor, {clock:.0f} on the clock, for one fold")
     say(f"        {iterations} iterations to a gradient of 1e-4")
@@ -172,7 +176,7 @@ def measure(arguments: argparse.Namespace, say: Callable[[str], None]) -> None:
     say(f"        {differing} of {len(predicted)} predictions differ from ours")
 
     small = photos(generator, SMALL_ROWS)
-    with_them, without = passes_without_coordinates(activations(generator, small, SMALL_WIDTH), small)
+    with_them, without = passes_without_coordinates(activations(generator, small, SMALL_WIDTH), small, arguments.C)
     for name, found in (("with coordinates", with_them), ("plain L-BFGS", without)):
         worst = max(probe.error for probe in found)
         passes = [probe.passes for probe in found]

@@ -11,7 +11,7 @@ from tqdm import tqdm
 from signbridge.datasets.control_images import OTHER_LETTER, other_letter_rows
 from signbridge.probing.protocols import Split
 from signbridge.probing.shuffled_labels import accuracy_of_draws, draws_by_repeat
-from signbridge.probing.sweep import Scored, accuracy_of_labels, cells_of, joined, predict, side_by_side
+from signbridge.probing.sweep import Cell, Scored, accuracy_of_labels, cells_of, joined, predict, side_by_side
 
 Penalty = dict[tuple[str, str], list[float]]  # the C of each split, by site and position
 
@@ -45,23 +45,35 @@ def score_other_letter(sweep: ControlSweep, folder: Path, activations: Path, see
     gave the images that they show: an image's vectors do not depend on where or under which label it is read.
     """
     generator = np.random.default_rng(seed)
-    of_cell: list[list[Scored]] = [[] for _ in sweep.places]
-    repeats = list(dict.fromkeys(split.repeat for split in sweep.splits))
-    with tqdm(total=len(repeats) * len(sweep.places), desc=OTHER_LETTER, unit="site position") as progress:
-        for repeat in repeats:
-            shown = other_letter_rows(list(sweep.labels), list(sweep.photos), generator)
-            read = (folder, sweep.image_ids)
-            if repeat != repeats[0]:
-                read = (activations, [sweep.image_ids[row] for row in shown])
-            these = [index for index, split in enumerate(sweep.splits) if split.repeat == repeat]
-            Cs = {cell: [of_split[index] for index in these] for cell, of_split in sweep.Cs.items()}
-            cells = cells_of(read[0], sweep.places, read[1])
-            splits = [sweep.splits[index] for index in these]
-            results = side_by_side(predict, cells, sweep.labels, splits, Cs, sweep.memory_bytes)
-            for scored, earlier in zip(results, of_cell, strict=True):
-                earlier.append(scored)
-                progress.update()
-    return [joined(scored) for scored in of_cell]
+    first, *others = dict.fromkeys(split.repeat for split in sweep.splits)
+    labels, photos = list(sweep.labels), list(sweep.photos)
+    shown = {repeat: other_letter_rows(labels, photos, generator) for repeat in (first, *others)}
+    read = _scored(sweep._replace(splits=_of_repeat(sweep, first)), folder, sweep.places, _Cs_of(sweep, first))
+    if not others:
+        return read
+    cells = cells_of(activations, sweep.places, sweep.image_ids)
+    results = side_by_side(_predict_draws, cells, sweep, {repeat: shown[repeat] for repeat in others})
+    drawn = tqdm(results, total=len(sweep.places), desc=f"{OTHER_LETTER}, drawn anew", unit="site position")
+    return [joined(parts) for parts in zip(read, drawn, strict=True)]
+
+
+def _predict_draws(cell: Cell, sweep: ControlSweep, shown: dict[int, np.ndarray]) -> Scored:
+    """Test a cell in each repeat with the vectors of the rows that are shown there."""
+    parts = []
+    for repeat, rows in shown.items():
+        drawn = cell._replace(vectors=cell.vectors[rows])
+        parts.append(predict(drawn, sweep.labels, _of_repeat(sweep, repeat), _Cs_of(sweep, repeat), sweep.memory_bytes))
+    return joined(parts)
+
+
+def _of_repeat(sweep: ControlSweep, repeat: int) -> list[Split]:
+    return [split for split in sweep.splits if split.repeat == repeat]
+
+
+def _Cs_of(sweep: ControlSweep, repeat: int) -> Penalty:
+    """The C of each split of a repeat, by site and position."""
+    these = [index for index, split in enumerate(sweep.splits) if split.repeat == repeat]
+    return {cell: [of_split[index] for index in these] for cell, of_split in sweep.Cs.items()}
 
 
 def score_shuffled(sweep: ControlSweep, activations: Path, draws: int, seed: int) -> pd.DataFrame:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from signbridge.probing.reduction import reduce, weights_on_features
+from signbridge.probing.reduction import reduce, reduce_products, weights_on_features
 
 
 def rows(count: int, features: int, seed: int = 0) -> np.ndarray:
@@ -48,3 +48,14 @@ def test_weights_on_the_coordinates_read_the_features_as_they_read_the_coordinat
     weights = rows(3, len(reduced.spread), seed=2)
     on_features = weights_on_features(reduced, train, weights)
     np.testing.assert_allclose((test - reduced.centre) @ on_features.T, reduced.test @ weights.T, atol=1e-9)
+
+
+@pytest.mark.parametrize("width", [5, 30, 200])
+def test_products_alone_give_the_same_rows_as_the_rows_do(width):
+    generator = np.random.default_rng(width)
+    rows = generator.normal(size=(40, width)) + 3
+    train = generator.permutation(40) < 30
+    direct, by_products = reduce(rows[train], rows[~train]), reduce_products(rows @ rows.T, train, ~train)
+    np.testing.assert_allclose(by_products.spread, direct.spread, rtol=1e-8)
+    for one, other in ((direct.train, by_products.train), (direct.test, by_products.test)):
+        np.testing.assert_allclose(other @ by_products.train.T, one @ direct.train.T, atol=1e-8 * direct.spread.max())
