@@ -145,7 +145,7 @@ def main() -> None:
     lines += ["", " | ".join(head)]
     print("\n".join(lines))
     for name, sets, cs in (
-        ("sites x folds", label_sets[:1], (1.0,)),
+        ("sites x folds", label_sets[:1], CS[-1:]),
         (f"x {len(CS)} C", label_sets[:1], CS),
         (f"x {len(CS)} C x {LABEL_SETS} label sets", label_sets, CS),
     ):

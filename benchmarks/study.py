@@ -25,7 +25,7 @@ from tqdm import tqdm
 
 from benchmarks.machine import describe, keep
 from signbridge import activations, tables
-from signbridge.datasets.control_images import CONTROLS
+from signbridge.datasets.control_images import CONTROLS, NO_IMAGE
 from signbridge.datasets.images import encode_png
 
 ROOT = Path(__file__).parents[1]
@@ -57,6 +57,8 @@ def write_activations(folder: Path, images: pd.DataFrame, strength: float, gener
             latent += strength * generator.normal(size=(LETTERS, 60))[letter]
             rows = latent / np.sqrt(1 + np.arange(60)) @ generator.normal(size=(60, width))
             rows += 0.3 * generator.normal(size=rows.shape)
+            if folder.name == NO_IMAGE:  # one image for every row
+                rows[:] = rows[0]
             vectors[position] = ((rows + offset) * scale).astype(np.float16)
         activations.write(folder, site, images["image_id"].tolist(), vectors, {"sites": sites})
 
