@@ -1,4 +1,4 @@
-"""The activation tables: one Parquet file a site, one row an image and position.
+"""The activation tables: one Parquet file a site, one row an image and position, one row group a position.
 
 `data/activations/SITE.parquet` has the columns image_id, position and vector (fixed-size list, float16 or float32).
 The file metadata of every table names all sites of the run in order of depth, so that a reader never lists the folder.
@@ -51,7 +51,7 @@ def write(
             "vector": pa.FixedSizeListArray.from_arrays(pa.array(stacked.reshape(-1)), width),
         }
     )
-    tables.write(table, folder / f"{site}.parquet", made_by)
+    tables.write(table, folder / f"{site}.parquet", made_by, rows_together=len(image_ids))
 
 
 def sites(folder: Path) -> list[str]:
@@ -64,15 +64,14 @@ def read(folder: Path, site: str, position: str, image_ids: list[str]) -> Float3
 
     Raises `SignBridgeError` if the site has no such position or an image has no row.
     """
-    table = tables.read_arrow(folder / f"{site}.parquet")
-    rows = np.flatnonzero(table["position"].to_numpy() == position)
-    if not len(rows):
+    table = tables.read_arrow(folder / f"{site}.parquet", where=("position", position))
+    if not len(table):
         there = ", ".join(positions_of(site))
         raise SignBridgeError(f"site '{site}' has no position '{position}'. There are: {there}.")
-    row_of = dict(zip(table["image_id"].to_numpy()[rows], rows, strict=True))
+    row_of = {image_id: row for row, image_id in enumerate(table["image_id"].to_pylist())}
     missing = [image_id for image_id in image_ids if image_id not in row_of]
     if missing:
         raise SignBridgeError(f"{folder}/{site}.parquet: no row for image '{missing[0]}'. Rerun `dvc repro extract`.")
     vectors = table["vector"].combine_chunks()
-    flat = vectors.values.to_numpy(zero_copy_only=False).reshape(len(table), -1)
+    flat = vectors.flatten().to_numpy(zero_copy_only=False).reshape(len(table), -1)
     return flat[[row_of[image_id] for image_id in image_ids]].astype(np.float32)

@@ -10,7 +10,6 @@ import pandas as pd
 
 from signbridge import answers, metrics, params, tables
 from signbridge.command_line import run
-from signbridge.errors import SignBridgeError
 from signbridge.model_name import model_name
 from signbridge.mutual_information import AnswersParams, answer_information
 from signbridge.peak import chosen_layer, headline_position
@@ -56,9 +55,7 @@ def _information(
 
 def _within_word(site: str | None, position: str) -> dict[str, float | int | str]:
     """What is known beyond the word at the layer that the study chose, over all words; empty without such a word."""
-    if not WITHIN_WORD.is_file():
-        raise SignBridgeError(f"{WITHIN_WORD}: not there. Make it with `dvc repro`, or get it with `dvc pull`.")
-    table = pd.read_csv(WITHIN_WORD, keep_default_na=False, lineterminator="\n")
+    table = tables.read_csv(WITHIN_WORD)
     rows = table[(table["word"] == ALL_WORDS) & (table["site"] == site) & (table["position"] == position)]
     if rows.empty:
         return {}

@@ -1,5 +1,7 @@
+import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from signbridge import tables
@@ -35,6 +37,29 @@ def test_arrow_tables_are_written_as_they_are(tmp_path):
     vectors = pa.FixedSizeListArray.from_arrays(pa.array([1.0, 2.0, 3.0, 4.0], pa.float32()), 2)
     tables.write(pa.table({"vector": vectors}), tmp_path / "a", {})
     assert tables.read_arrow(tmp_path / "a")["vector"].type == pa.list_(pa.float32(), 2)
+
+
+def test_only_the_row_groups_asked_for_are_read(tmp_path):
+    vectors = pa.FixedSizeListArray.from_arrays(pa.array(np.arange(8), pa.float16()), 2)
+    table = pa.table({"position": ["a", "a", "b", "b"], "vector": vectors})
+    tables.write(table, tmp_path / "a", {}, rows_together=2)
+    assert pq.ParquetFile(tmp_path / "a").num_row_groups == 2
+    assert tables.read_arrow(tmp_path / "a", where=("position", "b"))["vector"].to_pylist() == [[4, 5], [6, 7]]
+    assert len(tables.read_arrow(tmp_path / "a", where=("position", "c"))) == 0
+
+
+def test_vectors_have_no_dictionary_and_words_do(tmp_path):
+    vectors = pa.FixedSizeListArray.from_arrays(pa.array(np.ones(8), pa.float16()), 2)
+    tables.write(pa.table({"position": ["a"] * 4, "vector": vectors}), tmp_path / "a", {})
+    columns = [pq.ParquetFile(tmp_path / "a").metadata.row_group(0).column(index) for index in (0, 1)]
+    assert [column.has_dictionary_page for column in columns] == [True, False]
+
+
+def test_a_csv_is_read_as_the_text_it_is(tmp_path):
+    (tmp_path / "a.csv").write_text("word,share\nNA,0.50\n,1\n")
+    assert tables.read_csv(tmp_path / "a.csv").values.tolist() == [["NA", "0.50"], ["", "1"]]
+    (tmp_path / "empty.csv").write_text("")
+    assert tables.read_csv(tmp_path / "empty.csv").shape == (0, 0)
 
 
 def test_a_csv_has_no_index_and_shares_to_six_digits(tmp_path):

@@ -29,19 +29,15 @@ def controls_table(curves: Curves, shuffled: pd.DataFrame) -> pd.DataFrame:
     accuracy of the model less that of the control (Hewitt and Liang 2019); its interval is over photos, and that of the
     shuffled labels themselves over draws. `p_value` is the permutation test's, and only theirs.
     """
-    model = curves.table[
-        (curves.table["series"] == "model") & (curves.table["protocol"] == "grouped") & (curves.table["site"] != BEST)
-    ]
-    depth = {site: depth for depth, site in enumerate(model["site"].unique())}
+    model = curves.model[curves.model["protocol"] == "grouped"]
     tables = [_read_controls(curves, model), _shuffled(curves, model, shuffled)]
-    table = pd.concat([table for table in tables if len(table)] or tables, ignore_index=True)
-    return table.assign(depth=table["site"].map(depth))[COLUMNS]
+    return pd.concat([table for table in tables if len(table)] or tables, ignore_index=True)[COLUMNS]
 
 
 def _read_controls(curves: Curves, model: pd.DataFrame) -> pd.DataFrame:
     """The controls that were read through the model: untrained twin, no image, another letter's image."""
     table = curves.table
-    controls = table[~table["series"].isin(["model", SHUFFLED]) & (table["site"] != BEST)]
+    controls = table[(table["series"] != "model") & (table["site"] != BEST)]
     model_column = pd.Series(model.index, index=pd.MultiIndex.from_frame(model[["site", "position"]]))
     cells = pd.MultiIndex.from_frame(controls[["site", "position"]])
     difference = curves.compare(model_column.reindex(cells).to_numpy(dtype=int), controls.index.to_numpy())
@@ -67,6 +63,7 @@ def _shuffled(curves: Curves, model: pd.DataFrame, shuffled: pd.DataFrame) -> pd
             {
                 "control": SHUFFLED,
                 "site": row.site,
+                "depth": row.depth,
                 "position": row.position,
                 "accuracy": mean,
                 "low": low,

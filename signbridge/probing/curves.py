@@ -24,9 +24,14 @@ BEST = "best"  # the site of a headline: the layer that each fold chose for itse
 class Curves(NamedTuple):
     """One column an accuracy."""
 
-    table: pd.DataFrame  # series, protocol, site, position, accuracy, low, high, images_tested; one row a column
+    table: pd.DataFrame  # series, protocol, site, position, depth, accuracy, low, high, images_tested; a row a column
     resampled: Float[np.ndarray, "resamples curves"]
     confidence: float
+
+    @property
+    def model(self) -> pd.DataFrame:
+        """The rows of the model itself, site by site; the index is the column."""
+        return self.table[(self.table["series"] == "model") & (self.table["site"] != BEST)]
 
     def column(self, series: str, protocol: str, site: str, position: str) -> int | None:
         """Which column holds this accuracy; None if it was not measured."""
@@ -65,6 +70,7 @@ def curves(
 ) -> Curves:
     """Every accuracy in `predictions` (series, protocol, site, position, image_id, label, predicted).
 
+    Sites come in the order of `predictions`, which is that of depth; `depth` counts them.
     `photo_of` gives the photo of each image_id of the sample: the photos resampled are all of its photos.
     """
     key = [predictions[column] for column in KEY]
@@ -77,6 +83,7 @@ def curves(
     resampled = resampled_accuracy(draw_photos(len(photo), params.resamples, generator), right, tested)
     low, high = at_the_edges(*interval(resampled, params.confidence), right, tested, params.confidence)
     table = predictions[KEY].drop_duplicates().reset_index(drop=True)
+    table["depth"] = pd.factorize(table["site"])[0]
     table["accuracy"] = right.sum(axis=0) / tested.sum(axis=0)
     table["low"], table["high"] = low, high
     table["images_tested"] = predictions.groupby(number)["image_id"].nunique().to_numpy()

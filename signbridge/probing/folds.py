@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from signbridge.probing.many_rows import fit_and_test
-from signbridge.probing.nested import Choice, choose, read_letters, within
+from signbridge.probing.nested import Choice, best_of, choose, read_letters, within
 from signbridge.probing.protocols import Split
 from signbridge.probing.reduction import Coordinates, reduce, reduce_products
 from signbridge.probing.standardising import centre, scalers
@@ -25,6 +25,11 @@ class Read(NamedTuple):
 
     predicted: Int[np.ndarray, "tested"]
     probability: Float[np.ndarray, "tested"]  # of the true letter; 0 if no training image shows it
+
+
+def likeliest(chances: Float[np.ndarray, "tested letters"], targets: Int[np.ndarray, "tested"]) -> Read:
+    """The likeliest letter of each image, and the probability of the true one."""
+    return Read(chances.argmax(axis=1), chances[np.arange(len(chances)), targets])
 
 
 class FewRows(NamedTuple):
@@ -42,7 +47,7 @@ class FewRows(NamedTuple):
         """Fit the training images and test the others; `targets` are 0 to letters - 1."""
         letters = int(targets.max()) + 1
         chances = read_letters(self.coordinates, targets[self.split.train], letters, C, tolerance)
-        return Read(chances.argmax(axis=1), chances[np.arange(len(chances)), targets[self.split.test]])
+        return likeliest(chances, targets[self.split.test])
 
 
 class ManyRows(NamedTuple):
@@ -56,11 +61,9 @@ class ManyRows(NamedTuple):
         """The C that reads the inner folds best, of equals the smallest; all are fitted in the same passes."""
         ascending, inner = sorted(Cs), self.split.inner
         probes = self._fit(targets, list(inner) * len(ascending), [C for C in ascending for _ in inner])
-        tested = [targets[fold.test] for fold in inner] * len(ascending)
-        right = [(read.predicted == true).sum() for read, true in zip(probes, tested, strict=True)]
-        accuracy = np.reshape(right, (len(ascending), -1)).sum(axis=1) / sum(len(true) for true in tested[: len(inner)])
-        best = int(accuracy.argmax())
-        return Choice(float(ascending[best]), float(accuracy[best]))
+        tested = [targets[fold.test] for fold in inner]
+        right = [(read.predicted == true).sum() for read, true in zip(probes, tested * len(ascending), strict=True)]
+        return best_of(ascending, np.reshape(right, (len(ascending), -1)).sum(axis=1), sum(map(len, tested)))
 
     def read(self, targets: Int[np.ndarray, "images"], C: float, tolerance: float) -> Read:
         """Fit the training images and test the others. The solver has a `tolerance` of its own, on the weights."""
@@ -89,7 +92,7 @@ def folds_of(
         return
     if not splits:
         return
-    centred = centre(vectors)
+    centred = centre(vectors[:, np.ptp(vectors, axis=0) > 0])  # what never varies says nothing
     shift, scale = scalers(centred, np.stack([split.train for split in splits]))
     for number, split in enumerate(splits):
         rows = centred.rows / scale[number]

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from signbridge.peak import layer_of_each_fold
-from signbridge.probing.curves import BEST, Curves
+from signbridge.probing.curves import Curves
 from signbridge.probing.statistics import holm, peak_probability
 
 
@@ -69,6 +69,5 @@ def peak_table(curves: Curves, comparison: pd.DataFrame, choices: pd.DataFrame) 
 
 def _layers(curves: Curves) -> pd.DataFrame:
     """The layers of the model under `grouped`; the index is the column in `curves`."""
-    model = curves.table[(curves.table["series"] == "model") & (curves.table["site"] != BEST)]
-    model = model.assign(depth=pd.factorize(model["site"])[0])
+    model = curves.model
     return model[(model["protocol"] == "grouped") & model["site"].str.startswith("layer_")]

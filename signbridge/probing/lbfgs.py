@@ -14,23 +14,24 @@ from collections.abc import Generator
 import numpy as np
 from jaxtyping import Float
 
-HISTORY = 10  # steps remembered; 30 and 80 took no fewer gradients on activations (measured)
+HISTORY = 10  # steps remembered; 30 and 80 took no fewer gradients on a whole dataset's activations (measured)
 _SUFFICIENT, _CURVATURE = 0.1, 0.9  # delta and sigma of Hager and Zhang
 
 Vector = Float[np.ndarray, "size"]
-Pair = tuple[Vector, Vector]
+Pair = tuple[Vector, Vector, float]  # step, change of the gradient, and their product
 
 
 def minimum_near(
-    start: Vector, noise: float = np.finfo(np.float32).eps
+    start: Vector, history: int = HISTORY, noise: float = np.finfo(np.float32).eps
 ) -> Generator[Vector, tuple[float, Vector], None]:
     """Yield points that lead to the minimum of a convex function, for ever; send `(loss, gradient)` of each.
 
-    `noise` is how far two losses may differ by rounding, as a share of the larger of the loss and 1.
+    `history` is how many steps are remembered. `noise` is how far two losses may differ by rounding, as a share of the
+    larger of the loss and 1. All vectors keep the precision of `start` if the gradients sent have it.
     """
     point = start
     loss, gradient = yield point
-    pairs: deque[Pair] = deque(maxlen=HISTORY)
+    pairs: deque[Pair] = deque(maxlen=history)
     while True:
         direction = -_times_inverse_hessian(pairs, gradient)
         slope = float(gradient @ direction)
@@ -51,8 +52,9 @@ def minimum_near(
                 break
             length = (low + high) / 2 if np.isfinite(high) else 2 * low
         step, change = trial - point, trial_gradient - gradient
-        if step @ change > 0:  # not when rounding has taken the curvature, or at the minimum itself
-            pairs.append((step, change))
+        product = float(step @ change)
+        if product > 0:  # not when rounding has taken the curvature, or at the minimum itself
+            pairs.append((step, change, product))
         point, loss, gradient = trial, trial_loss, trial_gradient
 
 
@@ -60,13 +62,13 @@ def _times_inverse_hessian(pairs: deque[Pair], gradient: Vector) -> Vector:
     """The two-loop recursion: `gradient` times the inverse Hessian that `pairs` of step and gradient change suggest."""
     result = gradient.copy()
     shares = []
-    for step, change in reversed(pairs):
-        share = (step @ result) / (step @ change)
+    for step, change, product in reversed(pairs):
+        share = float(step @ result) / product
         result -= share * change
         shares.append(share)
     if pairs:
-        step, change = pairs[-1]
-        result *= (step @ change) / (change @ change)
-    for (step, change), share in zip(pairs, reversed(shares), strict=True):
-        result += (share - (change @ result) / (step @ change)) * step
+        _, change, product = pairs[-1]
+        result *= product / float(change @ change)
+    for (step, change, product), share in zip(pairs, reversed(shares), strict=True):
+        result += (share - float(change @ result) / product) * step
     return result

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 
 from signbridge.probing.logistic_regression import TOLERANCE, decision, fit, probabilities
 from signbridge.probing.protocols import InnerFold
@@ -47,6 +47,11 @@ def choose(
             model = fit(coordinates, known, len(present), C, model, LOOSE_TOLERANCE)
             predicted = present[decision(model, coordinates.test).argmax(axis=1)]
             right[index] += (predicted == targets[fold.test]).sum()
+    return best_of(ascending, right, tested)
+
+
+def best_of(ascending: Sequence[float], right: Shaped[np.ndarray, "penalties"], tested: int) -> Choice:
+    """The C that read most of the `tested` images right, of equals the first."""
     best = int(right.argmax())
     return Choice(float(ascending[best]), float(right[best] / tested))
 

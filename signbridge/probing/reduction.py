@@ -33,9 +33,7 @@ def reduce(train: Float[np.ndarray, "train features"], test: Float[np.ndarray, "
     if len(train) > train.shape[1]:
         spread, vectors = _principal(train.T @ train)
         return Coordinates(train @ vectors, test @ vectors, spread, centre)
-    spread, vectors = _principal(train @ train.T)
-    length = np.sqrt(spread)
-    return Coordinates(vectors * length, (test @ train.T) @ (vectors / length), spread, centre)
+    return Coordinates(*_from_products(train @ train.T, test @ train.T), centre)
 
 
 def reduce_products(
@@ -45,10 +43,9 @@ def reduce_products(
     within, across = products[np.ix_(train, train)], products[np.ix_(test, train)]
     with_mean = within.mean(axis=0)  # each training row times their mean
     mean_squared = with_mean.mean()
-    spread, vectors = _principal(within - with_mean[:, None] - with_mean + mean_squared)
-    length = np.sqrt(spread)
+    trained = within - with_mean[:, None] - with_mean + mean_squared
     tested = across - across.mean(axis=1, keepdims=True) - with_mean + mean_squared
-    return Coordinates(vectors * length, tested @ (vectors / length), spread, None)
+    return Coordinates(*_from_products(trained, tested), None)
 
 
 def weights_on_features(
@@ -59,6 +56,15 @@ def weights_on_features(
     """What weights on the coordinates are on the features of the rows that were reduced, less `centre`."""
     on_rows = (weights / coordinates.spread) @ coordinates.train.T
     return on_rows @ (train - coordinates.centre)
+
+
+def _from_products(
+    within: Float[np.ndarray, "train train"], across: Float[np.ndarray, "test train"]
+) -> tuple[Float[np.ndarray, "train rank"], Float[np.ndarray, "test rank"], Float[np.ndarray, "rank"]]:
+    """Training and test rows along the principal directions, and the spread, from the products with training rows."""
+    spread, vectors = _principal(within)
+    length = np.sqrt(spread)
+    return vectors * length, across @ (vectors / length), spread
 
 
 def _principal(

@@ -12,7 +12,7 @@ from threadpoolctl import threadpool_limits
 
 from signbridge import activations
 from signbridge.probing.description_length import Block
-from signbridge.probing.folds import Read, folds_of
+from signbridge.probing.folds import Read, folds_of, likeliest
 from signbridge.probing.logistic_regression import TOLERANCE
 from signbridge.probing.nested import LOOSE_TOLERANCE, TOLERANCE_FOR_PREDICTIONS, Choice
 from signbridge.probing.notebook_probe import fit_notebook_probe
@@ -93,15 +93,17 @@ def score(
     what the solver takes beside the vectors where rows outnumber wide features.
     """
     letters, targets = np.unique(labels, return_inverse=True)
-    notebook = [split for split in splits if split.protocol == "signbridge"]
+    folds = folds_of(cell.vectors, [split for split in splits if split.protocol != "signbridge"], memory_bytes)
     reads, choices, probes = [], [], {}
-    for split in notebook:
-        probes["signbridge"] = fit_notebook_probe(cell.vectors, labels, split.train, penalties.signbridge)
-        reads.append(_read_by(probes["signbridge"], cell.vectors[split.test], letters, targets[split.test]))
-        choices.append(None)
-    for fold in folds_of(cell.vectors, splits[len(notebook) :], memory_bytes):
-        choices.append(fold.choose(targets, penalties.grouped))
-        reads.append(fold.read(targets, choices[-1].C, TOLERANCE))
+    for split in splits:
+        if split.protocol == "signbridge":
+            probes["signbridge"] = fit_notebook_probe(cell.vectors, labels, split.train, penalties.signbridge)
+            reads.append(_read_by(probes["signbridge"], cell.vectors[split.test], letters, targets[split.test]))
+            choices.append(None)
+        else:
+            fold = next(folds)
+            choices.append(fold.choose(targets, penalties.grouped))
+            reads.append(fold.read(targets, choices[-1].C, TOLERANCE))
     C, Cs = _commonest(choices), penalties.grouped
     if C is None:
         C, Cs = penalties.signbridge, [penalties.signbridge]
@@ -162,7 +164,7 @@ def _read_by(
     """What a fitted probe says of images; a letter that it does not know has probability 0."""
     chances = np.zeros((len(vectors), len(letters)))
     chances[:, np.searchsorted(letters, probe.classes)] = probe.predict_probability(vectors)
-    return Read(chances.argmax(axis=1), chances[np.arange(len(chances)), targets])
+    return likeliest(chances, targets)
 
 
 def _columns(reads: list[Read]) -> tuple[list[np.ndarray], list[np.ndarray]]:

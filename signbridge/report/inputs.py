@@ -10,6 +10,7 @@ from typing import Literal
 
 import pandas as pd
 
+from signbridge import tables
 from signbridge.errors import SignBridgeError
 from signbridge.metrics import Metric
 
@@ -118,7 +119,9 @@ def read_csv(path: Path | str, columns: dict[str, Kind]) -> pd.DataFrame:
     A file with a header alone, or with nothing at all, is a table without rows. Raises `SignBridgeError` if the file
     is missing, is no CSV, lacks a column, or holds a word where a number belongs.
     """
-    cells = _cells(Path(path), columns)
+    cells = tables.read_csv(path)
+    if not len(cells.columns):
+        cells = pd.DataFrame(columns=list(columns), dtype=object)
     absent = [name for name in columns if name not in cells]
     if absent:
         raise SignBridgeError(f"{path}: no column '{absent[0]}'. Another version wrote it; make it anew: `dvc repro`.")
@@ -147,19 +150,6 @@ def read_bytes(path: Path | str) -> bytes:
         return Path(path).read_bytes()
     except FileNotFoundError:
         raise SignBridgeError(f"{path}: no such file. Make it with `dvc repro`, or get it with `dvc pull`.") from None
-
-
-def _cells(path: Path, columns: dict[str, Kind]) -> pd.DataFrame:
-    """Every cell as the text that it is."""
-    try:
-        return pd.read_csv(path, dtype=object, keep_default_na=False, encoding="utf-8")
-    except FileNotFoundError:
-        raise SignBridgeError(f"{path}: no such table. Make it with `dvc repro`, or get it with `dvc pull`.") from None
-    except pd.errors.EmptyDataError:
-        return pd.DataFrame(columns=list(columns), dtype=object)
-    except (pd.errors.ParserError, UnicodeDecodeError) as error:
-        first_line = str(error).strip().splitlines()[0]
-        raise SignBridgeError(f"{path}: not a readable CSV table ({first_line}). Delete it and `dvc repro`.") from None
 
 
 def _as(kind: Kind, cells: pd.Series, path: Path | str) -> pd.Series:
