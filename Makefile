@@ -1,4 +1,5 @@
 # make repro   set up, then run the study of params.yaml
+# make demo    set up, then show the model a hand in the browser (after make repro)
 # make test    set up, then run every test
 # make lint    check style and format
 # Both of the first are safe to repeat: nothing that is there is installed again.
@@ -7,7 +8,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
-.PHONY: repro test lint setup
+.PHONY: repro demo test lint setup
 .DEFAULT_GOAL := repro
 
 setup: $(INSTALLED)
@@ -15,11 +16,14 @@ setup: $(INSTALLED)
 $(INSTALLED): pyproject.toml requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "error: Python 3.11 or later is needed, this is " + sys.version.split()[0] + ". Name another: make PYTHON=python3.12")'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock --editable '.[vlm,gpu,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock --editable '.[vlm,gpu,demo,dev]'
 	touch $@
 
 repro: setup
 	PATH="$(CURDIR)/$(BIN):$$PATH" dvc repro
+
+demo: setup
+	$(BIN)/python -m signbridge.demo
 
 test: setup
 	$(BIN)/python -m ruff check .

@@ -1,0 +1,79 @@
+"""The model behind the page: loaded once, one picture at a time, and what each picture gives."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from functools import lru_cache
+from typing import NamedTuple
+
+from PIL import Image
+
+from signbridge.demo.familiarity import Familiarity, Neighbourhood
+from signbridge.demo.preparing import bounded, prepared
+from signbridge.demo.reading import Reading, read
+from signbridge.demo.study import CELLS_HELD, DemoStudy, Place
+from signbridge.extraction import Reader
+
+log = logging.getLogger(__name__)
+
+
+class Picture(NamedTuple):
+    """What a visitor shows."""
+
+    image: Image.Image  # RGB, upright
+    notes: list[str]  # what was done to it, one sentence each
+    photo: str | None = None  # of the sample, if it is one of its images
+
+
+class Analysis:
+    """One study and its model. Readings from several threads wait for each other; panels do not."""
+
+    def __init__(self, study: DemoStudy, open_reader: Callable[[], Reader]):
+        """Begin to load the model in the background: `open_reader` is called once, in a thread of its own."""
+        self.study = study
+        self.neighbourhood = lru_cache(maxsize=CELLS_HELD)(self._neighbourhood)
+        self._one_at_a_time = threading.Lock()
+        self._reader: Future[Reader] = Future()
+        threading.Thread(target=self._open, args=(open_reader,), daemon=True).start()
+
+    @property
+    def is_loading(self) -> bool:
+        """Whether the model is still being loaded."""
+        return not self._reader.done()
+
+    def reader(self) -> Reader:
+        """The loaded model, once it is. Raises what loading it raised."""
+        return self._reader.result()
+
+    def read(self, picture: Picture, like_dataset: bool) -> Reading:
+        """The model's words and the probes' letters; `like_dataset` makes the picture like the sample's first."""
+        image = bounded(picture.image)
+        if like_dataset and picture.photo is None:
+            image = prepared(image, self.study.format)
+        reader = self.reader()
+        with self._one_at_a_time:
+            start = time.perf_counter()
+            reading = read(self.study, reader, image)
+            log.info("Read a picture in %.2f s.", time.perf_counter() - start)
+        return reading
+
+    def familiarity(self, reading: Reading, place: Place, photo: str | None) -> Familiarity:
+        """How near the reading lies to the sample at `place`; `photo` is the picture's own, if it is of the sample."""
+        return self.neighbourhood(place).familiarity(reading.vectors[place], photo)
+
+    def example(self, index: int) -> Picture:
+        """One of the study's examples."""
+        row = self.study.examples().iloc[index]
+        return Picture(self.study.image(row.image), [], row.photo)
+
+    def _neighbourhood(self, place: Place) -> Neighbourhood:
+        return Neighbourhood(self.study.vectors(place), self.study.sample["photo"].to_numpy(), self.study.probes[place])
+
+    def _open(self, open_reader: Callable[[], Reader]) -> None:
+        try:
+            self._reader.set_result(open_reader())
+        except Exception as error:  # whoever asks for the reader is told too
+            log.error("error: the model cannot be loaded: %s", error)
+            self._reader.set_exception(error)

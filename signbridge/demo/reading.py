@@ -1,0 +1,56 @@
+"""One picture through the model: its words, and what the probe of every site says."""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from PIL import Image
+from transformers import BatchFeature, ProcessorMixin
+
+from signbridge.datasets.images import encode_png, grey_pixels
+from signbridge.demo.study import DemoStudy, Place
+from signbridge.extraction import Reader, stored_dtype
+from signbridge.vlm.answering import read_and_answer
+
+Vectors = dict[Place, Float[np.ndarray, "_width"]]
+
+
+class Reading(NamedTuple):
+    """What the model and the probes made of one picture."""
+
+    answer: str  # the model's own words
+    seen: Image.Image  # what its vision tower took in
+    vectors: Vectors  # by site and position, those that were probed
+    probabilities: dict[Place, Float[np.ndarray, "letters"]]  # in the order of the study's letters
+
+
+def read(study: DemoStudy, reader: Reader, image: Image.Image) -> Reading:
+    """Read an RGB picture as `extract` reads the sample, alone in its batch."""
+    inputs = reader.prepare([image])
+    model, processor, parts, end_tokens, device = reader.loaded
+    on_device = inputs.to(device, dtype=model.dtype)
+    answered = read_and_answer(model, parts, on_device, reader.max_new_tokens, end_tokens)
+    stored = stored_dtype(model.dtype)
+    vectors = {("pixels", "flat"): grey_pixels(encode_png(np.asarray(image))).reshape(-1).astype(np.float32)}
+    for site, positions in answered.vectors.items():
+        for position, vector in positions.items():
+            vectors[site, position] = vector[0].to(stored).to(torch.float32).cpu().numpy()
+    vectors = {place: vectors[place] for place in study.places}
+    probabilities = {
+        place: study.probes[place].predict_probability(vector[None])[0] for place, vector in vectors.items()
+    }
+    answer = processor.batch_decode(answered.answers, skip_special_tokens=True)[0].strip()
+    return Reading(answer, seen_image(inputs, processor) or image, vectors, probabilities)
+
+
+def seen_image(inputs: BatchFeature, processor: ProcessorMixin) -> Image.Image | None:
+    """The pixels that went into the tower, scaled back to 0 to 255; None where the family packs them otherwise."""
+    pixels = inputs.get("pixel_values")
+    preprocessing = processor.image_processor
+    if pixels is None or pixels.ndim != 4 or pixels.shape[:2] != (1, 3):
+        return None
+    colours = pixels[0].float().permute(1, 2, 0).numpy()
+    if preprocessing.do_normalize:
+        colours = colours * np.array(preprocessing.image_std) + np.array(preprocessing.image_mean)
+    return Image.fromarray(np.round(np.clip(colours, 0, 1) * 255).astype(np.uint8))

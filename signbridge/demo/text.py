@@ -1,0 +1,149 @@
+"""The sentences of the page, and the parts of it that are text."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from PIL import Image
+
+from signbridge.datasets.images import encode_png
+from signbridge.demo.familiarity import FAR, RATHER_FAR, Familiarity
+from signbridge.demo.panels import percent
+from signbridge.demo.reading import Reading
+from signbridge.demo.study import DemoStudy, Place
+from signbridge.report.images import data_uri, thumbnail
+
+PIXELS = ("pixels", "flat")
+POSITIONS = {
+    "prompt_last": "last token of the prompt",
+    "answer_last": "last token of the answer",
+    "image_mean": "mean over image tokens",
+    "flat": "as they are",
+}
+NOT_A_TRANSLATOR = (
+    "This is a window into one model for research. It does not understand sign language: it was asked about still "
+    "pictures of single hand shapes, and a probe always names some letter, whatever it is shown."
+)
+WHERE_PICTURES_GO = (
+    "What you show is read on the machine that runs this page. It lies there as a file for a minute and in memory for "
+    "ten, and is kept nowhere. The camera's picture is not mirrored: a left hand stays a left hand."
+)
+_macros = Environment(
+    loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+).get_template("page.html.j2")
+
+
+def words(answer: str, notes: Sequence[str]) -> str:
+    """The model's answer, large, and what was done to the picture."""
+    return _macros.module.words(answer, notes)
+
+
+def message(text: str, kind: str = "status") -> str:
+    """One sentence in place of an answer; `kind` is `status` or `problem`."""
+    return _macros.module.message(text, kind) if text else ""
+
+
+def heading(title: str, below: str) -> str:
+    """Above a panel: its title, and how to read it."""
+    return _macros.module.heading(title, below)
+
+
+def label(words: str) -> str:
+    """A few words above a part of the page."""
+    return _macros.module.label(words)
+
+
+def seen(image: Image.Image) -> str:
+    """The picture as the vision tower takes it in."""
+    return _macros.module.seen(data_uri(encode_png(np.asarray(image))), image.width, image.height)
+
+
+def verdict(study: DemoStudy, reading: Reading, place: Place, familiarity: Familiarity, example: bool) -> str:
+    """What the layer and the raw pixels say, and how far to believe it."""
+    lines = [_said(study, reading, place)]
+    if PIXELS in reading.probabilities and place != PIXELS:
+        lines.append(_said(study, reading, PIXELS))
+    level = trust_level(familiarity)
+    return _macros.module.verdict(lines, trust(familiarity, example), level)
+
+
+def trust_level(familiarity: Familiarity) -> str:
+    """`familiar`, `careful` or `unfamiliar`."""
+    if familiarity.percentile >= FAR:
+        return "unfamiliar"
+    return "careful" if familiarity.percentile >= RATHER_FAR else "familiar"
+
+
+def trust(familiarity: Familiarity, example: bool = False) -> str:
+    """How far to believe the letters; `example` if the picture is one of the sample's own."""
+    share = percent(familiarity.percentile)
+    far = f"It lies farther from the sample than {share} of the sample's own images lie from its other photos."
+    judged = {
+        "unfamiliar": f"Do not believe these letters: the model has not been probed on anything like this. {far}",
+        "careful": f"Take these letters with care: this picture is rather unlike the sample. {far}",
+        "familiar": f"Here the picture is like those the probe was trained on. {far} That makes no letter right.",
+    }[trust_level(familiarity)]
+    trained = " It is one of the sample's own, so the probe has learnt its letter: no test of anything."
+    return judged + (trained if example else "")
+
+
+def nearest(study: DemoStudy, place: Place, familiarity: Familiarity) -> str:
+    """The images of the sample that lie nearest, with letter and distance."""
+    rows = study.sample.iloc[familiarity.nearest]
+    images = [
+        {
+            "uri": thumbnail(row.image),
+            "image_id": row.image_id,
+            "label": row.label,
+            "distance": f"{distance:.2f}",
+        }
+        for row, distance in zip(rows.itertuples(), familiarity.distances, strict=True)
+    ]
+    return _macros.module.nearest(images, named(place))
+
+
+def confidence(table: pd.DataFrame) -> str:
+    """The first panel as a table."""
+    rows = [
+        (
+            row.site,
+            POSITIONS.get(row.position, row.position),
+            row.letter,
+            percent(row.probability),
+            "not measured" if np.isnan(row.accuracy) else percent(row.accuracy),
+        )
+        for row in table.itertuples()
+    ]
+    columns = ["site", "position", "top letter", "probability", "reads unseen photos right"]
+    return _macros.module.table("each site's top letter", columns, rows, "confidence")
+
+
+def likeliest(table: pd.DataFrame, place: Place) -> str:
+    """The second panel as a table."""
+    rows = [(row.letter, percent(row.probability)) for row in table.itertuples()]
+    return _macros.module.table(
+        f"the likeliest letters at {named(place)}", ["letter", "probability"], rows, "likeliest"
+    )
+
+
+def heat_map(table: pd.DataFrame) -> str:
+    """The third panel as a table."""
+    rows = [(site, *(percent(share) for share in row)) for site, row in zip(table.index, table.to_numpy(), strict=True)]
+    return _macros.module.table("every letter at every site", ["site", *table.columns], rows, "heat-map")
+
+
+def named(place: Place) -> str:
+    """`layer_05, last token of the prompt`."""
+    site, position = place
+    return site if position == "flat" else f"{site}, {POSITIONS.get(position, position)}"
+
+
+def _said(study: DemoStudy, reading: Reading, place: Place) -> str:
+    probabilities = reading.probabilities[place]
+    letter, share = study.letters[int(probabilities.argmax())], percent(float(probabilities.max()))
+    who = "Raw pixels alone say" if place == PIXELS else f"The probe at {named(place)} says"
+    accuracy = study.accuracy.get(place)
+    record = f" On photos it had not seen it was right for {percent(accuracy)}." if accuracy is not None else ""
+    return f"{who} {letter} ({share}).{record}"

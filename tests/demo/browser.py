@@ -1,0 +1,108 @@
+"""A real browser, headless, in front of the demo: Debian's chromium, driven by Playwright."""
+
+import base64
+import io
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+from PIL import Image
+from playwright.sync_api import Page
+
+from tests.conftest import ROOT
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+NO_BROWSER = "no Chromium here: apt-get install chromium"
+CAMERA = ("--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream")
+PATIENCE = 60_000  # milliseconds: the machine may have other work
+
+needs_browser = pytest.mark.skipif(CHROMIUM is None, reason=NO_BROWSER)
+
+
+class Server(NamedTuple):
+    """A demo that runs as a user runs it."""
+
+    url: str
+    log: Path
+    uploads: Path  # where its files would lie
+
+    def readings(self) -> int:
+        """How many pictures the model has read."""
+        return self.log.read_text().count("Read a picture")
+
+
+@contextmanager
+def serving(folder: Path, scratch: Path, *arguments: str) -> Iterator[Server]:
+    """`python -m signbridge.demo` in `folder`, until the block ends."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    (scratch / "tmp").mkdir(exist_ok=True)
+    environment = os.environ | {
+        "PYTHONPATH": str(ROOT),
+        "SIGNBRIDGE_DEVICE": "cpu",
+        "TMPDIR": str(scratch / "tmp"),
+        "HF_HUB_OFFLINE": "1",
+    }
+    command = [sys.executable, "-m", "signbridge.demo", "--port", str(port), *arguments]
+    with (scratch / "log").open("w") as log:
+        process = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=subprocess.STDOUT)
+    server = Server(f"http://127.0.0.1:{port}", scratch / "log", scratch / "tmp")
+    try:
+        _wait_until_it_answers(server, process)
+        yield server
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+
+
+def _wait_until_it_answers(server: Server, process: subprocess.Popen) -> None:
+    for _ in range(600):
+        assert process.poll() is None, server.log.read_text()
+        try:
+            urllib.request.urlopen(server.url, timeout=5)
+        except OSError:
+            time.sleep(0.2)
+        else:
+            return
+    raise AssertionError(server.log.read_text())
+
+
+def fake_camera(folder: Path, picture: Image.Image) -> Path:
+    """A film for Chromium's fake camera that shows `picture` for ever."""
+    frame = io.BytesIO()
+    picture.convert("RGB").save(frame, format="JPEG", quality=95)
+    (folder / "camera.mjpeg").write_bytes(frame.getvalue() * 20)
+    return folder / "camera.mjpeg"
+
+
+def upload(page: Page, path: Path) -> None:
+    """Choose a file, as in the file dialogue; a picture that is there is cleared first."""
+    clear = page.locator("#picture button[aria-label='Clear'], #picture button[title='Clear']")
+    if clear.count():
+        clear.first.click()
+        page.locator("#picture input[type=file]").wait_for(state="attached")
+    page.set_input_files("#picture input[type=file]", path)
+
+
+def table(page: Page, name: str) -> list[list[str]]:
+    """The rows of a panel's table."""
+    rows = page.locator(f"table[data-testid={name}] tbody tr").all()
+    return [[cell.text_content().strip() for cell in row.locator("th, td").all()] for row in rows]
+
+
+def seen(page: Page) -> np.ndarray:
+    """What the page says the model saw, in grey."""
+    uri = page.get_attribute("[data-testid=seen]", "src")
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(re.sub("^.*,", "", uri)))).convert("L")).astype(int)

@@ -1,0 +1,286 @@
+"""The demo as a visitor meets it: upload, webcam, live, layers, bad files, several visitors, in a real browser."""
+
+import os
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from signbridge.demo import panels, text
+from signbridge.demo.analysis import Analysis, Picture
+from signbridge.demo.app import KEPT_SECONDS
+from signbridge.demo.study import DemoStudy
+from signbridge.demo.uploads import open_upload
+from tests.demo import browser as demo_browser
+from tests.demo import pictures
+from tests.demo.browser import CAMERA, CHROMIUM, PATIENCE, Server, fake_camera, needs_browser, seen, table, upload
+
+pytestmark = needs_browser
+DRAWN = "#{}-chart [data-testid=altair] .marks"
+WORDS, TRUST, MESSAGE = "#words [data-testid=words]", "[data-testid=trust]", "#words [data-testid=message]"
+
+
+@pytest.fixture(scope="module")
+def server(finished, tmp_path_factory) -> Iterator[Server]:
+    with demo_browser.serving(finished, tmp_path_factory.mktemp("demo")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory) -> Iterator[Browser]:
+    half = np.zeros((480, 640, 3), np.uint8) + 30
+    half[:, 320:] = 220
+    film = fake_camera(tmp_path_factory.mktemp("camera"), Image.fromarray(half))
+    with sync_playwright() as playwright:
+        options = [*CAMERA, f"--use-file-for-fake-video-capture={film}", "--no-sandbox"]
+        running = playwright.chromium.launch(executable_path=CHROMIUM, args=options)
+        yield running
+        running.close()
+
+
+@pytest.fixture
+def page(server, browser) -> Iterator[Page]:
+    visitor = browser.new_context(viewport={"width": 1280, "height": 1000})
+    yield opened(visitor.new_page(), server)
+    visitor.close()
+
+
+def opened(page: Page, server: Server) -> Page:
+    page.set_default_timeout(PATIENCE)
+    page.goto(server.url)
+    page.wait_for_selector("#examples img")
+    return page
+
+
+@pytest.fixture
+def analysis(in_study, reader) -> Analysis:
+    return Analysis(DemoStudy(), lambda: reader)
+
+
+@pytest.fixture
+def hand(in_study, tmp_path) -> Path:
+    """An image of the dataset that is not in the sample."""
+    images = pd.read_parquet("data/images.parquet")
+    sample = pd.read_parquet("data/sample.parquet")
+    other = images[~images["image_id"].isin(sample["image_id"]) & images["label"].isin(sample["label"])]
+    (tmp_path / "hand.png").write_bytes(other["image"].iloc[7])
+    return tmp_path / "hand.png"
+
+
+def assert_shows(page: Page, analysis: Analysis, path: Path, site: str, position: str, like_dataset: bool = True):
+    """What stands on the page is what the library says of this file."""
+    study, opened_upload = analysis.study, open_upload(path)
+    picture = Picture(*opened_upload)
+    reading = analysis.read(picture, like_dataset)
+    place = study.place(site, position)
+    expect(page.locator(WORDS)).to_have_text(reading.answer)
+    likeliest = panels.likeliest_table(study, reading.probabilities, place)
+    expected = [[row.letter, panels.percent(row.probability)] for row in likeliest.itertuples()]
+    expect(page.locator("table[data-testid=likeliest] tbody tr th").first).to_have_text(expected[0][0])
+    assert table(page, "likeliest") == expected
+    confidence = panels.confidence_table(study, reading.probabilities, position)
+    assert [(row[0], row[2], row[3]) for row in table(page, "confidence")] == [
+        (row.site, row.letter, panels.percent(row.probability)) for row in confidence.itertuples()
+    ]
+    heat_map = panels.heat_map_table(study, reading.probabilities, position)
+    assert [row[1:] for row in table(page, "heat-map")] == [
+        [panels.percent(share) for share in row] for row in heat_map.to_numpy()
+    ]
+    familiarity = analysis.familiarity(reading, place, None)
+    expect(page.locator(TRUST)).to_have_text(text.trust(familiarity))
+    nearest = [study.sample["image_id"].iloc[row] for row in familiarity.nearest]
+    shown = page.locator("[data-testid=nearest] img").all()
+    assert [re.search(r"Image (\S+),", image.get_attribute("alt")).group(1) for image in shown] == nearest
+
+
+def test_an_upload_is_read_as_the_library_reads_it(page, server, analysis, hand):
+    upload(page, hand)
+    page.wait_for_selector("[data-testid=verdict]")
+    site, position = analysis.study.best
+    assert_shows(page, analysis, hand, site, position)
+    for chart in ("confidence", "likeliest", "heat-map"):
+        box = page.locator(DRAWN.format(chart)).bounding_box()
+        assert box["width"] > 300
+        assert box["height"] > 100
+
+
+def test_another_layer_and_position_follow_without_the_model(page, server, analysis, hand):
+    upload(page, hand)
+    page.wait_for_selector("[data-testid=verdict]")
+    before = server.readings()
+    page.click("#position label:has-text('mean over image tokens')")
+    expect(page.locator("#verdict")).to_contain_text("mean over image tokens")
+    page.click("#site input")
+    page.click("ul[role=listbox] [role=option]:has-text('layer_05')")
+    expect(page.locator("#verdict")).to_contain_text("layer_05, mean over image tokens")
+    assert_shows(page, analysis, hand, "layer_05", "image_mean")
+    assert server.readings() == before
+
+
+def test_the_switch_shows_the_model_the_whole_picture(page, analysis, tmp_path):
+    wide = Image.fromarray(np.random.default_rng(0).integers(0, 256, (60, 120, 3), np.uint8))
+    wide.save(tmp_path / "wide.png")
+    upload(page, tmp_path / "wide.png")
+    page.wait_for_selector("[data-testid=verdict]")
+    like_dataset = seen(page)
+    page.click("#like-dataset input")
+    page.wait_for_function(
+        "uri => document.querySelector('[data-testid=seen]').src != uri",
+        arg=page.get_attribute("[data-testid=seen]", "src"),
+    )
+    assert not np.array_equal(seen(page), like_dataset)
+    assert_shows(page, analysis, tmp_path / "wide.png", *analysis.study.best, like_dataset=False)
+
+
+def test_an_example_of_the_sample_is_said_to_be_one(page, analysis):
+    study = analysis.study
+    page.locator("#examples button:has(img)").nth(2).click()
+    expect(page.locator(TRUST)).to_contain_text("no test of anything")
+    example = analysis.example(2)
+    reading = analysis.read(example, True)
+    expect(page.locator(WORDS)).to_have_text(reading.answer)
+    likeliest = panels.likeliest_table(study, reading.probabilities, study.best)
+    assert [row[0] for row in table(page, "likeliest")] == likeliest["letter"].tolist()
+
+
+def test_a_webcam_picture_is_not_mirrored_into_the_model(page):
+    page.click("#picture button[aria-label='Capture from camera']")
+    page.click("#picture button:has-text('Click to Access Webcam')")
+    page.locator("#picture button[aria-label='capture photo']").click()
+    page.wait_for_selector("[data-testid=verdict]")
+    shades = seen(page)
+    assert shades[:, :15].mean() < 80  # dark on the left, as before the camera
+    assert shades[:, -15:].mean() > 170
+    assert page.locator("#words [data-testid=note]").count() == 0
+
+
+def test_live_a_frame_a_second_is_read(page, server):
+    before = server.readings()
+    page.click("button[role=tab]:has-text('Live')")
+    page.click("#live button:has-text('Click to Access Webcam')")
+    page.locator("#live button[aria-label='capture photo']").click()
+    page.wait_for_selector("[data-testid=verdict]")
+    start, first = time.monotonic(), server.readings()
+    while server.readings() < first + 3:
+        assert time.monotonic() - start < 60
+        page.wait_for_timeout(200)
+    assert time.monotonic() - start > 1.5  # no more than one a second
+    assert server.readings() > before
+    shades = seen(page)
+    assert shades[:, :15].mean() < shades[:, -15:].mean()
+
+
+BAD = [
+    (pictures.text, "not a picture that can be read"),
+    (pictures.svg, "SVG drawing"),
+    (pictures.truncated, "damaged or cut short"),
+    (pictures.one_pixel, "too few to show a hand"),
+    (pictures.gigantic, "at most 50 megapixels"),
+]
+UNUSUAL = [
+    (pictures.animation, "only the first was taken"),
+    (pictures.cmyk, "printing colours"),
+    (pictures.sixteen_bit, "scaled down to 256"),
+    (pictures.lying_on_its_side, "turned upright"),
+]
+
+
+def test_bad_files_get_a_sentence_each_and_the_app_goes_on(page, server, tmp_path, hand):
+    for make, sentence in BAD:
+        upload(page, make(tmp_path))
+        expect(page.locator(MESSAGE)).to_contain_text(sentence)
+        assert page.locator("[data-testid=verdict]").count() == 0
+    upload(page, hand)
+    page.wait_for_selector("[data-testid=verdict]")
+    assert "Traceback" not in server.log.read_text()
+
+
+def test_unusual_pictures_are_read_and_the_visitor_is_told(page, server, tmp_path):
+    for make, sentence in UNUSUAL:
+        upload(page, make(tmp_path))
+        expect(page.locator("#words [data-testid=note]")).to_contain_text(sentence)
+        page.wait_for_selector("[data-testid=verdict]")
+    assert "Traceback" not in server.log.read_text()
+    shades = seen(page)  # of the last, which lay on its side: upright, dark is on the left, below the white corner
+    assert shades[30:, :10].mean() < shades[30:, -10:].mean() - 50
+
+
+def test_a_text_that_says_what_it_is_is_refused_before_it_is_sent(page, tmp_path):
+    (tmp_path / "notes.txt").write_text("Not a picture.")
+    upload(page, tmp_path / "notes.txt")
+    expect(page.get_by_text(re.compile("Invalid file type|not a picture", re.IGNORECASE)).first).to_be_visible()
+    assert page.locator("[data-testid=verdict]").count() == 0
+
+
+def test_two_visitors_at_once_each_get_their_own(browser, server, analysis, hand, tmp_path):
+    Image.fromarray(pictures.shades()).save(tmp_path / "other.png")
+    visits = []
+    for path in (hand, tmp_path / "other.png"):
+        context = browser.new_context()
+        visits.append((context, opened(context.new_page(), server), path))
+    for _, page, path in visits:
+        upload(page, path)
+    for _, page, path in visits:
+        page.wait_for_selector("[data-testid=verdict]")
+        assert_shows(page, analysis, path, *analysis.study.best)
+    for context, _, _ in visits:
+        context.close()
+
+
+def test_the_page_asks_nobody_but_this_machine(server, browser, hand):
+    context = browser.new_context()
+    page = context.new_page()
+    asked = []
+    page.on("request", lambda request: asked.append(request.url))
+    upload(opened(page, server), hand)
+    page.wait_for_selector("[data-testid=verdict]")
+    context.close()
+    assert {url.split("/")[2] for url in asked if url.startswith("http")} == {server.url.split("/")[2]}
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_on_a_phone_nothing_runs_over_the_edge(server, browser, hand, scheme):
+    context = browser.new_context(viewport={"width": 360, "height": 740}, color_scheme=scheme)
+    page = opened(context.new_page(), server)
+    upload(page, hand)
+    page.wait_for_selector(DRAWN.format("heat-map"))
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    for chart in ("confidence", "likeliest", "heat-map"):
+        assert page.locator(DRAWN.format(chart)).bounding_box()["width"] <= 360
+    context.close()
+
+
+def test_only_this_machine_can_open_the_page(server):
+    port = int(server.url.rsplit(":", 1)[1])
+    listening = [
+        line.split()[1]
+        for name in ("/proc/net/tcp", "/proc/net/tcp6")
+        if os.path.exists(name)
+        for line in Path(name).read_text().splitlines()[1:]
+        if line.split()[3] == "0A" and line.split()[1].endswith(f":{port:04X}")
+    ]
+    assert listening in ([], [f"0100007F:{port:04X}"])
+
+
+def test_uploads_are_gone_from_the_disk_soon(page, server, tmp_path):
+    unmistakable = np.random.default_rng(5).integers(0, 256, (64, 64), np.uint8)
+    Image.fromarray(unmistakable).save(tmp_path / "unmistakable.png")
+    content = (tmp_path / "unmistakable.png").read_bytes()
+    upload(page, tmp_path / "unmistakable.png")
+    page.wait_for_selector("[data-testid=verdict]")
+
+    def kept() -> bool:
+        return any(file.read_bytes() == content for file in server.uploads.rglob("*") if file.is_file())
+
+    start = time.monotonic()
+    while kept():
+        assert time.monotonic() - start < KEPT_SECONDS + 15
+        time.sleep(1)
+    page.click("#position label:has-text('mean over image tokens')")
+    expect(page.locator("#verdict")).to_contain_text("mean over image tokens")

@@ -1,0 +1,72 @@
+"""`python -m signbridge.demo`: what it needs, what it warns of, and that a mistake is one message."""
+
+import argparse
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import urllib.request
+
+import pytest
+
+from signbridge.demo import __main__ as demo
+from signbridge.demo.study import DemoStudy
+from tests.conftest import ROOT
+from tests.demo.browser import serving
+
+
+def start(folder, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "SIGNBRIDGE_DEVICE": "cpu"}
+    command = [sys.executable, "-m", "signbridge.demo", *arguments]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
+
+
+def test_before_the_study_has_run_it_says_which_command_runs_it(tmp_path):
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    done = start(tmp_path)
+    assert done.returncode == 1
+    assert re.fullmatch(r"error: .*sample\.parquet: no such table\. Make it with `dvc repro`.*\n", done.stderr)
+
+
+def test_a_port_that_is_taken_is_one_message(finished):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        done = start(finished, "--port", str(port))
+    assert done.returncode == 1
+    assert f"error: --port {port}: " in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("port", ["0", "65536", "x", "-1"])
+def test_a_port_is_a_number(port):
+    with pytest.raises(argparse.ArgumentTypeError, match="from 1 to 65535"):
+        demo._port(port)
+
+
+def test_it_listens_on_this_machine_and_shares_only_when_told_with_a_warning(in_study, reader, monkeypatch, caplog):
+    import gradio
+
+    asked = []
+    monkeypatch.setattr(gradio.Blocks, "launch", lambda self, **options: asked.append(options))
+    monkeypatch.setattr(demo, "open_reader", lambda study: reader)
+    demo.serve(DemoStudy(), 7999, share=False)
+    assert caplog.text.count("warning") == 0
+    demo.serve(DemoStudy(), None, share=True)
+    assert "public link" in caplog.text
+    assert [(options["server_name"], options["share"]) for options in asked] == [
+        ("127.0.0.1", False),
+        ("127.0.0.1", True),
+    ]
+
+
+def test_the_page_comes_up_and_its_folder_goes_with_it(finished, tmp_path):
+    with serving(finished, tmp_path) as server:
+        page = urllib.request.urlopen(server.url, timeout=30).read().decode()
+        assert "SignBridge" in page
+        assert list(server.uploads.glob("signbridge-demo-*"))
+    assert not list(server.uploads.glob("signbridge-demo-*"))
+    assert "Traceback" not in server.log.read_text()

@@ -1,0 +1,85 @@
+"""The panels say what the probes say."""
+
+import altair as alt
+import numpy as np
+import pytest
+
+from signbridge.demo import panels, text
+from signbridge.demo.familiarity import Familiarity
+from signbridge.demo.study import DemoStudy
+
+
+@pytest.fixture
+def study(in_study) -> DemoStudy:
+    return DemoStudy()
+
+
+@pytest.fixture
+def probabilities(study):
+    generator = np.random.default_rng(0)
+    return {place: generator.dirichlet(np.ones(len(study.letters))) for place in study.places}
+
+
+def test_every_site_has_its_top_letter_at_the_position_or_at_its_only_one(study, probabilities):
+    table = panels.confidence_table(study, probabilities, "answer_last")
+    assert table["site"].tolist() == study.sites
+    assert table["position"].tolist()[:4] == ["flat", "image_mean", "image_mean", "answer_last"]
+    for row in table.itertuples():
+        own = probabilities[row.site, row.position]
+        assert row.probability == own.max()
+        assert row.letter == study.letters[own.argmax()]
+        assert row.accuracy == study.accuracy[row.site, row.position]
+
+
+def test_the_likeliest_letters_come_in_order(study, probabilities):
+    table = panels.likeliest_table(study, probabilities, study.best)
+    assert table["probability"].tolist() == sorted(probabilities[study.best], reverse=True)[: panels.LIKELIEST]
+
+
+def test_the_heat_map_has_every_site_and_letter(study, probabilities):
+    table = panels.heat_map_table(study, probabilities, "prompt_last")
+    assert table.shape == (len(study.sites), len(study.letters))
+    np.testing.assert_allclose(table.to_numpy().sum(axis=1), 1)
+    assert table.loc["layer_01", "A"] == probabilities["layer_01", "prompt_last"][study.letters.index("A")]
+
+
+def test_charts_are_valid_and_as_wide_as_their_place(study, probabilities):
+    confidence = panels.confidence_table(study, probabilities, "prompt_last")
+    charts = [
+        panels.confidence_chart(confidence, "layer_01", 0.2),
+        panels.likeliest_chart(panels.likeliest_table(study, probabilities, study.best)),
+        panels.heat_map_chart(panels.heat_map_table(study, probabilities, "prompt_last"), "layer_01"),
+    ]
+    for chart in charts:
+        assert isinstance(chart, alt.LayerChart)
+        assert chart.to_dict()["width"] == "container"
+
+
+@pytest.mark.parametrize(
+    ("share", "expected"), [(0, "0 %"), (0.0004, "< 0.1 %"), (0.004, "0.4 %"), (0.0996, "10 %"), (1, "100 %")]
+)
+def test_shares_are_read_easily(share, expected):
+    assert panels.percent(share) == expected
+
+
+@pytest.mark.parametrize(
+    ("percentile", "level", "says"),
+    [
+        (1.0, "unfamiliar", "Do not believe"),
+        (0.95, "unfamiliar", "Do not believe"),
+        (0.9, "careful", "with care"),
+        (0.5, "familiar", "like those"),
+    ],
+)
+def test_the_visitor_is_told_when_not_to_believe_it(percentile, level, says):
+    familiarity = Familiarity(percentile, [0], [1.0])
+    assert text.trust_level(familiarity) == level
+    assert says in text.trust(familiarity)
+    assert panels.percent(percentile) in text.trust(familiarity)
+    assert "no test of anything" in text.trust(familiarity, example=True)
+
+
+def test_what_the_model_says_is_text_and_no_markup():
+    assert "<script>" not in text.words("<script>alert(1)</script>", ["<b>"])
+    assert "&lt;script&gt;" in text.words("<script>alert(1)</script>", [])
+    assert "(nothing)" in text.words("", [])

@@ -1,0 +1,102 @@
+"""A slow model: the page is there before it, visitors wait in line and see their place, and a failure is a sentence."""
+
+import inspect
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from playwright.sync_api import Browser, expect, sync_playwright
+
+from signbridge.demo.analysis import Analysis
+from signbridge.demo.app import Handlers, build
+from signbridge.demo.study import DemoStudy
+from signbridge.errors import SignBridgeError
+from tests.demo import pictures
+from tests.demo.browser import CHROMIUM, PATIENCE, needs_browser, upload
+
+pytestmark = needs_browser
+
+
+@pytest.fixture(autouse=True)
+def as_gradio_sees_them(monkeypatch):
+    """Without the tests' type checks, under which a generator does not look like one to Gradio."""
+    for name in ("on_picture", "on_example", "on_switch"):
+        monkeypatch.setattr(Handlers, name, inspect.unwrap(getattr(Handlers, name)))
+
+
+@contextmanager
+def launched(open_reader) -> Iterator[str]:
+    page = build(Analysis(DemoStudy(), open_reader))
+    _, url, _ = page.launch(server_name="127.0.0.1", prevent_thread_lock=True, quiet=True, ssr_mode=False)
+    try:
+        yield url
+    finally:
+        page.close()
+
+
+@pytest.fixture
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield running
+        running.close()
+
+
+def visit(browser: Browser, url: str):
+    page = browser.new_context().new_page()
+    page.set_default_timeout(PATIENCE)
+    page.goto(url)
+    page.wait_for_selector("#examples img")
+    return page
+
+
+def test_the_page_is_there_before_the_model_and_the_picture_is_read_when_it_comes(in_study, reader, browser, tmp_path):
+    loaded = threading.Event()
+
+    def slowly():
+        loaded.wait(60)
+        return reader
+
+    with launched(slowly) as url:
+        page = visit(browser, url)
+        upload(page, pictures.png(tmp_path))
+        expect(page.locator("#words")).to_contain_text("The model is being loaded")
+        loaded.set()
+        page.wait_for_selector("[data-testid=verdict]")
+
+
+def test_visitors_wait_in_line_and_see_their_place(in_study, reader, browser, tmp_path, monkeypatch):
+    turn, at_once, most = threading.Semaphore(0), [], []
+    prepare = reader.prepare
+
+    def when_it_is_time(images):
+        at_once.append(1)
+        most.append(len(at_once))
+        turn.acquire(timeout=60)
+        at_once.pop()
+        return prepare(images)
+
+    monkeypatch.setattr(reader, "prepare", when_it_is_time)
+    with launched(lambda: reader) as url:
+        pages = [visit(browser, url) for _ in range(3)]
+        for page in pages:
+            upload(page, pictures.png(tmp_path))
+            page.wait_for_timeout(700)
+        expect(pages[2].locator("#words")).to_contain_text("queue: 2/2")
+        expect(pages[1].locator("#words")).to_contain_text("queue: 1/")
+        for _ in pages:
+            turn.release()
+        for page in pages:
+            page.wait_for_selector("[data-testid=verdict]")
+    assert max(most) == 1
+
+
+def test_a_model_that_cannot_be_loaded_is_a_sentence_on_the_page(in_study, browser, tmp_path):
+    def broken():
+        raise SignBridgeError("models/miniature: no weights here.")
+
+    with launched(broken) as url:
+        page = visit(browser, url)
+        upload(page, pictures.png(tmp_path))
+        expect(page.locator("#words [role=alert]")).to_have_text("models/miniature: no weights here.")
