@@ -10,6 +10,7 @@ from signbridge.report.charts.style import BLUE, GREY, SEQUENTIAL, VERMILLION
 
 LIKELIEST = 5
 CONFIDENCE_HEIGHT, LETTER_HEIGHT = 260, 16  # pixels; of a letter's row in the heat map
+MOST_NAMES = 20  # sites that can all be named on an axis
 PAPER = "#ffffff"  # the charts' inks are for it, whatever the page's theme
 FIT = alt.AutoSizeParams(type="fit-x", contains="padding", resize=True)
 
@@ -106,7 +107,8 @@ def percent(share: float) -> str:
 
 
 def _depth(sites: pd.Index | pd.Series) -> alt.X:
-    axis = alt.Axis(title=None, labelAngle=-45, labelOverlap="greedy")
+    crowded = len(sites) > MOST_NAMES
+    axis = alt.Axis(title=None, labelAngle=-45, labelOverlap="greedy" if crowded else False)
     return alt.X("short:N", sort=[short(site) for site in sites], axis=axis)
 
 

@@ -1,5 +1,6 @@
 """The demo as a visitor meets it: upload, webcam, live, layers, bad files, several visitors, in a real browser."""
 
+import base64
 import os
 import re
 import time
@@ -147,6 +148,40 @@ def test_an_example_of_the_sample_is_said_to_be_one(page, analysis):
     expect(page.locator(WORDS)).to_have_text(reading.answer)
     likeliest = panels.likeliest_table(study, reading.probabilities, study.best)
     assert [row[0] for row in table(page, "likeliest")] == likeliest["letter"].tolist()
+
+
+def test_a_picture_can_be_pasted(server, browser, analysis, hand):
+    context = browser.new_context(permissions=["clipboard-read", "clipboard-write"])
+    page = opened(context.new_page(), server)
+    page.evaluate(
+        """async png => {
+            const bytes = Uint8Array.from(atob(png), letter => letter.charCodeAt(0));
+            const picture = new ClipboardItem({"image/png": new Blob([bytes], {type: "image/png"})});
+            await navigator.clipboard.write([picture]);
+        }""",
+        base64.b64encode(hand.read_bytes()).decode(),
+    )
+    page.click("#picture button[aria-label='Paste from clipboard']")
+    page.wait_for_selector("[data-testid=verdict]")
+    assert_shows(page, analysis, hand, *analysis.study.best)
+    context.close()
+
+
+def test_a_picture_can_be_dropped(page, analysis, hand):
+    files = page.evaluate_handle(
+        """png => {
+            const bytes = Uint8Array.from(atob(png), letter => letter.charCodeAt(0));
+            const dropped = new DataTransfer();
+            dropped.items.add(new File([bytes], "hand.png", {type: "image/png"}));
+            return dropped;
+        }""",
+        base64.b64encode(hand.read_bytes()).decode(),
+    )
+    page.dispatch_event(
+        "#picture button[aria-label='Drop an image file here to upload']", "drop", {"dataTransfer": files}
+    )
+    page.wait_for_selector("[data-testid=verdict]")
+    assert_shows(page, analysis, hand, *analysis.study.best)
 
 
 def test_a_webcam_picture_is_not_mirrored_into_the_model(page):
