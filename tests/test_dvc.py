@@ -71,6 +71,16 @@ def test_a_change_of_nothing_runs_nothing(clone):
     assert clone.git("status", "--porcelain") == ""
 
 
+def test_another_release_of_what_writes_the_images_fetches_again(clone):
+    pyproject = clone.root / "pyproject.toml"
+    changed, found = re.subn(r'^images = \["pillow==.*"\]', 'images = ["pillow==0"]', pyproject.read_text(), flags=re.M)
+    assert found == 1
+    pyproject.write_text(changed)
+    status = clone.dvc("status").output
+    assert re.search(r"^fetch:\n.*pyproject.toml", status, re.MULTILINE | re.DOTALL)
+    assert "extract:" not in status.split("fetch:")[0]
+
+
 def test_a_change_of_the_layers_probes_again_and_reads_no_model(clone):
     clone.set_params(probe__layers=[0, 2])
     ran = clone.dvc("repro").ran
