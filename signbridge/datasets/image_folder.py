@@ -13,7 +13,7 @@ from jaxtyping import UInt8
 from PIL import Image, ImageOps
 from tqdm import tqdm
 
-from signbridge.datasets.images import LabelledImage
+from signbridge.datasets.images import LabelledImage, eight_bits
 from signbridge.errors import SignBridgeError
 from signbridge.params import Section
 
@@ -54,7 +54,11 @@ def read_image(file: Path) -> UInt8[np.ndarray, "height width *colour"]:
             with Image.open(file) as image:
                 if image.width * image.height > MOST_PIXELS:
                     raise Image.DecompressionBombError
-                return _as_grey_or_rgb(ImageOps.exif_transpose(image), file)
+                if image.mode == "F":
+                    raise SignBridgeError(
+                        f"{file}: floating-point pixels have no fixed range. Save it with 8 or 16 bits a channel."
+                    )
+                return eight_bits(ImageOps.exif_transpose(image))
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise SignBridgeError(
             f"{file}: more than {MOST_PIXELS // 1_000_000} million pixels. Scale the image down, or remove it."
@@ -94,27 +98,3 @@ def _files_of_classes(root: Path) -> list[tuple[str, Path]]:
 def _visible(folder: Path) -> list[Path]:
     entries = (entry for entry in folder.iterdir() if not entry.name.startswith("."))
     return sorted((e for e in entries if e.name.lower() not in LEFT_BY_SYSTEMS), key=lambda entry: entry.name)
-
-
-def _as_grey_or_rgb(image: Image.Image, file: Path) -> UInt8[np.ndarray, "height width *colour"]:
-    if image.mode.startswith("I"):
-        return _upper_bits(image)
-    if image.mode == "F":
-        raise SignBridgeError(
-            f"{file}: floating-point pixels have no fixed range. Save it with 8 or 16 bits a channel."
-        )
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    if image.mode in ("1", "L"):
-        return np.asarray(image.convert("L"))
-    pixels = np.asarray(image.convert("RGB"))
-    is_grey = (pixels == pixels[..., :1]).all()
-    return np.ascontiguousarray(pixels[..., 0]) if is_grey else pixels
-
-
-def _upper_bits(image: Image.Image) -> UInt8[np.ndarray, "height width"]:
-    values = np.asarray(image).astype(np.int64)
-    if values.min() < 0 or values.max() > 65_535:
-        raise ValueError("pixels beyond 16 bits")
-    return (values >> 8).astype(np.uint8)

@@ -59,7 +59,35 @@ def grey_pixels(png: bytes) -> UInt8[np.ndarray, "28 28"]:
 
     Sign Language MNIST passes through unchanged; anything else is converted to luminance and resampled.
     """
-    image = Image.open(io.BytesIO(png)).convert("L")
+    return grey_of(Image.open(io.BytesIO(png)))
+
+
+def grey_of(image: Image.Image) -> UInt8[np.ndarray, "28 28"]:
+    """`grey_pixels` of an image that is decoded already."""
+    image = image.convert("L")
     if image.size != (GREY_SIZE, GREY_SIZE):
         image = image.resize((GREY_SIZE, GREY_SIZE), Image.Resampling.BOX)
     return np.asarray(image)
+
+
+def eight_bits(image: Image.Image) -> UInt8[np.ndarray, "height width *colour"]:
+    """The pixels of an image of any mode: grey where all its colours are, else RGB.
+
+    Transparency is laid over white, 16-bit grey keeps its upper 8 bits. Raises `ValueError` for floating-point pixels
+    and for integers beyond 16 bits, which have no fixed range.
+    """
+    if image.mode == "F":
+        raise ValueError("floating-point pixels have no fixed range")
+    if image.mode.startswith("I"):
+        values = np.asarray(image).astype(np.int64)
+        if values.min() < 0 or values.max() > 65_535:
+            raise ValueError("pixels beyond 16 bits")
+        return (values >> 8).astype(np.uint8)
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    if image.mode in ("1", "L"):
+        return np.asarray(image.convert("L"))
+    pixels = np.asarray(image.convert("RGB"))
+    is_grey = (pixels == pixels[..., :1]).all()
+    return np.ascontiguousarray(pixels[..., 0]) if is_grey else pixels

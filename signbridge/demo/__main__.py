@@ -14,13 +14,22 @@ import tempfile
 from pathlib import Path
 
 from signbridge.command_line import run
-from signbridge.demo.analysis import Analysis
-from signbridge.demo.study import DemoStudy
 from signbridge.errors import SignBridgeError
+
+try:
+    import gradio as gr
+    import torch  # noqa: F401
+except ImportError as error:
+    sys.exit(f"error: the demo needs {error.name}: pip install -c requirements.lock -e '.[vlm,gpu,demo]'")
+
+from signbridge.demo.analysis import Analysis
+from signbridge.demo.app import CSS, FONT, build
+from signbridge.demo.study import DemoStudy
 from signbridge.extraction import Reader
 from signbridge.vlm.loading import device_from_environment, load
 
 SCRATCH = Path(".scratch/models")
+LARGEST_UPLOAD = "64mb"
 SHARED = (
     "warning: --share puts this page on the internet, under a public link of gradio.live for a week at most. Whoever "
     "has the link can use this machine's model, and their pictures pass through that service."
@@ -35,45 +44,39 @@ def main() -> None:
     parser.add_argument("--share", action="store_true", help="a public link through gradio.live; see the warning")
     arguments = parser.parse_args()
     study = DemoStudy()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that the folder below goes then too
+    for end in (signal.SIGTERM, signal.SIGHUP):  # so that the folder below goes then too
+        signal.signal(end, lambda *_: sys.exit(0))
     with tempfile.TemporaryDirectory(prefix="signbridge-demo-") as uploads:
         os.environ["GRADIO_TEMP_DIR"] = uploads  # this run's own folder, gone with it
         serve(study, arguments.port, arguments.share)
 
 
-def _port(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text) <= 65535:
-        raise argparse.ArgumentTypeError(f"{text}: expected a number from 1 to 65535")
-    return int(text)
-
-
 def serve(study: DemoStudy, port: int | None, share: bool) -> None:
-    """Open the page, and load the model while it already shows."""
-    try:
-        import gradio as gr
-    except ImportError:
-        raise SignBridgeError("the demo needs gradio: pip install -c requirements.lock -e '.[demo]'") from None
-
-    from signbridge.demo.app import CSS, THEME_FONT, build  # after GRADIO_TEMP_DIR is set
-
+    """Open the page, and load the model while it already shows. Returns when the server is stopped."""
     if share:
         log.warning(SHARED)
-    logging.getLogger("httpx").setLevel(logging.WARNING)  # Gradio asks itself whether it is there
-    analysis = Analysis(study, lambda: open_reader(study))
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # Gradio asks itself whether it is there,
+    os.environ["NO_PROXY"] = ",".join(filter(None, [os.environ.get("NO_PROXY"), "127.0.0.1"]))  # and not by a proxy
+    page = build(Analysis(study, lambda: open_reader(study)), share)
     try:
-        build(analysis).launch(
+        _, url, shared_url = page.launch(
             server_name="127.0.0.1",
             server_port=port,
             share=share,
-            theme=gr.themes.Base(font=THEME_FONT, font_mono=["ui-monospace", "monospace"]),
+            max_file_size=LARGEST_UPLOAD,
+            theme=gr.themes.Base(font=FONT, font_mono=["ui-monospace", "monospace"]),
             css=CSS,
             footer_links=[],
             run_history=False,
             ssr_mode=False,
-            prevent_thread_lock=False,
+            prevent_thread_lock=True,
+            quiet=True,
         )
-    except OSError as error:
-        raise SignBridgeError(f"--port {port}: {error}. Name another, or none to have one found.") from None
+    except OSError:
+        where = f"port {port} is taken" if port else "no port from 7860 on is free"
+        raise SignBridgeError(f"{where} on 127.0.0.1. Name another: --port 7999") from None
+    log.info("Open %s (Ctrl-C ends it)%s", url, f"; shared as {shared_url}" if shared_url else "")
+    page.block_thread()
 
 
 def open_reader(study: DemoStudy) -> Reader:
@@ -82,6 +85,12 @@ def open_reader(study: DemoStudy) -> Reader:
     reader = Reader(load(model, SCRATCH, device_from_environment()), model.prompt, model.max_new_tokens, batch_size=1)
     log.info("The model is loaded.")
     return reader
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 65535:
+        raise argparse.ArgumentTypeError(f"{text}: expected a number from 1 to 65535")
+    return int(text)
 
 
 if __name__ == "__main__":

@@ -11,12 +11,15 @@ from typing import NamedTuple
 from PIL import Image
 
 from signbridge.demo.familiarity import Familiarity, Neighbourhood
-from signbridge.demo.preparing import bounded, prepared
+from signbridge.demo.preparing import prepared
 from signbridge.demo.reading import Reading, read
-from signbridge.demo.study import CELLS_HELD, DemoStudy, Place
+from signbridge.demo.study import DemoStudy, Place
+from signbridge.errors import SignBridgeError
 from signbridge.extraction import Reader
 
 log = logging.getLogger(__name__)
+
+CELLS_HELD = 24  # sites and positions whose neighbourhoods stay in memory
 
 
 class Picture(NamedTuple):
@@ -24,7 +27,7 @@ class Picture(NamedTuple):
 
     image: Image.Image  # RGB, upright
     notes: list[str]  # what was done to it, one sentence each
-    photo: str | None = None  # of the sample, if it is one of its images
+    of_sample: bool = False  # one of the sample's own images, shown as `extract` showed it
 
 
 class Analysis:
@@ -49,9 +52,8 @@ class Analysis:
 
     def read(self, picture: Picture, like_dataset: bool) -> Reading:
         """The model's words and the probes' letters; `like_dataset` makes the picture like the sample's first."""
-        image = bounded(picture.image)
-        if like_dataset and picture.photo is None:
-            image = prepared(image, self.study.format)
+        convert = like_dataset and not picture.of_sample
+        image = prepared(picture.image, self.study.format) if convert else picture.image
         reader = self.reader()
         with self._one_at_a_time:
             start = time.perf_counter()
@@ -59,14 +61,14 @@ class Analysis:
             log.info("Read a picture in %.2f s.", time.perf_counter() - start)
         return reading
 
-    def familiarity(self, reading: Reading, place: Place, photo: str | None) -> Familiarity:
-        """How near the reading lies to the sample at `place`; `photo` is the picture's own, if it is of the sample."""
-        return self.neighbourhood(place).familiarity(reading.vectors[place], photo)
+    def familiarity(self, reading: Reading, place: Place) -> Familiarity:
+        """How near the reading lies to the sample's other photos at `place`."""
+        return self.neighbourhood(place).familiarity(reading.vectors[place], reading.photo)
 
     def example(self, index: int) -> Picture:
         """One of the study's examples."""
         row = self.study.examples().iloc[index]
-        return Picture(self.study.image(row.image), [], row.photo)
+        return Picture(self.study.image(row.image), [], of_sample=True)
 
     def _neighbourhood(self, place: Place) -> Neighbourhood:
         return Neighbourhood(self.study.vectors(place), self.study.sample["photo"].to_numpy(), self.study.probes[place])
@@ -75,5 +77,7 @@ class Analysis:
         try:
             self._reader.set_result(open_reader())
         except Exception as error:  # whoever asks for the reader is told too
-            log.error("error: the model cannot be loaded: %s", error)
+            if not threading.main_thread().is_alive():  # the program was ended meanwhile
+                return
+            log.error("error: the model cannot be loaded: %s", error, exc_info=not isinstance(error, SignBridgeError))
             self._reader.set_exception(error)

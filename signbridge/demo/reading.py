@@ -8,7 +8,7 @@ from jaxtyping import Float
 from PIL import Image
 from transformers import BatchFeature, ProcessorMixin
 
-from signbridge.datasets.images import encode_png, grey_pixels
+from signbridge.datasets.images import grey_of
 from signbridge.demo.study import DemoStudy, Place
 from signbridge.extraction import Reader, stored_dtype
 from signbridge.vlm.answering import read_and_answer
@@ -21,27 +21,26 @@ class Reading(NamedTuple):
 
     answer: str  # the model's own words
     seen: Image.Image  # what its vision tower took in
-    vectors: Vectors  # by site and position, those that were probed
-    probabilities: dict[Place, Float[np.ndarray, "letters"]]  # in the order of the study's letters
+    vectors: Vectors  # by site and position
+    probabilities: dict[Place, Float[np.ndarray, "letters"]]  # where probed; in the order of the study's letters
+    photo: str | None  # of the sample, if the picture is a copy of one of its photos
 
 
 def read(study: DemoStudy, reader: Reader, image: Image.Image) -> Reading:
     """Read an RGB picture as `extract` reads the sample, alone in its batch."""
-    inputs = reader.prepare([image])
     model, processor, parts, end_tokens, device = reader.loaded
-    on_device = inputs.to(device, dtype=model.dtype)
-    answered = read_and_answer(model, parts, on_device, reader.max_new_tokens, end_tokens)
+    inputs = reader.prepare([image])
+    seen = seen_image(inputs, processor) or image  # now: `to` moves the inputs themselves
+    inputs = inputs.to(device, dtype=model.dtype)
+    answered = read_and_answer(model, parts, inputs, reader.max_new_tokens, end_tokens)
     stored = stored_dtype(model.dtype)
-    vectors = {("pixels", "flat"): grey_pixels(encode_png(np.asarray(image))).reshape(-1).astype(np.float32)}
+    vectors = {("pixels", "flat"): grey_of(image).reshape(-1).astype(np.float32)}
     for site, positions in answered.vectors.items():
         for position, vector in positions.items():
             vectors[site, position] = vector[0].to(stored).to(torch.float32).cpu().numpy()
-    vectors = {place: vectors[place] for place in study.places}
-    probabilities = {
-        place: study.probes[place].predict_probability(vector[None])[0] for place, vector in vectors.items()
-    }
+    probabilities = {place: study.probes[place].predict_probability(vectors[place][None])[0] for place in study.places}
     answer = processor.batch_decode(answered.answers, skip_special_tokens=True)[0].strip()
-    return Reading(answer, seen_image(inputs, processor) or image, vectors, probabilities)
+    return Reading(answer, seen, vectors, probabilities, study.photo_of(vectors["pixels", "flat"]))
 
 
 def seen_image(inputs: BatchFeature, processor: ProcessorMixin) -> Image.Image | None:

@@ -1,6 +1,5 @@
 """What `dvc repro` left behind, as far as the demo needs it: sample, activations, probes, and which layer is best."""
 
-from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,7 +10,7 @@ from PIL import Image
 from pydantic import TypeAdapter, ValidationError
 
 from signbridge import activations, tables
-from signbridge.datasets.images import decode_png
+from signbridge.datasets.images import decode_png, grey_pixels
 from signbridge.errors import SignBridgeError
 from signbridge.extraction_tables import decoded
 from signbridge.model_name import model_name
@@ -21,11 +20,11 @@ from signbridge.vlm.loading import FolderModel, HubModel, ModelParams, TinyRando
 from signbridge.vlm.model_folder import folder_sha256
 
 SAMPLE = Path("data/sample.parquet")
+PHOTOS = Path("data/photos.parquet")
 ACTIVATIONS = Path("data/activations")
 PREDICTIONS = Path("data/predictions.parquet")
 CHOICES = Path("data/choices.parquet")
 PROBES = Path("data/probes")
-CELLS_HELD = 24  # sites and positions whose activations stay in memory
 
 Place = tuple[str, str]  # site and position
 
@@ -33,7 +32,8 @@ Place = tuple[str, str]  # site and position
 class Format(NamedTuple):
     """What all images of the sample have in common."""
 
-    side: int | None  # pixels; None where they differ
+    square: bool
+    side: int | None  # pixels; None where they differ or are not square
     grey: bool
 
 
@@ -52,7 +52,10 @@ class DemoStudy:
         self.letters = self.probes[self.places[0]].classes
         self.best = self._best()
         self.format = _format_of(self.sample["image"].tolist())
-        self.vectors = lru_cache(maxsize=CELLS_HELD)(self._vectors)
+        self._threshold = tables.made_by(PHOTOS)["params"]["threshold"]
+        self._pixels = np.stack([_unit(grey_pixels(png)) for png in self.sample["image"]])
+        for site in self.sites:  # read when they are asked for; missing is told now
+            tables.made_by(ACTIVATIONS / f"{site}.parquet")
 
     @property
     def sites(self) -> list[str]:
@@ -70,6 +73,12 @@ class DemoStudy:
         if (site, position) in self.probes:
             return site, position
         return next(place for place in self.places if place[0] == site)
+
+    def photo_of(self, pixels: Float[np.ndarray, "width"]) -> str | None:
+        """The photo of the sample that a picture is a copy of, as the stage `photos` decides it; None if of none."""
+        correlation = self._pixels @ _unit(pixels)
+        nearest = int(correlation.argmax())
+        return str(self.sample["photo"].iloc[nearest]) if correlation[nearest] >= self._threshold else None
 
     def model(self) -> HubModel | FolderModel | TinyRandomModel:
         """The catalog entry that the activations were read from, which params.yaml may no longer name.
@@ -92,7 +101,7 @@ class DemoStudy:
         return model
 
     def _places(self) -> tuple[list[Place], dict[Place, float]]:
-        """Sites and positions in order of depth, and how well each reads photos it has not seen (else: has seen)."""
+        """Sites and positions in order of depth, and how well probes there read photos that they had not seen."""
         predictions = tables.read(PREDICTIONS, ["protocol", "site", "position", "label", "predicted"])
         predictions = predictions[predictions["site"] != "answer"]
         grouped = predictions[predictions["protocol"] == "grouped"]
@@ -109,7 +118,7 @@ class DemoStudy:
         site = chosen_layer(choices, position) if position else None
         return (site, position) if site else self.places[-1]
 
-    def _vectors(self, place: Place) -> Float[np.ndarray, "images width"]:
+    def vectors(self, place: Place) -> Float[np.ndarray, "images width"]:
         """The activations of the sample's images at a place, in the order of `sample`."""
         return activations.read(ACTIVATIONS, *place, self.sample["image_id"].tolist())
 
@@ -127,4 +136,10 @@ def _format_of(pngs: list[bytes]) -> Format:
     shapes = {decode_png(png).shape for png in pngs}
     sides = {max(shape[:2]) for shape in shapes}
     square = all(shape[0] == shape[1] for shape in shapes)
-    return Format(sides.pop() if square and len(sides) == 1 else None, all(len(shape) == 2 for shape in shapes))
+    return Format(square, sides.pop() if square and len(sides) == 1 else None, all(len(shape) == 2 for shape in shapes))
+
+
+def _unit(pixels: np.ndarray) -> Float[np.ndarray, "width"]:
+    """Flat, of mean 0 and length 1, so that products are correlations; zero where all pixels are one shade."""
+    centred = pixels.reshape(-1).astype(np.float64) - pixels.mean()
+    return centred / max(float(np.linalg.norm(centred)), 1e-12)

@@ -27,9 +27,10 @@ NOT_A_TRANSLATOR = (
     "pictures of single hand shapes, and a probe always names some letter, whatever it is shown."
 )
 WHERE_PICTURES_GO = (
-    "What you show is read on the machine that runs this page. It lies there as a file for a minute and in memory for "
-    "ten, and is kept nowhere. The camera's picture is not mirrored: a left hand stays a left hand."
+    "What you show is read on the machine that runs this page: an upload lies there as a file for a minute at most, "
+    "and in memory until you close the page. The camera's picture is not mirrored: a left hand stays a left hand."
 )
+SHARED = " This page is shared: what you show also passes through gradio.live."
 _macros = Environment(
     loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
 ).get_template("page.html.j2")
@@ -42,7 +43,7 @@ def words(answer: str, notes: Sequence[str]) -> str:
 
 def message(text: str, kind: str = "status") -> str:
     """One sentence in place of an answer; `kind` is `status` or `problem`."""
-    return _macros.module.message(text, kind) if text else ""
+    return _macros.module.message(text, kind)
 
 
 def heading(title: str, below: str) -> str:
@@ -60,33 +61,38 @@ def seen(image: Image.Image) -> str:
     return _macros.module.seen(data_uri(encode_png(np.asarray(image))), image.width, image.height)
 
 
-def verdict(study: DemoStudy, reading: Reading, place: Place, familiarity: Familiarity, example: bool) -> str:
+def verdict(study: DemoStudy, reading: Reading, place: Place, familiarity: Familiarity) -> str:
     """What the layer and the raw pixels say, and how far to believe it."""
     lines = [_said(study, reading, place)]
     if PIXELS in reading.probabilities and place != PIXELS:
         lines.append(_said(study, reading, PIXELS))
     level = trust_level(familiarity)
-    return _macros.module.verdict(lines, trust(familiarity, example), level)
+    return _macros.module.verdict(lines, trust(familiarity, reading.photo is not None), level)
 
 
 def trust_level(familiarity: Familiarity) -> str:
-    """`familiar`, `careful` or `unfamiliar`."""
+    """`familiar`, `careful`, `unfamiliar` or, where the site sees no picture, `blind`."""
+    if np.isnan(familiarity.percentile):
+        return "blind"
     if familiarity.percentile >= FAR:
         return "unfamiliar"
     return "careful" if familiarity.percentile >= RATHER_FAR else "familiar"
 
 
-def trust(familiarity: Familiarity, example: bool = False) -> str:
-    """How far to believe the letters; `example` if the picture is one of the sample's own."""
+def trust(familiarity: Familiarity, known: bool = False) -> str:
+    """How far to believe the letters; `known` if the picture is a copy of one of the sample's photos."""
+    level = trust_level(familiarity)
+    if level == "blind":
+        return "This site does not see the picture: its vectors are the same whatever is shown."
     share = percent(familiarity.percentile)
     far = f"It lies farther from the sample than {share} of the sample's own images lie from its other photos."
     judged = {
         "unfamiliar": f"Do not believe these letters: the model has not been probed on anything like this. {far}",
         "careful": f"Take these letters with care: this picture is rather unlike the sample. {far}",
-        "familiar": f"Here the picture is like those the probe was trained on. {far} That makes no letter right.",
-    }[trust_level(familiarity)]
-    trained = " It is one of the sample's own, so the probe has learnt its letter: no test of anything."
-    return judged + (trained if example else "")
+        "familiar": f"Here the picture is not unusual. {far} That makes it no hand, and no letter right.",
+    }[level]
+    learnt = " It is a copy of one of the sample's photos, so the probe has learnt its letter: no test of anything."
+    return judged + (learnt if known else "")
 
 
 def nearest(study: DemoStudy, place: Place, familiarity: Familiarity) -> str:
@@ -145,5 +151,7 @@ def _said(study: DemoStudy, reading: Reading, place: Place) -> str:
     letter, share = study.letters[int(probabilities.argmax())], percent(float(probabilities.max()))
     who = "Raw pixels alone say" if place == PIXELS else f"The probe at {named(place)} says"
     accuracy = study.accuracy.get(place)
-    record = f" On photos it had not seen it was right for {percent(accuracy)}." if accuracy is not None else ""
+    record = (
+        f" Such probes read {percent(accuracy)} of photos right that they had not seen." if accuracy is not None else ""
+    )
     return f"{who} {letter} ({share}).{record}"

@@ -1,19 +1,23 @@
-"""What a visitor uploads, as a picture that the model can take in, or a sentence that says why not.
+"""What a visitor shows, as a picture that the model can take in, or a sentence that says why not.
 
-Nothing is decoded before its size is known, and nothing but pixels is taken from a file.
+Nothing is decoded before its size is known, and nothing but pixels is taken from a file. Pixels become what they would
+in the dataset: `signbridge.datasets.images.eight_bits`.
 """
 
+import io
 import warnings
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-MOST_PIXELS = 50_000_000  # a 50-megapixel photo takes some 150 MB decoded
+from signbridge.datasets.images import eight_bits
+
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")  # of all that Pillow opens, those that cameras write
+MOST_PIXELS = 50_000_000  # a 50-megapixel photo takes 150 MB decoded, and some three times that on the way
 LEAST_SIDE = 16  # pixels: smaller ones show no hand
-WIDEST = 20  # times as long as high, or the other way round
-BACKGROUND = (127, 127, 127)  # behind what is transparent
+LONGEST = 20  # times as long as the other side
+ORIENTATION = 0x0112  # the tag with which a camera says which side is up
 
 
 class UploadError(Exception):
@@ -27,78 +31,71 @@ class Upload(NamedTuple):
     notes: list[str]  # what was done to it, one sentence each
 
 
-def open_upload(path: Path | str) -> Upload:
-    """Read the file at `path`. Raises `UploadError` with a sentence if it is no picture that can be shown."""
-    path = Path(path)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the limit here is tighter
-        try:
-            with Image.open(path) as image:
+def open_upload(source: Path | str | bytes) -> Upload:
+    """Read the file at a path, or the bytes of one.
+
+    Raises `UploadError` with a sentence if it is no picture that can be shown.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the limit here is tighter, and damage that can be read over is none
+            with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS) as image:
                 _check_size(*image.size)
-                return _as_colour(image)
-        except (UnidentifiedImageError, FileNotFoundError, IsADirectoryError):
-            raise UploadError(_not_a_picture(path)) from None
-        except Image.DecompressionBombError:
-            raise UploadError(
-                f"This picture is far too large: at most {MOST_PIXELS // 10**6} megapixels are taken. Make it smaller."
-            ) from None
-        except (OSError, SyntaxError, ValueError, EOFError, MemoryError) as error:  # what decoders raise on bad bytes
-            raise UploadError(
-                "This picture is damaged or cut short and cannot be read whole. Save or send it again."
-            ) from error
+                return _upright_in_colour(image)
+    except (UnidentifiedImageError, FileNotFoundError, IsADirectoryError, PermissionError):
+        raise UploadError(_not_a_picture(source)) from None
+    except Image.DecompressionBombError:
+        raise UploadError(
+            f"This picture is far too large: at most {MOST_PIXELS // 10**6} megapixels are taken. Make it smaller."
+        ) from None
+    # What decoders raise on bad bytes, each its own.
+    except (OSError, SyntaxError, ValueError, EOFError, MemoryError, TypeError, RuntimeError, AssertionError) as error:
+        raise UploadError(
+            "This picture is damaged or cut short, or its shades have no fixed range. Save it anew, as PNG or JPEG."
+        ) from error
 
 
 def _check_size(width: int, height: int) -> None:
     if width * height > MOST_PIXELS:
         raise UploadError(
             f"This picture has {width:,} x {height:,} pixels; at most {MOST_PIXELS // 10**6} megapixels are taken. "
-            "Scale it down first."
+            "Make it smaller."
         )
     if min(width, height) < LEAST_SIDE:
         raise UploadError(
             f"This picture has {width} x {height} pixels: too few to show a hand. It needs {LEAST_SIDE} a side."
         )
-    if max(width, height) > WIDEST * min(width, height):
+    if max(width, height) > LONGEST * min(width, height):
         raise UploadError(f"This picture is a strip of {width:,} x {height:,} pixels. Crop it to the hand.")
 
 
-def _as_colour(image: Image.Image) -> Upload:
+def _upright_in_colour(image: Image.Image) -> Upload:
     notes = []
     if getattr(image, "n_frames", 1) > 1:
         notes.append(f"This file has {image.n_frames} frames; only the first was taken.")
         image.seek(0)
-    image.load()
-    if image.getexif().get(0x0112, 1) != 1:  # orientation
+    if image.getexif().get(ORIENTATION) in range(2, 9):  # before loading, which turns some formats and drops the tag
         notes.append("The picture was turned upright, as its camera noted.")
     upright = ImageOps.exif_transpose(image)
     if upright.mode == "CMYK":
         notes.append("Its printing colours (CMYK) were turned into screen colours.")
-    if upright.mode in ("I", "F") or upright.mode.startswith("I;16"):
-        notes.append("Its shades were scaled down to 256.")
-        upright = _to_eight_bits(upright)
-    if upright.has_transparency_data:
-        upright = upright.convert("RGBA")
-        if upright.getchannel("A").getextrema()[0] < 255:
-            notes.append("What was transparent was filled with grey.")
-        behind = Image.new("RGBA", upright.size, (*BACKGROUND, 255))
-        upright = Image.alpha_composite(behind, upright)
-    return Upload(upright.convert("RGB"), notes)
+    if upright.mode.startswith("I"):
+        notes.append("Of its 16-bit shades the upper 8 bits were kept.")
+    if upright.has_transparency_data and upright.convert("RGBA").getchannel("A").getextrema()[0] < 255:
+        notes.append("What was transparent was filled with white.")
+    return Upload(Image.fromarray(eight_bits(upright)).convert("RGB"), notes)
 
 
-def _to_eight_bits(image: Image.Image) -> Image.Image:
-    """Shades of 16 bits divided by 257; others stretched from their least to their greatest."""
-    shades = np.asarray(image).astype(np.float64)
-    low, high = (0.0, 65535.0) if shades.min() >= 0 and 255 < shades.max() <= 65535 else (shades.min(), shades.max())
-    if not np.isfinite([low, high]).all():
-        raise ValueError("shades that are no numbers")
-    return Image.fromarray(np.round((shades - low) / max(high - low, 1e-9) * 255).astype(np.uint8))
-
-
-def _not_a_picture(path: Path) -> str:
+def _not_a_picture(source: Path | str | bytes) -> str:
     try:
-        start = path.read_bytes()[:4096].lstrip().lower()
+        start = source[:4096] if isinstance(source, bytes) else _start_of(Path(source))
     except OSError:
         return "The picture did not arrive. Send it again."
-    if b"<svg" in start:
+    if b"<svg" in start.lower():
         return "This is an SVG drawing, not a picture of pixels. Save it as PNG or JPEG."
-    return "This file is not a picture that can be read. PNG, JPEG, WebP, GIF, BMP and TIFF can."
+    return f"This file is not a picture that can be read. {', '.join(FORMATS[:2])}, WebP, GIF, BMP and TIFF can."
+
+
+def _start_of(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(4096)

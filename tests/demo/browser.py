@@ -89,9 +89,9 @@ def fake_camera(folder: Path, picture: Image.Image) -> Path:
 
 def upload(page: Page, path: Path) -> None:
     """Choose a file, as in the file dialogue; a picture that is there is cleared first."""
-    clear = page.locator("#picture button[aria-label='Clear'], #picture button[title='Clear']")
+    clear = page.locator("#picture button[aria-label='Remove Image']")
     if clear.count():
-        clear.first.click()
+        clear.click()
         page.locator("#picture input[type=file]").wait_for(state="attached")
     page.set_input_files("#picture input[type=file]", path)
 

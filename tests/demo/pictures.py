@@ -91,6 +91,18 @@ def lying_on_its_side(folder: Path) -> Path:
     return folder / "side.png"
 
 
+def tiff(folder: Path) -> Path:
+    """Two pages, compressed, lying on its side."""
+    turned = Image.fromarray(shades()).transpose(Image.Transpose.ROTATE_90)
+    turned.save(folder / "side.tiff", save_all=True, append_images=[turned], compression="lzw", tiffinfo={0x0112: 6})
+    return folder / "side.tiff"
+
+
+def webp(folder: Path) -> Path:
+    """A lossy one."""
+    return _saved(Image.fromarray(shades()).convert("RGB"), folder / "picture.webp")
+
+
 def transparent(folder: Path) -> Path:
     """Nothing but transparent black."""
     return _saved(Image.new("RGBA", (40, 40)), folder / "transparent.png")

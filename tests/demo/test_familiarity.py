@@ -53,6 +53,13 @@ def test_what_lies_far_out_is_farther_than_all(cloud, shift, low, high):
     assert low <= Neighbourhood(vectors, photos, probe).familiarity(inside).percentile <= high
 
 
+def test_where_all_vectors_are_one_there_is_no_percentile():
+    vectors = np.ones((20, 4), np.float32)
+    probe = Probe(["A", "B"], np.zeros((2, 4)), np.zeros(2), np.ones(4), np.ones(4))
+    found = Neighbourhood(vectors, np.arange(20).astype(str), probe).familiarity(vectors[0])
+    assert np.isnan(found.percentile)
+
+
 def test_fewer_images_than_neighbours_will_do():
     vectors = np.eye(3, dtype=np.float32)
     probe = Probe(["A", "B"], np.zeros((2, 3)), np.zeros(2), np.zeros(3), np.ones(3))

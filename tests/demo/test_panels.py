@@ -1,11 +1,15 @@
 """The panels say what the probes say."""
 
+import re
+
 import altair as alt
 import numpy as np
 import pytest
+from PIL import Image
 
 from signbridge.demo import panels, text
 from signbridge.demo.familiarity import Familiarity
+from signbridge.demo.reading import Reading
 from signbridge.demo.study import DemoStudy
 
 
@@ -55,6 +59,30 @@ def test_charts_are_valid_and_as_wide_as_their_place(study, probabilities):
         assert chart.to_dict()["width"] == "container"
 
 
+def test_charts_draw_the_tables_numbers(study, probabilities):
+    confidence = panels.confidence_table(study, probabilities, "prompt_last")
+    drawn = panels.confidence_chart(confidence, "layer_01", 0.2).to_dict()
+    rows = {row["site"]: row for row in max(drawn["datasets"].values(), key=len)}
+    assert [rows[site]["probability"] for site in study.sites] == confidence["probability"].tolist()
+    assert [site for site, row in rows.items() if row["chosen"]] == ["layer_01"]
+    assert [{"chance": 0.2}] in list(drawn["datasets"].values())
+    heat_map = panels.heat_map_table(study, probabilities, "prompt_last")
+    cells = max(panels.heat_map_chart(heat_map, "layer_01").to_dict()["datasets"].values(), key=len)
+    assert len(cells) == heat_map.size
+    assert all(cell["probability"] == heat_map.loc[cell["site"], cell["letter"]] for cell in cells)
+
+
+def test_the_layers_verdict_stands_beside_that_of_raw_pixels(study, probabilities):
+    blank = Image.new("RGB", (8, 8))
+    reading = Reading("Fist", blank, {}, probabilities, None)
+    place = ("layer_01", "prompt_last")
+    shown = text.verdict(study, reading, place, Familiarity(0.5, [0], [1.0]))
+    for who, where in (("The probe at layer_01", place), ("Raw pixels alone", ("pixels", "flat"))):
+        own = probabilities[where]
+        says = f"{study.letters[own.argmax()]} ({panels.percent(own.max())}). Such probes read "
+        assert re.search(rf"{who}.* says? {re.escape(says)}{re.escape(panels.percent(study.accuracy[where]))}", shown)
+
+
 @pytest.mark.parametrize(
     ("share", "expected"), [(0, "0 %"), (0.0004, "< 0.1 %"), (0.004, "0.4 %"), (0.0996, "10 %"), (1, "100 %")]
 )
@@ -65,18 +93,20 @@ def test_shares_are_read_easily(share, expected):
 @pytest.mark.parametrize(
     ("percentile", "level", "says"),
     [
+        (np.nan, "blind", "does not see the picture"),
         (1.0, "unfamiliar", "Do not believe"),
         (0.95, "unfamiliar", "Do not believe"),
         (0.9, "careful", "with care"),
-        (0.5, "familiar", "like those"),
+        (0.5, "familiar", "not unusual"),
     ],
 )
 def test_the_visitor_is_told_when_not_to_believe_it(percentile, level, says):
     familiarity = Familiarity(percentile, [0], [1.0])
     assert text.trust_level(familiarity) == level
     assert says in text.trust(familiarity)
-    assert panels.percent(percentile) in text.trust(familiarity)
-    assert "no test of anything" in text.trust(familiarity, example=True)
+    if level != "blind":
+        assert panels.percent(percentile) in text.trust(familiarity)
+        assert "no test of anything" in text.trust(familiarity, known=True)
 
 
 def test_what_the_model_says_is_text_and_no_markup():

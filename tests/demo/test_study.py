@@ -37,7 +37,7 @@ def test_accuracy_is_that_on_unseen_photos(in_study):
 
 
 def test_the_images_share_a_format(in_study):
-    assert DemoStudy().format == (28, True)
+    assert DemoStudy().format == (True, 28, True)
 
 
 def test_there_is_an_example_of_each_letter(in_study):

@@ -2,6 +2,7 @@
 
 import inspect
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -26,8 +27,8 @@ def as_gradio_sees_them(monkeypatch):
 
 
 @contextmanager
-def launched(open_reader) -> Iterator[str]:
-    page = build(Analysis(DemoStudy(), open_reader))
+def launched(open_reader, page=None) -> Iterator[str]:
+    page = page or build(Analysis(DemoStudy(), open_reader))
     _, url, _ = page.launch(server_name="127.0.0.1", prevent_thread_lock=True, quiet=True, ssr_mode=False)
     try:
         yield url
@@ -90,6 +91,54 @@ def test_visitors_wait_in_line_and_see_their_place(in_study, reader, browser, tm
         for page in pages:
             page.wait_for_selector("[data-testid=verdict]")
     assert max(most) == 1
+
+
+def test_a_layer_that_is_chosen_while_a_picture_waits_is_the_one_that_is_shown(
+    in_study, reader, browser, tmp_path, monkeypatch
+):
+    go_on, prepare = threading.Event(), reader.prepare
+    monkeypatch.setattr(reader, "prepare", lambda images: go_on.wait(60) and prepare(images))
+    with launched(lambda: reader) as url:
+        page = visit(browser, url)
+        upload(page, pictures.png(tmp_path))
+        page.click("#site input")
+        page.click("ul[role=listbox] [role=option]:has-text('layer_05')")
+        go_on.set()
+        expect(page.locator("#verdict")).to_contain_text("The probe at layer_05")
+
+
+def test_what_was_shown_is_forgotten_when_the_page_is_closed(in_study, reader, browser, tmp_path):
+    app = build(Analysis(DemoStudy(), lambda: reader))
+    with launched(lambda: reader, app) as url:
+        page = visit(browser, url)
+        upload(page, pictures.png(tmp_path))
+        page.wait_for_selector("[data-testid=verdict]")
+        assert len(app.state_holder.session_data) == 1
+        page.context.close()
+        waited = 0
+        while app.state_holder.session_data and waited < 100:
+            waited += 1
+            time.sleep(0.2)
+        assert not app.state_holder.session_data
+
+
+def test_an_error_nobody_thought_of_is_a_sentence_and_the_next_picture_is_read(
+    in_study, reader, browser, tmp_path, monkeypatch
+):
+    prepare, first = reader.prepare, iter([True])
+
+    def once_broken(images):
+        if next(first, False):
+            raise RuntimeError("CUDA error: out of memory")
+        return prepare(images)
+
+    monkeypatch.setattr(reader, "prepare", once_broken)
+    with launched(lambda: reader) as url:
+        page = visit(browser, url)
+        upload(page, pictures.png(tmp_path))
+        expect(page.locator("#words [role=alert]")).to_contain_text("Something went wrong here")
+        upload(page, pictures.cmyk(tmp_path))
+        page.wait_for_selector("[data-testid=verdict]")
 
 
 def test_a_model_that_cannot_be_loaded_is_a_sentence_on_the_page(in_study, browser, tmp_path):
