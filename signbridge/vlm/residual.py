@@ -1,4 +1,4 @@
-"""Read the residual stream where the next block takes it in.
+"""Read the residual stream where the next block takes it in, and edit it there.
 
 Not from a block's return value (its type changes with the library's version, and some families add features after
 a block), nor from `output_hidden_states` (whose last entry is after the final norm).
@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import TypeVar
 
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
@@ -16,6 +17,8 @@ from signbridge.activations import layer_site
 from signbridge.vlm.families import Parts
 
 OnSite = Callable[[str, Tensor], None]
+Edit = Callable[[str, Tensor], Tensor]
+T = TypeVar("T")
 
 
 def decoder_sites(parts: Parts) -> list[str]:
@@ -29,17 +32,27 @@ def reading(parts: Parts, on_site: OnSite) -> Iterator[None]:
 
     `stream` is the model's own tensor, batch x tokens x width: copy what must outlast the pass, and do not write to
     it. `vision` and `projector` are read when the pass holds images. Several threads may read one model at a time,
-    each its own passes; the last to close takes the hooks off.
+    each its own passes; the last to close takes the hooks off. Where the stream is edited, `stream` is what came of it.
     """
-    with _hooked(parts):
-        token = _listener.set(on_site)
-        try:
-            yield
-        finally:
-            _listener.reset(token)
+    with _hooked(parts), _set(_listener, on_site):
+        yield
+
+
+@contextmanager
+def editing(parts: Parts, edit: Edit) -> Iterator[None]:
+    """While open, every forward pass of this thread goes on with `edit(site, stream)` at each site, in order of depth.
+
+    `stream` is the model's own tensor, batch x tokens x width: return it to leave it as it is, or another of its shape
+    and dtype; do not write to it. A prefill passes all tokens of the prompt, a step of decoding the one that is fed
+    back. An edit at a site changes what the blocks after it read, and nothing before it. Raises `ValueError` if what is
+    returned does not fit.
+    """
+    with _hooked(parts), _set(_editor, edit):
+        yield
 
 
 _listener: ContextVar[OnSite | None] = ContextVar("on_site", default=None)
+_editor: ContextVar[Edit | None] = ContextVar("edit", default=None)
 _lock = threading.Lock()
 _in_use: dict[nn.Module, tuple[int, list[RemovableHandle]]] = {}  # readers and hooks, by the model's final norm
 
@@ -61,23 +74,42 @@ def _hooked(parts: Parts) -> Iterator[None]:
                     handle.remove()
 
 
+@contextmanager
+def _set(variable: ContextVar[T | None], value: T) -> Iterator[None]:
+    token = variable.set(value)
+    try:
+        yield
+    finally:
+        variable.reset(token)
+
+
 def _put_hooks(parts: Parts) -> list[RemovableHandle]:
     takers = zip(decoder_sites(parts), [*parts.blocks, parts.final_norm], strict=True)
     return [
         _on_input(parts.projector, "vision"),
-        parts.projector.register_forward_hook(lambda _, args, output: _tell("projector", output)),
+        parts.projector.register_forward_hook(lambda _, args, output: _passed_on("projector", output)),
         *(_on_input(module, site) for site, module in takers),
     ]
 
 
 def _on_input(module: nn.Module, site: str) -> RemovableHandle:
-    def hook(_: nn.Module, args: tuple, kwargs: dict) -> None:
-        _tell(site, args[0] if args else kwargs["hidden_states"])
+    def hook(_: nn.Module, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
+        if args:
+            return (_passed_on(site, args[0]), *args[1:]), kwargs
+        return args, {**kwargs, "hidden_states": _passed_on(site, kwargs["hidden_states"])}
 
     return module.register_forward_pre_hook(hook, with_kwargs=True)
 
 
-def _tell(site: str, stream: Tensor) -> None:
-    on_site = _listener.get()
+def _passed_on(site: str, stream: Tensor) -> Tensor:
+    """What the model goes on with at `site`, after whoever listens was told."""
+    edit, on_site = _editor.get(), _listener.get()
+    if edit is not None:
+        edited = edit(site, stream)
+        if edited.shape != stream.shape or edited.dtype != stream.dtype:
+            there, given = (f"{tuple(one.shape)} in {one.dtype}" for one in (stream, edited))
+            raise ValueError(f"edit at {site}: the stream is {there}, what was returned is {given}")
+        stream = edited
     if on_site is not None:
         on_site(site, stream)
+    return stream
