@@ -69,10 +69,11 @@ class Handlers:
         self.analysis = analysis
         self.study = analysis.study
 
-    def on_picture(self, shown: str | bytes | None, like_dataset: bool) -> Iterator[Answer]:
-        """A file, a pasted picture or one webcam frame; None when it is taken away."""
+    def on_picture(self, shown: str | bytes | None, session: Session, like_dataset: bool) -> Iterator[Answer]:
+        """A file, a pasted picture or one webcam frame; None when it is taken away, or gave way to an example."""
         if shown is None:
-            yield Answer(Session(), text.message(HINT))
+            of_sample = session.picture is not None and session.picture.of_sample
+            yield Answer(*(gr.skip() for _ in Answer._fields)) if of_sample else Answer(Session(), text.message(HINT))
             return
         try:
             picture = _picture(shown)
@@ -81,9 +82,10 @@ class Handlers:
             return
         yield from self._read(picture, like_dataset)
 
-    def on_example(self, like_dataset: bool, chosen: gr.SelectData) -> Iterator[Answer]:
-        """An image of the sample, as `extract` showed it to the model."""
-        yield from self._read(self.analysis.example(int(chosen.index)), like_dataset)
+    def on_example(self, like_dataset: bool, chosen: gr.SelectData) -> Iterator[tuple[Any, ...]]:
+        """An image of the sample, as `extract` showed it to the model. What was uploaded before goes."""
+        for answer in self._read(self.analysis.example(int(chosen.index)), like_dataset):
+            yield *answer, None
 
     def on_switch(self, session: Session, like_dataset: bool) -> Iterator[Answer]:
         """The same picture once more, made like the dataset's or not."""
@@ -169,14 +171,18 @@ def build(analysis: Analysis, shared: bool = False) -> gr.Blocks:
 
         answer, choice = [session, words, seen], [session, site, position]
         private, unseen = {"api_visibility": "private"}, {"api_visibility": "private", "show_progress": "hidden"}
-        in_line = private | {"concurrency_id": "model", "concurrency_limit": 1, "show_progress_on": [words, seen]}
-        for event, react, given in (
-            (picture.change, handlers.on_picture, [picture, like_dataset]),
-            (examples.select, handlers.on_example, [like_dataset]),
-            (like_dataset.input, handlers.on_switch, [session, like_dataset]),
+        in_line = private | {
+            "concurrency_id": "model",
+            "concurrency_limit": 1,
+            "show_progress_on": [words, seen, verdict],
+        }
+        for event, react, given, filled in (
+            (picture.change, handlers.on_picture, [picture, session, like_dataset], answer),
+            (examples.select, handlers.on_example, [like_dataset], [*answer, picture]),
+            (like_dataset.input, handlers.on_switch, [session, like_dataset], answer),
         ):
             # The panels after it, so that they are of the layer that is chosen then, not when the wait began.
-            read = event(react, given, answer, **in_line)
+            read = event(react, given, filled, **in_line)
             read.then(handlers.on_choice, choice, panel_parts, concurrency_limit=None, **unseen)
             read.then(None, js=SCROLL_TO_WORDS, **private)
         gr.on([site.input, position.input], handlers.on_choice, choice, panel_parts, concurrency_limit=None, **unseen)

@@ -15,6 +15,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from signbridge.demo import panels, text
 from signbridge.demo.analysis import Analysis, Picture
 from signbridge.demo.app import KEPT_SECONDS
+from signbridge.demo.reading import Reading
 from signbridge.demo.study import DemoStudy
 from signbridge.demo.uploads import open_upload
 from tests.demo import browser as demo_browser
@@ -75,9 +76,13 @@ def hand(in_study, tmp_path) -> Path:
 
 def assert_shows(page: Page, analysis: Analysis, path: Path, site: str, position: str, like_dataset: bool = True):
     """What stands on the page is what the library says of this file."""
-    study, opened_upload = analysis.study, open_upload(path)
-    picture = Picture(*opened_upload)
-    reading = analysis.read(picture, like_dataset)
+    reading = analysis.read(Picture(*open_upload(path)), like_dataset)
+    assert_shows_reading(page, analysis, reading, site, position)
+
+
+def assert_shows_reading(page: Page, analysis: Analysis, reading: Reading, site: str, position: str):
+    """What stands on the page is what the library says of this reading."""
+    study = analysis.study
     place = study.place(site, position)
     expect(page.locator(WORDS)).to_have_text(reading.answer)
     likeliest = panels.likeliest_table(study, reading.probabilities, place)
@@ -148,6 +153,16 @@ def test_an_example_of_the_sample_is_said_to_be_one(page, analysis):
     expect(page.locator(WORDS)).to_have_text(reading.answer)
     likeliest = panels.likeliest_table(study, reading.probabilities, study.best)
     assert [row[0] for row in table(page, "likeliest")] == likeliest["letter"].tolist()
+
+
+def test_an_example_takes_the_place_of_an_upload(page, analysis, hand):
+    upload(page, hand)
+    page.wait_for_selector("[data-testid=verdict]")
+    page.locator("#examples button:has(img)").nth(1).click()
+    expect(page.locator("#picture button[aria-label='Remove Image']")).to_have_count(0)
+    page.wait_for_timeout(1000)
+    reading = analysis.read(analysis.example(1), True)
+    assert_shows_reading(page, analysis, reading, *analysis.study.best)
 
 
 def test_a_picture_can_be_pasted(server, browser, analysis, hand):
