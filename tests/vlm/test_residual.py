@@ -153,7 +153,11 @@ def test_what_does_not_fit_is_refused_with_the_site(tiny, inputs, change):
 
 
 def test_no_hook_stays_behind(tiny, inputs):
+    modules = [*tiny.parts.blocks, tiny.parts.final_norm, tiny.parts.projector]
+    hooks = lambda: [(dict(module._forward_pre_hooks), dict(module._forward_hooks)) for module in modules]  # noqa: E731
+    before = hooks()
+    with editing(tiny.parts, lambda site, stream: stream):
+        assert hooks() != before
     with pytest.raises(ValueError, match="edit at"):
         run(tiny, inputs, lambda site, stream: stream[:1])
-    modules = [*tiny.parts.blocks, tiny.parts.final_norm, tiny.parts.projector]
-    assert not any(module._forward_pre_hooks or module._forward_hooks for module in modules)
+    assert hooks() == before
