@@ -49,7 +49,7 @@ def find_photos(
 
 
 def _components(pixels: UInt8[np.ndarray, "images pixels"], threshold: float) -> Int[np.ndarray, " images"]:
-    unit = _unit_rows(pixels).astype(np.float32)
+    unit = unit_rows(pixels).astype(np.float32)
     component = np.arange(len(pixels))
     for top in range(0, len(pixels), TILE):
         for left in range(top, len(pixels), TILE):
@@ -77,7 +77,7 @@ def _linked_pairs(
     unsure = np.flatnonzero(~linked)
     for start in range(0, len(unsure), PAIRS):
         pairs = unsure[start : start + PAIRS]
-        exact = np.einsum("pd,pd->p", _unit_rows(pixels[a[pairs]]), _unit_rows(pixels[b[pairs]]))
+        exact = np.einsum("pd,pd->p", unit_rows(pixels[a[pairs]]), unit_rows(pixels[b[pairs]]))
         linked[pairs] = exact >= threshold - FLOAT64_ERROR
     return a[linked], b[linked]
 
@@ -92,7 +92,7 @@ def _merge(
     return connected_components(links, directed=False)[1][component].astype(component.dtype)
 
 
-def _unit_rows(pixels: UInt8[np.ndarray, "images pixels"]) -> Float64[np.ndarray, "images pixels"]:
+def unit_rows(pixels: UInt8[np.ndarray, "images pixels"]) -> Float64[np.ndarray, "images pixels"]:
     """Each row less its mean, scaled to length 1, so that a dot product is a correlation; 0 for one shade."""
     centred = pixels - pixels.mean(axis=1, keepdims=True, dtype=np.float64)
     length = np.linalg.norm(centred, axis=1, keepdims=True)

@@ -6,7 +6,7 @@ import pandas as pd
 from jaxtyping import Float
 
 from signbridge.demo.study import DemoStudy, Place
-from signbridge.report.charts.style import BLUE, GREY, SEQUENTIAL, VERMILLION
+from signbridge.report.charts.style import BLUE, GREY, SEQUENTIAL, VERMILLION, short_site
 
 LIKELIEST = 5
 CONFIDENCE_HEIGHT, LETTER_HEIGHT = 260, 16  # pixels; of a letter's row in the heat map
@@ -51,7 +51,7 @@ def heat_map_table(study: DemoStudy, probabilities: Probabilities, position: str
 
 def confidence_chart(table: pd.DataFrame, selected: str, chance: float) -> alt.LayerChart:
     """A bar a site, the selected one in another colour, its top letter above, and the line of chance."""
-    table = table.assign(short=[short(site) for site in table["site"]], chosen=table["site"] == selected)
+    table = table.assign(short=[short_site(site) for site in table["site"]], chosen=table["site"] == selected)
     base = alt.Chart(table).encode(x=_depth(table["site"]))
     share = alt.Y("probability:Q", scale=alt.Scale(domain=[0, 1.08]), axis=_share_axis())
     colour = alt.condition("datum.chosen", alt.value(VERMILLION), alt.value(BLUE))
@@ -75,7 +75,7 @@ def likeliest_chart(table: pd.DataFrame) -> alt.LayerChart:
 def heat_map_chart(table: pd.DataFrame, selected: str) -> alt.LayerChart:
     """Sites by letters; the selected site is framed."""
     long = table.reset_index().melt("site", var_name="letter", value_name="probability")
-    long["short"] = [short(site) for site in long["site"]]
+    long["short"] = [short_site(site) for site in long["site"]]
     x, y = _depth(table.index), alt.Y("letter:N", sort=list(table.columns), axis=alt.Axis(title=None))
     scale = alt.Scale(scheme=SEQUENTIAL, domain=[0, 1])
     key = alt.Legend(title="probability", format=".0%", orient="bottom", gradientLength=160)
@@ -93,11 +93,6 @@ def heat_map_chart(table: pd.DataFrame, selected: str) -> alt.LayerChart:
     return _sized(cells + frame.encode(x=x, y=y), LETTER_HEIGHT * table.shape[1])
 
 
-def short(site: str) -> str:
-    """A site's name on an axis: the block's number, or `pixels`."""
-    return str(int(site.removeprefix("layer_"))) if site.startswith("layer_") else site
-
-
 def percent(share: float) -> str:
     """`7 %`, `0.4 %`, `< 0.1 %`."""
     if 0 < share < 0.001:
@@ -109,7 +104,7 @@ def percent(share: float) -> str:
 def _depth(sites: pd.Index | pd.Series) -> alt.X:
     crowded = len(sites) > MOST_NAMES
     axis = alt.Axis(title=None, labelAngle=-45, labelOverlap="greedy" if crowded else False)
-    return alt.X("short:N", sort=[short(site) for site in sites], axis=axis)
+    return alt.X("short:N", sort=[short_site(site) for site in sites], axis=axis)
 
 
 def _share_axis() -> alt.Axis:

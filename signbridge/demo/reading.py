@@ -34,13 +34,14 @@ def read(study: DemoStudy, reader: Reader, image: Image.Image) -> Reading:
     inputs = inputs.to(device, dtype=model.dtype)
     answered = read_and_answer(model, parts, inputs, reader.max_new_tokens, end_tokens)
     stored = stored_dtype(model.dtype)
-    vectors = {("pixels", "flat"): grey_of(image).reshape(-1).astype(np.float32)}
+    pixels = grey_of(image).reshape(-1)
+    vectors = {("pixels", "flat"): pixels.astype(np.float32)}
     for site, positions in answered.vectors.items():
         for position, vector in positions.items():
             vectors[site, position] = vector[0].to(stored).to(torch.float32).cpu().numpy()
     probabilities = {place: study.probes[place].predict_probability(vectors[place][None])[0] for place in study.places}
     answer = processor.batch_decode(answered.answers, skip_special_tokens=True)[0].strip()
-    return Reading(answer, seen, vectors, probabilities, study.photo_of(vectors["pixels", "flat"]))
+    return Reading(answer, seen, vectors, probabilities, study.photo_of(pixels))
 
 
 def seen_image(inputs: BatchFeature, processor: ProcessorMixin) -> Image.Image | None:

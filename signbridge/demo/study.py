@@ -5,12 +5,13 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from PIL import Image
 from pydantic import TypeAdapter, ValidationError
 
 from signbridge import activations, tables
 from signbridge.datasets.images import decode_png, grey_pixels
+from signbridge.datasets.near_duplicates import unit_rows
 from signbridge.errors import SignBridgeError
 from signbridge.extraction_tables import decoded
 from signbridge.model_name import model_name
@@ -53,7 +54,7 @@ class DemoStudy:
         self.best = self._best()
         self.format = _format_of(self.sample["image"].tolist())
         self._threshold = tables.made_by(PHOTOS)["params"]["threshold"]
-        self._pixels = np.stack([_unit(grey_pixels(png)) for png in self.sample["image"]])
+        self._pixels = unit_rows(np.stack([grey_pixels(png).reshape(-1) for png in self.sample["image"]]))
         for site in self.sites:  # read when they are asked for; missing is told now
             tables.made_by(ACTIVATIONS / f"{site}.parquet")
 
@@ -74,9 +75,9 @@ class DemoStudy:
             return site, position
         return next(place for place in self.places if place[0] == site)
 
-    def photo_of(self, pixels: Float[np.ndarray, "width"]) -> str | None:
+    def photo_of(self, pixels: UInt8[np.ndarray, "width"]) -> str | None:
         """The photo of the sample that a picture is a copy of, as the stage `photos` decides it; None if of none."""
-        correlation = self._pixels @ _unit(pixels)
+        correlation = self._pixels @ unit_rows(pixels[None])[0]
         nearest = int(correlation.argmax())
         return str(self.sample["photo"].iloc[nearest]) if correlation[nearest] >= self._threshold else None
 
@@ -137,9 +138,3 @@ def _format_of(pngs: list[bytes]) -> Format:
     sides = {max(shape[:2]) for shape in shapes}
     square = all(shape[0] == shape[1] for shape in shapes)
     return Format(square, sides.pop() if square and len(sides) == 1 else None, all(len(shape) == 2 for shape in shapes))
-
-
-def _unit(pixels: np.ndarray) -> Float[np.ndarray, "width"]:
-    """Flat, of mean 0 and length 1, so that products are correlations; zero where all pixels are one shade."""
-    centred = pixels.reshape(-1).astype(np.float64) - pixels.mean()
-    return centred / max(float(np.linalg.norm(centred)), 1e-12)

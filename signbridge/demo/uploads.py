@@ -11,10 +11,10 @@ from typing import NamedTuple
 
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from signbridge.datasets.image_folder import MOST_PIXELS
 from signbridge.datasets.images import eight_bits
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")  # of all that Pillow opens, those that cameras write
-MOST_PIXELS = 50_000_000  # a 50-megapixel photo takes 150 MB decoded, and some three times that on the way
 LEAST_SIDE = 16  # pixels: smaller ones show no hand
 LONGEST = 20  # times as long as the other side
 ORIENTATION = 0x0112  # the tag with which a camera says which side is up

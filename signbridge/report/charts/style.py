@@ -95,6 +95,11 @@ def series_scales(series: Sequence[Series]) -> dict[str, Any]:
     }
 
 
+def short_site(site: str) -> str:
+    """A site's name on an axis: the block's number, or `pixels`."""
+    return str(int(site.removeprefix("layer_"))) if site.startswith("layer_") else site
+
+
 class SiteAxis(NamedTuple):
     """Where each site stands, and the axis that says so."""
 
@@ -110,7 +115,7 @@ def site_axis(sites: Sequence[str]) -> SiteAxis:
     places = {site: round(index * apart, 3) for index, site in enumerate(before)}
     places |= {site: round(len(before) * apart + index, 3) for index, site in enumerate(blocks)}
     named = [*before, *_thinned(blocks)]
-    texts = [site.removeprefix("layer_").lstrip("0") or "0" if site in blocks else site for site in named]
+    texts = [short_site(site) for site in named]
     ticks = [places[site] for site in named]
     axis = alt.Axis(
         title="site, by depth (numbers: decoder blocks)",
