@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import tempfile
+import threading
 from pathlib import Path
 
 from signbridge.command_line import run
@@ -57,7 +58,8 @@ def serve(study: DemoStudy, port: int | None, share: bool) -> None:
         log.warning(SHARED)
     logging.getLogger("httpx").setLevel(logging.WARNING)  # Gradio asks itself whether it is there,
     os.environ["NO_PROXY"] = ",".join(filter(None, [os.environ.get("NO_PROXY"), "127.0.0.1"]))  # and not by a proxy
-    page = build(Analysis(study, lambda: open_reader(study)), share)
+    opened = threading.Event()  # before it there is no use for the model, nor for its progress bar over an error
+    page = build(Analysis(study, lambda: opened.wait() and open_reader(study)), share)
     try:
         _, url, shared_url = page.launch(
             server_name="127.0.0.1",
@@ -75,6 +77,7 @@ def serve(study: DemoStudy, port: int | None, share: bool) -> None:
     except OSError:
         where = f"port {port} is taken" if port else "no port from 7860 on is free"
         raise SignBridgeError(f"{where} on 127.0.0.1. Name another: --port 7999") from None
+    opened.set()
     log.info("Open %s (Ctrl-C ends it)%s", url, f"; shared as {shared_url}" if shared_url else "")
     page.block_thread()
 
