@@ -55,9 +55,12 @@ class Reader:
         model = self.loaded.model
         return first_batch_size(model, tokens)
 
-    def prepare(self, images: list[Image.Image]) -> BatchFeature:
-        """What the model takes in for `images`, on the CPU. Without padding there is no attention mask."""
-        texts = [self.prompt] * len(images)
+    def prepare(self, images: list[Image.Image], prompts: list[str] | None = None) -> BatchFeature:
+        """What the model takes in for `images`, each with the reader's prompt or its own of `prompts`, on the CPU.
+
+        Without padding there is no attention mask.
+        """
+        texts = prompts or [self.prompt] * len(images)
         inputs = self.loaded.processor(images=images, text=texts, return_tensors="pt", padding=True)
         if inputs["attention_mask"].all():
             del inputs["attention_mask"]
@@ -89,8 +92,11 @@ class Reader:
             torch.cuda.empty_cache()
         log.warning("out of memory: going on with batches of %d", self.batch_size)
 
+    def _batches(self, images: list[Image.Image]) -> list[list[Image.Image]]:
+        return [images[start : start + self.batch_size] for start in range(0, len(images), self.batch_size)]
+
     def _read_batches(self, images: list[Image.Image]) -> Iterator[Shard]:
-        batches = [images[start : start + self.batch_size] for start in range(0, len(images), self.batch_size)]
+        batches = self._batches(images)
         return self._side_by_side(batches) if self.loaded.device.type == "cpu" else self._one_by_one(batches)
 
     def _side_by_side(self, batches: list[list[Image.Image]]) -> Iterator[Shard]:
@@ -151,18 +157,19 @@ def stored_dtype(dtype: torch.dtype) -> torch.dtype:
 
 
 def read_in_shards(
-    reader: Reader, images: list[Image.Image], folder: Path, images_per_shard: int, title: str = "extract"
+    reader: Reader, images: list, folder: Path, images_per_shard: int, title: str = "extract", unit: str = "image"
 ) -> list[Path]:
-    """Read `images` into shards below `folder`, in order, and return their paths; `title` heads the progress bar.
+    """Read `images` (or whatever the reader reads) into shards below `folder`, in order, and return their paths.
 
-    Those that lie there whole, and were made as `reader` makes them, are not computed again.
+    `title` heads the progress bar, which counts each `unit`. Shards that lie there whole, and were made as `reader`
+    makes them, are not computed again.
     """
     slices = [images[start : start + images_per_shard] for start in range(0, len(images), images_per_shard)]
     todo = {shard_path(folder, index): part for index, part in enumerate(slices)}
     there = sum(_is_done(path, reader) for path in todo)
     log.info("%d of %d shards already there", there, len(todo))
     log.info("reading on %s in batches of %d", reader.loaded.device, reader.batch_size)
-    with tqdm(total=len(images), unit="image", desc=title) as progress:
+    with tqdm(total=len(images), unit=unit, desc=title) as progress:
         batches = None
         while batches != reader.batch_size:  # once, unless memory runs out on the way
             batches = reader.batch_size

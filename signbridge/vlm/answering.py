@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from transformers import BatchFeature, PreTrainedModel
 from transformers.cache_utils import Cache
@@ -62,7 +62,7 @@ def read_and_answer(
             ended = ended | torch.isin(new_tokens[-1], ends)
     for site in sites:
         vectors[site]["answer_last"] = answer_last[row_of[site]]
-    return Answered(vectors, _until_end(torch.stack(new_tokens, dim=1), end_tokens))
+    return Answered(vectors, until_end(torch.stack(new_tokens, dim=1), end_tokens))
 
 
 def prefill(
@@ -111,7 +111,8 @@ def _image_mean(
     )
 
 
-def _until_end(tokens: Tensor, end_tokens: list[int]) -> list[list[int]]:
+def until_end(tokens: Int[Tensor, "batch tokens"], end_tokens: list[int]) -> list[list[int]]:
+    """The tokens of each row up to and including the first of `end_tokens`, or all of them."""
     answers = []
     for row in tokens.tolist():
         end = next((index for index, token in enumerate(row) if token in end_tokens), len(row) - 1)

@@ -29,29 +29,31 @@ class PromptsParams(Section):
     offer_letters: str = Field(min_length=1)
 
 
-def offering_prompt(template: str, classes: Sequence[str]) -> str:
+def offering_prompt(template: str, classes: Sequence[str], key: str = "prompts.offer_letters") -> str:
     """`template` with `{letters}` replaced by the classes: `A, B, C or Y`.
 
-    `-` and `_` in the name of a class are spaces. Raises `SignBridgeError` if the placeholder is not there once.
+    `-` and `_` in the name of a class are spaces; `key` is where the params have the template. Raises `SignBridgeError` if the placeholder is not there once.
     """
     if template.count(PLACEHOLDER) != 1:
         raise SignBridgeError(
-            f"params.yaml: prompts.offer_letters must hold {PLACEHOLDER} exactly once, not "
+            f"params.yaml: {key} must hold {PLACEHOLDER} exactly once, not "
             f"{template.count(PLACEHOLDER)} times: {template!r}"
         )
     *others, last = [_spoken(name) for name in classes]
     return template.replace(PLACEHOLDER, f"{', '.join(others)} or {last}" if others else last)
 
 
-def continuations(processor: ProcessorMixin, prompt: str, classes: Sequence[str]) -> list[list[int]]:
+def continuations(
+    processor: ProcessorMixin, prompt: str, classes: Sequence[str], key: str = "prompts.offer_letters"
+) -> list[list[int]]:
     """The tokens that each class, after a space, adds to `prompt`.
 
-    Raises `SignBridgeError` if the prompt does not hold one image, if its own tokens change where an answer follows,
+    `key` is where the params have the prompt. Raises `SignBridgeError` if the prompt does not hold one image, if its own tokens change where an answer follows,
     or if two classes are the same tokens.
     """
     if prompt.count(processor.image_token) != 1:
         raise SignBridgeError(
-            f"params.yaml: prompts.offer_letters must hold {processor.image_token} exactly once, not "
+            f"params.yaml: {key} must hold {processor.image_token} exactly once, not "
             f"{prompt.count(processor.image_token)} times: {prompt!r}"
         )
     before = processor.tokenizer(prompt)["input_ids"]
@@ -61,7 +63,7 @@ def continuations(processor: ProcessorMixin, prompt: str, classes: Sequence[str]
         tokens = tuple(after[len(before) :])
         if after[: len(before)] != before or not tokens:
             raise SignBridgeError(
-                f"params.yaml: prompts.offer_letters: this model's tokenizer joins the prompt's end {prompt[-12:]!r} "
+                f"params.yaml: {key}: this model's tokenizer joins the prompt's end {prompt[-12:]!r} "
                 f"to the answer ' {_spoken(name)}'. End the prompt in a mark, as in 'ASSISTANT:'."
             )
         if tokens in added:

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
@@ -39,20 +39,25 @@ def reading(parts: Parts, on_site: OnSite) -> Iterator[None]:
 
 
 @contextmanager
-def editing(parts: Parts, edit: Edit) -> Iterator[None]:
+def editing(parts: Parts, edit: Edit, rows_may_join: bool = False) -> Iterator[None]:
     """While open, every forward pass of this thread goes on with `edit(site, stream)` at each site, in order of depth.
 
     `stream` is the model's own tensor, batch x tokens x width: return it to leave it as it is, or another of its shape
     and dtype; do not write to it. A prefill passes all tokens of the prompt, a step of decoding the one that is fed
-    back. An edit at a site changes what the blocks after it read, and nothing before it. Raises `ValueError` if what is
-    returned does not fit.
+    back. An edit at a site changes what the blocks after it read, and nothing before it. With `rows_may_join` the batch
+    may be another from there on. Raises `ValueError` if what is returned does not fit.
     """
-    with _hooked(parts), _set(_editor, edit):
+    with _hooked(parts), _set(_editor, _Editor(edit, rows_may_join)):
         yield
 
 
+class _Editor(NamedTuple):
+    edit: Edit
+    rows_may_join: bool
+
+
 _listener: ContextVar[OnSite | None] = ContextVar("on_site", default=None)
-_editor: ContextVar[Edit | None] = ContextVar("edit", default=None)
+_editor: ContextVar[_Editor | None] = ContextVar("edit", default=None)
 _lock = threading.Lock()
 _in_use: dict[nn.Module, tuple[int, list[RemovableHandle]]] = {}  # readers and hooks, by the model's final norm
 
@@ -103,10 +108,11 @@ def _on_input(module: nn.Module, site: str) -> RemovableHandle:
 
 def _passed_on(site: str, stream: Tensor) -> Tensor:
     """What the model goes on with at `site`, after whoever listens was told."""
-    edit, on_site = _editor.get(), _listener.get()
-    if edit is not None:
-        edited = edit(site, stream)
-        if edited.shape != stream.shape or edited.dtype != stream.dtype:
+    editor, on_site = _editor.get(), _listener.get()
+    if editor is not None:
+        edited = editor.edit(site, stream)
+        fits = edited.shape[editor.rows_may_join :] == stream.shape[editor.rows_may_join :]
+        if not fits or edited.dtype != stream.dtype:
             there, given = (f"{tuple(one.shape)} in {one.dtype}" for one in (stream, edited))
             raise ValueError(f"edit at {site}: the stream is {there}, what was returned is {given}")
         stream = edited

@@ -1,0 +1,257 @@
+"""Activation patching: one image's residual stream put into the run on another, site by site.
+
+Of two images with different answers each is once the receiver and once the donor. In the run on the receiver the stream
+of the donor takes the place of its own at one site, at the last token of the prompt, at the image tokens or at all
+tokens; what it does is told by the difference of two logits, of the donor's answer less the receiver's, at the end of
+the prompt. As Zhang and Nanda 2023 ("Towards Best Practices of Activation Patching") advise, what is put in comes from
+a run like any other, and logits are compared, not probabilities.
+
+Two clean runs a pair give nearly all of it. Before the image the two prompts are one; so with the donor's image tokens
+all tokens up to the last of them are the donor's run, at every site, and only the question behind them is run again.
+With the donor's last token alone nothing but that token is; and with all tokens the donor's nothing is.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Float, Int
+from PIL import Image
+from pydantic import Field
+from torch import Tensor
+from transformers import BatchFeature
+
+from signbridge.causal.pairs import ImagePair
+from signbridge.causal.sweeps import Sweeps
+from signbridge.errors import SignBridgeError
+from signbridge.extraction import Reader
+from signbridge.extraction_tables import decoded
+from signbridge.params import Section
+from signbridge.shards import Shard, vectors_of
+from signbridge.vlm.branching import clean_run, leave
+from signbridge.vlm.letter_scoring import continuations, offering_prompt
+from signbridge.vlm.loading import LoadedModel
+from signbridge.vlm.residual import decoder_sites, editing, reading
+
+POSITIONS = ("prompt_last", "image", "all")
+
+
+class PatchingSweep(Section):
+    """What of the section `patching` differs between the sweeps."""
+
+    pairs: int = Field(ge=1)  # of photos, at most
+
+
+class PatchingParams(Sweeps[PatchingSweep]):
+    """The section `patching`."""
+
+    question: Literal["answer", "two_letters"]
+    two_letters: str = Field(min_length=1)
+
+
+class Swap(NamedTuple):
+    """Two images to be patched into each other."""
+
+    a: Image.Image
+    b: Image.Image
+    prompt: str
+    tokens: tuple[int, int] | None  # whose logits are compared, a's and b's; None: the first of each one's answer
+
+
+class Patched(NamedTuple):
+    """Logit differences, of the donor's token less the receiver's; receivers are the a, then the b, of each pair."""
+
+    receiver: Float[np.ndarray, "runs"]  # in the clean run on the receiver
+    donor: Float[np.ndarray, "runs"]  # in the clean run on the donor
+    patched: Float[np.ndarray, "runs sites positions"]
+    says_donor: Float[np.ndarray, "runs sites positions"]  # 1 where the donor's token is the likeliest of all
+
+
+class Patcher(Reader):
+    """Reads `Swap`s as a `Reader` does images; the arrays of a shard have a row a swap: its two runs, on a and on b."""
+
+    def _batches(self, swaps: list[Swap]) -> list[list[Swap]]:
+        """A batch holds prompts of one length, and no more swaps than one in eight of the images it could hold."""
+        tokenizer, at_once = self.loaded.processor.tokenizer, max(1, self.batch_size // 8)
+        lengths = [len(ids) for ids in tokenizer([swap.prompt for swap in swaps])["input_ids"]]
+        batches: list[list[Swap]] = []
+        for number, swap in enumerate(swaps):
+            if number and lengths[number] == lengths[number - 1] and len(batches[-1]) < at_once:
+                batches[-1].append(swap)
+            else:
+                batches.append([swap])
+        return batches
+
+    def _prepare_filled(self, batch: list[Swap]) -> tuple[list[Swap], BatchFeature]:
+        images = [swap.a for swap in batch] + [swap.b for swap in batch]
+        return batch, self.prepare(images, [swap.prompt for swap in batch] * 2)
+
+    def _read_batch(self, prepared: tuple[list[Swap], BatchFeature], keep: int) -> Shard:
+        swaps, inputs = prepared
+        inputs = inputs.to(self.loaded.device, dtype=self.loaded.model.dtype)
+        found = patch(self.loaded, inputs, [swap.tokens for swap in swaps])
+        arrays = {name: _by_swap(array, len(swaps)) for name, array in found._asdict().items()}
+        return Shard(arrays, [""] * keep, self.made_with)
+
+
+def swaps(
+    patcher: Patcher, settings: PatchingParams, pngs: Sequence[bytes], labels: Sequence[str], pairs: list[ImagePair]
+) -> list[Swap]:
+    """The images of `pairs` (rows of `pngs` and `labels`) with the prompt and the tokens that `settings` ask for.
+
+    Raises `SignBridgeError` if the two-letter prompt does not fit the model's tokenizer.
+    """
+    images = decoded([pngs[row] for pair in pairs for row in pair])
+    found = []
+    for number, pair in enumerate(pairs):
+        prompt, tokens = patcher.prompt, None
+        if settings.question == "two_letters":
+            letters = [labels[pair.a], labels[pair.b]]
+            prompt = offering_prompt(settings.two_letters, sorted(letters), "patching.two_letters")
+            tokens = first_difference(*continuations(patcher.loaded.processor, prompt, letters, "patching.two_letters"))
+        found.append(Swap(images[2 * number], images[2 * number + 1], prompt, tokens))
+    return found
+
+
+def first_difference(a: list[int], b: list[int]) -> tuple[int, int]:
+    """The first tokens of two continuations. Raises `SignBridgeError` if they are the same."""
+    if a[0] == b[0]:
+        raise SignBridgeError(
+            "two classes begin with the same token, so the next token's logits cannot tell them apart. "
+            "Set patching.question: answer."
+        )
+    return a[0], b[0]
+
+
+def as_table(sample: pd.DataFrame, pairs: list[ImagePair], loaded: LoadedModel, shards: list[Path]) -> pd.DataFrame:
+    """One row a pair, run, site and position, of the pairs whose clean runs differ in the logits compared.
+
+    `gap` is the donor's logit difference less the receiver's, `moved` the patched run's less the receiver's: of a
+    swap that does all, `moved` is `gap`. Where `gap` is negative (two letters whose logits lean the other way) both
+    change their sign. Raises `SignBridgeError` if no pair's logits differ.
+    """
+    receiver, donor, patched, says = (vectors_of(shards, name) for name in Patched._fields)
+    gap = donor - receiver
+    sites, ids = decoder_sites(loaded.parts), sample["image_id"].to_numpy()
+    rows = np.array(pairs)[:, :, None, None] + np.zeros(patched.shape[1:], dtype=int)[None]
+    number, run, site, position = (index.ravel() for index in np.indices(patched.shape))
+    sign = np.sign(gap)[:, :, None, None]
+    table = pd.DataFrame(
+        {
+            "pair": number,
+            "receiver": ids[rows.ravel()],
+            "donor": ids[rows[:, ::-1].ravel()],
+            "site": np.array(sites)[site],
+            "position": np.array(POSITIONS)[position],
+            "gap": np.broadcast_to(sign * gap[:, :, None, None], patched.shape).ravel(),
+            "moved": (sign * (patched - receiver[:, :, None, None])).ravel(),
+            "says_donor": says.ravel() > 0,
+        }
+    )
+    table = table[table["gap"] > 0]
+    if table.empty:
+        raise SignBridgeError(
+            "no pair's logits differ, so nothing can be patched. Raise patching.small.pairs, or patching.full.pairs."
+        )
+    return table.reset_index(drop=True)
+
+
+def patch(loaded: LoadedModel, inputs: BatchFeature, tokens: Sequence[tuple[int, int] | None]) -> Patched:
+    """Patch every pair of images into each other at every site and position.
+
+    `inputs` holds the prompts of all images a, then those of all images b, in the order of `tokens`.
+    """
+    image_tokens = image_span(loaded, inputs)
+    behind, last = image_tokens.stop, inputs["input_ids"].shape[1] - 1
+    clean = clean_run(loaded, inputs, first=behind)
+    runs = torch.arange(len(inputs["input_ids"]), device=clean.logits.device)
+    donors = runs.roll(len(tokens))
+    receivers, sites = clean, decoder_sites(loaded.parts)
+    donor = clean.of(donors)
+    logits = {
+        "prompt_last": leave(loaded, receivers, last, {site: donor.tail(site, last) for site in sites}).logits,
+        "image": leave(loaded, donor, behind, {site: receivers.tail(site, behind) for site in sites}).logits,
+        "all": donor.logits.repeat(len(sites), 1, 1),
+    }
+    of_receiver, of_donor = compared_tokens(clean.logits[:, -1], donors, tokens)
+    patched, says_donor = [], []
+    for position in POSITIONS:
+        by_run = logits[position][:, -1].float().reshape(len(sites), len(runs), -1)
+        patched.append(logit_difference(by_run, of_receiver, of_donor))
+        says_donor.append((by_run.argmax(-1) == of_donor).float())
+    of_clean = clean.logits[:, -1].float()
+    return Patched(
+        receiver=logit_difference(of_clean, of_receiver, of_donor).cpu().numpy(),
+        donor=logit_difference(of_clean[donors], of_receiver, of_donor).cpu().numpy(),
+        patched=torch.stack(patched, -1).transpose(0, 1).cpu().numpy(),
+        says_donor=torch.stack(says_donor, -1).transpose(0, 1).cpu().numpy(),
+    )
+
+
+def compared_tokens(
+    logits: Float[Tensor, "runs vocabulary"], donors: Int[Tensor, "runs"], tokens: Sequence[tuple[int, int] | None]
+) -> tuple[Int[Tensor, "runs"], Int[Tensor, "runs"]]:
+    """The token of each run's receiver and of its donor: those of `tokens`, or the likeliest in the clean run."""
+    own = logits.argmax(-1)
+    for number, pair in enumerate(tokens):
+        if pair is not None:
+            own[number], own[number + len(tokens)] = pair
+    return own, own[donors]
+
+
+def logit_difference(
+    logits: Float[Tensor, "*sites runs vocabulary"], of_receiver: Int[Tensor, "runs"], of_donor: Int[Tensor, "runs"]
+) -> Float[Tensor, "*sites runs"]:
+    """The logit of each run's donor's token less that of its receiver's."""
+    runs = torch.arange(len(of_donor), device=logits.device)
+    return logits[..., runs, of_donor] - logits[..., runs, of_receiver]
+
+
+def image_span(loaded: LoadedModel, inputs: BatchFeature) -> slice:
+    """Where the image tokens stand, which all prompts share, from the first to the last.
+
+    Raises `SignBridgeError` if they do not.
+    """
+    is_image = inputs["input_ids"] == loaded.parts.image_token_id
+    where = is_image[0].nonzero().flatten()
+    if not torch.equal(is_image, is_image[:1].expand_as(is_image)):
+        raise SignBridgeError("the images take different numbers of tokens, so their tokens do not correspond.")
+    return slice(int(where[0]), int(where[-1]) + 1)
+
+
+@torch.inference_mode()
+def patch_one_by_one(
+    loaded: LoadedModel,
+    receiver: BatchFeature,
+    donor: BatchFeature,
+    cells: Iterable[tuple[str, str]],
+) -> Iterator[Float[Tensor, "vocabulary"]]:
+    """The last logits of the run on `receiver` with the donor's stream at each (site, position): a whole pass each.
+
+    The plain statement of the method, which `patch` is held to and measured against. Put in the receiver itself and
+    nothing changes, to the last bit.
+    """
+    streams: dict[str, Tensor] = {}
+    with reading(loaded.parts, lambda site, stream: streams.update({site: stream.clone()})):
+        loaded.model(**donor, logits_to_keep=1)
+    last = receiver["input_ids"].shape[1] - 1
+    tokens = {"prompt_last": slice(last, None), "image": image_span(loaded, receiver), "all": slice(None)}
+    for chosen, position in cells:
+
+        def edit(site: str, stream: Tensor, chosen: str = chosen, where: slice = tokens[position]) -> Tensor:
+            if site != chosen:
+                return stream
+            stream = stream.clone()
+            stream[:, where] = streams[site][:, where]
+            return stream
+
+        with editing(loaded.parts, edit):
+            yield loaded.model(**receiver, logits_to_keep=1).logits[0, -1]
+
+
+def _by_swap(array: np.ndarray, swaps: int) -> np.ndarray:
+    """Rows of runs (all a, then all b) as rows of swaps, each with its two runs."""
+    return array.reshape(2, swaps, *array.shape[1:]).swapaxes(0, 1)

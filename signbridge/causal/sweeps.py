@@ -1,0 +1,39 @@
+"""How large the causal sweeps are: `small` takes minutes on two cores, `full` wants a GPU."""
+
+from typing import Generic, Literal, TypeVar
+
+from pydantic import Field
+
+from signbridge import params
+from signbridge.activations import layer_site
+from signbridge.params import Section
+
+Size = TypeVar("Size", bound=Section)
+
+
+class CausalParams(Section):
+    """The section `causal`, of all causal stages."""
+
+    sweep: Literal["small", "full"]
+    describe: str = Field(min_length=1)  # the prompt of the descriptions that damage is measured on
+    describe_tokens: int = Field(ge=1)  # of a description at most
+
+
+class Sweeps(Section, Generic[Size]):
+    """What every section of a causal stage holds: one set of settings for each sweep."""
+
+    small: Size
+    full: Size
+
+
+def chosen(name: str, model: type[Size]) -> Size:
+    """The settings of the section `name` for the sweep that `causal.sweep` names."""
+    return getattr(params.section(name, Sweeps[model]), params.section("causal", CausalParams).sweep)
+
+
+def spread_layers(wanted: int | Literal["all"], blocks: int) -> list[str]:
+    """The sites of `wanted` decoder blocks, evenly spread from the first to the last, or of all."""
+    number = blocks if wanted == "all" else min(wanted, blocks)
+    if number == 1:
+        return [layer_site(blocks // 2)]
+    return [layer_site(round(index * (blocks - 1) / (number - 1))) for index in range(number)]

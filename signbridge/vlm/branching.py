@@ -1,0 +1,206 @@
+"""Runs that leave a clean run at a site: blocks below the site are run once, tokens before the first edited one never.
+
+A decoder is causal, so an edit of the residual stream at one site and from one token on changes neither the blocks
+below the site nor the tokens before it. A branch therefore starts from what a clean run keeps: the keys and values of
+the tokens before, and the stream of the tokens from there on at the site where it leaves. In one walk up the blocks
+the branches of all sites join the batch, each where it leaves.
+
+This holds for decoders whose attention is causal throughout and whose blocks take nothing from the image on the way,
+as those in `families.py` do.
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from transformers import BatchFeature
+from transformers.cache_utils import Cache, DynamicLayer
+
+from signbridge.errors import SignBridgeError
+from signbridge.vlm.answering import until_end
+from signbridge.vlm.key_value_cache import roomy_cache
+from signbridge.vlm.loading import LoadedModel
+from signbridge.vlm.residual import Edit, OnSite, decoder_sites, editing, reading
+
+KeysValues = tuple[Tensor, Tensor]  # of one block, each prompts x heads x tokens x head width
+
+
+class CleanRun(NamedTuple):
+    """One prefill of prompts of equal length, kept to leave from."""
+
+    input_ids: Int[Tensor, "prompts tokens"]
+    keys_values: list[KeysValues]  # by block
+    first: int  # the token from which the streams were kept
+    streams: dict[str, Float[Tensor, "prompts tail width"]]  # by site of the decoder, tokens from `first` on
+    logits: Float[Tensor, "prompts kept vocabulary"]  # at the last `kept` tokens
+
+    def of(self, prompts: Tensor | slice) -> "CleanRun":
+        """The run of some of its prompts."""
+        return CleanRun(
+            self.input_ids[prompts],
+            [(keys[prompts], values[prompts]) for keys, values in self.keys_values],
+            self.first,
+            {site: stream[prompts] for site, stream in self.streams.items()},
+            self.logits[prompts],
+        )
+
+    def tail(self, site: str, start: int) -> Float[Tensor, "prompts tail width"]:
+        """The stream at `site` from token `start` on."""
+        return self.streams[site][:, start - self.first :]
+
+
+class Branches(NamedTuple):
+    """What came of branches: as many rows as entered, in order of the sites where they left."""
+
+    logits: Float[Tensor, "rows kept vocabulary"]
+    cache: Cache  # of every row, to go on from
+
+
+@torch.inference_mode()
+def clean_run(loaded: LoadedModel, inputs: BatchFeature, first: int, kept: int = 1) -> CleanRun:
+    """Run prompts of equal length, keeping the stream from token `first` on and the logits of the last `kept` tokens.
+
+    Raises `SignBridgeError` if the prompts differ in length.
+    """
+    if inputs.get("attention_mask") is not None and not inputs["attention_mask"].all():
+        raise SignBridgeError(
+            "the prompts of images that are to be compared differ in length, so their tokens do not correspond. "
+            "Use images of one size."
+        )
+    cache = roomy_cache(len(loaded.parts.blocks), room=0)
+    sites = set(decoder_sites(loaded.parts))
+    streams: dict[str, Tensor] = {}
+
+    def keep(site: str, stream: Tensor) -> None:
+        if site in sites:
+            streams[site] = stream[:, first:].clone()
+
+    with reading(loaded.parts, keep):
+        logits = loaded.model(**inputs, past_key_values=cache, use_cache=True, logits_to_keep=kept).logits
+    keys_values = [(layer.keys, layer.values) for layer in cache.layers]
+    return CleanRun(inputs["input_ids"], keys_values, first, streams, logits)
+
+
+@torch.inference_mode()
+def leave(
+    loaded: LoadedModel,
+    clean: CleanRun,
+    start: int,
+    entering: Mapping[str, Float[Tensor, "rows tail width"]],
+    kept: int = 1,
+    room: int = 0,
+    on_site: OnSite | None = None,
+) -> Branches:
+    """Run branches that leave `clean` before token `start` with their own stream from there on.
+
+    `entering` has the rows that leave at each site; row r of a site goes on from the prompt r modulo the number of
+    prompts. `on_site` is told the stream of all rows that have left so far, in order of depth of their sites. `room`
+    is how many tokens may follow (`go_on`).
+    """
+    sites = [site for site in decoder_sites(loaded.parts) if site in entering]
+    if not sites:
+        raise ValueError(f"no site of the decoder among {list(entering)}")
+    cache = Cache(layers=[BranchedLayer(clean_block, start, room) for clean_block in clean.keys_values])
+    left = False
+
+    def edit(site: str, stream: Tensor) -> Tensor:
+        nonlocal left
+        if site not in entering:
+            return stream
+        rows = entering[site].to(stream.dtype)
+        # Until the first branch leaves one row walks up for the others; its keys and values are dropped.
+        stream, left = (torch.cat([stream, rows]) if left else rows), True
+        return stream
+
+    def listen(site: str, stream: Tensor) -> None:
+        if left and on_site is not None:
+            on_site(site, stream)
+
+    with editing(loaded.parts, edit, rows_may_join=True), reading(loaded.parts, listen):
+        ids = clean.input_ids[:1, start:]
+        logits = loaded.model(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=kept).logits
+    if room:
+        below = 0  # rows that have left where the block begins
+        for site, layer in zip(decoder_sites(loaded.parts)[:-1], cache.layers, strict=True):
+            below += len(entering.get(site, ()))
+            layer.settle(len(logits), below)
+    return Branches(logits, cache)
+
+
+@torch.inference_mode()
+def go_on(
+    loaded: LoadedModel, cache: Cache, tokens: Int[Tensor, "rows tokens"], edit: Edit | None = None
+) -> Float[Tensor, "rows tokens vocabulary"]:
+    """Feed `tokens` behind every row of settled branches; `edit` is made at each site on the way."""
+    with editing(loaded.parts, edit or (lambda site, stream: stream)):
+        return loaded.model(input_ids=tokens, past_key_values=cache, use_cache=True).logits
+
+
+@torch.inference_mode()
+def answer_greedily(
+    loaded: LoadedModel, branches: Branches, max_new_tokens: int, edit: Edit | None = None
+) -> list[list[int]]:
+    """The greedy answer of every row, up to and including the end token; `edit` is made at each step."""
+    ends = torch.tensor(loaded.end_tokens, device=branches.logits.device)
+    new_tokens = [branches.logits[:, -1].argmax(-1)]
+    ended = torch.isin(new_tokens[-1], ends)
+    while len(new_tokens) < max_new_tokens and not ended.all():
+        logits = go_on(loaded, branches.cache, new_tokens[-1][:, None], edit)
+        new_tokens.append(logits[:, -1].argmax(-1))
+        ended = ended | torch.isin(new_tokens[-1], ends)
+    return until_end(torch.stack(new_tokens, dim=1), loaded.end_tokens)
+
+
+class BranchedLayer(DynamicLayer):
+    """One block's keys and values: those of a clean run before token `start`, then each row's own."""
+
+    def __init__(self, clean: KeysValues, start: int, room: int):
+        super().__init__()
+        self.clean, self.start, self.room = clean, start, room
+        self.is_initialized = True
+        self.length = start
+        self.all: KeysValues | None = None  # with room
+
+    def get_seq_length(self) -> int:
+        """The tokens so far."""
+        return self.length
+
+    def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
+        """How many keys `query_length` more tokens see, and where they begin."""
+        return self.length + query_length, 0
+
+    def update(self, key_states: Tensor, value_states: Tensor, *args, **kwargs) -> KeysValues:
+        """Append, and return all keys and values so far."""
+        new, end = (key_states, value_states), self.length + key_states.shape[-2]
+        if self.all is None:
+            room = end + self.room
+            self.all = tuple(_begun(clean[..., : self.start, :], len(key_states), room) for clean in self.clean)
+        for all_states, states in zip(self.all, new, strict=True):
+            all_states[..., self.length : end, :] = states
+        self.length = end
+        so_far = tuple(states[..., :end, :] for states in self.all)
+        if self.room:
+            self.keys, self.values = so_far
+        else:  # nothing follows: no row's keys and values outlive the block
+            self.all = None
+        return so_far
+
+    def settle(self, rows: int, own: int) -> None:
+        """Give the rows behind the first `own`, which left further up, the clean run's keys and values here."""
+        if own < rows:
+            theirs = [_begun(states, rows - own, self.length + self.room) for states in self.clean]
+            self.all = tuple(torch.cat([mine[:own], clean]) for mine, clean in zip(self.all, theirs, strict=True))
+            self.keys, self.values = (states[..., : self.length, :] for states in self.all)
+
+
+def _begun(clean: Tensor, rows: int, room: int) -> Tensor:
+    """The clean states of the prompts, over and over for `rows` rows, with room for `room` tokens in all."""
+    prompts, heads, tokens, width = clean.shape
+    begun = clean.new_empty(rows, heads, room, width)
+    if rows < prompts:  # the one row that walks up before any branch
+        begun[:, :, :tokens] = clean[:rows]
+    else:
+        begun.view(-1, prompts, heads, room, width)[:, :, :, :tokens] = clean
+    return begun

@@ -1,0 +1,57 @@
+"""Activation patching: pairs of images put into each other's runs, site by site and position by position.
+
+    python -m stages.patch
+
+Environment as for `stages.extract`; finished shards lie in .scratch/ until the table is written.
+"""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+
+from signbridge import params, tables
+from signbridge.causal.pairs import image_pairs
+from signbridge.causal.patching import Patcher, PatchingParams, as_table, swaps
+from signbridge.causal.sweeps import CausalParams
+from signbridge.command_line import run
+from signbridge.extraction import read_in_shards
+from signbridge.extraction_run import fingerprint, images_per_shard, made_from, open_reader
+from signbridge.vlm.loading import ModelParams, device_from_environment
+
+SAMPLE = Path("data/sample.parquet")
+MODEL = Path("data/model.json")
+ANSWERS = Path("data/answers.parquet")
+PATCHING = Path("data/patching.parquet")
+SCRATCH = Path(".scratch")
+
+
+def main() -> None:
+    """Read the sample, the answers and `data/model.json`, write `data/patching.parquet`."""
+    name, model = params.selected("model", "models", ModelParams)
+    settings = params.section("patching", PatchingParams)
+    sweep = getattr(settings, params.section("causal", CausalParams).sweep)
+    sample = tables.read(SAMPLE)
+    answers = tables.read(ANSWERS, columns=["image_id", "answer"]).set_index("image_id").loc[sample["image_id"]]
+    device = device_from_environment()
+    made_by = {**made_from(name, model, MODEL, SAMPLE), "patching": settings.model_dump(), "seed": params.seed()}
+
+    labels, photos, said = sample["label"].to_numpy(), sample["photo"].to_numpy(), answers["answer"].to_numpy()
+    by_answer = settings.question == "answer"
+    pairs = image_pairs(
+        labels, photos, sweep.pairs, np.random.default_rng(params.seed()),
+        lambda a, b: not by_answer or (said[a] and said[b] and said[a].split()[0] != said[b].split()[0]),
+    )  # fmt: skip
+    reader = open_reader(model, SCRATCH / "models", device)
+    patcher = Patcher(reader.loaded, model.prompt, 1, reader.batch_size)
+    made_by["pairs"] = [list(pair) for pair in pairs]
+    folder = SCRATCH / "patch" / fingerprint(made_by, device, __file__)
+    todo = swaps(patcher, settings, sample["image"], labels, pairs)
+    shards = read_in_shards(patcher, todo, folder, images_per_shard(), "patch", "pair")
+
+    tables.write(as_table(sample, pairs, reader.loaded, shards), PATCHING, made_by)
+    shutil.rmtree(SCRATCH / "patch")  # what other settings left there too
+
+
+if __name__ == "__main__":
+    run(main)
