@@ -39,8 +39,7 @@ def image_pairs(
     One image is drawn of each photo and no photo stands in two pairs, so pairs are independent and an interval over
     them is one over photos. Raises `SignBridgeError` if there is no pair.
     """
-    rows = generator.permutation(len(labels))
-    waiting = list(rows[np.sort(np.unique(photos[rows], return_index=True)[1])])
+    waiting = one_of_each_photo(photos, generator)
     pairs = []
     while waiting and len(pairs) < wanted:
         a = waiting.pop(0)
@@ -54,6 +53,13 @@ def image_pairs(
             "Set patching.question: two_letters, which compares the letters' own logits."
         )
     return pairs
+
+
+def one_of_each_photo(photos: np.ndarray, generator: np.random.Generator) -> list[int]:
+    """The row of one image of each photo, drawn, in random order."""
+    rows = generator.permutation(len(photos))
+    first = np.sort(np.unique(photos[rows], return_index=True)[1])
+    return [int(row) for row in rows[first]]
 
 
 def class_pairs(

@@ -137,7 +137,7 @@ def as_table(sample: pd.DataFrame, pairs: list[ImagePair], loaded: LoadedModel, 
     gap = donor - receiver
     sites, ids = decoder_sites(loaded.parts), sample["image_id"].to_numpy()
     rows = np.array(pairs)[:, :, None, None] + np.zeros(patched.shape[1:], dtype=int)[None]
-    number, run, site, position = (index.ravel() for index in np.indices(patched.shape))
+    number, _, site, position = (index.ravel() for index in np.indices(patched.shape))
     sign = np.sign(gap)[:, :, None, None]
     table = pd.DataFrame(
         {

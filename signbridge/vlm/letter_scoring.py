@@ -32,7 +32,8 @@ class PromptsParams(Section):
 def offering_prompt(template: str, classes: Sequence[str], key: str = "prompts.offer_letters") -> str:
     """`template` with `{letters}` replaced by the classes: `A, B, C or Y`.
 
-    `-` and `_` in the name of a class are spaces; `key` is where the params have the template. Raises `SignBridgeError` if the placeholder is not there once.
+    `-` and `_` in the name of a class are spaces; `key` is where the params have the template. Raises
+    `SignBridgeError` if the placeholder is not there once.
     """
     if template.count(PLACEHOLDER) != 1:
         raise SignBridgeError(
@@ -48,24 +49,17 @@ def continuations(
 ) -> list[list[int]]:
     """The tokens that each class, after a space, adds to `prompt`.
 
-    `key` is where the params have the prompt. Raises `SignBridgeError` if the prompt does not hold one image, if its own tokens change where an answer follows,
-    or if two classes are the same tokens.
+    `key` is where the params have the prompt. Raises `SignBridgeError` if the prompt does not hold one image, if its
+    own tokens change where an answer follows, or if two classes are the same tokens.
     """
     if prompt.count(processor.image_token) != 1:
         raise SignBridgeError(
             f"params.yaml: {key} must hold {processor.image_token} exactly once, not "
             f"{prompt.count(processor.image_token)} times: {prompt!r}"
         )
-    before = processor.tokenizer(prompt)["input_ids"]
     added: dict[tuple[int, ...], str] = {}
     for name in classes:
-        after = processor.tokenizer(f"{prompt} {_spoken(name)}")["input_ids"]
-        tokens = tuple(after[len(before) :])
-        if after[: len(before)] != before or not tokens:
-            raise SignBridgeError(
-                f"params.yaml: {key}: this model's tokenizer joins the prompt's end {prompt[-12:]!r} "
-                f"to the answer ' {_spoken(name)}'. End the prompt in a mark, as in 'ASSISTANT:'."
-            )
+        tokens = tuple(added_tokens(processor, prompt, _spoken(name), key))
         if tokens in added:
             raise SignBridgeError(
                 f"classes '{added[tokens]}' and '{name}' are the same tokens to this model, so their probabilities "
@@ -73,6 +67,21 @@ def continuations(
             )
         added[tokens] = name
     return [list(tokens) for tokens in added]
+
+
+def added_tokens(processor: ProcessorMixin, prompt: str, answer: str, key: str) -> list[int]:
+    """The tokens that `answer`, after a space, adds to `prompt`; `key` is where the params have the prompt.
+
+    Raises `SignBridgeError` if the prompt's own tokens change where the answer follows.
+    """
+    before = processor.tokenizer(prompt)["input_ids"]
+    after = processor.tokenizer(f"{prompt} {answer}")["input_ids"]
+    if after[: len(before)] != before or len(after) == len(before):
+        raise SignBridgeError(
+            f"params.yaml: {key}: this model's tokenizer joins the prompt's end {prompt[-12:]!r} "
+            f"to the answer ' {answer}'. End the prompt in a mark, as in 'ASSISTANT:'."
+        )
+    return after[len(before) :]
 
 
 @torch.inference_mode()

@@ -1,0 +1,97 @@
+"""Which images are steered where to, and by which directions: all that a steering sweep is drawn and fitted from."""
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from signbridge import activations
+from signbridge.causal.descriptions import describe
+from signbridge.causal.directions import directions, fit_classes
+from signbridge.causal.pairs import class_pairs, fitted_half, one_of_each_photo
+from signbridge.causal.steering import FITTED_AT, Course, SteeringSweep, mean_norms
+from signbridge.causal.sweeps import spread_layers
+from signbridge.errors import SignBridgeError
+from signbridge.extraction import Reader
+from signbridge.extraction_tables import decoded
+from signbridge.vlm.letter_scoring import added_tokens
+
+NORMS_OF = 32  # images of the fitted half that the mean norm is taken over, at most
+NOTEBOOK_C = 1.0  # of the probe where no penalty was chosen
+
+
+def courses(
+    reader: Reader,
+    describer: Reader,
+    sweep: SteeringSweep,
+    sample: pd.DataFrame,
+    vectors: Path,
+    choices: pd.DataFrame,
+    seed: int,
+) -> list[Course]:
+    """Every pair of classes at every place, with its images, its directions and what a strength of 1 is.
+
+    `sample` has image_id, label, photo, image (PNG) and answer; `vectors` is the activation folder, `choices` the table
+    `data/choices.parquet`, whose commonest penalty fits the probe. Raises `SignBridgeError` if all classes got the same
+    answer, or a class has a single photo.
+    """
+    labels, photos, answers = (sample[name].to_numpy() for name in ("label", "photo", "answer"))
+    generator = np.random.default_rng(seed)
+    half = fitted_half(labels, photos, seed)
+    pairs = class_pairs(labels, answers, sweep.pairs, generator)
+    if not pairs:
+        raise SignBridgeError(
+            "every class mostly got the same answer, so there is no other to steer to. "
+            "Another prompt under models.<model>.prompt may part them."
+        )
+    held_out = [row for row in one_of_each_photo(photos, generator) if not half[row]]
+    steered = {pair: _steered(held_out, labels, answers, pair, sweep.images) for pair in pairs}
+    others = {pair: [row for row in held_out if labels[row] not in pair[:2]][: sweep.others] for pair in pairs}
+    images = dict(zip(held_out, decoded(sample["image"].iloc[held_out]), strict=True))
+    described_rows = sorted({row for pair in pairs for row in (*others[pair], steered[pair][0])})
+    described = dict(zip(described_rows, describe(describer, [images[row] for row in described_rows]), strict=True))
+    norms = mean_norms(reader, decoded(sample["image"][half][:NORMS_OF]))
+    unembedding = reader.loaded.model.get_output_embeddings().weight.float().detach().cpu().numpy()
+    tokens = {answer: added_tokens(reader.loaded.processor, reader.prompt, answer, "models.<model>.prompt")
+              for pair in pairs for answer in (pair.answer_a, pair.answer_b)}  # fmt: skip
+    sites = spread_layers(sweep.layers, len(reader.loaded.parts.blocks))
+    fitted = {
+        (site, position): fit_classes(
+            activations.read(vectors, site, position, list(sample["image_id"])), labels, half,
+            _commonest_C(choices, site, position),
+        )
+        for site in sites for position in {FITTED_AT[at] for at in sweep.at}
+    }  # fmt: skip
+    ids = sample["image_id"].to_numpy()
+    return [
+        Course(
+            pair, at,
+            image_ids=list(ids[steered[pair]]), images=[images[row] for row in steered[pair]],
+            other_ids=list(ids[others[pair]]), others=[images[row] for row in others[pair]],
+            descriptions=[described[row] for row in others[pair]],
+            before=reader.loaded.processor.decode(described[steered[pair][0]], skip_special_tokens=True).strip(),
+            answer=tokens[pair.answer_b],
+            directions={
+                site: directions(
+                    fitted[site, FITTED_AT[at]], pair.a, pair.b,
+                    unembedding[[tokens[pair.answer_a][0], tokens[pair.answer_b][0]]],
+                    sweep.draws, np.random.default_rng([seed, number, depth]),
+                )
+                for depth, site in enumerate(sites)
+            },
+            unit={site: norms[at][site] for site in sites},
+        )
+        for number, pair in enumerate(pairs) for at in sweep.at
+    ]  # fmt: skip
+
+
+def _steered(held_out: list[int], labels: np.ndarray, answers: np.ndarray, pair: tuple, wanted: int) -> list[int]:
+    """Images of the first class that were not given the second's answer anyway."""
+    return [row for row in held_out if labels[row] == pair.a and answers[row] != pair.answer_b][:wanted]
+
+
+def _commonest_C(choices: pd.DataFrame, site: str, position: str) -> float:
+    chosen = choices[(choices["site"] == site) & (choices["position"] == position)]["C"]
+    counts = Counter(chosen)
+    return min(counts, key=lambda C: (-counts[C], C)) if counts else NOTEBOOK_C

@@ -1,0 +1,290 @@
+"""Steering: a direction added to the residual stream, and what it does to the answer and to everything else.
+
+After "Line of Sight: On Linear Representations in VLLMs" (2025). Images of a class a are steered towards a class b
+whose commonest answer is another: at the image tokens, at the last token of the prompt or at every token, while the
+prompt is read or at every step of the answer as well. A strength of 1 is as long as the stream itself, on average over
+the edited tokens at that layer. Efficacy is the probability of b's answer, and whether the text says it; damage is told
+by the model's descriptions of images of other classes (`descriptions.py`). Directions are fitted on half of the photos,
+and the images steered and described are of the other half.
+"""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Literal, NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from PIL import Image
+from pydantic import Field
+from torch import Tensor
+
+from signbridge.causal.descriptions import (
+    At,
+    Described,
+    During,
+    edited_tokens,
+    first_edited,
+    read_described,
+)
+from signbridge.causal.directions import DIRECTIONS, RANDOM
+from signbridge.causal.pairs import ClassPair
+from signbridge.causal.patching import image_span
+from signbridge.causal.sweeps import Sweeps
+from signbridge.extraction import Reader
+from signbridge.params import Section
+from signbridge.shards import Shard
+from signbridge.vlm.branching import Branches, CleanRun, answer_greedily, clean_run, go_on, leave
+from signbridge.vlm.loading import LoadedModel
+from signbridge.vlm.residual import Edit, decoder_sites
+
+COURSES_PER_SHARD = 2  # what a killed run may lose, and what is run side by side
+# Where the vectors lie that a direction is fitted on, by where it is added.
+FITTED_AT = {"image": "image_mean", "prompt_last": "prompt_last", "every": "prompt_last"}
+
+# The directions whose steered descriptions are told, and their rows among a course's directions.
+TOLD = {"class_means": DIRECTIONS.index("class_means"), RANDOM: len(DIRECTIONS)}
+
+
+class SteeringSweep(Section):
+    """What of the section `steering` differs between the sweeps."""
+
+    layers: int | Literal["all"]
+    pairs: int = Field(ge=1)  # of classes
+    images: int = Field(ge=1)  # of the first class, of different photos
+    others: int = Field(ge=1)  # images of other classes, whose descriptions tell the damage
+    at: list[At] = Field(min_length=1)
+    during: list[During] = Field(min_length=1)
+    strengths: list[float] = Field(min_length=1)  # in mean residual norms
+    draws: int = Field(ge=1)  # of the random direction
+    answer_tokens: int = Field(ge=1)  # of a steered answer at most
+
+
+class SteeringParams(Sweeps[SteeringSweep]):
+    """The section `steering`."""
+
+
+class Course(NamedTuple):
+    """One pair of classes, steered at one place: the unit of work that is kept when a run is killed."""
+
+    pair: ClassPair
+    at: At
+    image_ids: list[str]  # of class a
+    images: list[Image.Image]
+    other_ids: list[str]  # of other classes
+    others: list[Image.Image]
+    before: str  # the unsteered description of the first of `images`
+    descriptions: list[list[int]]  # of the others, in tokens
+    answer: list[int]  # the tokens of b's answer
+    directions: Mapping[str, Float[np.ndarray, "directions width"]]  # by site, each of length 1
+    unit: Mapping[str, float]  # by site: the mean norm of the stream there
+
+
+class Steered(NamedTuple):
+    """What came of a course. `probability` and `says` are of the steered images, `damage` of the others."""
+
+    probability: Float[np.ndarray, "sites during directions strengths images"]  # of b's answer
+    damage: Float[np.ndarray, "sites during directions strengths others"]  # nats a token
+    clean_probability: Float[np.ndarray, "images"]
+    answers: list  # texts: sites, during, edits (direction by strength), images
+    descriptions: dict[str, list[str]]  # of the first image, by site: `TOLD` by strength
+
+
+class Begun(NamedTuple):
+    """The prompts of some images, run unedited up to where an edit begins."""
+
+    clean: CleanRun  # its streams begin at the first edited token
+    image: slice  # where the image tokens stand
+    tokens: int  # of the prompt
+
+    def leave(self, loaded: LoadedModel, site: str, added: Float[Tensor, "edits width"], at: At, room: int) -> Branches:
+        """Every image with each of `added` at `site`: edit after edit, all images. `room` tokens may follow."""
+        edited = edited_tokens(at, "prefill", self.image, self.tokens, self.tokens, added.device)[self.clean.first :]
+        rows = with_added(self.clean.tail(site, self.clean.first), added, edited)
+        return leave(loaded, self.clean, self.clean.first, {site: rows}, room=room)
+
+
+class Steerer(Reader):
+    """Runs `Course`s as a `Reader` does images; a shard's arrays are flat, course after course, its answers JSON."""
+
+    def __init__(self, reader: Reader, describer: Reader, sweep: SteeringSweep):
+        super().__init__(reader.loaded, reader.prompt, reader.max_new_tokens, reader.batch_size)
+        self.describer, self.sweep = describer, sweep
+
+    def _batches(self, courses: list[Course]) -> list[list[Course]]:
+        return [[course] for course in courses]
+
+    def _prepare_filled(self, batch: list[Course]) -> Course:
+        return batch[0]
+
+    def _read_batch(self, course: Course, keep: int) -> Shard:
+        found = self.steer(course)
+        arrays = {name: getattr(found, name).ravel() for name in ("probability", "damage", "clean_probability")}
+        texts = {"answers": found.answers, "descriptions": found.descriptions}
+        return Shard(arrays, [json.dumps(texts)], self.made_with)
+
+    def steer(self, course: Course) -> Steered:
+        """Every direction at every strength, site by site."""
+        begun, others = self._begun(self, course.images, course.at), self._described(course)
+        during = durings(course.at, self.sweep.during)
+        probability, damage, answers = [], [], []
+        for site, added in self._added(course).items():
+            of_site = [self._answers(course, begun, site, added, one) for one in during]
+            probability.append([likely for likely, _ in of_site])
+            answers.append([texts for _, texts in of_site])
+            damage.append([self._damage(course, others, site, added, one) for one in during])
+        shape = (len(course.directions), len(during), -1, len(self.sweep.strengths))
+        return Steered(
+            np.array(probability).reshape(*shape, len(course.images)),
+            np.array(damage).reshape(*shape, len(course.others)),
+            self._clean_probability(course, begun),
+            answers,
+            self._descriptions(course, during[-1]),
+        )
+
+    def _begun(self, reader: Reader, images: list[Image.Image], at: At) -> Begun:
+        inputs = reader.prepare(images).to(self.loaded.device, dtype=self.loaded.model.dtype)
+        image, tokens = image_span(self.loaded, inputs), inputs["input_ids"].shape[1]
+        return Begun(clean_run(self.loaded, inputs, first_edited(at, image, tokens)), image, tokens)
+
+    def _added(self, course: Course) -> dict[str, Float[Tensor, "edits width"]]:
+        """By site in order of depth, every direction at every strength."""
+        added = {}
+        for site in decoder_sites(self.loaded.parts):
+            if site in course.directions:
+                edits = course.directions[site][:, None] * np.array(self.sweep.strengths)[:, None] * course.unit[site]
+                added[site] = torch.tensor(edits.reshape(-1, edits.shape[-1]), dtype=torch.float32).to(
+                    self.loaded.device
+                )
+        return added
+
+    def _chunks(self, added: Float[Tensor, "edits width"], prompts: int) -> tuple[Tensor, ...]:
+        return added.split(max(1, self.batch_size // prompts))
+
+    def _answers(
+        self, course: Course, begun: Begun, site: str, added: Float[Tensor, "edits width"], during: During
+    ) -> tuple[list[list[float]], list[list[str]]]:
+        """The probability of b's answer, and the text, of every edit and image."""
+        images, most = len(course.images), self.sweep.answer_tokens
+        probability, answers = [], []
+        for some in self._chunks(added, images):
+            branches = begun.leave(self.loaded, site, some, course.at, room=most + len(course.answer))
+            at_each_step = _at_each_step(site, some.repeat_interleave(images, dim=0), course.at, during)
+            probability.append(answer_probability(self.loaded, branches, course.answer, at_each_step))
+            rewind(branches, begun.tokens)
+            answers += answer_greedily(self.loaded, branches, most, at_each_step)
+        texts = np.reshape(self._texts(answers), (-1, images)).tolist()
+        return torch.cat(probability).view(-1, images).tolist(), texts
+
+    def _described(self, course: Course) -> Described:
+        """The others with their descriptions, read anew: their keys and values are not kept between courses."""
+        prompt = self.describer.prepare(course.others[:1])
+        image, tokens = image_span(self.loaded, prompt), prompt["input_ids"].shape[1]
+        start = first_edited(course.at, image, tokens)
+        return read_described(self.describer, course.others, course.descriptions, image, start)
+
+    def _damage(
+        self, course: Course, others: Described, site: str, added: Float[Tensor, "edits width"], during: During
+    ) -> list[list[float]]:
+        """The rise in negative log-likelihood of every edit and other image."""
+        clean = others.clean
+        edited = others.edited(course.at, during)
+        rises = []
+        for some in self._chunks(added, len(course.others)):
+            rows = with_added(clean.tail(site, clean.first), some, edited)
+            rises.append(
+                others.damage(leave(self.loaded, clean, clean.first, {site: rows}, kept=others.longest).logits)
+            )
+        return torch.cat(rises).tolist()
+
+    def _clean_probability(self, course: Course, begun: Begun) -> Float[np.ndarray, "images"]:
+        site = decoder_sites(self.loaded.parts)[0]
+        rows = begun.clean.tail(site, begun.clean.first)
+        branches = leave(self.loaded, begun.clean, begun.clean.first, {site: rows}, room=len(course.answer))
+        return answer_probability(self.loaded, branches, course.answer).cpu().numpy()
+
+    def _descriptions(self, course: Course, during: During) -> dict[str, list[str]]:
+        """The first steered image described, by site: in the directions `TOLD`, each at every strength."""
+        most = self.describer.max_new_tokens
+        begun = self._begun(self.describer, course.images[:1], course.at)
+        described = {}
+        for site, added in self._added(course).items():
+            if site in told_sites(course):
+                told = added.view(-1, len(self.sweep.strengths), added.shape[-1])[list(TOLD.values())].flatten(0, 1)
+                branches = begun.leave(self.loaded, site, told, course.at, room=most)
+                at_each_step = _at_each_step(site, told, course.at, during)
+                described[site] = self._texts(answer_greedily(self.loaded, branches, most, at_each_step))
+        return described
+
+    def _texts(self, answers: list[list[int]]) -> list[str]:
+        return [text.strip() for text in self.loaded.processor.batch_decode(answers, skip_special_tokens=True)]
+
+
+def told_sites(course: Course) -> list[str]:
+    """The first, middle and last of the steered sites: those at which texts are told."""
+    sites = list(course.directions)
+    return sorted({sites[0], sites[len(sites) // 2], sites[-1]}, key=sites.index)
+
+
+def durings(at: At, wanted: Sequence[During]) -> list[During]:
+    """When the edit is made: at the image tokens only in the prefill, since no image is fed back."""
+    return ["prefill"] if at == "image" else list(wanted)
+
+
+def with_added(
+    stream: Float[Tensor, "prompts tail width"], added: Float[Tensor, "edits width"], edited: Bool[Tensor, "tail"]
+) -> Float[Tensor, "rows tail width"]:
+    """The stream of every prompt with each of `added` at the tokens that are `edited`: edit after edit, all prompts."""
+    return (stream[None] + edited[:, None] * added[:, None, None].to(stream.dtype)).flatten(0, 1)
+
+
+def answer_probability(
+    loaded: LoadedModel, branches: Branches, answer: Sequence[int], edit: Edit | None = None
+) -> Float[Tensor, "rows"]:
+    """The probability that each row goes on with the tokens of `answer`, whatever follows them."""
+    log_probability = branches.logits[:, -1:].float().log_softmax(-1)
+    if len(answer) > 1:
+        fed = torch.tensor(answer[:-1], device=branches.logits.device).expand(len(branches.logits), -1)
+        rest = go_on(loaded, branches.cache, fed, edit).float().log_softmax(-1)
+        log_probability = torch.cat([log_probability, rest], dim=1)
+    places = torch.arange(len(answer), device=log_probability.device)
+    return log_probability[:, places, list(answer)].sum(-1).exp()
+
+
+def rewind(branches: Branches, tokens: int) -> None:
+    """Forget what was fed behind the first `tokens`."""
+    for layer in branches.cache.layers:
+        layer.length = tokens
+
+
+def says(text: str, answer: str) -> bool:
+    """Whether the text has the answer in it, as whole words, whatever their case."""
+    return re.search(rf"(?<!\w){re.escape(answer.strip(' .!'))}(?!\w)", text, re.IGNORECASE) is not None
+
+
+@torch.inference_mode()
+def mean_norms(reader: Reader, images: list[Image.Image]) -> dict[At, dict[str, float]]:
+    """The mean length of the residual stream at each site, over the tokens that an edit there touches.
+
+    Of every token the first is left out: in many models it is an attention sink, hundreds of times as long as the
+    others (Sun et al. 2024, "Massive Activations in Large Language Models").
+    """
+    found: dict[At, dict[str, list[float]]] = {"image": {}, "prompt_last": {}, "every": {}}
+    for start in range(0, len(images), reader.batch_size):
+        inputs = reader.prepare(images[start : start + reader.batch_size])
+        inputs = inputs.to(reader.loaded.device, dtype=reader.loaded.model.dtype)
+        image = image_span(reader.loaded, inputs)
+        for site, stream in clean_run(reader.loaded, inputs, first=0).streams.items():
+            norms = stream.float().norm(dim=-1)
+            parts = {"image": norms[:, image], "prompt_last": norms[:, -1:], "every": norms[:, 1:]}
+            for at, part in parts.items():
+                found[at].setdefault(site, []).extend(part.mean(dim=1).tolist())
+    return {at: {site: float(np.mean(norms)) for site, norms in by_site.items()} for at, by_site in found.items()}
+
+
+def _at_each_step(site: str, added: Float[Tensor, "rows width"], at: At, during: During) -> Edit | None:
+    """The edit of every token that is fed back, row by row, or none."""
+    if during == "prefill" or at == "image":
+        return None
+    return lambda here, stream: stream + added[:, None].to(stream.dtype) if here == site else stream

@@ -1,0 +1,89 @@
+"""The tables of a steering sweep, from its finished shards."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from signbridge.causal.directions import DIRECTIONS, RANDOM
+from signbridge.causal.steering import TOLD, Course, SteeringSweep, durings, says
+from signbridge.shards import answers_of, vectors_of
+
+
+def answers_table(courses: list[Course], sweep: SteeringSweep, shards: list[Path]) -> pd.DataFrame:
+    """One row an edit and steered image: what it makes of the probability of b's answer, and of the text.
+
+    a, b, answer_a, answer_b, site, at, during, direction, draw (of a random direction), strength (mean residual norms),
+    image_id, clean_probability, probability, says, answer.
+    """
+    rows = []
+    probabilities = _of_courses(vectors_of(shards, "probability"), [_shape(c, sweep, c.images) for c in courses])
+    cleans = _of_courses(vectors_of(shards, "clean_probability"), [(len(course.images),) for course in courses])
+    found = (probabilities, cleans, _texts(shards, "answers"))
+    for course, probability, clean, texts in zip(courses, *found, strict=True):
+        for place, edit in _edits(course, sweep):
+            site, during, direction, strength = place
+            for image, image_id in enumerate(course.image_ids):
+                text = texts[site][during][direction * len(sweep.strengths) + strength][image]
+                likely, said = probability[(*place, image)], says(text, course.pair.answer_b)
+                rows.append((*course.pair, *edit, image_id, clean[image], likely, said, text))
+    names = ("image_id", "clean_probability", "probability", "says", "answer")
+    return pd.DataFrame(rows, columns=["a", "b", "answer_a", "answer_b", *_EDIT, *names])
+
+
+def damage_table(courses: list[Course], sweep: SteeringSweep, shards: list[Path]) -> pd.DataFrame:
+    """One row an edit and described image: a, b, site, at, during, direction, draw, strength, image_id, damage.
+
+    `damage` is the rise in negative log-likelihood of the unedited model's description, in nats a token.
+    """
+    rows = []
+    damages = _of_courses(vectors_of(shards, "damage"), [_shape(c, sweep, c.others) for c in courses])
+    for course, damage in zip(courses, damages, strict=True):
+        for place, edit in _edits(course, sweep):
+            of_others = zip(course.other_ids, damage[place], strict=True)
+            rows += [(course.pair.a, course.pair.b, *edit, *of_one) for of_one in of_others]
+    return pd.DataFrame(rows, columns=["a", "b", *_EDIT, "image_id", "damage"])
+
+
+def descriptions_table(courses: list[Course], sweep: SteeringSweep, shards: list[Path]) -> pd.DataFrame:
+    """One row a told edit: a, b, site, at, during, direction, strength, image_id, before, after (texts)."""
+    rows = []
+    for course, by_site in zip(courses, _texts(shards, "descriptions"), strict=True):
+        during = durings(course.at, sweep.during)[-1]
+        for site, texts in by_site.items():
+            edits = [(direction, strength) for direction in TOLD for strength in sweep.strengths]
+            for edit, after in zip(edits, texts, strict=True):
+                place = (course.pair.a, course.pair.b, site, course.at, during)
+                rows.append((*place, *edit, course.image_ids[0], course.before, after))
+    names = ("a", "b", "site", "at", "during", "direction", "strength", "image_id", "before", "after")
+    return pd.DataFrame(rows, columns=list(names))
+
+
+def _shape(course: Course, sweep: SteeringSweep, images: list) -> tuple[int, ...]:
+    """Sites, during, directions, strengths, images."""
+    directions = len(DIRECTIONS) + sweep.draws
+    during = durings(course.at, sweep.during)
+    return len(course.directions), len(during), directions, len(sweep.strengths), len(images)
+
+
+def _of_courses(flat: np.ndarray, shapes: list[tuple[int, ...]]) -> list[np.ndarray]:
+    ends = np.cumsum([np.prod(shape) for shape in shapes])
+    return [part.reshape(shape) for part, shape in zip(np.split(flat, ends[:-1]), shapes, strict=True)]
+
+
+def _texts(shards: list[Path], kind: str) -> list:
+    return [json.loads(texts)[kind] for texts in answers_of(shards)]
+
+
+_EDIT = ("site", "at", "during", "direction", "draw", "strength")
+
+
+def _edits(course: Course, sweep: SteeringSweep) -> Iterator[tuple[tuple[int, int, int, int], tuple]]:
+    """Every edit of a course: where it stands in the arrays, and what it is."""
+    names = [(name, 0) for name in DIRECTIONS] + [(RANDOM, draw) for draw in range(sweep.draws)]
+    sites, during = list(course.directions), durings(course.at, sweep.during)
+    for place in np.ndindex(*_shape(course, sweep, [])[:-1]):
+        site, when, direction, strength = place
+        yield place, (sites[site], course.at, during[when], *names[direction], sweep.strengths[strength])
