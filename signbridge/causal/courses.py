@@ -1,6 +1,5 @@
 """Which images are steered where to, and by which directions: all that a steering sweep is drawn and fitted from."""
 
-from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -8,9 +7,10 @@ import pandas as pd
 
 from signbridge import activations
 from signbridge.causal.descriptions import describe
-from signbridge.causal.directions import directions, fit_classes
+from signbridge.causal.directions import commonest_C, directions, fit_classes
+from signbridge.causal.edits import POSITION_OF
 from signbridge.causal.pairs import class_pairs, fitted_half, one_of_each_photo
-from signbridge.causal.steering import FITTED_AT, Course, SteeringSweep, mean_norms
+from signbridge.causal.steering import Course, SteeringSweep, mean_norms
 from signbridge.causal.sweeps import spread_layers
 from signbridge.errors import SignBridgeError
 from signbridge.extraction import Reader
@@ -18,7 +18,6 @@ from signbridge.extraction_tables import decoded
 from signbridge.vlm.letter_scoring import added_tokens
 
 NORMS_OF = 32  # images of the fitted half that the mean norm is taken over, at most
-NOTEBOOK_C = 1.0  # of the probe where no penalty was chosen
 
 
 def courses(
@@ -59,9 +58,9 @@ def courses(
     fitted = {
         (site, position): fit_classes(
             activations.read(vectors, site, position, list(sample["image_id"])), labels, half,
-            _commonest_C(choices, site, position),
+            commonest_C(choices, site, position),
         )
-        for site in sites for position in {FITTED_AT[at] for at in sweep.at}
+        for site in sites for position in {POSITION_OF[at] for at in sweep.at}
     }  # fmt: skip
     ids = sample["image_id"].to_numpy()
     return [
@@ -74,7 +73,7 @@ def courses(
             answer=tokens[pair.answer_b],
             directions={
                 site: directions(
-                    fitted[site, FITTED_AT[at]], pair.a, pair.b,
+                    fitted[site, POSITION_OF[at]], pair.a, pair.b,
                     unembedding[[tokens[pair.answer_a][0], tokens[pair.answer_b][0]]],
                     sweep.draws, np.random.default_rng([seed, number, depth]),
                 )
@@ -89,9 +88,3 @@ def courses(
 def _steered(held_out: list[int], labels: np.ndarray, answers: np.ndarray, pair: tuple, wanted: int) -> list[int]:
     """Images of the first class that were not given the second's answer anyway."""
     return [row for row in held_out if labels[row] == pair.a and answers[row] != pair.answer_b][:wanted]
-
-
-def _commonest_C(choices: pd.DataFrame, site: str, position: str) -> float:
-    chosen = choices[(choices["site"] == site) & (choices["position"] == position)]["C"]
-    counts = Counter(chosen)
-    return min(counts, key=lambda C: (-counts[C], C)) if counts else NOTEBOOK_C

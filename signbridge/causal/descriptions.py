@@ -4,19 +4,17 @@ Damage is the rise in negative log-likelihood, in nats a token, of the descripti
 are fed to the edited model as they stand, so one pass tells of all steps of decoding at once.
 """
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
 from PIL import Image
 from torch import Tensor
 
+from signbridge.causal.edits import During, SteeredAt
 from signbridge.extraction import Reader
 from signbridge.vlm.answering import read_and_answer
 from signbridge.vlm.branching import CleanRun, clean_run
-
-At = Literal["image", "prompt_last", "every"]
-During = Literal["prefill", "every_step"]
 
 
 class Described(NamedTuple):
@@ -33,7 +31,7 @@ class Described(NamedTuple):
         """Tokens of the longest description."""
         return self.tokens.shape[1]
 
-    def edited(self, at: At, during: During) -> Bool[Tensor, "tail"]:
+    def edited(self, at: SteeredAt, during: During) -> Bool[Tensor, "tail"]:
         """Which of the tokens whose stream was kept are edited."""
         tokens = self.clean.input_ids.shape[1]
         return edited_tokens(at, during, self.image, self.prompt_tokens, tokens, self.tokens.device)[self.clean.first :]
@@ -84,7 +82,7 @@ def nll(
 
 
 def edited_tokens(
-    at: At, during: During, image: slice, prompt_tokens: int, tokens: int, device: torch.device
+    at: SteeredAt, during: During, image: slice, prompt_tokens: int, tokens: int, device: torch.device
 ) -> Bool[Tensor, "tokens"]:
     """Which of the tokens are edited: those of the prompt that `at` names, and each that is fed back, or not.
 
@@ -100,6 +98,6 @@ def edited_tokens(
     return edited
 
 
-def first_edited(at: At, image: slice, prompt_tokens: int) -> int:
+def first_edited(at: SteeredAt, image: slice, prompt_tokens: int) -> int:
     """The first token that is edited."""
     return {"image": image.start, "prompt_last": prompt_tokens - 1, "every": 0}[at]

@@ -24,6 +24,7 @@ from pydantic import Field
 from torch import Tensor
 from transformers import BatchFeature
 
+from signbridge.causal.edits import PATCHED
 from signbridge.causal.pairs import ImagePair
 from signbridge.causal.sweeps import Sweeps
 from signbridge.errors import SignBridgeError
@@ -35,8 +36,6 @@ from signbridge.vlm.branching import clean_run, leave
 from signbridge.vlm.letter_scoring import continuations, offering_prompt
 from signbridge.vlm.loading import LoadedModel
 from signbridge.vlm.residual import decoder_sites, editing, reading
-
-POSITIONS = ("prompt_last", "image", "all")
 
 
 class PatchingSweep(Section):
@@ -145,7 +144,7 @@ def as_table(sample: pd.DataFrame, pairs: list[ImagePair], loaded: LoadedModel, 
             "receiver": ids[rows.ravel()],
             "donor": ids[rows[:, ::-1].ravel()],
             "site": np.array(sites)[site],
-            "position": np.array(POSITIONS)[position],
+            "position": np.array(PATCHED)[position],
             "gap": np.broadcast_to(sign * gap[:, :, None, None], patched.shape).ravel(),
             "moved": (sign * (patched - receiver[:, :, None, None])).ravel(),
             "says_donor": says.ravel() > 0,
@@ -178,7 +177,7 @@ def patch(loaded: LoadedModel, inputs: BatchFeature, tokens: Sequence[tuple[int,
     }
     of_receiver, of_donor = compared_tokens(clean.logits[:, -1], donors, tokens)
     patched, says_donor = [], []
-    for position in POSITIONS:
+    for position in PATCHED:
         by_run = logits[position][:, -1].float().reshape(len(sites), len(runs), -1)
         patched.append(logit_difference(by_run, of_receiver, of_donor))
         says_donor.append((by_run.argmax(-1) == of_donor).float())

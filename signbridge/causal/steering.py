@@ -11,7 +11,7 @@ and the images steered and described are of the other half.
 import json
 import re
 from collections.abc import Mapping, Sequence
-from typing import Literal, NamedTuple
+from typing import Annotated, NamedTuple
 
 import numpy as np
 import torch
@@ -21,17 +21,15 @@ from pydantic import Field
 from torch import Tensor
 
 from signbridge.causal.descriptions import (
-    At,
     Described,
-    During,
     edited_tokens,
     first_edited,
     read_described,
 )
-from signbridge.causal.directions import DIRECTIONS, RANDOM
+from signbridge.causal.edits import DIRECTIONS, RANDOM, During, SteeredAt
 from signbridge.causal.pairs import ClassPair
 from signbridge.causal.patching import image_span
-from signbridge.causal.sweeps import Sweeps
+from signbridge.causal.sweeps import Layers, Sweeps
 from signbridge.extraction import Reader
 from signbridge.params import Section
 from signbridge.shards import Shard
@@ -40,8 +38,6 @@ from signbridge.vlm.loading import LoadedModel
 from signbridge.vlm.residual import Edit, decoder_sites
 
 COURSES_PER_SHARD = 2  # what a killed run may lose, and what is run side by side
-# Where the vectors lie that a direction is fitted on, by where it is added.
-FITTED_AT = {"image": "image_mean", "prompt_last": "prompt_last", "every": "prompt_last"}
 
 # The directions whose steered descriptions are told, and their rows among a course's directions.
 TOLD = {"class_means": DIRECTIONS.index("class_means"), RANDOM: len(DIRECTIONS)}
@@ -50,13 +46,13 @@ TOLD = {"class_means": DIRECTIONS.index("class_means"), RANDOM: len(DIRECTIONS)}
 class SteeringSweep(Section):
     """What of the section `steering` differs between the sweeps."""
 
-    layers: int | Literal["all"]
+    layers: Layers
     pairs: int = Field(ge=1)  # of classes
     images: int = Field(ge=1)  # of the first class, of different photos
     others: int = Field(ge=1)  # images of other classes, whose descriptions tell the damage
-    at: list[At] = Field(min_length=1)
+    at: list[SteeredAt] = Field(min_length=1)
     during: list[During] = Field(min_length=1)
-    strengths: list[float] = Field(min_length=1)  # in mean residual norms
+    strengths: list[Annotated[float, Field(gt=0)]] = Field(min_length=1)  # in mean residual norms
     draws: int = Field(ge=1)  # of the random direction
     answer_tokens: int = Field(ge=1)  # of a steered answer at most
 
@@ -69,7 +65,7 @@ class Course(NamedTuple):
     """One pair of classes, steered at one place: the unit of work that is kept when a run is killed."""
 
     pair: ClassPair
-    at: At
+    at: SteeredAt
     image_ids: list[str]  # of class a
     images: list[Image.Image]
     other_ids: list[str]  # of other classes
@@ -98,7 +94,9 @@ class Begun(NamedTuple):
     image: slice  # where the image tokens stand
     tokens: int  # of the prompt
 
-    def leave(self, loaded: LoadedModel, site: str, added: Float[Tensor, "edits width"], at: At, room: int) -> Branches:
+    def leave(
+        self, loaded: LoadedModel, site: str, added: Float[Tensor, "edits width"], at: SteeredAt, room: int
+    ) -> Branches:
         """Every image with each of `added` at `site`: edit after edit, all images. `room` tokens may follow."""
         edited = edited_tokens(at, "prefill", self.image, self.tokens, self.tokens, added.device)[self.clean.first :]
         rows = with_added(self.clean.tail(site, self.clean.first), added, edited)
@@ -143,7 +141,7 @@ class Steerer(Reader):
             self._descriptions(course, during[-1]),
         )
 
-    def _begun(self, reader: Reader, images: list[Image.Image], at: At) -> Begun:
+    def _begun(self, reader: Reader, images: list[Image.Image], at: SteeredAt) -> Begun:
         inputs = reader.prepare(images).to(self.loaded.device, dtype=self.loaded.model.dtype)
         image, tokens = image_span(self.loaded, inputs), inputs["input_ids"].shape[1]
         return Begun(clean_run(self.loaded, inputs, first_edited(at, image, tokens)), image, tokens)
@@ -227,7 +225,7 @@ def told_sites(course: Course) -> list[str]:
     return sorted({sites[0], sites[len(sites) // 2], sites[-1]}, key=sites.index)
 
 
-def durings(at: At, wanted: Sequence[During]) -> list[During]:
+def durings(at: SteeredAt, wanted: Sequence[During]) -> list[During]:
     """When the edit is made: at the image tokens only in the prefill, since no image is fed back."""
     return ["prefill"] if at == "image" else list(wanted)
 
@@ -264,13 +262,13 @@ def says(text: str, answer: str) -> bool:
 
 
 @torch.inference_mode()
-def mean_norms(reader: Reader, images: list[Image.Image]) -> dict[At, dict[str, float]]:
+def mean_norms(reader: Reader, images: list[Image.Image]) -> dict[SteeredAt, dict[str, float]]:
     """The mean length of the residual stream at each site, over the tokens that an edit there touches.
 
     Of every token the first is left out: in many models it is an attention sink, hundreds of times as long as the
     others (Sun et al. 2024, "Massive Activations in Large Language Models").
     """
-    found: dict[At, dict[str, list[float]]] = {"image": {}, "prompt_last": {}, "every": {}}
+    found: dict[SteeredAt, dict[str, list[float]]] = {"image": {}, "prompt_last": {}, "every": {}}
     for start in range(0, len(images), reader.batch_size):
         inputs = reader.prepare(images[start : start + reader.batch_size])
         inputs = inputs.to(reader.loaded.device, dtype=reader.loaded.model.dtype)
@@ -283,7 +281,7 @@ def mean_norms(reader: Reader, images: list[Image.Image]) -> dict[At, dict[str, 
     return {at: {site: float(np.mean(norms)) for site, norms in by_site.items()} for at, by_site in found.items()}
 
 
-def _at_each_step(site: str, added: Float[Tensor, "rows width"], at: At, during: During) -> Edit | None:
+def _at_each_step(site: str, added: Float[Tensor, "rows width"], at: SteeredAt, during: During) -> Edit | None:
     """The edit of every token that is fed back, row by row, or none."""
     if during == "prefill" or at == "image":
         return None

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from signbridge.causal.directions import DIRECTIONS, RANDOM
+from signbridge.causal.edits import DIRECTIONS, RANDOM
 from signbridge.causal.steering import TOLD, Course, SteeringSweep, durings, says
 from signbridge.shards import answers_of, vectors_of
 

@@ -1,14 +1,14 @@
 """How large the causal sweeps are: `small` takes minutes on two cores, `full` wants a GPU."""
 
-from typing import Generic, Literal, TypeVar
+from typing import Annotated, Generic, Literal, TypeVar
 
 from pydantic import Field
 
-from signbridge import params
 from signbridge.activations import layer_site
 from signbridge.params import Section
 
 Size = TypeVar("Size", bound=Section)
+Layers = Annotated[int, Field(ge=1)] | Literal["all"]  # decoder blocks, evenly spread
 
 
 class CausalParams(Section):
@@ -26,12 +26,7 @@ class Sweeps(Section, Generic[Size]):
     full: Size
 
 
-def chosen(name: str, model: type[Size]) -> Size:
-    """The settings of the section `name` for the sweep that `causal.sweep` names."""
-    return getattr(params.section(name, Sweeps[model]), params.section("causal", CausalParams).sweep)
-
-
-def spread_layers(wanted: int | Literal["all"], blocks: int) -> list[str]:
+def spread_layers(wanted: Layers, blocks: int) -> list[str]:
     """The sites of `wanted` decoder blocks, evenly spread from the first to the last, or of all."""
     number = blocks if wanted == "all" else min(wanted, blocks)
     if number == 1:

@@ -1,0 +1,180 @@
+"""Erasure: what becomes of the letter, of the answer and of everything else when no linear probe can read the letter.
+
+At one site the stream is put through an eraser (`erasers.py`): at the last token of the prompt, at the image tokens, or
+at both. Erasers and probes are fitted on half of the photos; probes are tested on the other half, at that site and at
+each later one of the sweep: does the letter come back from tokens that were not touched? As controls a random subspace
+of the same rank is erased, and LEACE is fitted to letters that were shuffled over photos. Damage is told by the model's
+descriptions, with erasers fitted on the prompt that asks for them.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from PIL import Image
+from pydantic import Field
+from torch import Tensor
+from transformers import BatchFeature
+
+from signbridge.causal.descriptions import Described, read_described
+from signbridge.causal.edits import LEACE, POSITION_OF, RANDOM_SUBSPACE, SHUFFLED_LABELS, TOKENS_OF, ErasedAt
+from signbridge.causal.erasers import Eraser, leace, random_subspace
+from signbridge.causal.patching import image_span
+from signbridge.causal.sweeps import Layers, Sweeps
+from signbridge.extraction import Reader, stored_dtype
+from signbridge.params import Section
+from signbridge.probing.shuffled_labels import shuffle_over_photos
+from signbridge.shards import Shard
+from signbridge.vlm.branching import CleanRun, clean_run, leave
+from signbridge.vlm.residual import decoder_sites
+
+
+class ErasureSweep(Section):
+    """What of the section `erasure` differs between the sweeps."""
+
+    layers: Layers
+    at: list[ErasedAt] = Field(min_length=1)
+    draws: int = Field(ge=1)  # of each control
+    others: int = Field(ge=1)  # images whose descriptions tell the damage
+
+
+class ErasureParams(Sweeps[ErasureSweep]):
+    """The section `erasure`."""
+
+
+class Edit(NamedTuple):
+    """What is erased: an eraser for each kind of token."""
+
+    eraser: str
+    draw: int  # of a control
+    of_tokens: Mapping[str, Eraser]  # by `prompt_last`, `image`
+
+
+def edits_at(
+    site: str,
+    vectors: Callable[[str, str], Float[np.ndarray, "images width"]],
+    labels: np.ndarray,
+    photos: np.ndarray,
+    sweep: ErasureSweep,
+    seed: int,
+) -> list[Edit]:
+    """LEACE and its controls at one site, each fitted to the images given.
+
+    `vectors(site, position)` are those images' own, `labels` and `photos` have one entry an image.
+    """
+    generator = np.random.default_rng([seed, *site.encode()])
+    found = {tokens: vectors(site, POSITION_OF[tokens]) for tokens in TOKENS_OF["both"]}
+    true = {tokens: leace(rows, labels) for tokens, rows in found.items()}
+    edits = [Edit(LEACE, 0, true)]
+    for draw in range(sweep.draws):
+        randoms = {
+            tokens: random_subspace(rows, true[tokens].left.shape[1], generator) for tokens, rows in found.items()
+        }
+        letters, targets = np.unique(labels, return_inverse=True)
+        shuffled = letters[shuffle_over_photos(targets, photos, generator)]
+        edits.append(Edit(RANDOM_SUBSPACE, draw, randoms))
+        edits.append(Edit(SHUFFLED_LABELS, draw, {tokens: leace(rows, shuffled) for tokens, rows in found.items()}))
+    return edits
+
+
+def shard_name(at: str, site: str, edit: Edit, later: str, position: str) -> str:
+    """Under which name a shard has the vectors of `later` at `position` where `edit` was made."""
+    return f"{at}.{site}.{edit.eraser}-{edit.draw}.{later}.{position}"
+
+
+class ErasingReader(Reader):
+    """Reads images as a `Reader` does, under every edit: the vectors at each swept site from the edited one on.
+
+    A shard's arrays are named by `shard_name`, images x width; position `changed` has whether the answer's first token
+    is another, images x 1.
+    """
+
+    def __init__(self, reader: Reader, edits: Mapping[str, list[Edit]], at: list[ErasedAt]):
+        super().__init__(reader.loaded, reader.prompt, reader.max_new_tokens, reader.batch_size)
+        self.edits, self.at = edits, at
+
+    def _batches(self, images: list[Image.Image]) -> list[list[Image.Image]]:
+        at_once = max(1, self.batch_size // max(map(len, self.edits.values())))
+        return [images[start : start + at_once] for start in range(0, len(images), at_once)]
+
+    def _prepare_filled(self, batch: list[Image.Image]) -> BatchFeature:
+        return self.prepare(batch)
+
+    def _read_batch(self, inputs: BatchFeature, keep: int) -> Shard:
+        inputs = inputs.to(self.loaded.device, dtype=self.loaded.model.dtype)
+        image = image_span(self.loaded, inputs)
+        clean = clean_run(self.loaded, inputs, first=image.start)
+        arrays = {}
+        for at in self.at:
+            for site in self.edits:
+                arrays |= self._under_edits(at, site, clean, image)
+        return Shard(arrays, [""] * keep, self.made_with)
+
+    def _under_edits(self, at: ErasedAt, site: str, clean: CleanRun, image: slice) -> dict[str, np.ndarray]:
+        edits, prompts = self.edits[site], len(clean.input_ids)
+        start = clean.input_ids.shape[1] - 1 if at == "prompt_last" else image.start
+        rows = torch.cat([erased(clean, site, start, at, edit, image) for edit in edits])
+        swept = [later for later in decoder_sites(self.loaded.parts) if later in self.edits]
+        dtype, arrays = stored_dtype(self.loaded.model.dtype), {}
+
+        def keep(later: str, stream: Tensor) -> None:
+            if later not in swept:
+                return
+            positions = {"prompt_last": stream[:, -1]}
+            if at != "prompt_last":  # else no image token has changed
+                span = slice(image.start - start, image.stop - start)
+                positions["image_mean"] = stream[:, span].mean(dim=1, dtype=torch.float32)
+            for position, vectors in positions.items():
+                for edit, of_edit in zip(edits, vectors.to(dtype).split(prompts), strict=True):
+                    arrays[shard_name(at, site, edit, later, position)] = of_edit.cpu().numpy()
+
+        logits = leave(self.loaded, clean, start, {site: rows}, on_site=keep).logits[:, -1]
+        changed = logits.argmax(-1).view(-1, prompts) != clean.logits[:, -1].argmax(-1)
+        for edit, of_edit in zip(edits, changed.cpu().numpy(), strict=True):
+            arrays[shard_name(at, site, edit, site, "changed")] = of_edit[:, None].astype(np.float32)
+        return arrays
+
+
+def erased(
+    clean: CleanRun, site: str, start: int, at: ErasedAt, edit: Edit, image: slice, last: int | None = None
+) -> Float[Tensor, "prompts tail width"]:
+    """The stream at `site` from token `start` on, with what `edit` erases gone from the tokens that `at` names.
+
+    `last` is the last token of the prompt, where it is not the last of all.
+    """
+    stream = clean.tail(site, start).clone()
+    end = clean.input_ids.shape[1] - 1 if last is None else last
+    where = {
+        "image": slice(image.start - start, image.stop - start),
+        "prompt_last": slice(end - start, end - start + 1),
+    }
+    for tokens in TOKENS_OF[at]:
+        stream[:, where[tokens]] = edit.of_tokens[tokens].erase(stream[:, where[tokens]])
+    return stream
+
+
+def damage(
+    reader: Reader,
+    images: list[Image.Image],
+    descriptions: list[list[int]],
+    edits: Mapping[str, list[Edit]],
+    at: ErasedAt,
+) -> dict[str, Float[np.ndarray, "edits images"]]:
+    """By site, the rise in negative log-likelihood (nats a token) of the images' own descriptions under every edit."""
+    prompt = reader.prepare(images[:1])
+    image, tokens = image_span(reader.loaded, prompt), prompt["input_ids"].shape[1]
+    start = tokens - 1 if at == "prompt_last" else image.start
+    described = read_described(reader, images, descriptions, image, start)
+    found = {}
+    for site, of_site in edits.items():
+        rises = [_damage(reader, described, site, at, edit) for edit in of_site]
+        found[site] = torch.cat(rises).cpu().numpy()
+    return found
+
+
+def _damage(reader: Reader, described: Described, site: str, at: ErasedAt, edit: Edit) -> Float[Tensor, "one images"]:
+    clean = described.clean
+    rows = erased(clean, site, clean.first, at, edit, described.image, last=described.prompt_tokens - 1)
+    return described.damage(leave(reader.loaded, clean, clean.first, {site: rows}, kept=described.longest).logits)
