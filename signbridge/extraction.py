@@ -66,8 +66,11 @@ class Reader:
             del inputs["attention_mask"]
         return inputs
 
-    def read(self, images: list[Image.Image], on_images: Callable[[int], None] = lambda count: None) -> Shard:
-        """The vectors and answers of `images`, in order; `on_images` is told how many are done, batch by batch."""
+    def read(self, images: list, on_images: Callable[[int], None] = lambda count: None) -> Shard:
+        """The vectors and answers of `images` (or whatever a subclass reads), in order.
+
+        `on_images` is told how many are done, batch by batch.
+        """
         while True:
             done = []
             try:
@@ -95,11 +98,11 @@ class Reader:
     def _batches(self, images: list[Image.Image]) -> list[list[Image.Image]]:
         return [images[start : start + self.batch_size] for start in range(0, len(images), self.batch_size)]
 
-    def _read_batches(self, images: list[Image.Image]) -> Iterator[Shard]:
+    def _read_batches(self, images: list) -> Iterator[Shard]:
         batches = self._batches(images)
         return self._side_by_side(batches) if self.loaded.device.type == "cpu" else self._one_by_one(batches)
 
-    def _side_by_side(self, batches: list[list[Image.Image]]) -> Iterator[Shard]:
+    def _side_by_side(self, batches: list) -> Iterator[Shard]:
         """On processor cores: as many batches at once as there are cores.
 
         Threads that share one product of an answer's step wait for each other longer than they compute.
@@ -114,7 +117,7 @@ class Reader:
         finally:
             torch.set_num_threads(threads)
 
-    def _one_by_one(self, batches: list[list[Image.Image]]) -> Iterator[Shard]:
+    def _one_by_one(self, batches: list) -> Iterator[Shard]:
         """On an accelerator: the next batch is prepared while it reads this one."""
         with ThreadPoolExecutor(1) as pool:
             for batch, inputs in zip(batches, _one_ahead(pool, self._prepare_filled, batches), strict=True):

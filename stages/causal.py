@@ -3,13 +3,23 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from signbridge import metrics, params, tables
 from signbridge.causal.erasure_effect import effect_on_text, erasure_metrics, probe_accuracy_under_erasure
 from signbridge.causal.patching_effect import patching_effects
-from signbridge.causal.steering_effect import CausalEffectsParams, Steering, areas, dose_response, steering_metrics
+from signbridge.causal.steering_effect import (
+    CausalEffectsParams,
+    Steering,
+    areas,
+    at_the_best_place,
+    dose_response,
+    steering_metrics,
+)
 from signbridge.causal.sweeps import CausalParams
 from signbridge.command_line import run
+from signbridge.figures.causal_effects import causal_effects
+from signbridge.figures.saving import save_figure
 from signbridge.model_name import model_name
 from signbridge.probing.statistics import StatisticsParams
 
@@ -18,7 +28,7 @@ PLOTS = Path("plots")
 
 
 def main() -> None:
-    """Read the tables of `patch`, `steer` and `erase`, write metrics/causal.json and the tables of its plots."""
+    """Read the tables of `patch`, `steer` and `erase`, write metrics/causal.json, the plots' tables and the figure."""
     statistics = params.section("statistics", StatisticsParams)
     settings = params.section("causal_effects", CausalEffectsParams)
     generator = np.random.default_rng(params.seed())
@@ -39,7 +49,8 @@ def main() -> None:
     doses = dose_response(steering, generator)
     values |= steering_metrics(steering, doses, generator)
     tables.write_csv(doses, PLOTS / "steering.csv")
-    tables.write_csv(areas(steering, doses, generator), PLOTS / "steering_area.csv")
+    area = areas(steering, doses, generator)
+    tables.write_csv(area, PLOTS / "steering_area.csv")
 
     accuracy = probe_accuracy_under_erasure(tables.read(DATA / "erasure.parquet"), photo, statistics, generator)
     changed, rise = tables.read(DATA / "erasure_answers.parquet"), tables.read(DATA / "erasure_damage.parquet")
@@ -49,6 +60,18 @@ def main() -> None:
     tables.write_csv(erased, PLOTS / "erasure_answers.csv")
 
     metrics.write("metrics/causal.json", values)
+    figure = causal_effects(
+        _probed(), patched, at_the_best_place(doses, area), erased[erased["at"] == erased["at"].iloc[0]],
+        statistics.confidence, str(values["model"]),
+    )  # fmt: skip
+    save_figure(figure, PLOTS / "causal_effects.png")
+
+
+def _probed() -> pd.DataFrame:
+    """The last token's probe without leakage: site, accuracy, low, high; no row where it was not run."""
+    table = tables.read_csv(PLOTS / "probe_accuracy.csv")
+    rows = table[(table["protocol"] == "grouped") & (table["position"] == "prompt_last")]
+    return rows[["site"]].assign(**{name: rows[name].astype(float) for name in ("accuracy", "low", "high")})
 
 
 if __name__ == "__main__":

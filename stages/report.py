@@ -22,10 +22,16 @@ PLOTS = {
     "confusion": "confusion",
     "within_word": "within_word",
     "published": "published",
+    "patching": "patching",
+    "steering": "steering",
+    "steering_area": "steering_area",
+    "erasure": "erasure",
+    "erasure_answers": "erasure_answers",
     "named_answers": "answers",
     "answers_by_letter": "answers_by_letter",
 }
 TABLES = ("data/sample.parquet", "data/answers.parquet", "data/predictions.parquet", "data/umap.parquet")
+TABLES += ("data/patching.parquet", "data/steering.parquet", "data/erasure.parquet")
 
 
 def main() -> None:
@@ -34,7 +40,9 @@ def main() -> None:
         probe=read_metrics("metrics/probe.json"),
         leakage=read_metrics("metrics/leakage.json"),
         answers=read_metrics("metrics/answers.json"),
+        causal=read_metrics("metrics/causal.json"),
         **{name: read_csv(f"plots/{file}.csv", COLUMNS[name]) for name, file in PLOTS.items()},
+        steering_descriptions=tables.read("data/steering_descriptions.parquet"),
         umap=tables.read("data/umap.parquet"),
         sample=tables.read("data/sample.parquet"),
         made_by={path: tables.made_by(path) for path in TABLES},

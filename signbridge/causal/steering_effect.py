@@ -72,6 +72,13 @@ def areas(steering: Steering, doses: pd.DataFrame, generator: np.random.Generato
     return found.merge(broken.rename("breakdown_strength").reset_index(), on=keys, how="left")
 
 
+def at_the_best_place(doses: pd.DataFrame, areas: pd.DataFrame) -> pd.DataFrame:
+    """The rows of `doses` where the difference of class means has its largest area over random."""
+    of_means = areas[areas["direction"] == "class_means"]
+    best = of_means.loc[of_means["area"].idxmax()]
+    return doses[(doses[PLACE] == best[PLACE]).all(axis=1)]
+
+
 def steering_metrics(steering: Steering, doses: pd.DataFrame, generator: np.random.Generator) -> dict[str, Metric]:
     """For each direction: efficacy and damage where it works best, against random, and the layer of greatest effect."""
     metrics: dict[str, Metric] = {}

@@ -17,13 +17,27 @@ from markupsafe import Markup, escape
 
 from signbridge.report.charts.style import DARK
 from signbridge.report.page_parts import Thumbnail
-from signbridge.report.sections import audit, confusions, ladder, layers, plane, positions, published, settings, text
+from signbridge.report.sections import (
+    audit,
+    confusions,
+    erasure,
+    ladder,
+    layers,
+    patching,
+    plane,
+    positions,
+    published,
+    settings,
+    steering,
+    text,
+)
 from signbridge.report.sentences import QUESTION, answer
 from signbridge.report.study import LEAKING, Study
 from signbridge.report.wording import count, percent
 
 HERE = Path(__file__).parent
-SECTIONS = (ladder, published, positions, layers, confusions, plane, text, audit, settings)  # in the order of the page
+# In the order of the page.
+SECTIONS = (ladder, published, positions, layers, confusions, plane, text, patching, steering, erasure, audit, settings)
 
 
 def page(study: Study) -> str:
@@ -57,7 +71,16 @@ def _facts(study: Study) -> list[tuple[str, str]]:
         ("sample", f"{count(study.number('images'))} images of {count(study.number('photos'))} photos"),
         (f"{study.kind}s", f"{count(study.number('letters'))}, chance {percent(study.number('chance'))}"),
         ("splits", splits or "none"),
+        *_use(study),
     ]
+
+
+def _use(study: Study) -> list[tuple[str, str]]:
+    """Where the answer is carried, beside where the letter can be read."""
+    if study.patching.empty:
+        return []
+    handover = study.causal["patching_handover_site"]
+    return [("in use", f"the last token carries the answer from {handover} on (patching)")]
 
 
 def _template() -> jinja2.Template:

@@ -34,6 +34,7 @@ class Study:
     probe: dict[str, Metric]  # metrics/probe.json
     leakage: dict[str, Metric]  # metrics/leakage.json
     answers: dict[str, Metric]  # metrics/answers.json
+    causal: dict[str, Metric]  # metrics/causal.json
     accuracy: pd.DataFrame  # plots/probe_accuracy.csv, and so on: columns in signbridge.report.inputs
     controls: pd.DataFrame
     layer_comparison: pd.DataFrame
@@ -46,6 +47,12 @@ class Study:
     published: pd.DataFrame
     named_answers: pd.DataFrame
     answers_by_letter: pd.DataFrame
+    patching: pd.DataFrame
+    steering: pd.DataFrame
+    steering_area: pd.DataFrame
+    erasure: pd.DataFrame
+    erasure_answers: pd.DataFrame
+    steering_descriptions: pd.DataFrame  # data/steering_descriptions.parquet
     umap: pd.DataFrame  # image_id, label, photo, x, y
     sample: pd.DataFrame  # image_id, label, photo, image (PNG bytes)
     made_by: dict[str, dict[str, Any]]  # the metadata of each Parquet table, by its path
@@ -53,7 +60,7 @@ class Study:
     class_grid: bytes = field(default=b"", repr=False)  # PNG
 
     def number(self, key: str, metrics: str = "probe") -> float:
-        """The metric `key` of `probe`, `leakage` or `answers`; NaN where it was not measured."""
+        """The metric `key` of `probe`, `leakage`, `answers` or `causal`; NaN where it was not measured."""
         value = getattr(self, metrics).get(key, math.nan)
         return float(value)
 

@@ -19,6 +19,25 @@ CONTROLS = {
     "other_letter": "another {kind}'s image",
     "shuffled_labels": "shuffled labels",
 }
+EDITED = {
+    "prompt_last": "last token of the prompt",
+    "image": "image tokens",
+    "every": "every token",
+    "all": "all tokens",
+    "both": "image tokens and last token",
+}
+DIRECTIONS = {
+    "class_means": "difference of class means",
+    "probe": "the probe's weights",
+    "unembedding": "the words' unembeddings",
+    "random": "random direction",
+}
+ERASERS = {
+    "nothing": "nothing",
+    "leace": "the {kind} (LEACE)",
+    "random_subspace": "a random subspace",
+    "shuffled_labels": "shuffled {kind}s (LEACE)",
+}
 LONGEST_TEXT = 160  # characters of a label or an answer; what is longer is cut, and says so
 
 

@@ -8,10 +8,11 @@ import pandas as pd
 from signbridge.report.charts.style import BLUE, SEQUENTIAL, rows, site_axis, specification
 
 
-def position_by_site(table: pd.DataFrame, sites: Sequence[str]) -> dict:
+def position_by_site(table: pd.DataFrame, sites: Sequence[str], title: str = "read right", row: int = 56) -> dict:
     """Draw `table` (site, position, accuracy): a cell a site and position; where nothing was read there is none.
 
-    `position` holds the names to be shown, in the order of the rows.
+    `position` holds the names to be shown, in the order of the rows, each `row` pixels high; `title` says what the
+    shares are.
     """
     axis = site_axis(sites)
     ends = pd.Series(axis.places).sort_values()
@@ -21,15 +22,15 @@ def position_by_site(table: pd.DataFrame, sites: Sequence[str]) -> dict:
         left=table["site"].map(ends - before), right=table["site"].map(ends + half), place=table["site"].map(ends)
     )
     lines = alt.Axis(title=None, labelExpr="split(datum.label, '\\n')", labelPadding=6, ticks=False, domain=False)
-    legend = alt.Legend(title="read right", orient="top", format="~%", gradientLength=200, tickCount=4)
+    legend = alt.Legend(title=title, orient="top", format="~%", gradientLength=200, tickCount=4)
     x = axis.x.copy()
     x.shorthand = "left:Q"
     chart = rows().mark_rect().encode(
         x, x2="right:Q", y=alt.Y("position:N", sort=list(table["position"].unique()), axis=lines),
         color=alt.Color("accuracy:Q", scale=alt.Scale(scheme=SEQUENTIAL, domainMin=0), legend=legend),
-        tooltip=["position:N", "site:N", alt.Tooltip("accuracy:Q", format=".1%")],
+        tooltip=["position:N", "site:N", alt.Tooltip("accuracy:Q", title=title, format=".1%")],
     )  # fmt: skip
-    return specification(chart, 56 * table["position"].nunique() + 20, rows=table)
+    return specification(chart, row * table["position"].nunique() + 20, rows=table)
 
 
 def confusion_matrix(table: pd.DataFrame, kind: str) -> dict:

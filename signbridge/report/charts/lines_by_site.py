@@ -16,7 +16,7 @@ def lines_by_site(
     """Draw `table` (series, site, accuracy, low, high; the last two may be NaN), a line for each of `series`.
 
     A series of one site alone is a point with its interval; a series whose shape is `stroke` is a line without points.
-    `title` is that of the axis of shares.
+    `title` is that of the axis of shares, which reaches beyond 0 and 1 where they do.
     """
     axis = site_axis(sites)
     shown = [one for one in series if one.name in set(table["series"])]
@@ -25,7 +25,7 @@ def lines_by_site(
         place=table["site"].map(axis.places),
         reads=list(map(share_with_interval, table["accuracy"], table["low"], table["high"])),
     )
-    y = alt.Y("accuracy:Q", scale=alt.Scale(domain=[0, 1]), axis=share_axis(title))
+    y = alt.Y("accuracy:Q", scale=alt.Scale(domain=_domain(table)), axis=share_axis(title))
     low = alt.Y("low:Q")
     looks = series_scales(shown)
     colour, shape, dash = looks["color"], looks["shape"], looks["strokeDash"]
@@ -47,3 +47,8 @@ def lines_by_site(
         .encode(axis.x, y, color=colour, shape=shape, tooltip=tooltip),
     ]  # fmt: skip
     return specification(alt.layer(*layers), height, rows=table)
+
+
+def _domain(table: pd.DataFrame) -> list[float]:
+    """0 to 1, and further where effects overshoot."""
+    return [min(0.0, float(table["low"].min())), max(1.0, float(table["high"].max()))]

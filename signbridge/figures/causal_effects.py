@@ -1,0 +1,110 @@
+"""Where the letter can be read, where the answer hangs on it, and what steering and erasure do: three panels."""
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+
+WIDTH, HEIGHT = 7.2, 3.0  # inches
+# Okabe and Ito's colours; marker and dash tell lines apart without colour too.
+READ = ("#7F7F7F", "D", (0, (1, 1)), "read by a probe, last token")
+PATCHED = {
+    "prompt_last": ("#0072B2", "o", "-", "answer carried by the last token"),
+    "image": ("#009E73", "s", (0, (4, 1.5)), "answer carried by the image tokens"),
+}
+DIRECTIONS = {
+    "class_means": ("#0072B2", "o", "-", "class means"),
+    "probe": ("#D55E00", "^", (0, (4, 1.5)), "probe's weights"),
+    "unembedding": ("#009E73", "s", (0, (2, 1)), "unembeddings"),
+    "random": ("#7F7F7F", "D", (0, (1, 1)), "random"),
+}
+ERASERS = {
+    "leace": ("#0072B2", "o", "-", "the letter (LEACE)"),
+    "shuffled_labels": ("#D55E00", "^", (0, (4, 1.5)), "shuffled letters"),
+    "random_subspace": ("#7F7F7F", "D", (0, (1, 1)), "random subspace"),
+}
+TOKENS = {"image": "image tokens", "prompt_last": "last token", "every": "every token", "both": "image and last token"}
+
+
+def causal_effects(
+    probed: pd.DataFrame,
+    patching: pd.DataFrame,
+    steering: pd.DataFrame,
+    erasure: pd.DataFrame,
+    confidence: float,
+    model: str,
+) -> Figure:
+    """Draw `plots/patching.csv` beside the probe's curve, and one place of steering and of erasure.
+
+    `probed` has site, accuracy, low and high of the last token's probe without leakage; `steering` the rows of
+    `plots/steering.csv` at one place, `erasure` those of `plots/erasure_answers.csv` at one kind of token.
+    """
+    figure = Figure(figsize=(WIDTH, HEIGHT), layout="constrained")
+    left, middle, right = figure.subplots(1, 3)
+    _patching(left, probed, patching)
+    _steering(middle, steering)
+    _erasure(right, erasure)
+    for axes in (left, middle, right):
+        axes.set_ylim(-0.02, 1.03)
+        axes.yaxis.set_major_formatter(PercentFormatter(1, symbol=""))
+        axes.grid(axis="y", color="#E0E0E0", linewidth=0.5)
+        axes.set_axisbelow(True)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.tick_params(labelsize=7)
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.22), fontsize=6, frameon=False)
+    figure.suptitle(f"{model}; shaded: {confidence:.0%} intervals, photos resampled", fontsize=7)
+    return figure
+
+
+def _line(axes: Axes, x: pd.Series, rows: pd.DataFrame, value: str, look: tuple) -> None:
+    colour, marker, dash, label = look
+    axes.fill_between(x, rows[f"{value}_low"], rows[f"{value}_high"], color=colour, alpha=0.15, linewidth=0)
+    axes.plot(
+        x, rows[value], color=colour, marker=marker, linestyle=dash, markersize=3, linewidth=1.1, label=label
+    )  # fmt: skip
+
+
+def _patching(axes: Axes, probed: pd.DataFrame, patching: pd.DataFrame) -> None:
+    depth = patching.drop_duplicates("site").set_index("site")["depth"]
+    probed = probed[probed["site"].isin(depth.index)]
+    probed = probed.rename(columns={"low": "accuracy_low", "high": "accuracy_high"})
+    _line(axes, probed["site"].map(depth), probed, "accuracy", READ)
+    for position, look in PATCHED.items():
+        rows = patching[patching["position"] == position]
+        _line(axes, rows["depth"], rows, "effect", look)
+    _label_depth(axes, depth)
+    axes.set_title("Read, and used: patching", fontsize=8)
+    axes.set_ylabel("letters read right; answer moved (%)", fontsize=7)
+
+
+def _label_depth(axes: Axes, depth: pd.Series) -> None:
+    """`emb.` for the embedding, block numbers behind it, thinned to at most seven."""
+    step = -(-len(depth) // 7)
+    shown = list(depth.items())[::step]
+    names = ["emb." if site == "embedding" else str(int(site.removeprefix("layer_"))) for site, _ in shown]
+    axes.set_xticks([place for _, place in shown], names)
+    axes.set_xlabel("after decoder block", fontsize=7)
+
+
+def _steering(axes: Axes, rows: pd.DataFrame) -> None:
+    for direction, look in DIRECTIONS.items():
+        line = rows[rows["direction"] == direction].sort_values("strength")
+        if not line.empty:
+            _line(axes, line["damage"].clip(lower=0), line, "probability", look)
+    place = f"{TOKENS[rows['at'].iloc[0]]}, {rows['site'].iloc[0]}" if len(rows) else "not run"
+    axes.set_title(f"Steered: {place}", fontsize=8)
+    axes.set_xscale("symlog", linthresh=0.1)
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.set_xlabel("damage to other descriptions (nats a token)", fontsize=7)
+    axes.set_ylabel("probability of the other answer (%)", fontsize=7)
+
+
+def _erasure(axes: Axes, rows: pd.DataFrame) -> None:
+    for eraser, look in ERASERS.items():
+        line = rows[rows["eraser"] == eraser]
+        _line(axes, line["site"].str.removeprefix("layer_").astype(int), line, "changed", look)
+    blocks = sorted(rows["site"].str.removeprefix("layer_").astype(int).unique())
+    axes.set_xticks(blocks[:: -(-len(blocks) // 7)])
+    axes.set_title(f"Erased: {TOKENS[rows['at'].iloc[0]] if len(rows) else 'not run'}", fontsize=8)
+    axes.set_xlabel("after decoder block", fontsize=7)
+    axes.set_ylabel("answers changed (%)", fontsize=7)

@@ -1,0 +1,188 @@
+"""Steering: does a direction between two classes turn one into the other, and what does that cost?"""
+
+import math
+
+import pandas as pd
+
+from signbridge.report.charts.dose_response import dose_response
+from signbridge.report.charts.heat_map import position_by_site
+from signbridge.report.charts.style import BLUE, GREEN, GREY, VERMILLION, Series
+from signbridge.report.images import thumbnail
+from signbridge.report.page_parts import Cell, Picture, Section, Table, Thumbnail
+from signbridge.report.study import Study
+from signbridge.report.wording import (
+    DIRECTIONS,
+    EDITED,
+    listing,
+    number,
+    percent,
+    points_with_interval,
+    share_with_interval,
+    short,
+)
+
+TITLE = "Can it be steered: a direction added to the stream"
+LOOKS = {
+    "class_means": Series(DIRECTIONS["class_means"], BLUE, "circle", (1, 0)),
+    "probe": Series(DIRECTIONS["probe"], VERMILLION, "triangle-up", (6, 3)),
+    "unembedding": Series(DIRECTIONS["unembedding"], GREEN, "square", (2, 2)),
+    "random": Series(DIRECTIONS["random"], GREY, "diamond", (8, 4)),
+}
+OF_CLASSES = tuple(name for name in LOOKS if name != "random")
+DURING = {"prefill": "while the prompt is read", "every_step": "at every step"}
+AT = ("image", "prompt_last", "every")
+MOST_TEXTS = 12
+
+
+def section(study: Study) -> Section:
+    """What holds against random directions, the price, and texts before and after."""
+    if study.steering.empty:
+        return Section("steering", TITLE, ("Nothing was steered in this run.",))
+    pictures = [_dose_response(study, at) for at in AT if at in set(study.steering["at"])]
+    return Section("steering", TITLE, _lead(study), (*pictures, _areas(study)), tables=_texts(study))
+
+
+def _lead(study: Study) -> tuple[str, ...]:
+    return (
+        f"Directions from one {study.kind} to another whose commonest answer differs, fitted on half of the photos, "
+        "are added to the stream of photos of the other half; strength 1 is as long as the stream itself. Efficacy is "
+        "the probability of the other answer; damage is how much less likely the model's own descriptions of other "
+        "images become. Random directions of the same norm are the null. Where a direction works best was chosen on "
+        "other photos than those quoted, among the places whose damage is bearable (causal_effects.most_damage).",
+        *(_verdict(study, direction) for direction in OF_CLASSES),
+    )
+
+
+def _verdict(study: Study, direction: str) -> str:
+    key = f"steering_{direction}"
+    name = DIRECTIONS[direction]
+    name = name[0].upper() + name[1:]
+    if f"{key}_probability" not in study.causal:
+        return f"{name}: every place that was tried does more damage than allowed."
+    over = study.share(f"{key}_over_random", "causal")
+    site, at, strength = (study.causal[f"{key}_best_{what}"] for what in ("site", "at", "strength"))
+    what = (
+        f"at the {EDITED[str(at)]} of {site}, strength {format(float(strength), 'g')}, "
+        f"{share_with_interval(*study.share(f'{key}_probability', 'causal'))} for the other answer, which the text "
+        f"says for {percent(study.number(f'{key}_says', 'causal'))} of the images (random "
+        f"{percent(study.number(f'{key}_random_says', 'causal'))}), at "
+        f"{number(study.number(f'{key}_damage', 'causal'), 2)} nats a token of damage (random "
+        f"{number(study.number(f'{key}_random_damage', 'causal'), 2)})"
+    )
+    holds = "It steers" if over.low > 0 else "Not shown to do more than a random direction"
+    return f"{name}. {holds}: {points_with_interval(*over)} beyond random; {what}."
+
+
+def _site_of(study: Study, at: str, direction: str = "class_means") -> tuple[str, str]:
+    """Where (during, site) the area is largest at these tokens, for the difference of class means."""
+    rows = study.steering_area[(study.steering_area["at"] == at) & (study.steering_area["direction"] == direction)]
+    best = rows.loc[rows["area"].idxmax()]
+    return str(best["during"]), str(best["site"])
+
+
+def _dose_response(study: Study, at: str) -> Picture:
+    during, site = _site_of(study, at)
+    rows = study.steering
+    rows = rows[(rows["at"] == at) & (rows["during"] == during) & (rows["site"] == site)]
+    table = rows.assign(series=rows["direction"].map(DIRECTIONS)).rename(
+        columns={"probability_low": "low", "probability_high": "high"}
+    )
+    columns = ("direction", "strength", "probability of the other answer", "text says it", "damage (nats a token)")
+    twin = Table(
+        f"Dose and response at {site}", columns,
+        tuple((row["series"], format(row["strength"], "g"),
+               share_with_interval(row["probability"], row["low"], row["high"]), percent(row["says"]),
+               number(row["damage"], 2)) for _, row in table.iterrows()),
+    )  # fmt: skip
+    spec = dose_response(
+        table[["series", "strength", "damage", "probability", "low", "high"]], list(LOOKS.values()),
+        "probability of the other answer",
+    )  # fmt: skip
+    title = f"Dose and response: {EDITED[at]}, {site}, {DURING[during]}"
+    return Picture(f"steering-{at.replace('_', '-')}", title, _sees_doses(study, at, during, site), twin, spec)
+
+
+def _sees_doses(study: Study, at: str, during: str, site: str) -> str:
+    rows = study.steering_area
+    rows = rows[(rows["at"] == at) & (rows["during"] == during) & (rows["site"] == site)].set_index("direction")
+    broken = rows["breakdown_strength"]
+    ends = [
+        f"{DIRECTIONS[name]} {'never' if math.isnan(broken[name]) else f'at {broken[name]:g}'}"
+        for name in LOOKS if name in broken.index
+    ]  # fmt: skip
+    sees = (
+        "Each line goes from no edit (bottom left) to the strongest; up is efficacy, right is damage. Shown is the "
+        f"site where the difference of class means has the largest area over random: "
+        f"{points_with_interval(*rows.loc['class_means', ['area', 'area_low', 'area_high']])} of the strengths swept."
+    )
+    return sees + (f" The text breaks down: {listing(ends)}." if ends else "")
+
+
+def _areas(study: Study) -> Picture:
+    rows = study.steering_area[study.steering_area["direction"] != "random"]
+    last = rows.groupby("at", sort=False)["during"].transform("last")
+    rows = rows[rows["during"] == last]
+    sites = sorted(rows["site"].unique())
+    order = [(at, name) for at in AT for name in OF_CLASSES if at in set(rows["at"])]
+    label = {(at, name): f"{DIRECTIONS[name]},\n{EDITED[at]}" for at, name in order}
+    drawn = pd.concat([rows[(rows["at"] == at) & (rows["direction"] == name)] for at, name in order])
+    keys = zip(drawn["at"], drawn["direction"], strict=True)
+    drawn = drawn.assign(position=[label[key] for key in keys], accuracy=drawn["area"].clip(lower=0))
+    spec = position_by_site(drawn[["site", "position", "accuracy"]], sites, "area over random", row=40)
+    cells = {(row["at"], row["direction"], row["site"]): points_with_interval(*row[["area", "area_low", "area_high"]])
+             for _, row in drawn.iterrows()}  # fmt: skip
+    columns = tuple(label[key].replace("\n", " ") for key in order)
+    twin = Table(
+        "Area between steered and random, over the strengths swept", ("site", *columns),
+        tuple((site, *(cells.get((*key, site), "–") for key in order)) for site in sites),
+    )  # fmt: skip
+    best = drawn.loc[drawn["area"].idxmax()]
+    sees = (
+        "The area between the curve of a direction and that of random ones, over the strengths swept and divided by "
+        f"the largest. Greatest: {DIRECTIONS[best['direction']]} at the {EDITED[best['at']]} of {best['site']}, "
+        f"{points_with_interval(*best[['area', 'area_low', 'area_high']])}."
+    )
+    return Picture("steering-areas", "Where a direction steers", sees, twin, spec)
+
+
+def _texts(study: Study) -> tuple[Table, ...]:
+    """Descriptions before and after, where the difference of class means works best at each kind of token."""
+    told = study.steering_descriptions
+    png = dict(zip(study.sample["image_id"], study.sample["image"], strict=True))
+    rows = []
+    for at in [at for at in AT if at in set(told["at"])]:
+        here = told[told["at"] == at]
+        site = _told_site(study, at, list(here["site"].unique()))
+        here = here[(here["site"] == site) & (here["strength"] == _told_strength(study, at, site))]
+        for (a, b), pair in here.groupby(["a", "b"], sort=False):
+            after = pair.set_index("direction")["after"]
+            image_id, strength = pair["image_id"].iloc[0], pair["strength"].iloc[0]
+            shown: Cell = "–"
+            if image_id in png:
+                shown = Thumbnail(thumbnail(png[image_id]), f"{short(str(a))}, steered to {short(str(b))}")
+            where = f"{short(str(a))} to {short(str(b))}, {EDITED[at]} of {site}, strength {strength:g}"
+            rows.append(
+                (where, shown, short(pair["before"].iloc[0]), short(after["class_means"]), short(after["random"]))
+            )
+    columns = ("steered", "image", "before", "steered", "random direction")
+    return (Table("Descriptions before and after", columns, tuple(_spread(rows))),) if rows else ()
+
+
+def _spread(rows: list) -> list:
+    """At most `MOST_TEXTS` of the rows, evenly."""
+    step = max(1, math.ceil(len(rows) / MOST_TEXTS))
+    return rows[::step]
+
+
+def _told_site(study: Study, at: str, sites: list[str]) -> str:
+    rows = study.steering_area
+    rows = rows[(rows["at"] == at) & (rows["direction"] == "class_means") & rows["site"].isin(sites)]
+    return str(rows.loc[rows["area"].idxmax(), "site"])
+
+
+def _told_strength(study: Study, at: str, site: str) -> float:
+    """The smallest strength at which the other answer is likelier than not, or the largest of all."""
+    rows = study.steering
+    rows = rows[(rows["at"] == at) & (rows["site"] == site) & (rows["direction"] == "class_means")]
+    likely = rows[(rows["probability"] >= 0.5)]
+    return float(likely["strength"].min() if len(likely) else rows["strength"].max())
