@@ -6,15 +6,13 @@ import numpy as np
 import pandas as pd
 
 from signbridge import metrics, params, tables
-from signbridge.causal.erasure_effect import effect_on_text, erasure_metrics, probe_accuracy_under_erasure
+from signbridge.causal.erasure_effect import Erasure, erasure_effects
 from signbridge.causal.patching_effect import patching_effects
 from signbridge.causal.steering_effect import (
     CausalEffectsParams,
     Steering,
-    areas,
     at_the_best_place,
-    dose_response,
-    steering_metrics,
+    steering_effects,
 )
 from signbridge.causal.sweeps import CausalParams
 from signbridge.command_line import run
@@ -25,6 +23,7 @@ from signbridge.probing.statistics import StatisticsParams
 
 DATA = Path("data")
 PLOTS = Path("plots")
+ERASURE = ("erasure", "erasure_answers", "erasure_damage")
 
 
 def main() -> None:
@@ -46,22 +45,20 @@ def main() -> None:
 
     answers, damage = tables.read(DATA / "steering.parquet"), tables.read(DATA / "steering_damage.parquet")
     steering = Steering(answers, damage, settings, statistics)
-    doses = dose_response(steering, generator)
-    values |= steering_metrics(steering, doses, generator)
+    doses, area, found = steering_effects(steering, generator)
+    values |= found
     tables.write_csv(doses, PLOTS / "steering.csv")
-    area = areas(steering, doses, generator)
     tables.write_csv(area, PLOTS / "steering_area.csv")
 
-    accuracy = probe_accuracy_under_erasure(tables.read(DATA / "erasure.parquet"), photo, statistics, generator)
-    changed, rise = tables.read(DATA / "erasure_answers.parquet"), tables.read(DATA / "erasure_damage.parquet")
-    erased, found = effect_on_text(changed, rise, photo, statistics, generator)
-    values |= {**erasure_metrics(accuracy), **found}
+    erasure = Erasure(*(tables.read(DATA / f"{name}.parquet") for name in ERASURE), photo)
+    accuracy, erased, found = erasure_effects(erasure, statistics, generator)
+    values |= found
     tables.write_csv(accuracy, PLOTS / "erasure.csv")
     tables.write_csv(erased, PLOTS / "erasure_answers.csv")
 
     metrics.write("metrics/causal.json", values)
     figure = causal_effects(
-        _probed(), patched, at_the_best_place(doses, area), erased[erased["at"] == erased["at"].iloc[0]],
+        _probed(), patched, at_the_best_place(doses, area), erased[erased["at"] == erased["at"].head(1).squeeze()],
         statistics.confidence, str(values["model"]),
     )  # fmt: skip
     save_figure(figure, PLOTS / "causal_effects.png")

@@ -5,6 +5,7 @@
 Environment as for `stages.extract`; finished shards lie in .scratch/ until the table is written.
 """
 
+import logging
 import shutil
 from pathlib import Path
 
@@ -24,6 +25,7 @@ MODEL = Path("data/model.json")
 ANSWERS = Path("data/answers.parquet")
 PATCHING = Path("data/patching.parquet")
 SCRATCH = Path(".scratch")
+log = logging.getLogger(__name__)
 
 
 def main() -> None:
@@ -42,6 +44,11 @@ def main() -> None:
         labels, photos, sweep.pairs, np.random.default_rng(params.seed()),
         lambda a, b: not by_answer or (said[a] and said[b] and said[a].split()[0] != said[b].split()[0]),
     )  # fmt: skip
+    if not pairs and sweep.pairs:
+        log.warning(
+            "No two photos of different classes got different answers: nothing is patched. "
+            "patching.question: two_letters compares the letters' own logits."
+        )
     reader = open_reader(model, SCRATCH / "models", device)
     patcher = Patcher(reader.loaded, model.prompt, 1, reader.batch_size)
     made_by["pairs"] = [list(pair) for pair in pairs]
@@ -50,7 +57,7 @@ def main() -> None:
     shards = read_in_shards(patcher, todo, folder, images_per_shard(), "patch", "pair")
 
     tables.write(as_table(sample, pairs, reader.loaded, shards), PATCHING, made_by)
-    shutil.rmtree(SCRATCH / "patch")  # what other settings left there too
+    shutil.rmtree(SCRATCH / "patch", ignore_errors=True)  # what other settings left there too
 
 
 if __name__ == "__main__":

@@ -54,7 +54,7 @@ def main() -> None:
     tables.write(answers_table(todo, sweep, shards), STEERING, made_by)
     tables.write(damage_table(todo, sweep, shards), DAMAGE, made_by)
     tables.write(descriptions_table(todo, sweep, shards), DESCRIPTIONS, made_by)
-    shutil.rmtree(SCRATCH / "steer")  # what other settings left there too
+    shutil.rmtree(SCRATCH / "steer", ignore_errors=True)  # what other settings left there too
 
 
 if __name__ == "__main__":

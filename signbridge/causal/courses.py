@@ -1,5 +1,6 @@
 """Which images are steered where to, and by which directions: all that a steering sweep is drawn and fitted from."""
 
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +13,11 @@ from signbridge.causal.edits import POSITION_OF
 from signbridge.causal.pairs import class_pairs, fitted_half, one_of_each_photo
 from signbridge.causal.steering import Course, SteeringSweep, mean_norms
 from signbridge.causal.sweeps import spread_layers
-from signbridge.errors import SignBridgeError
 from signbridge.extraction import Reader
 from signbridge.extraction_tables import decoded
 from signbridge.vlm.letter_scoring import added_tokens
+
+log = logging.getLogger(__name__)
 
 NORMS_OF = 32  # images of the fitted half that the mean norm is taken over, at most
 
@@ -32,18 +34,18 @@ def courses(
     """Every pair of classes at every place, with its images, its directions and what a strength of 1 is.
 
     `sample` has image_id, label, photo, image (PNG) and answer; `vectors` is the activation folder, `choices` the table
-    `data/choices.parquet`, whose commonest penalty fits the probe. Raises `SignBridgeError` if all classes got the same
-    answer, or a class has a single photo.
+    `data/choices.parquet`, whose commonest penalty fits the probe. Without two answers there is no course.
+    Raises `SignBridgeError` if a class has a single photo.
     """
     labels, photos, answers = (sample[name].to_numpy() for name in ("label", "photo", "answer"))
     generator = np.random.default_rng(seed)
-    half = fitted_half(labels, photos, seed)
     pairs = class_pairs(labels, answers, sweep.pairs, generator)
-    if not pairs:
-        raise SignBridgeError(
-            "every class mostly got the same answer, so there is no other to steer to. "
-            "Another prompt under models.<model>.prompt may part them."
-        )
+    sites = spread_layers(sweep.layers, len(reader.loaded.parts.blocks))
+    if not pairs or not sites:
+        if sweep.pairs and sites:
+            log.warning("Every class mostly got the same answer, so there is no other to steer to: nothing is steered.")
+        return []
+    half = fitted_half(labels, photos, seed)
     held_out = [row for row in one_of_each_photo(photos, generator) if not half[row]]
     steered = {pair: _steered(held_out, labels, answers, pair, sweep.images) for pair in pairs}
     others = {pair: [row for row in held_out if labels[row] not in pair[:2]][: sweep.others] for pair in pairs}
@@ -54,7 +56,6 @@ def courses(
     unembedding = reader.loaded.model.get_output_embeddings().weight.float().detach().cpu().numpy()
     tokens = {answer: added_tokens(reader.loaded.processor, reader.prompt, answer, "models.<model>.prompt")
               for pair in pairs for answer in (pair.answer_a, pair.answer_b)}  # fmt: skip
-    sites = spread_layers(sweep.layers, len(reader.loaded.parts.blocks))
     fitted = {
         (site, position): fit_classes(
             activations.read(vectors, site, position, list(sample["image_id"])), labels, half,

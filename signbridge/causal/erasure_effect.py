@@ -1,5 +1,7 @@
 """What erasure takes away: from probes there and later, from the answers, and from the descriptions."""
 
+from typing import NamedTuple
+
 import numpy as np
 import pandas as pd
 
@@ -8,34 +10,61 @@ from signbridge.causal.resampling import effects, site_interval
 from signbridge.metrics import Metric
 from signbridge.probing.statistics import StatisticsParams
 
+ERASED_AT = ["at", "site", "eraser"]
+READ_AT = [*ERASED_AT, "read_site", "read_position"]
+
+
+class Erasure(NamedTuple):
+    """The tables of an erasure sweep, and the photo of each image."""
+
+    probes: pd.DataFrame  # data/erasure.parquet
+    changed: pd.DataFrame  # data/erasure_answers.parquet
+    damage: pd.DataFrame  # data/erasure_damage.parquet
+    photo: pd.Series  # by image_id
+
+
+def erasure_effects(
+    erasure: Erasure, statistics: StatisticsParams, generator: np.random.Generator
+) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Metric]]:
+    """`plots/erasure.csv`, `plots/erasure_answers.csv` and the metrics. Where nothing was erased they are empty."""
+    if erasure.probes.empty:
+        accuracy, rises = (_with_interval(name) for name in ("accuracy", "damage"))
+        return (
+            pd.DataFrame(columns=[*READ_AT, *accuracy]),
+            pd.DataFrame(columns=[*ERASED_AT, *_with_interval("changed"), *rises]),
+            {},
+        )
+    accuracy = probe_accuracy_under_erasure(erasure, statistics, generator)
+    answers, found = effect_on_text(erasure, statistics, generator)
+    return accuracy, answers, {**erasure_metrics(accuracy), **found}
+
+
+def _with_interval(name: str) -> list[str]:
+    return [name, f"{name}_low", f"{name}_high"]
+
 
 def probe_accuracy_under_erasure(
-    table: pd.DataFrame, photo: pd.Series, statistics: StatisticsParams, generator: np.random.Generator
+    erasure: Erasure, statistics: StatisticsParams, generator: np.random.Generator
 ) -> pd.DataFrame:
-    """`plots/erasure.csv`: the accuracy of probes of the photos left out, a row a place that was erased and read.
+    """The accuracy of probes of the photos left out, a row a place that was erased and read.
 
-    `table` is `data/erasure.parquet`, `photo` the photo of each image by its id. Draws of a control are averaged.
+    at, site, eraser, read_site, read_position, accuracy with its interval over photos. Draws of a control are averaged.
     """
-    rows = table.assign(photo=table["image_id"].map(photo), right=table["label"] == table["predicted"])
-    keys = ["at", "site", "eraser", "read_site", "read_position"]
-    found = effects(rows, keys, "photo", "right", statistics, generator)
+    table = erasure.probes
+    rows = table.assign(photo=table["image_id"].map(erasure.photo), right=table["label"] == table["predicted"])
+    found = effects(rows, READ_AT, "photo", "right", statistics, generator)
     return found.table("accuracy", statistics.confidence, share=True)
 
 
 def effect_on_text(
-    changed: pd.DataFrame,
-    damage: pd.DataFrame,
-    photo: pd.Series,
-    statistics: StatisticsParams,
-    generator: np.random.Generator,
+    erasure: Erasure, statistics: StatisticsParams, generator: np.random.Generator
 ) -> tuple[pd.DataFrame, dict[str, Metric]]:
-    """`plots/erasure_answers.csv` and the metrics: the share of answers that change, and the damage to descriptions.
+    """The share of answers that change and the damage to descriptions, a row an edit, and the metrics.
 
-    `changed` and `damage` are `data/erasure_answers.parquet` and `data/erasure_damage.parquet`. The metrics quote for
-    each place the site whose answers LEACE changes most, beside its controls there.
+    The metrics quote for each place the site whose answers LEACE changes most, beside its controls there.
     """
-    keys = ["at", "site", "eraser"]
-    changed = changed.assign(photo=changed["image_id"].map(photo))
+    keys, damage = ERASED_AT, erasure.damage
+    changed = erasure.changed.assign(photo=erasure.changed["image_id"].map(erasure.photo))
     found = effects(changed, keys, "photo", "changed", statistics, generator)
     answers = found.table("changed", statistics.confidence, share=True)
     rise = effects(damage, keys, "image_id", "damage", statistics, generator).table("damage", statistics.confidence)

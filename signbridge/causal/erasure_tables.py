@@ -26,6 +26,11 @@ class ReadUnder(NamedTuple):
     read_position: str
 
 
+PROBE_COLUMNS = [*ReadUnder._fields, "image_id", "label", "predicted"]
+CHANGED_COLUMNS = ["at", "site", "eraser", "draw", "image_id", "changed"]
+DAMAGE_COLUMNS = ["at", "site", "eraser", "draw", "image_id", "damage"]
+
+
 def places(at: Iterable[str], edits: Mapping[str, list[Edit]], shards: list[Path]) -> Iterator[tuple[ReadUnder, str]]:
     """Every place that was read under an edit, with the name of its vectors."""
     names, sites = set(names_of(shards[0])), list(edits)
@@ -68,7 +73,7 @@ def probes_table(
     for place, predicted in zip(all_places, side_by_side(_predict, cells(), labels, fitted, penalties), strict=True):
         tables.append(tested.assign(**place._asdict(), predicted=predicted))
     table = pd.concat(tables, ignore_index=True)
-    return table[[*ReadUnder._fields, "image_id", "label", "predicted"]]
+    return table[PROBE_COLUMNS]
 
 
 def changed_table(

@@ -41,7 +41,7 @@ from signbridge.vlm.residual import decoder_sites, editing, reading
 class PatchingSweep(Section):
     """What of the section `patching` differs between the sweeps."""
 
-    pairs: int = Field(ge=1)  # of photos, at most
+    pairs: int = Field(ge=0)  # of photos, at most; 0: nothing is patched
 
 
 class PatchingParams(Sweeps[PatchingSweep]):
@@ -128,10 +128,12 @@ def first_difference(a: list[int], b: list[int]) -> tuple[int, int]:
 def as_table(sample: pd.DataFrame, pairs: list[ImagePair], loaded: LoadedModel, shards: list[Path]) -> pd.DataFrame:
     """One row a pair, run, site and position, of the pairs whose clean runs differ in the logits compared.
 
-    `gap` is the donor's logit difference less the receiver's, `moved` the patched run's less the receiver's: of a
-    swap that does all, `moved` is `gap`. Where `gap` is negative (two letters whose logits lean the other way) both
-    change their sign. Raises `SignBridgeError` if no pair's logits differ.
+    pair, receiver, donor (image ids), site, position, gap, moved, says_donor. `gap` is the donor's logit difference
+    less the receiver's, `moved` the patched run's less the receiver's: of a swap that does all, `moved` is `gap`. Where
+    `gap` is negative (two letters whose logits lean the other way) both change their sign.
     """
+    if not pairs:
+        return pd.DataFrame(columns=["pair", "receiver", "donor", "site", "position", "gap", "moved", "says_donor"])
     receiver, donor, patched, says = (vectors_of(shards, name) for name in Patched._fields)
     gap = donor - receiver
     sites, ids = decoder_sites(loaded.parts), sample["image_id"].to_numpy()
@@ -150,12 +152,7 @@ def as_table(sample: pd.DataFrame, pairs: list[ImagePair], loaded: LoadedModel, 
             "says_donor": says.ravel() > 0,
         }
     )
-    table = table[table["gap"] > 0]
-    if table.empty:
-        raise SignBridgeError(
-            "no pair's logits differ, so nothing can be patched. Raise patching.small.pairs, or patching.full.pairs."
-        )
-    return table.reset_index(drop=True)
+    return table[table["gap"] > 0].reset_index(drop=True)
 
 
 def patch(loaded: LoadedModel, inputs: BatchFeature, tokens: Sequence[tuple[int, int] | None]) -> Patched:

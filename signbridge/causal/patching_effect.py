@@ -12,6 +12,8 @@ from signbridge.causal.resampling import Effects, effects, site_interval
 from signbridge.metrics import Metric
 from signbridge.probing.statistics import StatisticsParams
 
+COLUMNS = ["site", "depth", "position", "effect", "effect_low", "effect_high", "says_donor"]
+
 
 def patching_effects(
     table: pd.DataFrame, statistics: StatisticsParams, generator: np.random.Generator
@@ -19,8 +21,10 @@ def patching_effects(
     """`plots/patching.csv` and the metrics, from `data/patching.parquet`.
 
     The table has a row a site and position: site, depth, position, effect with its interval over pairs of photos, and
-    the share of runs whose likeliest token became the donor's.
+    the share of runs whose likeliest token became the donor's. Where nothing was patched it is empty.
     """
+    if table.empty:
+        return pd.DataFrame(columns=COLUMNS), {"patching_pairs": 0}
     found = effects(table, ["site", "position"], "pair", "moved", statistics, generator, weight="gap")
     curves = found.table("effect", statistics.confidence)
     says = table.groupby(["site", "position"], sort=False)["says_donor"].mean().to_numpy()
@@ -31,7 +35,7 @@ def patching_effects(
         **_handover(found, sites, statistics.confidence),
         **_largest_step(found, sites, statistics.confidence),
     }
-    return curves.assign(says_donor=says), metrics
+    return curves.assign(says_donor=says)[COLUMNS], metrics
 
 
 def _handover(found: Effects, sites: list[str], confidence: float) -> dict[str, Metric]:

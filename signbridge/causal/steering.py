@@ -47,7 +47,7 @@ class SteeringSweep(Section):
     """What of the section `steering` differs between the sweeps."""
 
     layers: Layers
-    pairs: int = Field(ge=1)  # of classes
+    pairs: int = Field(ge=0)  # of classes; 0: nothing is steered
     images: int = Field(ge=1)  # of the first class, of different photos
     others: int = Field(ge=1)  # images of other classes, whose descriptions tell the damage
     at: list[SteeredAt] = Field(min_length=1)

@@ -17,6 +17,9 @@ from signbridge.params import Section
 from signbridge.probing.statistics import StatisticsParams, draw_photos, interval
 
 PLACE = ["at", "during", "site"]
+DOSE_COLUMNS = ["depth", *PLACE, "direction", "strength"]
+DOSE_COLUMNS += [f"{name}{end}" for name in ("probability", "says", "damage") for end in ("", "_low", "_high")]
+AREA_COLUMNS = [*PLACE, "direction", "area", "area_low", "area_high", "breakdown_strength"]
 
 
 class CausalEffectsParams(Section):
@@ -33,6 +36,16 @@ class Steering(NamedTuple):
     damage: pd.DataFrame  # data/steering_damage.parquet
     settings: CausalEffectsParams
     statistics: StatisticsParams
+
+
+def steering_effects(
+    steering: Steering, generator: np.random.Generator
+) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Metric]]:
+    """`plots/steering.csv`, `plots/steering_area.csv` and the metrics. Where nothing was steered they are empty."""
+    if steering.answers.empty:
+        return pd.DataFrame(columns=DOSE_COLUMNS), pd.DataFrame(columns=AREA_COLUMNS), {}
+    doses = dose_response(steering, generator)
+    return doses, areas(steering, doses, generator), steering_metrics(steering, doses, generator)
 
 
 def dose_response(steering: Steering, generator: np.random.Generator) -> pd.DataFrame:
@@ -75,6 +88,8 @@ def areas(steering: Steering, doses: pd.DataFrame, generator: np.random.Generato
 def at_the_best_place(doses: pd.DataFrame, areas: pd.DataFrame) -> pd.DataFrame:
     """The rows of `doses` where the difference of class means has its largest area over random."""
     of_means = areas[areas["direction"] == "class_means"]
+    if of_means.empty:
+        return doses
     best = of_means.loc[of_means["area"].idxmax()]
     return doses[(doses[PLACE] == best[PLACE]).all(axis=1)]
 

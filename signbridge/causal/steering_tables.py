@@ -19,6 +19,8 @@ def answers_table(courses: list[Course], sweep: SteeringSweep, shards: list[Path
     image_id, clean_probability, probability, says, answer.
     """
     rows = []
+    if not courses:
+        return pd.DataFrame(columns=_ANSWERS)
     probabilities = _of_courses(vectors_of(shards, "probability"), [_shape(c, sweep, c.images) for c in courses])
     cleans = _of_courses(vectors_of(shards, "clean_probability"), [(len(course.images),) for course in courses])
     found = (probabilities, cleans, _texts(shards, "answers"))
@@ -29,8 +31,7 @@ def answers_table(courses: list[Course], sweep: SteeringSweep, shards: list[Path
                 text = texts[site][during][direction * len(sweep.strengths) + strength][image]
                 likely, said = probability[(*place, image)], says(text, course.pair.answer_b)
                 rows.append((*course.pair, *edit, image_id, clean[image], likely, said, text))
-    names = ("image_id", "clean_probability", "probability", "says", "answer")
-    return pd.DataFrame(rows, columns=["a", "b", "answer_a", "answer_b", *_EDIT, *names])
+    return pd.DataFrame(rows, columns=_ANSWERS)
 
 
 def damage_table(courses: list[Course], sweep: SteeringSweep, shards: list[Path]) -> pd.DataFrame:
@@ -39,12 +40,14 @@ def damage_table(courses: list[Course], sweep: SteeringSweep, shards: list[Path]
     `damage` is the rise in negative log-likelihood of the unedited model's description, in nats a token.
     """
     rows = []
+    if not courses:
+        return pd.DataFrame(columns=_DAMAGE)
     damages = _of_courses(vectors_of(shards, "damage"), [_shape(c, sweep, c.others) for c in courses])
     for course, damage in zip(courses, damages, strict=True):
         for place, edit in _edits(course, sweep):
             of_others = zip(course.other_ids, damage[place], strict=True)
             rows += [(course.pair.a, course.pair.b, *edit, *of_one) for of_one in of_others]
-    return pd.DataFrame(rows, columns=["a", "b", *_EDIT, "image_id", "damage"])
+    return pd.DataFrame(rows, columns=_DAMAGE)
 
 
 def descriptions_table(courses: list[Course], sweep: SteeringSweep, shards: list[Path]) -> pd.DataFrame:
@@ -78,6 +81,9 @@ def _texts(shards: list[Path], kind: str) -> list:
 
 
 _EDIT = ("site", "at", "during", "direction", "draw", "strength")
+_OF_IMAGE = ("image_id", "clean_probability", "probability", "says", "answer")
+_ANSWERS = ["a", "b", "answer_a", "answer_b", *_EDIT, *_OF_IMAGE]
+_DAMAGE = ["a", "b", *_EDIT, "image_id", "damage"]
 
 
 def _edits(course: Course, sweep: SteeringSweep) -> Iterator[tuple[tuple[int, int, int, int], tuple]]:

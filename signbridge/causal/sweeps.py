@@ -8,7 +8,7 @@ from signbridge.activations import layer_site
 from signbridge.params import Section
 
 Size = TypeVar("Size", bound=Section)
-Layers = Annotated[int, Field(ge=1)] | Literal["all"]  # decoder blocks, evenly spread
+Layers = Annotated[int, Field(ge=0)] | Literal["all"]  # decoder blocks, evenly spread
 
 
 class CausalParams(Section):
@@ -29,6 +29,6 @@ class Sweeps(Section, Generic[Size]):
 def spread_layers(wanted: Layers, blocks: int) -> list[str]:
     """The sites of `wanted` decoder blocks, evenly spread from the first to the last, or of all."""
     number = blocks if wanted == "all" else min(wanted, blocks)
-    if number == 1:
-        return [layer_site(blocks // 2)]
+    if number <= 1:
+        return [layer_site(blocks // 2)] * number
     return [layer_site(round(index * (blocks - 1) / (number - 1))) for index in range(number)]
