@@ -244,8 +244,14 @@ def test_every_cell_has_its_own_row_with_its_pair_its_images_and_its_place(tiny,
 def test_a_pair_whose_logits_do_not_differ_is_dropped(tiny, tmp_path):
     table = table_of(tiny, tmp_path, [[-1, -1], [2, 2]], [[1, 1], [2, 2]], [[1, 1], [5, 5]])
     assert set(table["pair"]) == {0}
-    with pytest.raises(SignBridgeError, match="no pair's logits differ"):
-        table_of(tiny, tmp_path, [[2, 2]], [[2, 2]], [[5, 5]])
+    assert table_of(tiny, tmp_path, [[2, 2]], [[2, 2]], [[5, 5]]).empty
+
+
+def test_without_a_pair_the_table_has_its_columns_and_no_row(tiny, tmp_path):
+    some = table_of(tiny, tmp_path, [[-1, -1]], [[1, 1]], [[1, 1]])
+    none = as_table(pd.DataFrame({"image_id": []}), [], tiny, [])
+    assert none.empty
+    assert list(none.columns) == list(some.columns)
 
 
 def test_a_pair_that_leans_the_other_way_counts_what_is_moved_towards_the_donor(tiny, tmp_path):
