@@ -13,6 +13,7 @@ from signbridge.activations import SITES_BEFORE_LAYERS, layer_site, positions_of
 from signbridge.report.inputs import COLUMNS
 from signbridge.report.study import Study
 from stages.report import PLOTS
+from tests.report import made_up_causal
 
 LETTERS = ("A", "B", "C", "D")
 BY_DEPTH = {"pixels": 0.45, "vision": 0.60, "projector": 0.58, "embedding": 0.10}
@@ -48,6 +49,7 @@ def study(
         "within_word": _within_word(blocks),
         "published": _published(blocks, leaking),
         **_texts(sample),
+        **made_up_causal.tables(blocks, sample),
         "umap": _plane(sample, random),
         "sample": sample,
         "made_by": {
@@ -62,13 +64,16 @@ def study(
 
 def write(run: Study, folder: Path) -> None:
     """The files of `run` under `folder`, as the stages before the report write them."""
-    for name in ("probe", "leakage", "answers"):
+    for name in ("probe", "leakage", "answers", "causal"):
         metrics.write(folder / f"metrics/{name}.json", getattr(run, name))
     (folder / "plots").mkdir(exist_ok=True)
     for name, file in PLOTS.items():
         getattr(run, name).to_csv(folder / f"plots/{file}.csv", index=False, lineterminator="\n")
     (folder / "plots/class_grid.png").write_bytes(run.class_grid)
     tables.write(run.sample, folder / "data/sample.parquet", {"seed": 42})
+    for name in ("patching", "steering", "erasure"):
+        tables.write(run.sample[["image_id"]], folder / f"data/{name}.parquet", {"pairs": 3})
+    tables.write(run.steering_descriptions, folder / "data/steering_descriptions.parquet", {"pairs": 3})
     tables.write(run.umap, folder / "data/umap.parquet", run.made_by["data/umap.parquet"])
     tables.write(run.sample[["image_id"]], folder / "data/predictions.parquet", {"probe": {"C": 1.0}})
     tables.write(run.named_answers, folder / "data/answers.parquet", run.made_by["data/answers.parquet"])

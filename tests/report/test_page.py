@@ -13,7 +13,8 @@ from signbridge.report.page import page
 from tests.report import made_up
 from tests.report.reading import Page, rows_of
 
-SECTIONS = ["protocols", "published", "positions", "layers", "confusions", "umap", "text", "audit", "settings"]
+SECTIONS = ["protocols", "published", "positions", "layers", "confusions", "umap", "text"]
+SECTIONS += ["patching", "steering", "erasure", "audit", "settings"]
 HOSTILE = [
     "<script>alert(1)</script>",
     "</script><script>alert(1)</script><!--",

@@ -1,0 +1,127 @@
+"""A made-up run of the causal stages: the last token takes over half-way up, and all that was tried does something."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from signbridge.report.inputs import COLUMNS
+
+ERASERS = {"leace": 0.7, "random_subspace": 0.05, "shuffled_labels": 0.2}
+DIRECTIONS = {"class_means": 0.9, "probe": 0.3, "unembedding": 0.6, "random": 0.0}
+STRENGTHS = (0.0, 1.0, 2.0)
+
+
+def tables(blocks: list[str], sample: pd.DataFrame) -> dict[str, Any]:
+    """The tables that `Study` has of them, by name, and its metrics."""
+    return {
+        "causal": _metrics(blocks),
+        "patching": _patching(["embedding", *blocks] if blocks else []),
+        "steering": _steering(blocks),
+        "steering_area": _areas(blocks),
+        "steering_descriptions": _descriptions(blocks, sample),
+        "erasure": _erasure(blocks),
+        "erasure_answers": _erased_answers(blocks),
+    }
+
+
+def _around(name: str, value: float, half: float = 0.05) -> dict[str, float]:
+    return {name: value, f"{name}_low": value - half, f"{name}_high": value + half}
+
+
+def _patching(sites: list[str]) -> pd.DataFrame:
+    rows = []
+    for depth, site in enumerate(sites):
+        carried = depth / max(len(sites) - 1, 1)
+        for position, effect in (("prompt_last", carried), ("image", 1 - carried), ("all", 1.0)):
+            row = {"site": site, "depth": depth, "position": position, **_around("effect", effect)}
+            rows.append(row | {"says_donor": float(effect > 0.5)})
+    return pd.DataFrame(rows, columns=list(COLUMNS["patching"]))
+
+
+def _steering(blocks: list[str]) -> pd.DataFrame:
+    rows = []
+    for depth, site in enumerate(blocks):
+        for at, during in (("image", "prefill"), ("prompt_last", "every_step")):
+            for direction, most in DIRECTIONS.items():
+                for strength in STRENGTHS:
+                    place = {"site": site, "depth": depth, "at": at, "during": during, "direction": direction}
+                    response = _around("probability", most * strength / 2)
+                    rise = _around("damage", 0.6 * strength)
+                    rows.append({**place, "strength": strength, **response, "says": most * strength / 2, **rise})
+    return pd.DataFrame(rows, columns=list(COLUMNS["steering"]))
+
+
+def _areas(blocks: list[str]) -> pd.DataFrame:
+    rows = []
+    for depth, site in enumerate(blocks):
+        for at, during in (("image", "prefill"), ("prompt_last", "every_step")):
+            deep = depth if at == "prompt_last" else len(blocks) - 1 - depth
+            for direction, most in list(DIRECTIONS.items())[:-1]:
+                area = _around("area", most * (1 + deep) / (2 * len(blocks)))
+                broken = 2.0 if direction == "class_means" else np.nan
+                rows.append({"site": site, "at": at, "during": during, "direction": direction, **area,
+                             "breakdown_strength": broken})  # fmt: skip
+    return pd.DataFrame(rows, columns=list(COLUMNS["steering_area"]))
+
+
+def _descriptions(blocks: list[str], sample: pd.DataFrame) -> pd.DataFrame:
+    columns = ["a", "b", "site", "at", "during", "direction", "strength", "image_id", "before", "after"]
+    letters = list(sample["label"].unique())
+    rows = []
+    for site in dict.fromkeys(blocks[:1] + blocks[-1:]):
+        for at, during in (("image", "prefill"), ("prompt_last", "every_step")):
+            for direction in ("class_means", "random"):
+                for strength in STRENGTHS[1:]:
+                    place = (letters[0], letters[-1], site, at, during, direction, strength)
+                    rows.append((*place, sample["image_id"].iloc[0], "A fist.", f"After {direction}, {at}."))
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _erasure(blocks: list[str]) -> pd.DataFrame:
+    nothing = {"at": "nothing", "eraser": "nothing", "read_position": "prompt_last"}
+    rows = [nothing | {"site": site, "read_site": site, **_around("accuracy", 0.8)} for site in blocks]
+    for at in ("prompt_last", "image"):
+        for index, site in enumerate(blocks):
+            for eraser in ERASERS:
+                for later in blocks[index:]:
+                    gone = eraser == "leace" and later == site and at == "prompt_last"
+                    place = {"at": at, "site": site, "eraser": eraser, "read_site": later}
+                    accuracy = _around("accuracy", 0.25 if gone else 0.75)
+                    rows.append(place | {"read_position": "prompt_last", **accuracy})
+    return pd.DataFrame(rows, columns=list(COLUMNS["erasure"]))
+
+
+def _erased_answers(blocks: list[str]) -> pd.DataFrame:
+    rows = [
+        {"at": at, "site": site, "eraser": eraser, **_around("changed", changed), **_around("damage", changed / 10)}
+        for at in ("prompt_last", "image")
+        for site in blocks
+        for eraser, changed in ERASERS.items()
+    ]
+    return pd.DataFrame(rows, columns=list(COLUMNS["erasure_answers"]))
+
+
+def _metrics(blocks: list[str]) -> dict[str, Any]:
+    if not blocks:
+        return {"model": "tiny (a test bed)", "patching_pairs": 0}
+    first, last = blocks[0], blocks[-1]
+    found = {
+        "model": "tiny (a test bed)", "patching_pairs": 30, "patching_handover_site": last,
+        "patching_handover_site_low": first, "patching_handover_site_high": last, "patching_largest_step": 0.4,
+        "patching_largest_step_site": last, "erasure_accuracy_left": 0.27, **_around("erasure_comes_back", 0.75),
+        "erasure_comes_back_site": last, "erasure_comes_back_erased_site": first, "erasure_nothing_erased": 0.8,
+    }  # fmt: skip
+    for direction, most in list(DIRECTIONS.items())[:-1]:
+        key = f"steering_{direction}"
+        found |= {
+            f"{key}_best_site": last, f"{key}_best_at": "prompt_last", f"{key}_best_strength": 2.0,
+            **_around(f"{key}_probability", most), **_around(f"{key}_over_random", most), f"{key}_says": most,
+            f"{key}_random_says": 0.0, f"{key}_damage": 0.2, f"{key}_random_damage": 0.05,
+        }  # fmt: skip
+    for at in ("prompt_last", "image"):
+        found |= {f"erasure_{at}_site": last}
+        for eraser, changed in ERASERS.items():
+            found |= _around(f"erasure_{at}_{eraser}_changed", changed)
+            found |= {f"erasure_{at}_{eraser}_damage": changed / 10}
+    return found
