@@ -19,7 +19,6 @@ from signbridge.vlm.loading import ModelParams, device_from_environment
 SAMPLE = Path("data/sample.parquet")
 MODEL = Path("data/model.json")
 ACTIVATIONS = Path("data/activations")
-CHOICES = Path("data/choices.parquet")
 PROBES = Path("data/erasure.parquet")
 CHANGED = Path("data/erasure_answers.parquet")
 DAMAGE = Path("data/erasure_damage.parquet")
@@ -27,7 +26,7 @@ SCRATCH = Path(".scratch")
 
 
 def main() -> None:
-    """Read sample, activations and choices, write the three tables."""
+    """Read sample and activations, write the three tables."""
     name, model = params.selected("model", "models", ModelParams)
     causal, seed = params.section("causal", CausalParams), params.seed()
     sweep = getattr(params.section("erasure", ErasureParams), causal.sweep)
@@ -41,8 +40,7 @@ def main() -> None:
     scratch = Scratch(SCRATCH / "erase" / fingerprint(made_by, device, __file__), images_per_shard())
 
     reader = open_reader(model, SCRATCH / "models", device)
-    sample, choices = tables.read(SAMPLE), tables.read(CHOICES)
-    found = erase(reader, causal, sweep, sample, ACTIVATIONS, choices, seed, scratch)
+    found = erase(reader, causal, sweep, tables.read(SAMPLE), ACTIVATIONS, seed, scratch)
 
     tables.write(found.probes, PROBES, made_by)
     tables.write(found.changed, CHANGED, made_by)

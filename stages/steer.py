@@ -22,7 +22,6 @@ SAMPLE = Path("data/sample.parquet")
 MODEL = Path("data/model.json")
 ANSWERS = Path("data/answers.parquet")
 ACTIVATIONS = Path("data/activations")
-CHOICES = Path("data/choices.parquet")
 STEERING = Path("data/steering.parquet")
 DESCRIPTIONS = Path("data/steering_descriptions.parquet")
 DAMAGE = Path("data/steering_damage.parquet")
@@ -30,7 +29,7 @@ SCRATCH = Path(".scratch")
 
 
 def main() -> None:
-    """Read sample, answers, activations and choices, write the three tables."""
+    """Read sample, answers and activations, write the three tables."""
     name, model = params.selected("model", "models", ModelParams)
     causal = params.section("causal", CausalParams)
     sweep = getattr(params.section("steering", SteeringParams), causal.sweep)
@@ -47,7 +46,7 @@ def main() -> None:
 
     reader = open_reader(model, SCRATCH / "models", device)
     describer = Reader(reader.loaded, causal.describe, causal.describe_tokens, reader.batch_size)
-    todo = courses(reader, describer, sweep, sample, ACTIVATIONS, tables.read(CHOICES), params.seed())
+    todo = courses(reader, describer, sweep, sample, ACTIVATIONS, causal.C, params.seed())
     steerer = Steerer(reader, describer, sweep)
     shards = read_in_shards(steerer, todo, folder, COURSES_PER_SHARD, "steer", "course")
 

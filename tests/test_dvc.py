@@ -20,7 +20,7 @@ from tests.dvc_clone import PROJECT, Clone, clone_of_the_working_tree
 
 STAGES = YAML(typ="safe").load((PROJECT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
 PLOTS = {next(iter(plot)) for stage in STAGES.values() for plot in stage.get("plots", [])}
-READ_THROUGH_A_MODEL = {"extract", "extract_controls", "score_letters"}
+READ_THROUGH_A_MODEL = {"extract", "extract_controls", "score_letters", "patch", "steer", "erase"}
 BEFORE_PROBE = {"choice", "fetch", "photos", "sample", "model"} | READ_THROUGH_A_MODEL
 SMALL_STUDY = {
     "model": "tiny-random",
@@ -41,6 +41,16 @@ SMALL_STUDY = {
     "answers__shuffles": 2,
     "statistics__resamples": 20,
     "project__neighbors": 4,
+    "causal__describe_tokens": 4,
+    "patching__small__pairs": 3,
+    "steering__small__layers": 1,
+    "steering__small__pairs": 1,
+    "steering__small__images": 2,
+    "steering__small__others": 2,
+    "steering__small__strengths": [1.0],
+    "steering__small__draws": 1,
+    "erasure__small__layers": 1,
+    "erasure__small__others": 2,
     "models__tiny-random__max_new_tokens": 3,
 }
 
@@ -91,7 +101,7 @@ def test_a_change_of_the_layers_probes_again_and_reads_no_model(clone):
 
 def test_another_confidence_draws_other_intervals_around_the_same_predictions(clone):
     clone.set_params(statistics__confidence=0.9)
-    assert clone.dvc("repro").ran == {"statistics", "answers", "report"}
+    assert clone.dvc("repro").ran == {"statistics", "answers", "causal", "report"}
 
 
 def test_another_twin_is_read_and_nothing_else_through_the_model(clone):
@@ -107,6 +117,21 @@ def test_more_draws_of_shuffled_labels_read_no_model(clone):
 def test_another_prompt_for_the_letters_extracts_nothing_again(clone):
     clone.set_params(prompts__offer_letters="USER: <image>\nOne of {letters}?\nASSISTANT:")
     assert clone.dvc("repro").ran == {"score_letters", "answers", "report"}
+
+
+def test_other_strengths_steer_again_and_leave_the_other_edits_alone(clone):
+    clone.set_params(steering__small__strengths=[2.0])
+    assert clone.dvc("repro").ran == {"steer", "causal", "report"}
+
+
+def test_the_settings_of_a_sweep_that_is_not_chosen_rerun_no_edit(clone):
+    clone.set_params(steering__full__draws=11, patching__full__pairs=5, erasure__full__draws=4)
+    assert clone.dvc("repro").ran == {"report"}  # which shows params.yaml as it is
+
+
+def test_another_bound_on_the_damage_edits_nothing_again(clone):
+    clone.set_params(causal_effects__most_damage=0.5)
+    assert clone.dvc("repro").ran == {"causal", "report"}
 
 
 def test_another_template_makes_the_report_again_and_nothing_else(clone):

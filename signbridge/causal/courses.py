@@ -8,7 +8,7 @@ import pandas as pd
 
 from signbridge import activations
 from signbridge.causal.descriptions import describe
-from signbridge.causal.directions import commonest_C, directions, fit_classes
+from signbridge.causal.directions import directions, fit_classes
 from signbridge.causal.edits import POSITION_OF
 from signbridge.causal.pairs import class_pairs, fitted_half, one_of_each_photo
 from signbridge.causal.steering import Course, SteeringSweep, mean_norms
@@ -28,13 +28,13 @@ def courses(
     sweep: SteeringSweep,
     sample: pd.DataFrame,
     vectors: Path,
-    choices: pd.DataFrame,
+    C: float,
     seed: int,
 ) -> list[Course]:
     """Every pair of classes at every place, with its images, its directions and what a strength of 1 is.
 
-    `sample` has image_id, label, photo, image (PNG) and answer; `vectors` is the activation folder, `choices` the table
-    `data/choices.parquet`, whose commonest penalty fits the probe. Without two answers there is no course.
+    `sample` has image_id, label, photo, image (PNG) and answer; `vectors` is its activation folder and `C` the
+    probe's inverse penalty. Without two answers there is no course.
     Raises `SignBridgeError` if a class has a single photo.
     """
     labels, photos, answers = (sample[name].to_numpy() for name in ("label", "photo", "answer"))
@@ -59,7 +59,7 @@ def courses(
     fitted = {
         (site, position): fit_classes(
             activations.read(vectors, site, position, list(sample["image_id"])), labels, half,
-            commonest_C(choices, site, position),
+            C,
         )
         for site in sites for position in {POSITION_OF[at] for at in sweep.at}
     }  # fmt: skip

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from PIL import Image
 from torch import Tensor
+from transformers import BatchFeature
 
 from signbridge.causal.edits import During, SteeredAt
 from signbridge.extraction import Reader
@@ -64,7 +65,7 @@ def read_described(
     lengths = torch.tensor([len(tokens) for tokens in descriptions], device=ids.device)
     is_token = torch.arange(longest, device=ids.device) < lengths[:, None]
     # The last token is told by the logits of the one before it, so it is not fed itself.
-    fed = {**inputs, "input_ids": torch.cat([ids, tokens[:, :-1]], dim=1)}
+    fed = BatchFeature({**inputs, "input_ids": torch.cat([ids, tokens[:, :-1]], dim=1)})
     clean = clean_run(reader.loaded, fed, first, kept=longest)
     return Described(clean, tokens, is_token, ids.shape[1], image)
 

@@ -4,17 +4,14 @@ After "Line of Sight: On Linear Representations in VLLMs" (2025): the difference
 weights and of the answers' unembedding rows; and Gaussian directions as the null.
 """
 
-from collections import Counter
 from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
 from jaxtyping import Bool, Float
 
 from signbridge.probing.probes import Probe
 from signbridge.probing.whole_sample import fit_whole_sample
 
-NOTEBOOK_C = 1.0  # of the probe where no penalty was chosen
 MEMORY_BYTES = 2 * 2**30  # of the probe's solver beside its vectors
 
 
@@ -31,16 +28,6 @@ def fit_half_probe(
 ) -> Probe:
     """A probe with penalty `C` of the images that `fitted` marks."""
     return fit_whole_sample(vectors[fitted], labels[fitted], C, (), (C,), MEMORY_BYTES).probe
-
-
-def commonest_C(choices: pd.DataFrame, site: str, position: str) -> float:
-    """The penalty that most folds chose at a site and position, of equals the smallest; the notebook's without any.
-
-    `choices` is the table `data/choices.parquet`.
-    """
-    chosen = choices[(choices["site"] == site) & (choices["position"] == position)]["C"]
-    counts = Counter(chosen)
-    return min(counts, key=lambda C: (-counts[C], C)) if counts else NOTEBOOK_C
 
 
 def fit_classes(

@@ -9,7 +9,6 @@ import pandas as pd
 
 from signbridge import activations
 from signbridge.causal.descriptions import describe
-from signbridge.causal.directions import commonest_C
 from signbridge.causal.erasure import Edit, ErasingReader, ErasureSweep, damage, edits_at
 from signbridge.causal.erasure_tables import (
     CHANGED_COLUMNS,
@@ -48,14 +47,13 @@ def erase(
     sweep: ErasureSweep,
     sample: pd.DataFrame,
     vectors: Path,
-    choices: pd.DataFrame,
     seed: int,
     scratch: Scratch,
 ) -> ErasureTables:
     """Erase at every site and place of `sweep`. Without a layer the tables are empty.
 
-    `sample` has image_id, label, photo and image (PNG); `vectors` is its activation folder, `choices` the table
-    `data/choices.parquet`. Raises `SignBridgeError` if a class has a single photo.
+    `sample` has image_id, label, photo and image (PNG); `vectors` is its activation folder. Raises
+    `SignBridgeError` if a class has a single photo.
     """
     sites = spread_layers(sweep.layers, len(reader.loaded.parts.blocks))
     if not sites:
@@ -70,9 +68,8 @@ def erase(
     shards = read_in_shards(
         ErasingReader(reader, edits, sweep.at), images, scratch.folder / "answers", scratch.images_per_shard, "erase"
     )
-    penalty = partial(commonest_C, choices)
     return ErasureTables(
-        probes_table(sample, half, list(places(sweep.at, edits, shards)), shards, clean, penalty),
+        probes_table(sample, half, list(places(sweep.at, edits, shards)), shards, clean, causal.C),
         changed_table(sample, half, sweep.at, edits, shards),
         _damage(reader, causal, sweep, sample, half, sites, seed, scratch),
     )

@@ -50,7 +50,7 @@ def probes_table(
     read: list[tuple[ReadUnder, str]],
     shards: list[Path],
     clean: Callable[[str, str], Float[np.ndarray, "images width"]],
-    penalty: Callable[[str, str], float],
+    C: float,
 ) -> pd.DataFrame:
     """One row a place and tested image: at, site, eraser, draw, read_site, read_position, image_id, label, predicted.
 
@@ -67,10 +67,9 @@ def probes_table(
             yield Cell(place.read_site, place.read_position, vectors_of(shards, name).astype(np.float32))
 
     labels = sample["label"].to_numpy()
-    penalties = {(place.read_site, place.read_position): penalty(*place[4:]) for place in all_places}
     tested = sample.loc[~fitted, ["image_id", "label"]].reset_index(drop=True)
     tables = []
-    for place, predicted in zip(all_places, side_by_side(_predict, cells(), labels, fitted, penalties), strict=True):
+    for place, predicted in zip(all_places, side_by_side(_predict, cells(), labels, fitted, C), strict=True):
         tables.append(tested.assign(**place._asdict(), predicted=predicted))
     table = pd.concat(tables, ignore_index=True)
     return table[PROBE_COLUMNS]
@@ -94,11 +93,8 @@ def changed_table(
     return pd.concat(tables, ignore_index=True)
 
 
-def _predict(
-    cell: Cell, labels: np.ndarray, fitted: Bool[np.ndarray, "images"], penalties: dict[tuple[str, str], float]
-) -> np.ndarray:
-    probe = fit_half_probe(cell.vectors, labels, fitted, penalties[cell.site, cell.position])
-    return probe.predict(cell.vectors[~fitted])
+def _predict(cell: Cell, labels: np.ndarray, fitted: Bool[np.ndarray, "images"], C: float) -> np.ndarray:
+    return fit_half_probe(cell.vectors, labels, fitted, C).predict(cell.vectors[~fitted])
 
 
 def damage_table(

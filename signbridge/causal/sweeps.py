@@ -17,6 +17,7 @@ class CausalParams(Section):
     sweep: Literal["small", "full"]
     describe: str = Field(min_length=1)  # the prompt of the descriptions that damage is measured on
     describe_tokens: int = Field(ge=1)  # of a description at most
+    C: float = Field(gt=0)  # inverse strength of the L2 penalty of the probes that are fitted on half of the photos
 
 
 class Sweeps(Section, Generic[Size]):

@@ -1,13 +1,10 @@
 """Directions from one class to another: of length one, fitted on the fitted half, and on the stream itself."""
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from signbridge.causal.directions import (
-    NOTEBOOK_C,
     FittedClasses,
-    commonest_C,
     directions,
     fit_classes,
     fit_half_probe,
@@ -105,14 +102,3 @@ def test_a_difference_of_nothing_stays_nothing():
     found = made(same, "A", "B")
     assert not found[:2].any()
     assert np.isfinite(found).all()
-
-
-def test_the_penalty_is_the_one_that_most_folds_chose_there_and_of_equals_the_smallest():
-    choices = pd.DataFrame(
-        [("s", "p", C) for C in (0.1, 0.1, 0.01)] + [("s", "q", C) for C in (1.0, 0.1, 0.1, 1.0)] + [("t", "p", 0.01)],
-        columns=["site", "position", "C"],
-    )
-    assert commonest_C(choices, "s", "p") == 0.1
-    assert commonest_C(choices, "s", "q") == 0.1
-    assert commonest_C(choices, "t", "p") == 0.01
-    assert commonest_C(choices, "t", "q") == NOTEBOOK_C
