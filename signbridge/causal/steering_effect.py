@@ -117,16 +117,16 @@ def _at_its_best(
     gain = values["probability"][direction] - values["probability"][RANDOM]
     gain = gain.rename("gain").reset_index().pivot_table("gain", names, "image_id")
     gain = gain.loc[gain.index.intersection(bearable)]
-    if gain.empty:
+    if gain.empty or gain.shape[1] == 1:  # one image cannot be both chosen by and quoted
         return {}
     half = np.arange(gain.shape[1]) % 2 == 0
-    quoted = []
+    quoted, rises = [], []
     for chosen_on in (half, ~half):
         best = gain.loc[:, chosen_on].mean(axis=1).idxmax()
         here = values.loc[best]
-        quoted.append(here[here.index.isin(gain.columns[~chosen_on])].assign(
-            damage=rise.loc[best, direction], random_damage=rise.loc[best, RANDOM]))  # fmt: skip
-    table = pd.concat(quoted)
+        quoted.append(here[here.index.isin(gain.columns[~chosen_on])])
+        rises += [rise.loc[best, [direction, RANDOM]]] * len(quoted[-1])
+    table, risen = pd.concat(quoted), pd.DataFrame(rises)
     drawn = draw_photos(len(table), steering.statistics.resamples, generator)
     steered = table["probability"][direction].to_numpy()
     low, high = interval((drawn @ steered)[:, None] / len(table), steering.statistics.confidence)
@@ -138,7 +138,7 @@ def _at_its_best(
         "over_random": float(over.mean()), "over_random_low": float(over_low[0]),
         "over_random_high": float(over_high[0]), "random_probability": float(table["probability"][RANDOM].mean()),
         "says": float(table["says"][direction].mean()), "random_says": float(table["says"][RANDOM].mean()),
-        "damage": float(table["damage"].mean()), "random_damage": float(table["random_damage"].mean()),
+        "damage": float(risen[direction].mean()), "random_damage": float(risen[RANDOM].mean()),
         "best_at": at, "best_during": during, "best_site": site, "best_strength": float(strength),
     }  # fmt: skip
 
