@@ -51,12 +51,15 @@ def causal_effects(
         axes.set_axisbelow(True)
         axes.spines[["top", "right"]].set_visible(False)
         axes.tick_params(labelsize=7)
-        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.22), fontsize=6, frameon=False)
+        if axes.lines:
+            axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.22), fontsize=6, frameon=False)
     figure.suptitle(f"{model}; shaded: {confidence:.0%} intervals, photos resampled", fontsize=7)
     return figure
 
 
 def _line(axes: Axes, x: pd.Series, rows: pd.DataFrame, value: str, look: tuple) -> None:
+    if rows.empty:  # not run; an empty table has no numbers' types
+        return
     colour, marker, dash, label = look
     axes.fill_between(x, rows[f"{value}_low"], rows[f"{value}_high"], color=colour, alpha=0.15, linewidth=0)
     axes.plot(
@@ -79,7 +82,7 @@ def _patching(axes: Axes, probed: pd.DataFrame, patching: pd.DataFrame) -> None:
 
 def _label_depth(axes: Axes, depth: pd.Series) -> None:
     """`emb.` for the embedding, block numbers behind it, thinned to at most seven."""
-    step = -(-len(depth) // 7)
+    step = max(1, -(-len(depth) // 7))
     shown = list(depth.items())[::step]
     names = ["emb." if site == "embedding" else str(int(site.removeprefix("layer_"))) for site, _ in shown]
     axes.set_xticks([place for _, place in shown], names)
@@ -104,7 +107,7 @@ def _erasure(axes: Axes, rows: pd.DataFrame) -> None:
         line = rows[rows["eraser"] == eraser]
         _line(axes, line["site"].str.removeprefix("layer_").astype(int), line, "changed", look)
     blocks = sorted(rows["site"].str.removeprefix("layer_").astype(int).unique())
-    axes.set_xticks(blocks[:: -(-len(blocks) // 7)])
+    axes.set_xticks(blocks[:: max(1, -(-len(blocks) // 7))])
     axes.set_title(f"Erased: {TOKENS[rows['at'].iloc[0]] if len(rows) else 'not run'}", fontsize=8)
     axes.set_xlabel("after decoder block", fontsize=7)
     axes.set_ylabel("answers changed (%)", fontsize=7)
