@@ -42,7 +42,7 @@ def main() -> None:
     """Measure, print, and with --keep append to the results."""
     arguments = _arguments()
     device = device_from_environment()
-    entry = _entry(arguments.model)
+    entry = entry_of(arguments.model)
     loaded = load(entry.model_copy(update={"dequantize": "never"}), SCRATCH, device)
     generator = np.random.default_rng(0)
     images = [
@@ -161,7 +161,7 @@ def capturing_cost(reader: Reader, images: list[Image.Image]) -> tuple[float, fl
     return statistics.median(first for first, _ in times[1:]), statistics.median(second for _, second in times[1:])
 
 
-def _entry(name: str):
+def entry_of(name: str):
     models = params.section("models", dict)
     if name != "llava-1-5-7b-shape":
         return TypeAdapter(ModelParams).validate_python(models[name])

@@ -84,6 +84,16 @@ class Reader:
                 on_images(-sum(len(shard.answers) for shard in done))
             self._halve_batch()
 
+    def retrying(self, work: Callable[[], T]) -> T:
+        """What `work` gives, with smaller batches each time that memory runs out in it."""
+        while True:
+            try:
+                return work()
+            except RuntimeError as error:
+                if not _is_out_of_memory(error):
+                    raise
+            self._halve_batch()
+
     def _halve_batch(self) -> None:
         if self.batch_size == 1:
             raise SignBridgeError(

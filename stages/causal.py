@@ -9,8 +9,8 @@ from signbridge import metrics, params, tables
 from signbridge.causal.erasure_effect import Erasure, erasure_effects
 from signbridge.causal.patching_effect import patching_effects
 from signbridge.causal.steering_effect import (
-    CausalEffectsParams,
     Steering,
+    SteeringEffectsParams,
     at_the_best_place,
     steering_effects,
 )
@@ -29,29 +29,30 @@ ERASURE = ("erasure", "erasure_answers", "erasure_damage")
 def main() -> None:
     """Read the tables of `patch`, `steer` and `erase`, write metrics/causal.json, the plots' tables and the figure."""
     statistics = params.section("statistics", StatisticsParams)
-    settings = params.section("causal_effects", CausalEffectsParams)
-    generator = np.random.default_rng(params.seed())
+    settings = params.section("steering_effects", SteeringEffectsParams)
+    of_patching, of_steering, of_erasure = np.random.default_rng(params.seed()).spawn(3)
     sample = tables.read(DATA / "sample.parquet", columns=["image_id", "photo"])
     photo = sample.set_index("image_id")["photo"]
     values: dict[str, metrics.Metric] = {
         "model": model_name(DATA / "patching.parquet"),
         "sweep": params.section("causal", CausalParams).sweep,
+        "patching_question": tables.made_by(DATA / "patching.parquet")["patching"]["question"],
         "confidence": statistics.confidence,
     }
 
-    patched, found = patching_effects(tables.read(DATA / "patching.parquet"), statistics, generator)
+    patched, found = patching_effects(tables.read(DATA / "patching.parquet"), statistics, of_patching)
     values |= found
     tables.write_csv(patched, PLOTS / "patching.csv")
 
     answers, damage = tables.read(DATA / "steering.parquet"), tables.read(DATA / "steering_damage.parquet")
     steering = Steering(answers, damage, settings, statistics)
-    doses, area, found = steering_effects(steering, generator)
+    doses, area, found = steering_effects(steering, of_steering)
     values |= found
     tables.write_csv(doses, PLOTS / "steering.csv")
     tables.write_csv(area, PLOTS / "steering_area.csv")
 
     erasure = Erasure(*(tables.read(DATA / f"{name}.parquet") for name in ERASURE), photo)
-    accuracy, erased, found = erasure_effects(erasure, statistics, generator)
+    accuracy, erased, found = erasure_effects(erasure, statistics, of_erasure)
     values |= found
     tables.write_csv(accuracy, PLOTS / "erasure.csv")
     tables.write_csv(erased, PLOTS / "erasure_answers.csv")

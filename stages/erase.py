@@ -5,6 +5,7 @@
 Environment as for `stages.extract`; finished shards lie in .scratch/ until the tables are written.
 """
 
+import importlib.metadata
 import shutil
 from pathlib import Path
 
@@ -36,6 +37,7 @@ def main() -> None:
         "causal": causal.model_dump(),
         "erasure": sweep.model_dump(),
         "seed": seed,
+        "concept_erasure": importlib.metadata.version("concept-erasure"),
     }
     scratch = Scratch(SCRATCH / "erase" / fingerprint(made_by, device, __file__), images_per_shard())
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from signbridge import params, tables
+from signbridge.causal.answer_text import differ
 from signbridge.causal.pairs import image_pairs
 from signbridge.causal.patching import Patcher, PatchingParams, as_table, swaps
 from signbridge.causal.sweeps import CausalParams
@@ -36,13 +37,14 @@ def main() -> None:
     sample = tables.read(SAMPLE)
     answers = tables.read(ANSWERS, columns=["image_id", "answer"]).set_index("image_id").loc[sample["image_id"]]
     device = device_from_environment()
-    made_by = {**made_from(name, model, MODEL, SAMPLE), "patching": settings.model_dump(), "seed": params.seed()}
+    asked = {"question": settings.question, "two_letters": settings.two_letters, **sweep.model_dump()}
+    made_by = {**made_from(name, model, MODEL, SAMPLE), "patching": asked, "seed": params.seed()}
 
     labels, photos, said = sample["label"].to_numpy(), sample["photo"].to_numpy(), answers["answer"].to_numpy()
     by_answer = settings.question == "answer"
     pairs = image_pairs(
         labels, photos, sweep.pairs, np.random.default_rng(params.seed()),
-        lambda a, b: not by_answer or (said[a] and said[b] and said[a].split()[0] != said[b].split()[0]),
+        lambda a, b: not by_answer or differ(said[a], said[b]),
     )  # fmt: skip
     if not pairs and sweep.pairs:
         log.warning(
@@ -53,10 +55,13 @@ def main() -> None:
     patcher = Patcher(reader.loaded, model.prompt, 1, reader.batch_size)
     made_by["pairs"] = [list(pair) for pair in pairs]
     folder = SCRATCH / "patch" / fingerprint(made_by, device, __file__)
-    todo = swaps(patcher, settings, sample["image"], labels, pairs)
+    todo = swaps(patcher, settings, list(sample["image"]), list(labels), pairs)
     shards = read_in_shards(patcher, todo, folder, images_per_shard(), "patch", "pair")
 
-    tables.write(as_table(sample, pairs, reader.loaded, shards), PATCHING, made_by)
+    table = as_table(sample, pairs, reader.loaded, shards)
+    if dropped := len(pairs) - table["pair"].nunique():
+        log.warning("%d of %d pairs are left out: their next tokens' logits do not differ.", dropped, len(pairs))
+    tables.write(table, PATCHING, made_by)
     shutil.rmtree(SCRATCH / "patch", ignore_errors=True)  # what other settings left there too
 
 

@@ -7,10 +7,11 @@ import numpy as np
 import pandas as pd
 
 from signbridge import activations
+from signbridge.causal.answer_text import first_difference, says
 from signbridge.causal.descriptions import describe
 from signbridge.causal.directions import directions, fit_classes
 from signbridge.causal.edits import POSITION_OF
-from signbridge.causal.pairs import class_pairs, fitted_half, one_of_each_photo
+from signbridge.causal.pairs import ClassPair, class_pairs, fitted_half, one_of_each_photo
 from signbridge.causal.steering import Course, SteeringSweep, mean_norms
 from signbridge.causal.sweeps import spread_layers
 from signbridge.extraction import Reader
@@ -19,7 +20,7 @@ from signbridge.vlm.letter_scoring import added_tokens
 
 log = logging.getLogger(__name__)
 
-NORMS_OF = 32  # images of the fitted half that the mean norm is taken over, at most
+NORMS_OF = 32  # photos of the fitted half that the mean norm is taken over, at most
 
 
 def courses(
@@ -46,27 +47,33 @@ def courses(
             log.warning("Every class mostly got the same answer, so there is no other to steer to: nothing is steered.")
         return []
     half = fitted_half(labels, photos, seed)
-    held_out = [row for row in one_of_each_photo(photos, generator) if not half[row]]
-    steered = {pair: _steered(held_out, labels, answers, pair, sweep.images) for pair in pairs}
-    others = {pair: [row for row in held_out if labels[row] not in pair[:2]][: sweep.others] for pair in pairs}
+    one_each = one_of_each_photo(photos, generator)
+    held_out = [row for row in one_each if not half[row]]
+    steered = {pair: [row for row in held_out if labels[row] == pair.a and not says(answers[row], pair.answer_b)]
+               [: sweep.images] for pair in pairs}  # fmt: skip
+    others = {pair: _others(held_out, labels, pair, steered[pair], sweep.others) for pair in pairs}
+    pairs = [pair for pair in pairs if steered[pair] and others[pair]]
     images = dict(zip(held_out, decoded(sample["image"].iloc[held_out]), strict=True))
-    described_rows = sorted({row for pair in pairs for row in (*others[pair], steered[pair][0])})
-    described = dict(zip(described_rows, describe(describer, [images[row] for row in described_rows]), strict=True))
-    norms = mean_norms(reader, decoded(sample["image"][half][:NORMS_OF]))
+    told = sorted({row for pair in pairs for row in (*others[pair], steered[pair][0])})
+    texts = describer.retrying(lambda: describe(describer, [images[row] for row in told]))
+    described = dict(zip(told, texts, strict=True))
+    fitted_images = decoded(sample["image"].iloc[[row for row in one_each if half[row]][:NORMS_OF]])
+    norms = reader.retrying(lambda: mean_norms(reader, fitted_images))
     unembedding = reader.loaded.model.get_output_embeddings().weight.float().detach().cpu().numpy()
+    end = reader.loaded.end_tokens[0]
     tokens = {answer: added_tokens(reader.loaded.processor, reader.prompt, answer, "models.<model>.prompt")
               for pair in pairs for answer in (pair.answer_a, pair.answer_b)}  # fmt: skip
     fitted = {
         (site, position): fit_classes(
-            activations.read(vectors, site, position, list(sample["image_id"])), labels, half,
-            C,
+            activations.read(vectors, site, position, list(sample["image_id"])), labels, photos, half, C, sweep.draws,
+            np.random.default_rng([seed, *site.encode(), *position.encode()]),
         )
         for site in sites for position in {POSITION_OF[at] for at in sweep.at}
     }  # fmt: skip
     ids = sample["image_id"].to_numpy()
     return [
         Course(
-            pair, at,
+            pair, at, unsteered=list(answers[steered[pair]]),
             image_ids=list(ids[steered[pair]]), images=[images[row] for row in steered[pair]],
             other_ids=list(ids[others[pair]]), others=[images[row] for row in others[pair]],
             descriptions=[described[row] for row in others[pair]],
@@ -75,7 +82,7 @@ def courses(
             directions={
                 site: directions(
                     fitted[site, POSITION_OF[at]], pair.a, pair.b,
-                    unembedding[[tokens[pair.answer_a][0], tokens[pair.answer_b][0]]],
+                    unembedding[list(first_difference(tokens[pair.answer_a], tokens[pair.answer_b], end))],
                     sweep.draws, np.random.default_rng([seed, number, depth]),
                 )
                 for depth, site in enumerate(sites)
@@ -86,6 +93,7 @@ def courses(
     ]  # fmt: skip
 
 
-def _steered(held_out: list[int], labels: np.ndarray, answers: np.ndarray, pair: tuple, wanted: int) -> list[int]:
-    """Images of the first class that were not given the second's answer anyway."""
-    return [row for row in held_out if labels[row] == pair.a and answers[row] != pair.answer_b][:wanted]
+def _others(held_out: list[int], labels: np.ndarray, pair: ClassPair, steered: list[int], wanted: int) -> list[int]:
+    """Images of neither class; where there are only two classes, those that are not steered."""
+    others = [row for row in held_out if labels[row] not in (pair.a, pair.b)]
+    return (others or [row for row in held_out if row not in steered])[:wanted]

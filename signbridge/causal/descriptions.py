@@ -4,6 +4,7 @@ Damage is the rise in negative log-likelihood, in nats a token, of the descripti
 are fed to the edited model as they stand, so one pass tells of all steps of decoding at once.
 """
 
+from collections.abc import Collection
 from typing import NamedTuple
 
 import torch
@@ -54,9 +55,14 @@ def describe(reader: Reader, images: list[Image.Image]) -> list[list[int]]:
 
 
 def read_described(
-    reader: Reader, images: list[Image.Image], descriptions: list[list[int]], image: slice, first: int
+    reader: Reader,
+    images: list[Image.Image],
+    descriptions: list[list[int]],
+    image: slice,
+    first: int,
+    sites: Collection[str],
 ) -> Described:
-    """Feed images with their descriptions, keeping the stream from token `first` on."""
+    """Feed images with their descriptions, keeping the stream at `sites` from token `first` on."""
     inputs = reader.prepare(images).to(reader.loaded.device, dtype=reader.loaded.model.dtype)
     ids = inputs["input_ids"]
     longest = max(map(len, descriptions))
@@ -66,7 +72,7 @@ def read_described(
     is_token = torch.arange(longest, device=ids.device) < lengths[:, None]
     # The last token is told by the logits of the one before it, so it is not fed itself.
     fed = BatchFeature({**inputs, "input_ids": torch.cat([ids, tokens[:, :-1]], dim=1)})
-    clean = clean_run(reader.loaded, fed, first, kept=longest)
+    clean = clean_run(reader.loaded, fed, first, longest, sites)
     return Described(clean, tokens, is_token, ids.shape[1], image)
 
 

@@ -1,7 +1,8 @@
 """Directions of the residual stream that should turn one class into another, each of length one.
 
 After "Line of Sight: On Linear Representations in VLLMs" (2025): the difference of the class means, of the probe's
-weights and of the answers' unembedding rows; and Gaussian directions as the null.
+weights and of the answers' unembedding rows. Two nulls: Gaussian directions, and differences of the means of letters
+that were shuffled over photos, which lie where the data lie.
 """
 
 from typing import NamedTuple
@@ -9,10 +10,9 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float
 
-from signbridge.probing.probes import Probe
-from signbridge.probing.whole_sample import fit_whole_sample
-
-MEMORY_BYTES = 2 * 2**30  # of the probe's solver beside its vectors
+from signbridge.causal.edits import DIRECTIONS, RANDOM, SHUFFLED_MEANS
+from signbridge.causal.half_probe import fit_half_probe
+from signbridge.probing.shuffled_labels import shuffle_over_photos
 
 
 class FittedClasses(NamedTuple):
@@ -20,18 +20,18 @@ class FittedClasses(NamedTuple):
 
     classes: list[str]  # sorted
     means: Float[np.ndarray, "classes width"]
+    shuffled_means: Float[np.ndarray, "draws classes width"]  # of letters shuffled over photos
     weights: Float[np.ndarray, "classes width"]  # of the probe, on unscaled features
 
 
-def fit_half_probe(
-    vectors: Float[np.ndarray, "images width"], labels: np.ndarray, fitted: Bool[np.ndarray, "images"], C: float
-) -> Probe:
-    """A probe with penalty `C` of the images that `fitted` marks."""
-    return fit_whole_sample(vectors[fitted], labels[fitted], C, (), (C,), MEMORY_BYTES).probe
-
-
 def fit_classes(
-    vectors: Float[np.ndarray, "images width"], labels: np.ndarray, fitted: Bool[np.ndarray, "images"], C: float
+    vectors: Float[np.ndarray, "images width"],
+    labels: np.ndarray,
+    photos: np.ndarray,
+    fitted: Bool[np.ndarray, "images"],
+    C: float,
+    draws: int,
+    generator: np.random.Generator,
 ) -> FittedClasses:
     """Class means and a probe with penalty `C`, of the images that `fitted` marks alone.
 
@@ -39,8 +39,12 @@ def fit_classes(
     """
     rows, there = vectors[fitted].astype(np.float64), labels[fitted]
     probe = fit_half_probe(vectors, labels, fitted, C)
-    means = np.stack([rows[there == letter].mean(axis=0) for letter in probe.classes])
-    return FittedClasses(probe.classes, means, probe.coef / probe.scale)
+    letters, targets = np.unique(there, return_inverse=True)
+    shuffled = [letters[shuffle_over_photos(targets, photos[fitted], generator)] for _ in range(draws)]
+    means, *shuffled_means = [
+        np.stack([rows[of_image == letter].mean(axis=0) for letter in letters]) for of_image in (there, *shuffled)
+    ]
+    return FittedClasses(probe.classes, means, np.array(shuffled_means), probe.coef / probe.scale)
 
 
 def directions(
@@ -51,10 +55,10 @@ def directions(
     draws: int,
     generator: np.random.Generator,
 ) -> Float[np.ndarray, "directions width"]:
-    """From class `a` to class `b`: one row for each of `DIRECTIONS`, then `draws` random ones, each of length 1.
+    """From class `a` to class `b`: one row for each of `all_directions`, each of length 1.
 
-    `unembedding` has the rows of the two answers' first tokens, that of `a` first. A difference that is nothing (the
-    same vector for every image) stays nothing.
+    `unembedding` has the rows of the first tokens in which the two answers differ, that of `a` first. A difference that
+    is nothing (the same vector for every image) stays nothing.
     """
     of_a, of_b = fitted.classes.index(a), fitted.classes.index(b)
     rows = [
@@ -62,6 +66,13 @@ def directions(
         fitted.weights[of_b] - fitted.weights[of_a],
         unembedding[1] - unembedding[0],
         *generator.normal(size=(draws, fitted.means.shape[1])),
+        *(fitted.shuffled_means[:draws, of_b] - fitted.shuffled_means[:draws, of_a]),
     ]
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
     return np.divide(rows, lengths, out=np.zeros_like(rows, dtype=np.float64), where=lengths > 0)
+
+
+def all_directions(draws: int) -> list[tuple[str, int]]:
+    """The name and draw of every row of `directions`: those of the classes, then the nulls."""
+    nulls = [(name, draw) for name in (RANDOM, SHUFFLED_MEANS) for draw in range(draws)]
+    return [*((name, 0) for name in DIRECTIONS), *nulls]

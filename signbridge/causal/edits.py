@@ -9,12 +9,14 @@ PATCHED = ("prompt_last", "image", "all")
 SteeredAt = Literal["image", "prompt_last", "every"]
 During = Literal["prefill", "every_step"]
 DIRECTIONS = ("class_means", "probe", "unembedding")
-RANDOM = "random"
+RANDOM = "random"  # the null: Gaussian, of the same norm
+SHUFFLED_MEANS = "shuffled_means"  # the null among the data: differences of means of letters shuffled over photos
 
 # Erasure: which tokens are put through an eraser, and what it takes out.
 ErasedAt = Literal["prompt_last", "image", "both"]
 LEACE, RANDOM_SUBSPACE, SHUFFLED_LABELS = "leace", "random_subspace", "shuffled_labels"
 NOTHING = "nothing"
+LEACE_OTHER_PHOTOS = "leace_other_photos"  # fitted on half of the photos, read in the other half
 TOKENS_OF: dict[ErasedAt, tuple[str, ...]] = {
     "prompt_last": ("prompt_last",),
     "image": ("image",),

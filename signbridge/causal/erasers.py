@@ -34,11 +34,20 @@ class Eraser(NamedTuple):
 
 
 def leace(vectors: Float[np.ndarray, "images width"], labels: np.ndarray) -> Eraser:
-    """The least change after which no linear probe, fitted on these vectors, tells the classes apart."""
+    """The least change after which no linear probe, fitted on these vectors, tells the classes apart.
+
+    Their covariance is shrunk (Ledoit and Wolf), since images are few, and the change may not add to its trace.
+    """
     mean, span, coordinates = _span(vectors)
     classes = np.unique(labels, return_inverse=True)[1]
     one_hot = np.eye(classes.max() + 1)[classes]
-    found = LeaceEraser.fit(torch.from_numpy(coordinates), torch.from_numpy(one_hot), svd_tol=SMALLEST)
+    found = LeaceEraser.fit(
+        torch.from_numpy(coordinates),
+        torch.from_numpy(one_hot),
+        svd_tol=SMALLEST,
+        shrinkage=True,
+        constrain_cov_trace=True,
+    )
     kept = found.proj_right.abs().sum(dim=1) > 0
     left, right = found.proj_left[:, kept].numpy(), found.proj_right[kept].numpy()
     return Eraser(span @ left, right @ span.T, mean)

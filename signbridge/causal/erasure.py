@@ -1,10 +1,13 @@
 """Erasure: what becomes of the letter, of the answer and of everything else when no linear probe can read the letter.
 
 At one site the stream is put through an eraser (`erasers.py`): at the last token of the prompt, at the image tokens, or
-at both. Erasers and probes are fitted on half of the photos; probes are tested on the other half, at that site and at
-each later one of the sweep: does the letter come back from tokens that were not touched? As controls a random subspace
-of the same rank is erased, and LEACE is fitted to letters that were shuffled over photos. Damage is told by the model's
-descriptions, with erasers fitted on the prompt that asks for them.
+at both. It is fitted on the very images that are erased, so that of these no linear probe tells the letters apart any
+more (an eraser fitted on half of the photos leaves much of the letter in the other half: `erasure_tables.py` measures
+how much). At the image tokens it is what a probe reads from their *mean*; a single token may still tell. New probes,
+cross-validated over photos, then read that site and each later one of the sweep: does the letter come back from tokens
+that were not touched? As controls a random subspace of the same rank is erased, and LEACE is fitted to letters that
+were shuffled over photos. Damage is told by the model's descriptions, with erasers fitted on the prompt that asks for
+them.
 """
 
 from collections.abc import Callable, Mapping
@@ -18,17 +21,18 @@ from pydantic import Field
 from torch import Tensor
 from transformers import BatchFeature
 
-from signbridge.causal.descriptions import Described, read_described
+from signbridge.causal.descriptions import read_described
 from signbridge.causal.edits import LEACE, POSITION_OF, RANDOM_SUBSPACE, SHUFFLED_LABELS, TOKENS_OF, ErasedAt
 from signbridge.causal.erasers import Eraser, leace, random_subspace
-from signbridge.causal.patching import image_span
 from signbridge.causal.sweeps import Layers, Sweeps
 from signbridge.extraction import Reader, stored_dtype
 from signbridge.params import Section
 from signbridge.probing.shuffled_labels import shuffle_over_photos
 from signbridge.shards import Shard
-from signbridge.vlm.branching import CleanRun, clean_run, leave
+from signbridge.vlm.branching import CleanRun, clean_run, image_span, leave
 from signbridge.vlm.residual import decoder_sites
+
+IMAGE_TOKEN = "image_token"  # beside the mean: the one in the middle of the image tokens
 
 
 class ErasureSweep(Section):
@@ -44,7 +48,7 @@ class ErasureParams(Sweeps[ErasureSweep]):
     """The section `erasure`."""
 
 
-class Edit(NamedTuple):
+class Removal(NamedTuple):
     """What is erased: an eraser for each kind of token."""
 
     eraser: str
@@ -59,7 +63,7 @@ def edits_at(
     photos: np.ndarray,
     sweep: ErasureSweep,
     seed: int,
-) -> list[Edit]:
+) -> list[Removal]:
     """LEACE and its controls at one site, each fitted to the images given.
 
     `vectors(site, position)` are those images' own, `labels` and `photos` have one entry an image.
@@ -67,19 +71,19 @@ def edits_at(
     generator = np.random.default_rng([seed, *site.encode()])
     found = {tokens: vectors(site, POSITION_OF[tokens]) for tokens in TOKENS_OF["both"]}
     true = {tokens: leace(rows, labels) for tokens, rows in found.items()}
-    edits = [Edit(LEACE, 0, true)]
+    edits = [Removal(LEACE, 0, true)]
     for draw in range(sweep.draws):
         randoms = {
             tokens: random_subspace(rows, true[tokens].left.shape[1], generator) for tokens, rows in found.items()
         }
         letters, targets = np.unique(labels, return_inverse=True)
         shuffled = letters[shuffle_over_photos(targets, photos, generator)]
-        edits.append(Edit(RANDOM_SUBSPACE, draw, randoms))
-        edits.append(Edit(SHUFFLED_LABELS, draw, {tokens: leace(rows, shuffled) for tokens, rows in found.items()}))
+        edits.append(Removal(RANDOM_SUBSPACE, draw, randoms))
+        edits.append(Removal(SHUFFLED_LABELS, draw, {tokens: leace(rows, shuffled) for tokens, rows in found.items()}))
     return edits
 
 
-def shard_name(at: str, site: str, edit: Edit, later: str, position: str) -> str:
+def shard_name(at: str, site: str, edit: Removal, later: str, position: str) -> str:
     """Under which name a shard has the vectors of `later` at `position` where `edit` was made."""
     return f"{at}.{site}.{edit.eraser}-{edit.draw}.{later}.{position}"
 
@@ -88,10 +92,10 @@ class ErasingReader(Reader):
     """Reads images as a `Reader` does, under every edit: the vectors at each swept site from the edited one on.
 
     A shard's arrays are named by `shard_name`, images x width; position `changed` has whether the answer's first token
-    is another, images x 1.
+    is another, images x 1. `SITE.image_token` is read with nothing erased.
     """
 
-    def __init__(self, reader: Reader, edits: Mapping[str, list[Edit]], at: list[ErasedAt]):
+    def __init__(self, reader: Reader, edits: Mapping[str, list[Removal]], at: list[ErasedAt]):
         super().__init__(reader.loaded, reader.prompt, reader.max_new_tokens, reader.batch_size)
         self.edits, self.at = edits, at
 
@@ -105,8 +109,11 @@ class ErasingReader(Reader):
     def _read_batch(self, inputs: BatchFeature, keep: int) -> Shard:
         inputs = inputs.to(self.loaded.device, dtype=self.loaded.model.dtype)
         image = image_span(self.loaded, inputs)
-        clean = clean_run(self.loaded, inputs, first=image.start)
-        arrays = {}
+        clean = clean_run(self.loaded, inputs, first=image.start, sites=self.edits)
+        dtype, middle = stored_dtype(self.loaded.model.dtype), (image.stop - image.start) // 2
+        arrays = {
+            f"{site}.{IMAGE_TOKEN}": clean.streams[site][:, middle].to(dtype).cpu().numpy() for site in self.edits
+        }
         for at in self.at:
             for site in self.edits:
                 arrays |= self._under_edits(at, site, clean, image)
@@ -124,8 +131,9 @@ class ErasingReader(Reader):
                 return
             positions = {"prompt_last": stream[:, -1]}
             if at != "prompt_last":  # else no image token has changed
-                span = slice(image.start - start, image.stop - start)
-                positions["image_mean"] = stream[:, span].mean(dim=1, dtype=torch.float32)
+                of_image = stream[:, image.start - start : image.stop - start]
+                positions["image_mean"] = of_image.mean(dim=1, dtype=torch.float32)
+                positions[IMAGE_TOKEN] = of_image[:, of_image.shape[1] // 2]
             for position, vectors in positions.items():
                 for edit, of_edit in zip(edits, vectors.to(dtype).split(prompts), strict=True):
                     arrays[shard_name(at, site, edit, later, position)] = of_edit.cpu().numpy()
@@ -138,7 +146,7 @@ class ErasingReader(Reader):
 
 
 def erased(
-    clean: CleanRun, site: str, start: int, at: ErasedAt, edit: Edit, image: slice, last: int | None = None
+    clean: CleanRun, site: str, start: int, at: ErasedAt, edit: Removal, image: slice, last: int | None = None
 ) -> Float[Tensor, "prompts tail width"]:
     """The stream at `site` from token `start` on, with what `edit` erases gone from the tokens that `at` names.
 
@@ -159,22 +167,34 @@ def damage(
     reader: Reader,
     images: list[Image.Image],
     descriptions: list[list[int]],
-    edits: Mapping[str, list[Edit]],
+    edits: Mapping[str, list[Removal]],
     at: ErasedAt,
 ) -> dict[str, Float[np.ndarray, "edits images"]]:
     """By site, the rise in negative log-likelihood (nats a token) of the images' own descriptions under every edit."""
+    at_once = max(1, reader.batch_size // 2)  # their keys and values are held while all is tried
+    parts = [
+        _damage(reader, images[start : start + at_once], descriptions[start : start + at_once], edits, at)
+        for start in range(0, len(images), at_once)
+    ]
+    return {site: np.concatenate([part[site] for part in parts], axis=1) for site in edits}
+
+
+def _damage(
+    reader: Reader,
+    images: list[Image.Image],
+    descriptions: list[list[int]],
+    edits: Mapping[str, list[Removal]],
+    at: ErasedAt,
+) -> dict[str, Float[np.ndarray, "edits images"]]:
     prompt = reader.prepare(images[:1])
     image, tokens = image_span(reader.loaded, prompt), prompt["input_ids"].shape[1]
     start = tokens - 1 if at == "prompt_last" else image.start
-    described = read_described(reader, images, descriptions, image, start)
-    found = {}
+    described = read_described(reader, images, descriptions, image, start, edits)
+    clean, found = described.clean, {}
     for site, of_site in edits.items():
-        rises = [_damage(reader, described, site, at, edit) for edit in of_site]
+        rises = []
+        for edit in of_site:
+            rows = erased(clean, site, start, at, edit, image, last=tokens - 1)
+            rises.append(described.damage(leave(reader.loaded, clean, start, {site: rows}, described.longest).logits))
         found[site] = torch.cat(rises).cpu().numpy()
     return found
-
-
-def _damage(reader: Reader, described: Described, site: str, at: ErasedAt, edit: Edit) -> Float[Tensor, "one images"]:
-    clean = described.clean
-    rows = erased(clean, site, clean.first, at, edit, described.image, last=described.prompt_tokens - 1)
-    return described.damage(leave(reader.loaded, clean, clean.first, {site: rows}, kept=described.longest).logits)

@@ -9,7 +9,7 @@ import pandas as pd
 
 from signbridge import activations
 from signbridge.causal.descriptions import describe
-from signbridge.causal.erasure import Edit, ErasingReader, ErasureSweep, damage, edits_at
+from signbridge.causal.erasure import ErasingReader, ErasureSweep, Removal, damage, edits_at
 from signbridge.causal.erasure_tables import (
     CHANGED_COLUMNS,
     DAMAGE_COLUMNS,
@@ -62,16 +62,16 @@ def erase(
     labels, photos = sample["label"].to_numpy(), sample["photo"].to_numpy()
     half = fitted_half(labels, photos, seed)
     clean = partial(activations.read, vectors, image_ids=list(sample["image_id"]))
-    edits = {site: edits_at(site, lambda *place: clean(*place)[half], labels[half], photos[half], sweep, seed)
+    edits = {site: edits_at(site, clean, labels, photos, sweep, seed)
              for site in sites}  # fmt: skip
     images = decoded(sample["image"])
     shards = read_in_shards(
         ErasingReader(reader, edits, sweep.at), images, scratch.folder / "answers", scratch.images_per_shard, "erase"
     )
     return ErasureTables(
-        probes_table(sample, half, list(places(sweep.at, edits, shards)), shards, clean, causal.C),
-        changed_table(sample, half, sweep.at, edits, shards),
-        _damage(reader, causal, sweep, sample, half, sites, seed, scratch),
+        probes_table(sample, half, list(places(sweep.at, edits, shards)), shards, clean, causal.C, seed),
+        changed_table(sample, sweep.at, edits, shards),
+        _damage(reader, causal, sweep, sample, sites, seed, scratch),
     )
 
 
@@ -80,26 +80,25 @@ def _damage(
     causal: CausalParams,
     sweep: ErasureSweep,
     sample: pd.DataFrame,
-    half: np.ndarray,
     sites: list[str],
     seed: int,
     scratch: Scratch,
 ) -> pd.DataFrame:
     """With erasers fitted once more, under the prompt that asks for a description: its last token is another."""
     labels, photos = sample["label"].to_numpy(), sample["photo"].to_numpy()
-    fitted_images, folder = decoded(sample.loc[half, "image"]), scratch.folder / "descriptions"
+    images, folder = decoded(sample["image"]), scratch.folder / "descriptions"
     prompt = Reader(reader.loaded, causal.describe, 1, reader.batch_size)
-    shards = read_in_shards(prompt, fitted_images, folder, scratch.images_per_shard, "describing prompt")
+    shards = read_in_shards(prompt, images, folder, scratch.images_per_shard, "describing prompt")
 
     def clean(site: str, position: str) -> np.ndarray:
         return vectors_of(shards, f"{site}.{position}").astype(np.float32)
 
-    edits: dict[str, list[Edit]] = {
-        site: edits_at(site, clean, labels[half], photos[half], sweep, seed) for site in sites
-    }
-    others = [row for row in one_of_each_photo(photos, np.random.default_rng(seed)) if not half[row]][: sweep.others]
-    shown = decoded(sample["image"].iloc[others])
+    edits: dict[str, list[Removal]] = {site: edits_at(site, clean, labels, photos, sweep, seed) for site in sites}
+    others = one_of_each_photo(photos, np.random.default_rng(seed))[: sweep.others]
+    shown = [images[row] for row in others]
     describer = Reader(reader.loaded, causal.describe, causal.describe_tokens, reader.batch_size)
-    descriptions = describe(describer, shown)
-    damages = {at: damage(describer, shown, descriptions, edits, at) for at in sweep.at}
+    descriptions = describer.retrying(lambda: describe(describer, shown))
+    damages = {
+        at: describer.retrying(lambda at=at: damage(describer, shown, descriptions, edits, at)) for at in sweep.at
+    }
     return damage_table(sample["image_id"].to_numpy()[others], edits, damages)

@@ -1,4 +1,4 @@
-"""What is left to read under erasure: probes fitted on half of the photos, tested on the other half."""
+"""What is left to read under erasure: new probes, cross-validated over photos."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -6,13 +6,18 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+import torch
 from jaxtyping import Bool, Float
+from sklearn.model_selection import StratifiedGroupKFold
 
-from signbridge.causal.directions import fit_half_probe
-from signbridge.causal.edits import NOTHING
-from signbridge.causal.erasure import Edit, shard_name
-from signbridge.probing.sweep import Cell, side_by_side
+from signbridge.causal.edits import LEACE_OTHER_PHOTOS, NOTHING, POSITION_OF
+from signbridge.causal.erasers import leace
+from signbridge.causal.erasure import IMAGE_TOKEN, Removal, shard_name
+from signbridge.probing.protocols import Split
+from signbridge.probing.sweep import Cell, predict, side_by_side
 from signbridge.shards import names_of, vectors_of
+
+FOLDS = 5  # or as many as the letter with the fewest photos has
 
 
 class ReadUnder(NamedTuple):
@@ -31,14 +36,16 @@ CHANGED_COLUMNS = ["at", "site", "eraser", "draw", "image_id", "changed"]
 DAMAGE_COLUMNS = ["at", "site", "eraser", "draw", "image_id", "damage"]
 
 
-def places(at: Iterable[str], edits: Mapping[str, list[Edit]], shards: list[Path]) -> Iterator[tuple[ReadUnder, str]]:
+def places(
+    at: Iterable[str], edits: Mapping[str, list[Removal]], shards: list[Path]
+) -> Iterator[tuple[ReadUnder, str]]:
     """Every place that was read under an edit, with the name of its vectors."""
     names, sites = set(names_of(shards[0])), list(edits)
     for one in at:
         for site, of_site in edits.items():
             for edit in of_site:
                 for later in sites[sites.index(site) :]:
-                    for position in ("prompt_last", "image_mean"):
+                    for position in ("prompt_last", "image_mean", IMAGE_TOKEN):
                         name = shard_name(one, site, edit, later, position)
                         if name in names:
                             yield ReadUnder(one, site, edit.eraser, edit.draw, later, position), name
@@ -46,59 +53,75 @@ def places(at: Iterable[str], edits: Mapping[str, list[Edit]], shards: list[Path
 
 def probes_table(
     sample: pd.DataFrame,
-    fitted: Bool[np.ndarray, "images"],
+    half: Bool[np.ndarray, "images"],
     read: list[tuple[ReadUnder, str]],
     shards: list[Path],
     clean: Callable[[str, str], Float[np.ndarray, "images width"]],
     C: float,
+    seed: int,
 ) -> pd.DataFrame:
-    """One row a place and tested image: at, site, eraser, draw, read_site, read_position, image_id, label, predicted.
+    """One row a place and image: at, site, eraser, draw, read_site, read_position, image_id, label, predicted.
 
-    What was read with nothing erased has `nothing` as its eraser; `clean(site, position)` are its vectors.
+    Each image is read by a probe that was not fitted on its photo. What was read with nothing erased has `nothing` as
+    its eraser; `clean(site, position)` are its vectors. `leace_other_photos` is LEACE fitted on the `half`, read
+    in the other half by probes that are cross-validated there: what an eraser leaves in photos that it has not seen.
     """
+    labels, photos = sample["label"].to_numpy(), sample["photo"].to_numpy()
+    every, rest = sample[["image_id", "label"]].reset_index(drop=True), ~half
     unedited = sorted({(place.read_site, place.read_position) for place, _ in read})
-    all_places = [ReadUnder(NOTHING, site, NOTHING, 0, site, position) for site, position in unedited]
-    all_places += [place for place, _ in read]
+    nothing = [ReadUnder(NOTHING, site, NOTHING, 0, site, position) for site, position in unedited]
+    unseen = [
+        ReadUnder(tokens, site, LEACE_OTHER_PHOTOS, 0, site, position)
+        for site in dict.fromkeys(site for site, _ in unedited)
+        for tokens, position in POSITION_OF.items() if (site, position) in unedited and tokens != "every"
+    ]  # fmt: skip
 
     def cells() -> Iterator[Cell]:
         for site, position in unedited:
-            yield Cell(site, position, clean(site, position))
+            stored = vectors_of(shards, f"{site}.{position}") if position == IMAGE_TOKEN else clean(site, position)
+            yield Cell(site, position, stored.astype(np.float32))
         for place, name in read:
             yield Cell(place.read_site, place.read_position, vectors_of(shards, name).astype(np.float32))
 
-    labels = sample["label"].to_numpy()
-    tested = sample.loc[~fitted, ["image_id", "label"]].reset_index(drop=True)
-    tables = []
-    for place, predicted in zip(all_places, side_by_side(_predict, cells(), labels, fitted, C), strict=True):
-        tables.append(tested.assign(**place._asdict(), predicted=predicted))
-    table = pd.concat(tables, ignore_index=True)
-    return table[PROBE_COLUMNS]
+    def erased_unseen() -> Iterator[Cell]:
+        for place in unseen:
+            vectors = clean(place.site, place.read_position)
+            left = leace(vectors[half], labels[half]).erase(torch.from_numpy(vectors[rest])).numpy()
+            yield Cell(place.read_site, place.read_position, left)
+
+    tables = _predicted([*nothing, *(place for place, _ in read)], cells(), every, photos, C, seed)
+    of_rest = every[rest].reset_index(drop=True)
+    tables += _predicted(unseen, erased_unseen(), of_rest, photos[rest], C, seed)
+    return pd.concat(tables, ignore_index=True)[PROBE_COLUMNS]
+
+
+def photo_folds(labels: np.ndarray, photos: np.ndarray, seed: int) -> list[Split]:
+    """A split of whole photos, each image tested once, in as many folds as the letter with the fewest photos allows."""
+    fewest = min(len(np.unique(photos[labels == letter])) for letter in np.unique(labels))
+    everywhere = np.arange(len(labels))
+    folds = StratifiedGroupKFold(min(FOLDS, max(fewest, 2)), shuffle=True, random_state=seed)
+    return [
+        Split("grouped", 0, number, np.isin(everywhere, train), np.isin(everywhere, test))
+        for number, (train, test) in enumerate(folds.split(labels, labels, photos))
+    ]
 
 
 def changed_table(
-    sample: pd.DataFrame,
-    fitted: Bool[np.ndarray, "images"],
-    at: Iterable[str],
-    edits: Mapping[str, list[Edit]],
-    shards: list[Path],
+    sample: pd.DataFrame, at: Iterable[str], edits: Mapping[str, list[Removal]], shards: list[Path]
 ) -> pd.DataFrame:
-    """One row an edit and tested image: at, site, eraser, draw, image_id, changed (another first token answers)."""
-    ids, tables = sample.loc[~fitted, "image_id"].to_numpy(), []
+    """One row an edit and image: at, site, eraser, draw, image_id, changed (another first token answers)."""
+    ids, tables = sample["image_id"].to_numpy(), []
     for one in at:
         for site, of_site in edits.items():
             for edit in of_site:
-                changed = vectors_of(shards, shard_name(one, site, edit, site, "changed"))[~fitted, 0] > 0
+                changed = vectors_of(shards, shard_name(one, site, edit, site, "changed"))[:, 0] > 0
                 row = {"at": one, "site": site, "eraser": edit.eraser, "draw": edit.draw}
                 tables.append(pd.DataFrame({**row, "image_id": ids, "changed": changed}))
     return pd.concat(tables, ignore_index=True)
 
 
-def _predict(cell: Cell, labels: np.ndarray, fitted: Bool[np.ndarray, "images"], C: float) -> np.ndarray:
-    return fit_half_probe(cell.vectors, labels, fitted, C).predict(cell.vectors[~fitted])
-
-
 def damage_table(
-    image_ids: np.ndarray, edits: Mapping[str, list[Edit]], damages: Mapping[str, Mapping[str, np.ndarray]]
+    image_ids: np.ndarray, edits: Mapping[str, list[Removal]], damages: Mapping[str, Mapping[str, np.ndarray]]
 ) -> pd.DataFrame:
     """One row an edit and described image: at, site, eraser, draw, image_id, damage (nats a token).
 
@@ -111,3 +134,18 @@ def damage_table(
                 row = {"at": at, "site": site, "eraser": edit.eraser, "draw": edit.draw}
                 tables.append(pd.DataFrame({**row, "image_id": image_ids, "damage": of_edit}))
     return pd.concat(tables, ignore_index=True)
+
+
+def _predicted(
+    places: list[ReadUnder], cells: Iterable[Cell], images: pd.DataFrame, photos: np.ndarray, C: float, seed: int
+) -> list[pd.DataFrame]:
+    labels = images["label"].to_numpy()
+    letters, splits = np.unique(labels), photo_folds(labels, photos, seed)
+    Cs = {(place.read_site, place.read_position): [C] * len(splits) for place in places}
+    tables = []
+    for place, scored in zip(places, side_by_side(predict, cells, labels, splits, Cs), strict=True):
+        predicted = np.empty(len(labels), dtype=object)
+        for split, found in zip(splits, scored.predicted, strict=True):
+            predicted[split.test] = letters[found]
+        tables.append(images.assign(**place._asdict(), predicted=predicted))
+    return tables

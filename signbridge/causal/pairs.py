@@ -8,6 +8,7 @@ import pandas as pd
 from jaxtyping import Bool
 from sklearn.model_selection import StratifiedGroupKFold
 
+from signbridge.causal.answer_text import differ
 from signbridge.errors import SignBridgeError
 
 
@@ -69,8 +70,8 @@ def class_pairs(
         for letter in sorted(set(labels))
         if len(group := pd.Series(answers[labels == letter]).value_counts())
     }
-    letters = [letter for letter, answer in commonest.items() if answer]
-    every = [(a, b) for a in letters for b in letters if commonest[a] != commonest[b]]
+    letters = list(commonest)
+    every = [(a, b) for a in letters for b in letters if differ(commonest[a], commonest[b])]
     every = [every[index] for index in generator.permutation(len(every))]
     used = dict.fromkeys(letters, 0)
     pairs = []
@@ -92,7 +93,8 @@ def fitted_half(labels: np.ndarray, photos: np.ndarray, seed: int) -> Bool[np.nd
         if len(np.unique(photos[labels == letter])) < 2:
             raise SignBridgeError(
                 f"class {letter} has 1 photo in the sample; to fit on one half of the photos and test on the other "
-                "takes 2. Draw more photos in `sample`, or leave the class out of sample.classes."
+                "takes 2. Draw more photos in `sample`, leave the class out of sample.classes, or steer nothing: "
+                "steering.<sweep>.pairs: 0."
             )
     fitted, _ = next(StratifiedGroupKFold(2, shuffle=True, random_state=seed).split(labels, labels, photos))
     half = np.zeros(len(labels), dtype=bool)

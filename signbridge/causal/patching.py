@@ -8,7 +8,8 @@ a run like any other, and logits are compared, not probabilities.
 
 Two clean runs a pair give nearly all of it. Before the image the two prompts are one; so with the donor's image tokens
 all tokens up to the last of them are the donor's run, at every site, and only the question behind them is run again.
-With the donor's last token alone nothing but that token is; and with all tokens the donor's nothing is.
+With the donor's last token alone nothing but that token is; and with all tokens the run is the donor's, so that row is
+filled in from it (the tests run it).
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -27,12 +28,11 @@ from transformers import BatchFeature
 from signbridge.causal.edits import PATCHED
 from signbridge.causal.pairs import ImagePair
 from signbridge.causal.sweeps import Sweeps
-from signbridge.errors import SignBridgeError
 from signbridge.extraction import Reader
 from signbridge.extraction_tables import decoded
 from signbridge.params import Section
 from signbridge.shards import Shard, vectors_of
-from signbridge.vlm.branching import clean_run, leave
+from signbridge.vlm.branching import clean_run, image_span, leave
 from signbridge.vlm.letter_scoring import continuations, offering_prompt
 from signbridge.vlm.loading import LoadedModel
 from signbridge.vlm.residual import decoder_sites, editing, reading
@@ -110,18 +110,14 @@ def swaps(
         if settings.question == "two_letters":
             letters = [labels[pair.a], labels[pair.b]]
             prompt = offering_prompt(settings.two_letters, sorted(letters), "patching.two_letters")
-            tokens = first_difference(*continuations(patcher.loaded.processor, prompt, letters, "patching.two_letters"))
+            tokens = _first_tokens(patcher.loaded, prompt, letters)
         found.append(Swap(images[2 * number], images[2 * number + 1], prompt, tokens))
     return found
 
 
-def first_difference(a: list[int], b: list[int]) -> tuple[int, int]:
-    """The first tokens of two continuations. Raises `SignBridgeError` if they are the same."""
-    if a[0] == b[0]:
-        raise SignBridgeError(
-            "two classes begin with the same token, so the next token's logits cannot tell them apart. "
-            "Set patching.question: answer."
-        )
+def _first_tokens(loaded: LoadedModel, prompt: str, letters: list[str]) -> tuple[int, int]:
+    """The first token of each letter; the same one twice leaves the pair without a difference to move."""
+    a, b = continuations(loaded.processor, prompt, letters, "patching.two_letters")
     return a[0], b[0]
 
 
@@ -204,18 +200,6 @@ def logit_difference(
     """The logit of each run's donor's token less that of its receiver's."""
     runs = torch.arange(len(of_donor), device=logits.device)
     return logits[..., runs, of_donor] - logits[..., runs, of_receiver]
-
-
-def image_span(loaded: LoadedModel, inputs: BatchFeature) -> slice:
-    """Where the image tokens stand, which all prompts share, from the first to the last.
-
-    Raises `SignBridgeError` if they do not.
-    """
-    is_image = inputs["input_ids"] == loaded.parts.image_token_id
-    where = is_image[0].nonzero().flatten()
-    if not torch.equal(is_image, is_image[:1].expand_as(is_image)):
-        raise SignBridgeError("the images take different numbers of tokens, so their tokens do not correspond.")
-    return slice(int(where[0]), int(where[-1]) + 1)
 
 
 @torch.inference_mode()

@@ -39,16 +39,25 @@ def patching_effects(
 
 
 def _handover(found: Effects, sites: list[str], confidence: float) -> dict[str, Metric]:
-    """The first site at which the last token carries more of the answer than the image tokens do."""
-    last, image = (_curves(found, found.resampled, position) for position in ("prompt_last", "image"))
-    first = (last > image).argmax(axis=1)  # at the last site always, for nothing but the last token is read there
-    overall = _curves(found, found.overall[None], "prompt_last") > _curves(found, found.overall[None], "image")
-    low, high = site_interval(first, sites, confidence)
+    """The first site from which on the last token carries more of the answer than the image tokens do, to the end."""
+    resampled, [overall] = (_taken_over(found, values) for values in (found.resampled, found.overall[None]))
+    low, high = site_interval(resampled, sites, confidence)
+    at = {position: _curves(found, found.overall[None], position)[0, overall] for position in ("prompt_last", "image")}
     return {
-        "patching_handover_site": sites[int(overall[0].argmax())],
+        "patching_handover_site": sites[overall],
         "patching_handover_site_low": low,
         "patching_handover_site_high": high,
+        "patching_handover_prompt_last": float(at["prompt_last"]),
+        "patching_handover_image": float(at["image"]),
     }
+
+
+def _taken_over(found: Effects, values: np.ndarray) -> np.ndarray:
+    """The place of that site; at the last site it holds always, for nothing but the last token is read there."""
+    above = _curves(found, values, "prompt_last") > _curves(found, values, "image")
+    above[:, -1] = True
+    to_the_end = np.logical_and.accumulate(above[:, ::-1], axis=1)[:, ::-1]
+    return to_the_end.argmax(axis=1)
 
 
 def _largest_step(found: Effects, sites: list[str], confidence: float) -> dict[str, Metric]:

@@ -9,7 +9,6 @@ and the images steered and described are of the other half.
 """
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from typing import Annotated, NamedTuple
 
@@ -28,14 +27,13 @@ from signbridge.causal.descriptions import (
 )
 from signbridge.causal.edits import DIRECTIONS, RANDOM, During, SteeredAt
 from signbridge.causal.pairs import ClassPair
-from signbridge.causal.patching import image_span
 from signbridge.causal.sweeps import Layers, Sweeps
 from signbridge.extraction import Reader
 from signbridge.params import Section
 from signbridge.shards import Shard
-from signbridge.vlm.branching import Branches, CleanRun, answer_greedily, clean_run, go_on, leave
+from signbridge.vlm.branching import Branches, CleanRun, answer_greedily, clean_run, go_on, image_span, leave
 from signbridge.vlm.loading import LoadedModel
-from signbridge.vlm.residual import Edit, decoder_sites
+from signbridge.vlm.residual import Edit, decoder_sites, reading
 
 COURSES_PER_SHARD = 2  # what a killed run may lose, and what is run side by side
 
@@ -66,6 +64,7 @@ class Course(NamedTuple):
 
     pair: ClassPair
     at: SteeredAt
+    unsteered: list[str]  # the answers to `images`
     image_ids: list[str]  # of class a
     images: list[Image.Image]
     other_ids: list[str]  # of other classes
@@ -85,6 +84,14 @@ class Steered(NamedTuple):
     clean_probability: Float[np.ndarray, "images"]
     answers: list  # texts: sites, during, edits (direction by strength), images
     descriptions: dict[str, list[str]]  # of the first image, by site: `TOLD` by strength
+
+
+class Answered(NamedTuple):
+    """What came of some images of a course."""
+
+    probability: Float[np.ndarray, "sites during edits images"]
+    clean_probability: Float[np.ndarray, "images"]
+    texts: np.ndarray  # of strings, shaped as `probability`
 
 
 class Begun(NamedTuple):
@@ -123,28 +130,31 @@ class Steerer(Reader):
         return Shard(arrays, [json.dumps(texts)], self.made_with)
 
     def steer(self, course: Course) -> Steered:
-        """Every direction at every strength, site by site."""
-        begun, others = self._begun(self, course.images, course.at), self._described(course)
+        """Every direction at every strength, site by site, a few images at a time."""
         during = durings(course.at, self.sweep.during)
-        probability, damage, answers = [], [], []
-        for site, added in self._added(course).items():
-            of_site = [self._answers(course, begun, site, added, one) for one in during]
-            probability.append([likely for likely, _ in of_site])
-            answers.append([texts for _, texts in of_site])
-            damage.append([self._damage(course, others, site, added, one) for one in during])
+        at_once = max(1, self.batch_size // 2)  # their keys and values are held while all is tried
+        answered = [
+            self._answers(course, course.images[start : start + at_once], during)
+            for start in range(0, len(course.images), at_once)
+        ]
+        damaged = [
+            self._damage(course, slice(start, start + at_once), during)
+            for start in range(0, len(course.others), at_once)
+        ]
         shape = (len(course.directions), len(during), -1, len(self.sweep.strengths))
         return Steered(
-            np.array(probability).reshape(*shape, len(course.images)),
-            np.array(damage).reshape(*shape, len(course.others)),
-            self._clean_probability(course, begun),
-            answers,
+            np.concatenate([part.probability for part in answered], axis=-1).reshape(*shape, len(course.images)),
+            np.concatenate(damaged, axis=-1).reshape(*shape, len(course.others)),
+            np.concatenate([part.clean_probability for part in answered]),
+            np.concatenate([part.texts for part in answered], axis=-1).tolist(),
             self._descriptions(course, during[-1]),
         )
 
-    def _begun(self, reader: Reader, images: list[Image.Image], at: SteeredAt) -> Begun:
+    def _begun(self, reader: Reader, images: list[Image.Image], course: Course) -> Begun:
         inputs = reader.prepare(images).to(self.loaded.device, dtype=self.loaded.model.dtype)
         image, tokens = image_span(self.loaded, inputs), inputs["input_ids"].shape[1]
-        return Begun(clean_run(self.loaded, inputs, first_edited(at, image, tokens)), image, tokens)
+        first = first_edited(course.at, image, tokens)
+        return Begun(clean_run(self.loaded, inputs, first, sites=course.directions), image, tokens)
 
     def _added(self, course: Course) -> dict[str, Float[Tensor, "edits width"]]:
         """By site in order of depth, every direction at every strength."""
@@ -160,11 +170,27 @@ class Steerer(Reader):
     def _chunks(self, added: Float[Tensor, "edits width"], prompts: int) -> tuple[Tensor, ...]:
         return added.split(max(1, self.batch_size // prompts))
 
-    def _answers(
+    def _answers(self, course: Course, images: list[Image.Image], during: list[During]) -> Answered:
+        """What every edit makes of the answers to some of the course's images."""
+        begun = self._begun(self, images, course)
+        probability, texts = [], []
+        for site, added in self._added(course).items():
+            of_site = [self._answers_at(course, begun, site, added, one) for one in during]
+            probability.append([likely for likely, _ in of_site])
+            texts.append([said for _, said in of_site])
+        site = next(iter(course.directions))
+        unedited = leave(
+            self.loaded, begun.clean, begun.clean.first, {site: begun.clean.tail(site, begun.clean.first)},
+            room=len(course.answer),
+        )  # fmt: skip
+        clean = answer_probability(self.loaded, unedited, course.answer).cpu().numpy()
+        return Answered(np.array(probability), clean, np.array(texts))
+
+    def _answers_at(
         self, course: Course, begun: Begun, site: str, added: Float[Tensor, "edits width"], during: During
     ) -> tuple[list[list[float]], list[list[str]]]:
         """The probability of b's answer, and the text, of every edit and image."""
-        images, most = len(course.images), self.sweep.answer_tokens
+        images, most = len(begun.clean.input_ids), max(self.sweep.answer_tokens, len(course.answer))
         probability, answers = [], []
         for some in self._chunks(added, images):
             branches = begun.leave(self.loaded, site, some, course.at, room=most + len(course.answer))
@@ -175,37 +201,39 @@ class Steerer(Reader):
         texts = np.reshape(self._texts(answers), (-1, images)).tolist()
         return torch.cat(probability).view(-1, images).tolist(), texts
 
-    def _described(self, course: Course) -> Described:
-        """The others with their descriptions, read anew: their keys and values are not kept between courses."""
-        prompt = self.describer.prepare(course.others[:1])
+    def _damage(self, course: Course, some: slice, during: list[During]) -> Float[np.ndarray, "sites during edits _"]:
+        """The rise in negative log-likelihood of every edit, for some of the course's others."""
+        others = self._described(course, some)
+        clean = others.clean
+        found = []
+        for site, added in self._added(course).items():
+            stream = clean.tail(site, clean.first)
+            of_site = []
+            for one in during:
+                edited = others.edited(course.at, one)
+                rises = [
+                    others.damage(
+                        leave(self.loaded, clean, clean.first, {site: with_added(stream, part, edited)},
+                              kept=others.longest).logits
+                    )
+                    for part in self._chunks(added, len(others.tokens))
+                ]  # fmt: skip
+                of_site.append(torch.cat(rises).cpu().numpy())
+            found.append(of_site)
+        return np.array(found)
+
+    def _described(self, course: Course, some: slice) -> Described:
+        """Others with their descriptions, read anew: their keys and values are not kept between courses."""
+        images = course.others[some]
+        prompt = self.describer.prepare(images[:1])
         image, tokens = image_span(self.loaded, prompt), prompt["input_ids"].shape[1]
         start = first_edited(course.at, image, tokens)
-        return read_described(self.describer, course.others, course.descriptions, image, start)
-
-    def _damage(
-        self, course: Course, others: Described, site: str, added: Float[Tensor, "edits width"], during: During
-    ) -> list[list[float]]:
-        """The rise in negative log-likelihood of every edit and other image."""
-        clean = others.clean
-        edited = others.edited(course.at, during)
-        rises = []
-        for some in self._chunks(added, len(course.others)):
-            rows = with_added(clean.tail(site, clean.first), some, edited)
-            rises.append(
-                others.damage(leave(self.loaded, clean, clean.first, {site: rows}, kept=others.longest).logits)
-            )
-        return torch.cat(rises).tolist()
-
-    def _clean_probability(self, course: Course, begun: Begun) -> Float[np.ndarray, "images"]:
-        site = decoder_sites(self.loaded.parts)[0]
-        rows = begun.clean.tail(site, begun.clean.first)
-        branches = leave(self.loaded, begun.clean, begun.clean.first, {site: rows}, room=len(course.answer))
-        return answer_probability(self.loaded, branches, course.answer).cpu().numpy()
+        return read_described(self.describer, images, course.descriptions[some], image, start, course.directions)
 
     def _descriptions(self, course: Course, during: During) -> dict[str, list[str]]:
         """The first steered image described, by site: in the directions `TOLD`, each at every strength."""
         most = self.describer.max_new_tokens
-        begun = self._begun(self.describer, course.images[:1], course.at)
+        begun = self._begun(self.describer, course.images[:1], course)
         described = {}
         for site, added in self._added(course).items():
             if site in told_sites(course):
@@ -256,11 +284,6 @@ def rewind(branches: Branches, tokens: int) -> None:
         layer.length = tokens
 
 
-def says(text: str, answer: str) -> bool:
-    """Whether the text has the answer in it, as whole words, whatever their case."""
-    return re.search(rf"(?<!\w){re.escape(answer.strip(' .!'))}(?!\w)", text, re.IGNORECASE) is not None
-
-
 @torch.inference_mode()
 def mean_norms(reader: Reader, images: list[Image.Image]) -> dict[SteeredAt, dict[str, float]]:
     """The mean length of the residual stream at each site, over the tokens that an edit there touches.
@@ -268,16 +291,23 @@ def mean_norms(reader: Reader, images: list[Image.Image]) -> dict[SteeredAt, dic
     Of every token the first is left out: in many models it is an attention sink, hundreds of times as long as the
     others (Sun et al. 2024, "Massive Activations in Large Language Models").
     """
+    sites = set(decoder_sites(reader.loaded.parts))
     found: dict[SteeredAt, dict[str, list[float]]] = {"image": {}, "prompt_last": {}, "every": {}}
     for start in range(0, len(images), reader.batch_size):
         inputs = reader.prepare(images[start : start + reader.batch_size])
         inputs = inputs.to(reader.loaded.device, dtype=reader.loaded.model.dtype)
         image = image_span(reader.loaded, inputs)
-        for site, stream in clean_run(reader.loaded, inputs, first=0).streams.items():
+
+        def measure(site: str, stream: Tensor, image: slice = image) -> None:
+            if site not in sites:
+                return
             norms = stream.float().norm(dim=-1)
             parts = {"image": norms[:, image], "prompt_last": norms[:, -1:], "every": norms[:, 1:]}
             for at, part in parts.items():
                 found[at].setdefault(site, []).extend(part.mean(dim=1).tolist())
+
+        with reading(reader.loaded.parts, measure):
+            reader.loaded.model(**inputs, use_cache=False, logits_to_keep=1)
     return {at: {site: float(np.mean(norms)) for site, norms in by_site.items()} for at, by_site in found.items()}
 
 

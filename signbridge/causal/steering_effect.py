@@ -1,16 +1,18 @@
-"""What steering does, against random directions of the same norm: efficacy, damage, and where both are best.
+"""What steering does, against directions of the same norm that mean nothing: efficacy, damage, and where both are best.
 
-Draws of the random direction are averaged. Where a direction works best (site, tokens, strength) is chosen on half of
-the steered images and quoted on the other half, and the other way round, so that the choice does not flatter it.
+Draws of a null are averaged. Where a direction works best (site, tokens, strength) is chosen on half of the steered
+images and half of the described ones, and quoted on the other halves, and the other way round, so that the choice does
+not flatter it.
 """
 
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Float
 from pydantic import Field
 
-from signbridge.causal.edits import DIRECTIONS, RANDOM
+from signbridge.causal.edits import DIRECTIONS, RANDOM, SHUFFLED_MEANS
 from signbridge.causal.resampling import effects, site_interval
 from signbridge.metrics import Metric
 from signbridge.params import Section
@@ -19,11 +21,14 @@ from signbridge.probing.statistics import StatisticsParams, draw_photos, interva
 PLACE = ["at", "during", "site"]
 DOSE_COLUMNS = ["depth", *PLACE, "direction", "strength"]
 DOSE_COLUMNS += [f"{name}{end}" for name in ("probability", "says", "damage") for end in ("", "_low", "_high")]
-AREA_COLUMNS = [*PLACE, "direction", "area", "area_low", "area_high", "breakdown_strength"]
+NULLS = (RANDOM, SHUFFLED_MEANS)
+AREA_COLUMNS = [*PLACE, "direction"]
+AREA_COLUMNS += [f"{name}{end}" for name in ("area", "damage_area") for end in ("", "_low", "_high")]
+AREA_COLUMNS += ["breakdown_strength"]
 
 
-class CausalEffectsParams(Section):
-    """The section `causal_effects`."""
+class SteeringEffectsParams(Section):
+    """The section `steering_effects`."""
 
     most_damage: float = Field(ge=0)  # nats a token, at the place and strength that are quoted
     breakdown: float = Field(gt=0)  # nats a token
@@ -34,7 +39,7 @@ class Steering(NamedTuple):
 
     answers: pd.DataFrame  # data/steering.parquet
     damage: pd.DataFrame  # data/steering_damage.parquet
-    settings: CausalEffectsParams
+    settings: SteeringEffectsParams
     statistics: StatisticsParams
 
 
@@ -56,7 +61,7 @@ def dose_response(steering: Steering, generator: np.random.Generator) -> pd.Data
     """
     keys, confidence = [*PLACE, "direction", "strength"], steering.statistics.confidence
     unsteered = steering.answers[steering.answers["strength"] == steering.answers["strength"].min()]
-    unsteered = unsteered.assign(strength=0.0, probability=unsteered["clean_probability"], says=False)
+    unsteered = unsteered.assign(strength=0.0, probability=unsteered["clean_probability"], says=unsteered["clean_says"])
     answers = pd.concat([unsteered, steering.answers], ignore_index=True)
     damage = pd.concat([steering.damage.assign(strength=0.0, damage=0.0), steering.damage], ignore_index=True)
     likely = effects(answers, keys, "image_id", "probability", steering.statistics, generator)
@@ -66,22 +71,26 @@ def dose_response(steering: Steering, generator: np.random.Generator) -> pd.Data
     table = table.merge(rise.table("damage", confidence), on=keys)
     sites = sorted(table["site"].unique())
     table.insert(0, "depth", table["site"].map(lambda site: int(site.removeprefix("layer_"))))
-    order = {name: index for index, name in enumerate((*DIRECTIONS, RANDOM))}
+    order = {name: index for index, name in enumerate((*DIRECTIONS, *NULLS))}
     ranks = {"direction": order.get, "site": sites.index}
     return table.sort_values(keys, key=lambda c: c.map(ranks[c.name]) if c.name in ranks else c, ignore_index=True)
 
 
 def areas(steering: Steering, doses: pd.DataFrame, generator: np.random.Generator) -> pd.DataFrame:
-    """`plots/steering_area.csv`: a row a place and direction.
+    """`plots/steering_area.csv`: a row a place and direction, what it does beyond random ones.
 
     area: between the probability steered and at random, over the strength from 0 to the largest and divided by it (so
-    at most 1), with its interval over photos; breakdown_strength: the smallest of the sweep at which the mean damage
-    reaches `breakdown`, NaN if none does. `doses` is the table of `dose_response`.
+    at most 1); damage_area: the same over the damage from 0 to `most_damage`, each at the strength that does as much of
+    it; both with intervals over photos. breakdown_strength: the smallest of the sweep at which the mean damage reaches
+    `breakdown`, NaN if none does. `doses` is the table of `dose_response`.
     """
-    by_image, keys = _area_by_image(steering.answers), [*PLACE, "direction"]
-    table = effects(by_image, keys, "image_id", "area", steering.statistics, generator)
+    keys = [*PLACE, "direction"]
+    by_image = area_by_image(steering, doses)
+    confidence = steering.statistics.confidence
+    found = effects(by_image, keys, "image_id", "area", steering.statistics, generator).table("area", confidence)
+    over_damage = effects(by_image, keys, "image_id", "damage_area", steering.statistics, generator)
     broken = doses[doses["damage"] >= steering.settings.breakdown].groupby(keys)["strength"].min()
-    found = table.table("area", steering.statistics.confidence)
+    found = found.merge(over_damage.table("damage_area", confidence), on=keys)
     return found.merge(broken.rename("breakdown_strength").reset_index(), on=keys, how="left")
 
 
@@ -95,81 +104,124 @@ def at_the_best_place(doses: pd.DataFrame, areas: pd.DataFrame) -> pd.DataFrame:
 
 
 def steering_metrics(steering: Steering, doses: pd.DataFrame, generator: np.random.Generator) -> dict[str, Metric]:
-    """For each direction: efficacy and damage where it works best, against random, and the layer of greatest effect."""
-    metrics: dict[str, Metric] = {}
-    by_image = _area_by_image(steering.answers)
+    """For each direction: efficacy and damage where it works best, against the nulls, and the layer of greatest effect.
+
+    Also what stands behind the figures: pairs of classes, steered and described images, and draws of each null.
+    """
+    answers = steering.answers
+    metrics: dict[str, Metric] = {
+        "steering_class_pairs": len(answers[["a", "b"]].drop_duplicates()),
+        "steering_images": int(answers["image_id"].nunique()),
+        "steering_described_images": int(steering.damage["image_id"].nunique()),
+        "steering_draws": int(answers.loc[answers["direction"] == RANDOM, "draw"].nunique()),
+    }
+    by_image = area_by_image(steering, doses)
     for direction in DIRECTIONS:
-        found = _at_its_best(steering, doses, direction, generator)
-        found |= _best_layer(by_image, direction, steering.statistics, generator)
+        found = _at_its_best(steering, direction, generator)
+        found |= _best_layers(by_image, direction, steering.statistics, generator)
         metrics |= {f"steering_{direction}_{name}": value for name, value in found.items()}
     return metrics
 
 
-def _at_its_best(
-    steering: Steering, doses: pd.DataFrame, direction: str, generator: np.random.Generator
-) -> dict[str, Metric]:
-    """Chosen on one half of the steered images, quoted on the other, both ways."""
-    names = [*PLACE, "strength"]
-    answers = steering.answers[steering.answers["direction"].isin([direction, RANDOM])]
+def area_by_image(steering: Steering, doses: pd.DataFrame) -> pd.DataFrame:
+    """The areas between each direction and random, image by image (of each pair of classes that it is steered for).
+
+    Both areas are weighted sums of the probabilities at the strengths of the sweep: the weights are the trapezoids over
+    the strength, or over the mean damage that each strength does, as `doses` has it.
+    """
+    keys, most = [*PLACE, "a", "b", "image_id"], steering.settings.most_damage
+    probability = steering.answers.pivot_table("probability", [*keys, "direction"], "strength")
+    probability.insert(0, 0.0, steering.answers.groupby([*keys, "direction"])["clean_probability"].first())
+    strengths = probability.columns.to_numpy(dtype=np.float64)
+    by_strength = trapezoid_weights(strengths, strengths[-1])
+    by_damage = {
+        place: trapezoid_weights(
+            np.maximum.accumulate(rows.sort_values("strength")["damage"].clip(lower=0).to_numpy()), most
+        )
+        for place, rows in doses.groupby([*PLACE, "direction"])
+    }
+    index = probability.index.to_frame(index=False)
+    weights = np.stack([by_damage[place] for place in zip(*(index[key] for key in [*PLACE, "direction"]), strict=True)])
+    index = index.assign(
+        area=probability.to_numpy() @ by_strength, damage_area=(probability * weights).sum(axis=1).values
+    )
+    null = index[index["direction"] == RANDOM].drop(columns="direction")
+    found = index.merge(null, on=keys, suffixes=("", "_null"))
+    for name in ("area", "damage_area"):
+        found[name] -= found.pop(f"{name}_null")
+    return found
+
+
+def trapezoid_weights(places: Float[np.ndarray, "points"], end: float) -> Float[np.ndarray, "points"]:
+    """W such that w @ y is the mean over 0 to `end` of the line through (places, y); it goes on level behind the last.
+
+    `places` begin at 0 and do not fall.
+    """
+    grid = np.unique(np.append(np.minimum(np.asarray(places, dtype=np.float64), end), end))
+    if end == 0 or len(grid) == 1:
+        return np.eye(len(places))[0]
+    levels = np.stack([np.interp(grid, places, unit) for unit in np.eye(len(places))])
+    return np.trapezoid(levels, grid, axis=1) / end
+
+
+def _at_its_best(steering: Steering, direction: str, generator: np.random.Generator) -> dict[str, Metric]:
+    """Chosen on one half of the steered and of the described images, quoted on the others, both ways."""
+    names, compared = [*PLACE, "strength"], [direction, *NULLS]
+    answers = steering.answers[steering.answers["direction"].isin(compared)]
     values = answers.pivot_table(["probability", "says"], [*names, "image_id"], "direction")
-    rise = doses.pivot_table("damage", names, "direction")
-    bearable = rise.index[rise[direction] <= steering.settings.most_damage]
     gain = values["probability"][direction] - values["probability"][RANDOM]
     gain = gain.rename("gain").reset_index().pivot_table("gain", names, "image_id")
-    gain = gain.loc[gain.index.intersection(bearable)]
-    if gain.empty or gain.shape[1] == 1:  # one image cannot be both chosen by and quoted
+    rise = steering.damage[steering.damage["direction"].isin(compared)]
+    rise = rise.pivot_table("damage", names, ["direction", "image_id"])
+    if min(gain.shape[1], rise[direction].shape[1]) < 2:  # one image cannot be both chosen by and quoted
         return {}
-    half = np.arange(gain.shape[1]) % 2 == 0
-    quoted, rises = [], []
-    for chosen_on in (half, ~half):
-        best = gain.loc[:, chosen_on].mean(axis=1).idxmax()
+    quoted, rises, places = [], [], []
+    for chosen in (0, 1):
+        by_half = {name: (rise[name].iloc[:, chosen::2], rise[name].iloc[:, 1 - chosen :: 2]) for name in compared}
+        best = _best_place(gain.iloc[:, chosen::2], by_half[direction][0], steering.settings.most_damage)
+        if best is None:
+            return {}
         here = values.loc[best]
-        quoted.append(here[here.index.isin(gain.columns[~chosen_on])])
-        rises += [rise.loc[best, [direction, RANDOM]]] * len(quoted[-1])
-    table, risen = pd.concat(quoted), pd.DataFrame(rises)
-    drawn = draw_photos(len(table), steering.statistics.resamples, generator)
-    steered = table["probability"][direction].to_numpy()
-    low, high = interval((drawn @ steered)[:, None] / len(table), steering.statistics.confidence)
-    over = (steered - table["probability"][RANDOM]).to_numpy()
-    over_low, over_high = interval((drawn @ over)[:, None] / len(table), steering.statistics.confidence)
-    at, during, site, strength = gain.mean(axis=1).idxmax()
-    return {
-        "probability": float(steered.mean()), "probability_low": float(low[0]), "probability_high": float(high[0]),
-        "over_random": float(over.mean()), "over_random_low": float(over_low[0]),
-        "over_random_high": float(over_high[0]), "random_probability": float(table["probability"][RANDOM].mean()),
-        "says": float(table["says"][direction].mean()), "random_says": float(table["says"][RANDOM].mean()),
-        "damage": float(risen[direction].mean()), "random_damage": float(risen[RANDOM].mean()),
+        quoted.append(here[here.index.isin(gain.columns[1 - chosen :: 2])])
+        rises += [[by_half[name][1].loc[best].mean() for name in compared]] * len(quoted[-1])
+        places.append(best)
+    table, risen = pd.concat(quoted), pd.DataFrame(rises, columns=compared)
+    at, during, site, strength = _best_place(gain, rise[direction], steering.settings.most_damage) or places[0]
+    found: dict[str, Metric] = {
         "best_at": at, "best_during": during, "best_site": site, "best_strength": float(strength),
+        "halves_agree": all(place == (at, during, site, strength) for place in places),
     }  # fmt: skip
+    steered = table["probability"][direction]
+    drawn = draw_photos(len(table), steering.statistics.resamples, generator)
+    measured = {"probability": steered, **{f"over_{null}": steered - table["probability"][null] for null in NULLS}}
+    for name, of_image in measured.items():
+        low, high = interval((drawn @ of_image.to_numpy())[:, None] / len(table), steering.statistics.confidence)
+        found |= {name: float(of_image.mean()), f"{name}_low": float(low[0]), f"{name}_high": float(high[0])}
+    for name, prefix in zip(compared, ("", *(f"{null}_" for null in NULLS)), strict=True):
+        found |= {f"{prefix}says": float(table["says"][name].mean()), f"{prefix}damage": float(risen[name].mean())}
+    return found
 
 
-def _best_layer(
+def _best_place(gain: pd.DataFrame, rise: pd.DataFrame, most_damage: float) -> tuple | None:
+    """Where the mean gain is largest among the places whose mean damage is bearable; None if none is."""
+    bearable = rise.index[rise.mean(axis=1) <= most_damage]
+    means = gain.loc[gain.index.intersection(bearable)].mean(axis=1).dropna()
+    return None if means.empty else means.idxmax()
+
+
+def _best_layers(
     by_image: pd.DataFrame, direction: str, statistics: StatisticsParams, generator: np.random.Generator
 ) -> dict[str, Metric]:
-    """The site with the largest area, by the tokens at which it is largest."""
-    mine = by_image[by_image["direction"] == direction]
-    found = effects(mine, PLACE, "image_id", "area", statistics, generator)
-    sites = sorted(mine["site"].unique())
-    depth = found.keys["site"].map(sites.index).to_numpy()
-    best = found.keys.iloc[int(found.overall.argmax())]
-    low, high = site_interval(depth[found.resampled.argmax(axis=1)], sites, statistics.confidence)
-    area = float(found.overall.max())
-    return {
-        "area": area,
-        "peak_site": best["site"],
-        "peak_at": best["at"],
-        "peak_site_low": low,
-        "peak_site_high": high,
-    }
-
-
-def _area_by_image(answers: pd.DataFrame) -> pd.DataFrame:
-    """The area between each direction and random, image by image (of each pair of classes that it is steered for)."""
-    keys = [*PLACE, "a", "b", "image_id"]
-    probability = answers.pivot_table("probability", [*keys, "direction"], "strength")
-    probability.insert(0, 0.0, answers.groupby([*keys, "direction"])["clean_probability"].first())
-    strengths = probability.columns.to_numpy(dtype=np.float64)
-    areas = np.trapezoid(probability.to_numpy(), strengths, axis=1) / strengths[-1]
-    by_direction = probability.index.to_frame(index=False).assign(area=areas).pivot_table("area", keys, "direction")
-    over = by_direction[list(DIRECTIONS)].sub(by_direction[RANDOM], axis=0)
-    return over.reset_index().melt(keys, list(DIRECTIONS), "direction", "area")
+    """For each kind of token the site with the largest area, and the sites that it may be."""
+    metrics: dict[str, Metric] = {}
+    for at, mine in by_image[by_image["direction"] == direction].groupby("at"):
+        found = effects(mine, PLACE, "image_id", "area", statistics, generator)
+        sites = sorted(mine["site"].unique())
+        depth = found.keys["site"].map(sites.index).to_numpy()
+        best = int(found.overall.argmax())
+        low, high = site_interval(depth[found.resampled.argmax(axis=1)], sites, statistics.confidence)
+        metrics |= {
+            f"{at}_largest_area": float(found.overall[best]), f"{at}_peak_site": found.keys["site"].iloc[best],
+            f"{at}_peak_site_low": low, f"{at}_peak_site_high": high,
+        }  # fmt: skip
+    return metrics

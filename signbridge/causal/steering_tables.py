@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from signbridge.causal.edits import DIRECTIONS, RANDOM
-from signbridge.causal.steering import TOLD, Course, SteeringSweep, durings, says
+from signbridge.causal.answer_text import says
+from signbridge.causal.directions import all_directions
+from signbridge.causal.steering import TOLD, Course, SteeringSweep, durings
 from signbridge.shards import answers_of, vectors_of
 
 
@@ -16,7 +17,7 @@ def answers_table(courses: list[Course], sweep: SteeringSweep, shards: list[Path
     """One row an edit and steered image: what it makes of the probability of b's answer, and of the text.
 
     a, b, answer_a, answer_b, site, at, during, direction, draw (of a random direction), strength (mean residual norms),
-    image_id, clean_probability, probability, says, answer.
+    image_id, clean_probability and clean_says (unsteered), probability, says, answer.
     """
     rows = []
     if not courses:
@@ -30,7 +31,8 @@ def answers_table(courses: list[Course], sweep: SteeringSweep, shards: list[Path
             for image, image_id in enumerate(course.image_ids):
                 text = texts[site][during][direction * len(sweep.strengths) + strength][image]
                 likely, said = probability[(*place, image)], says(text, course.pair.answer_b)
-                rows.append((*course.pair, *edit, image_id, clean[image], likely, said, text))
+                before = clean[image], says(course.unsteered[image], course.pair.answer_b)
+                rows.append((*course.pair, *edit, image_id, *before, likely, said, text))
     return pd.DataFrame(rows, columns=_ANSWERS)
 
 
@@ -66,9 +68,8 @@ def descriptions_table(courses: list[Course], sweep: SteeringSweep, shards: list
 
 def _shape(course: Course, sweep: SteeringSweep, images: list) -> tuple[int, ...]:
     """Sites, during, directions, strengths, images."""
-    directions = len(DIRECTIONS) + sweep.draws
     during = durings(course.at, sweep.during)
-    return len(course.directions), len(during), directions, len(sweep.strengths), len(images)
+    return len(course.directions), len(during), len(all_directions(sweep.draws)), len(sweep.strengths), len(images)
 
 
 def _of_courses(flat: np.ndarray, shapes: list[tuple[int, ...]]) -> list[np.ndarray]:
@@ -81,14 +82,14 @@ def _texts(shards: list[Path], kind: str) -> list:
 
 
 _EDIT = ("site", "at", "during", "direction", "draw", "strength")
-_OF_IMAGE = ("image_id", "clean_probability", "probability", "says", "answer")
+_OF_IMAGE = ("image_id", "clean_probability", "clean_says", "probability", "says", "answer")
 _ANSWERS = ["a", "b", "answer_a", "answer_b", *_EDIT, *_OF_IMAGE]
 _DAMAGE = ["a", "b", *_EDIT, "image_id", "damage"]
 
 
 def _edits(course: Course, sweep: SteeringSweep) -> Iterator[tuple[tuple[int, int, int, int], tuple]]:
     """Every edit of a course: where it stands in the arrays, and what it is."""
-    names = [(name, 0) for name in DIRECTIONS] + [(RANDOM, draw) for draw in range(sweep.draws)]
+    names = all_directions(sweep.draws)
     sites, during = list(course.directions), durings(course.at, sweep.during)
     for place in np.ndindex(*_shape(course, sweep, [])[:-1]):
         site, when, direction, strength = place

@@ -16,6 +16,7 @@ DIRECTIONS = {
     "class_means": ("#0072B2", "o", "-", "class means"),
     "probe": ("#D55E00", "^", (0, (4, 1.5)), "probe's weights"),
     "unembedding": ("#009E73", "s", (0, (2, 1)), "unembeddings"),
+    "shuffled_means": ("#CC79A7", "X", (0, (4, 1, 1, 1)), "shuffled letters' means"),
     "random": ("#7F7F7F", "D", (0, (1, 1)), "random"),
 }
 ERASERS = {

@@ -134,6 +134,9 @@ COLUMNS: dict[str, dict[str, Kind]] = {
         "area": "number",
         "area_low": "number",
         "area_high": "number",
+        "damage_area": "number",
+        "damage_area_low": "number",
+        "damage_area_high": "number",
         "breakdown_strength": "number",
     },
     "erasure": {

@@ -31,12 +31,14 @@ DIRECTIONS = {
     "probe": "the probe's weights",
     "unembedding": "the words' unembeddings",
     "random": "random direction",
+    "shuffled_means": "means of shuffled {kind}s",
 }
 ERASERS = {
     "nothing": "nothing",
     "leace": "the {kind} (LEACE)",
     "random_subspace": "a random subspace",
     "shuffled_labels": "shuffled {kind}s (LEACE)",
+    "leace_other_photos": "the {kind} (LEACE of other photos)",
 }
 LONGEST_TEXT = 160  # characters of a label or an answer; what is longer is cut, and says so
 

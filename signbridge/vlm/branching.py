@@ -9,7 +9,7 @@ This holds for decoders whose attention is causal throughout and whose blocks ta
 as those in `families.py` do.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
 import torch
@@ -24,6 +24,10 @@ from signbridge.vlm.key_value_cache import roomy_cache
 from signbridge.vlm.loading import LoadedModel
 from signbridge.vlm.residual import Edit, OnSite, decoder_sites, editing, reading
 
+WAY_OUT = (
+    "Use images of one size, or leave the edits out: patching.<sweep>.pairs, steering.<sweep>.pairs and "
+    "erasure.<sweep>.layers of 0."
+)
 KeysValues = tuple[Tensor, Tensor]  # of one block, each prompts x heads x tokens x head width
 
 
@@ -51,6 +55,18 @@ class CleanRun(NamedTuple):
         return self.streams[site][:, start - self.first :]
 
 
+def image_span(loaded: LoadedModel, inputs: BatchFeature) -> slice:
+    """Where the image tokens stand, which all prompts share, from the first to the last.
+
+    Raises `SignBridgeError` if they do not.
+    """
+    is_image = inputs["input_ids"] == loaded.parts.image_token_id
+    where = is_image[0].nonzero().flatten()
+    if not torch.equal(is_image, is_image[:1].expand_as(is_image)):
+        raise SignBridgeError(f"the images take different numbers of tokens.\n{WAY_OUT}")
+    return slice(int(where[0]), int(where[-1]) + 1)
+
+
 class Branches(NamedTuple):
     """What came of branches: as many rows as entered, in order of the sites where they left."""
 
@@ -59,18 +75,17 @@ class Branches(NamedTuple):
 
 
 @torch.inference_mode()
-def clean_run(loaded: LoadedModel, inputs: BatchFeature, first: int, kept: int = 1) -> CleanRun:
+def clean_run(
+    loaded: LoadedModel, inputs: BatchFeature, first: int, kept: int = 1, sites: Collection[str] | None = None
+) -> CleanRun:
     """Run prompts of equal length, keeping the stream from token `first` on and the logits of the last `kept` tokens.
 
-    Raises `SignBridgeError` if the prompts differ in length.
+    The stream is kept at `sites` of the decoder, or at all. Raises `SignBridgeError` if the prompts differ in length.
     """
     if inputs.get("attention_mask") is not None and not inputs["attention_mask"].all():
-        raise SignBridgeError(
-            "the prompts of images that are to be compared differ in length, so their tokens do not correspond. "
-            "Use images of one size."
-        )
+        raise SignBridgeError(f"the prompts of images that are compared differ in length.\n{WAY_OUT}")
     cache = roomy_cache(len(loaded.parts.blocks), room=0)
-    sites = set(decoder_sites(loaded.parts))
+    sites = set(decoder_sites(loaded.parts) if sites is None else sites)
     streams: dict[str, Tensor] = {}
 
     def keep(site: str, stream: Tensor) -> None:

@@ -39,6 +39,8 @@ def roomy_cache(blocks: int, room: int) -> Cache:
 
 
 def _with_room(states: Tensor, room: int) -> Tensor:
+    if not room:
+        return states
     batch, heads, tokens, width = states.shape
     roomy = torch.empty((batch, heads, tokens + room, width), dtype=states.dtype, device=states.device)
     roomy[..., :tokens, :] = states

@@ -1,5 +1,7 @@
 """Erasure: what is left to read, what comes back, and whether the answer minds."""
 
+import math
+
 import pandas as pd
 
 from signbridge.report.charts.heat_map import position_by_site
@@ -7,7 +9,15 @@ from signbridge.report.charts.lines_by_site import lines_by_site
 from signbridge.report.charts.style import BLUE, GREY, VERMILLION, Series
 from signbridge.report.page_parts import Picture, Section, Table
 from signbridge.report.study import Study
-from signbridge.report.wording import EDITED, ERASERS, POSITIONS, number, percent, share_with_interval
+from signbridge.report.wording import (
+    EDITED,
+    ERASERS,
+    POSITIONS,
+    number,
+    percent,
+    points_with_interval,
+    share_with_interval,
+)
 
 TITLE = "Is it missed: the {kind} taken out of the stream"
 LOOKS = {"leace": (BLUE, "circle", (1, 0)), "shuffled_labels": (VERMILLION, "triangle-up", (6, 3)),
@@ -25,42 +35,68 @@ def section(study: Study) -> Section:
 
 
 def _lead(study: Study, there: list[str]) -> tuple[str, ...]:
-    chance, left = percent(study.number("chance")), percent(study.number("erasure_accuracy_left", "causal"))
+    chance = percent(study.number("chance"))
+    left, elsewhere = (
+        percent(study.number(f"erasure_accuracy_left{where}", "causal")) for where in ("", "_in_other_photos")
+    )
     lines = [
-        "LEACE (Belrose et al. 2023) takes out of the stream at one site all that a linear probe reads of the "
-        f"{study.kind}, changing it as little as can be. Erasers and probes are fitted on half of the photos, and "
-        f"tested on the other half. Where it was erased at most {left} is still read right (chance {chance}).",
+        "LEACE (Belrose et al. 2023) takes out of the stream at one site what a linear probe reads of the "
+        f"{study.kind}, changing it as little as can be; at the image tokens, what it reads of their mean. It is fitted on the images "
+        f"that it erases, so that there new probes, cross-validated over photos, are left with at most {left} by "
+        f"construction (chance {chance}; below it, since what is balanced over all images leans the other way in the "
+        f"photos left out). In photos that it was not fitted on it would leave up to {elsewhere}" + _one_token(study),
     ]
     if "erasure_comes_back" in study.causal:
-        back = study.share("erasure_comes_back", "causal")
-        erased, site = (study.causal[f"erasure_comes_back_{what}"] for what in ("erased_site", "site"))
-        verdict = (
-            "it comes back, read again from tokens that were not touched"
-            if back.low > study.number("chance") else "it does not come back"
-        )  # fmt: skip
-        lines.append(
-            f"Erased from the last token at {erased}, {verdict}: at {site} {share_with_interval(*back)}, with nothing "
-            f"erased {percent(study.number('erasure_nothing_erased', 'causal'))}."
-        )
+        lines.append(_comes_back(study))
     return (*lines, *(_missed(study, at) for at in there))
+
+
+def _one_token(study: Study) -> str:
+    single = study.number("erasure_accuracy_left_at_one_image_token", "causal")
+    return "." if math.isnan(single) else f", and at a single image token {percent(single)}."
+
+
+def _comes_back(study: Study) -> str:
+    back, more = (study.share(f"erasure_{key}", "causal") for key in ("comes_back", "given_back_by_image_tokens"))
+    erased, site = (study.causal[f"erasure_comes_back_{what}"] for what in ("erased_site", "site"))
+    verdict = "it is read again later" if back.low > study.number("chance") else "it is not shown to be read again"
+    clean = percent(study.number("erasure_nothing_erased", "causal"))
+    line = (
+        f"Erased from the last token at {erased}, {verdict}: at {site} {share_with_interval(*back)}, with nothing "
+        f"erased {clean}."
+    )
+    if not more.known:
+        return line
+    given = (
+        "so much comes from tokens that were not touched"
+        if more.low > 0 else "so it is not shown to come from the image tokens"
+    )  # fmt: skip
+    return (
+        f"{line} Where the image tokens are erased there too it is {points_with_interval(*more)} less: {given}, and "
+        "the rest from the question's words or from what a linear eraser cannot reach."
+    )
 
 
 def _missed(study: Study, at: str) -> str:
     key = f"erasure_{at}"
-    changed = study.share(f"{key}_leace_changed", "causal")
-    controls = max(study.number(f"{key}_{name}_changed", "causal") for name in ("random_subspace", "shuffled_labels"))
+    changed, *over = (
+        study.share(f"{key}_{name}", "causal")
+        for name in ("leace_changed", "over_random_subspace", "over_shuffled_labels")
+    )
     site = study.causal[f"{key}_site"]
     verdict = (
         "the answer hangs on what was erased"
-        if changed.low > controls else "the answer is not shown to hang on what was erased"
+        if min(difference.low for difference in over) > 0 else "the answer is not shown to hang on what was erased"
     )  # fmt: skip
     shares = {name: percent(study.number(f"{key}_{name}_changed", "causal")) for name in LOOKS}
     rises = {name: number(study.number(f"{key}_{name}_damage", "causal"), 2) for name in LOOKS}
+    agreed = "" if study.causal[f"{key}_halves_agree"] else " (the halves chose differently; quoted is what each chose)"
     return (
-        f"Erased from the {EDITED[at]}, most answers change at {site}: {share_with_interval(*changed)} of them, "
-        f"against {shares['random_subspace']} where a random subspace of the same rank is erased in its place and "
-        f"{shares['shuffled_labels']} where shuffled {study.kind}s are: {verdict}. Damage to descriptions: "
-        f"{rises['leace']} nats a token (random {rises['random_subspace']}, shuffled {rises['shuffled_labels']})."
+        f"Erased from the {EDITED[at]}, most answers change at {site}{agreed}: {share_with_interval(*changed)} of them "
+        f"begin with another token, against {shares['random_subspace']} where a random subspace of the same rank is "
+        f"erased in its place and {shares['shuffled_labels']} where shuffled {study.kind}s are "
+        f"({points_with_interval(*over[1])} more): {verdict}. Damage to descriptions: {rises['leace']} nats a token "
+        f"(random {rises['random_subspace']}, shuffled {rises['shuffled_labels']})."
     )
 
 
@@ -113,7 +149,7 @@ def _answers(study: Study, at: str) -> Picture:
                number(row["damage"], 3)) for _, row in table.iterrows()),
     )  # fmt: skip
     sees = (
-        "The share of answers that begin with another word. A random subspace of the same rank and an eraser of "
+        "The share of answers that begin with another token. A random subspace of the same rank and an eraser of "
         f"shuffled {study.kind}s say how much of that any erasure would do."
     )
     title = f"Does the answer mind? Erased: {EDITED[at]}"

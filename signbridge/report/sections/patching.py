@@ -9,6 +9,7 @@ from signbridge.report.page_parts import Picture, Section, Table
 from signbridge.report.study import Study
 from signbridge.report.wording import EDITED, count, percent, points, share_with_interval
 
+HARDLY = 0.1  # of the answer
 TITLE = "Where the answer comes from: another image's stream put in"
 PROBE, LAST, IMAGE = (
     Series("a probe reads the {kind}, last token of the prompt", GREY, "diamond", (2, 2)),
@@ -25,38 +26,47 @@ def section(study: Study) -> Section:
 
 
 def _lead(study: Study) -> tuple[str, ...]:
-    pairs = count(study.number("patching_pairs", "causal"))
-    handover = study.causal["patching_handover_site"]
-    low, high = (study.causal[f"patching_handover_site_{end}"] for end in ("low", "high"))
-    between = "in every resample" if low == high == handover else f"between {low} and {high} in the resamples"
-    step = study.causal["patching_largest_step_site"]
+    pairs, causal = count(study.number("patching_pairs", "causal")), study.causal
+    handover, step = causal["patching_handover_site"], causal["patching_largest_step_site"]
+    low, high = (causal[f"patching_handover_site_{end}"] for end in ("low", "high"))
+    confidence = percent(study.number("confidence", "causal"), 0)
+    between = str(low) if low == high else f"{low} to {high}"
+    question = (
+        f"the logits of the two {study.kind}s, which the prompt offers,"
+        if causal.get("patching_question") == "two_letters"
+        else "the logits of the two images' answers"
+    )
+    carried = " against ".join(
+        percent(study.number(f"patching_handover_{position}", "causal")) for position in ("prompt_last", "image")
+    )
     return (
-        f"A probe shows that the {study.kind} can be read, not that the model uses it. So {pairs} pairs of photos with "
-        "different answers were put into each other: in the run on one, the residual stream of the other takes its "
-        "place at one site, and the difference of the two answers' logits tells how far the answer follows (0: not at "
-        "all, 1: all the way; swaps of real runs and logit differences, after Zhang and Nanda 2023).",
-        f"The last token carries more of the answer than the image tokens do from {handover} on ({between}); the block "
-        f"that brings most of it there is {step}, {points(study.number('patching_largest_step', 'causal'))} at once. "
-        f"{_read_before(study, str(handover))}",
+        f"A probe shows that the {study.kind} can be read, not that the model uses it. So {pairs} pairs of photos "
+        "were put into each other: in the run on one, the residual stream of the other takes its place at one site, "
+        f"and the difference of {question} tells how far the answer follows (0: not at all, 1: all the way; swaps of "
+        "real runs and logit differences, after Zhang and Nanda 2023).",
+        f"From {handover} on the last token carries more of the answer than the image tokens do, {carried} there "
+        f"({between} in {confidence} of the resamples); the block that brings most of it there is {step}, "
+        f"{points(study.number('patching_largest_step', 'causal'))} at once. {_read_before(study)}",
     )
 
 
-def _read_before(study: Study, handover: str) -> str:
-    """Whether a probe reads the letter at the last token where the answer does not yet hang on it."""
+def _read_before(study: Study) -> str:
+    """Whether a probe reads the letter at the last token where the answer hardly hangs on it."""
     probe = _probe(study)
     effect = study.patching[study.patching["position"] == "prompt_last"].set_index("site")["effect"]
-    before = [site for site in probe["site"] if site in effect.index and effect[site] < 0.1]
-    read = probe[probe["site"].isin([site for site in before if site.startswith("layer_")])]
+    layers = probe[probe["site"].str.startswith("layer_") & probe["site"].isin(effect.index)]
+    if layers.empty:
+        return "No layer was probed at the last token, so nothing says where it could be read."
+    read = layers[layers["site"].map(effect) < HARDLY]
     if read.empty:
-        return f"No probed layer before {handover} says whether the {study.kind} can be read before it is used."
+        return "At no probed layer could the last token be exchanged without the answer following."
     best = read.loc[read["accuracy"].idxmax()]
-    chance = study.number("chance")
-    if best["low"] <= chance:
-        return f"Before that no probe reads the {study.kind} at the last token."
+    moved = percent(effect[best["site"]])
+    if best["low"] <= study.number("chance"):
+        return f"Where the answer hardly follows the last token, a probe of it is not shown to read the {study.kind}."
     return (
         f"Yet at {best['site']} a probe of the last token reads {percent(best['accuracy'])} of the {study.kind}s, "
-        f"where putting in another image's moves {percent(effect[best['site']])} of the answer: there it can be read, "
-        "and is not used."
+        f"where putting in another image's moves {moved} of the answer: read there, and hardly used."
     )
 
 
@@ -97,11 +107,11 @@ def _heat_map(study: Study) -> Picture:
     drawn = drawn.assign(position=drawn["position"].map(EDITED), accuracy=drawn["effect"].clip(0, 1))
     spec = position_by_site(drawn[["site", "position", "accuracy"]], sites, "answer moved")
     cells = {(row["site"], row["position"]): (row["effect"], row["says_donor"]) for _, row in rows.iterrows()}
-    columns = [text for position in order for text in (EDITED[position], "says the other answer")]
+    columns = [text for position in order for text in (EDITED[position], "likeliest is the other")]
     table = tuple((site, *(percent(value) for position in order for value in cells[site, position])) for site in sites)
     twin = Table("How far the answer follows, and how often it becomes the other's", ("site", *columns), table)
     sees = (
-        "With all tokens swapped the run is the other image's, by construction: that row is the check. What leaves the "
-        "image tokens' row must turn up at tokens behind them; where both rows are pale it is in the question's words."
+        "With all tokens swapped the run is the other image's from there on, so that row is filled in, not run. What "
+        "leaves the image tokens' row turns up behind them; where both rows are pale it is in the question's words."
     )
     return Picture("patching-map", "How far the answer follows, by site and token", sees, twin, spec)
