@@ -3,15 +3,12 @@
 import numpy as np
 import pytest
 
-from signbridge.causal.directions import (
-    FittedClasses,
-    directions,
-    fit_classes,
-    fit_half_probe,
-)
-from signbridge.causal.edits import DIRECTIONS
+from signbridge.causal.directions import FittedClasses, all_directions, directions, fit_classes
+from signbridge.causal.edits import DIRECTIONS, RANDOM, SHUFFLED_MEANS
+from signbridge.causal.half_probe import fit_half_probe
 
 LABELS = np.repeat(list("ABC"), 10)
+PHOTOS = np.arange(30).astype(str)
 FITTED = np.arange(30) % 2 == 0
 WIDTH = 6
 
@@ -25,9 +22,13 @@ def vectors() -> np.ndarray:
     return ((means + generator.normal(size=(30, WIDTH))) * spread).astype(np.float32)
 
 
+def fitted_to(vectors, draws=3) -> FittedClasses:
+    return fit_classes(vectors, LABELS, PHOTOS, FITTED, 1.0, draws, np.random.default_rng(9))
+
+
 @pytest.fixture(scope="module")
 def fitted(vectors) -> FittedClasses:
-    return fit_classes(vectors, LABELS, FITTED, 1.0)
+    return fitted_to(vectors)
 
 
 def made(fitted, a="A", b="C", draws=3, seed=0, unembedding=None) -> np.ndarray:
@@ -43,7 +44,7 @@ def test_class_means_are_those_of_the_fitted_half(vectors, fitted):
 def test_what_the_other_half_is_makes_no_difference(vectors, fitted):
     changed = vectors.copy()
     changed[~FITTED] = 77
-    again = fit_classes(changed, LABELS, FITTED, 1.0)
+    again = fitted_to(changed)
     np.testing.assert_array_equal(again.means, fitted.means)
     np.testing.assert_array_equal(again.weights, fitted.weights)
 
@@ -84,7 +85,7 @@ def test_the_unembedding_direction_is_from_as_answer_to_bs(fitted):
 
 
 def test_random_directions_follow_the_named_ones_are_all_different_and_favour_no_feature(fitted):
-    drawn = made(fitted, draws=4000)[len(DIRECTIONS) :]
+    drawn = made(fitted, draws=4000)[len(DIRECTIONS) :][:4000]
     assert len(drawn) == 4000
     assert len(np.unique(drawn.round(9), axis=0)) == 4000
     np.testing.assert_allclose(drawn.mean(axis=0), 0, atol=0.04)
@@ -96,9 +97,27 @@ def test_random_directions_are_drawn_by_the_generator(fitted):
     assert (made(fitted, seed=5)[len(DIRECTIONS) :] != made(fitted, seed=6)[len(DIRECTIONS) :]).any()
 
 
+def test_shuffled_means_are_differences_of_means_of_letters_that_mean_nothing(vectors, fitted):
+    """They lie where the data lie: on features of very different spread they favour the widest, as Gaussians do not."""
+    names = all_directions(3)
+    assert names == [
+        *((name, 0) for name in DIRECTIONS),
+        *((null, draw) for null in (RANDOM, SHUFFLED_MEANS) for draw in range(3)),
+    ]
+    found = made(fitted)
+    assert len(found) == len(names)
+    shuffled = found[[name == SHUFFLED_MEANS for name, _ in names]]
+    assert len(np.unique(shuffled.round(9), axis=0)) == 3
+    assert (np.abs(shuffled[:, -1]) > 0.9).all()
+    np.testing.assert_allclose(
+        fitted.shuffled_means.mean(axis=1), np.tile(fitted.means.mean(axis=0), (3, 1)), rtol=1e-5
+    )
+    assert not np.allclose(fitted.shuffled_means[0], fitted.means)
+
+
 def test_a_difference_of_nothing_stays_nothing():
     """As at the last token of the embedding, which is the same vector for every image."""
-    same = FittedClasses(["A", "B"], np.ones((2, WIDTH)), np.zeros((2, WIDTH)))
+    same = FittedClasses(["A", "B"], np.ones((2, WIDTH)), np.zeros((3, 2, WIDTH)), np.zeros((2, WIDTH)))
     found = made(same, "A", "B")
     assert not found[:2].any()
     assert np.isfinite(found).all()

@@ -16,8 +16,6 @@ from signbridge.causal.patching import (
     Swap,
     as_table,
     compared_tokens,
-    first_difference,
-    image_span,
     patch,
     patch_one_by_one,
     swaps,
@@ -25,6 +23,7 @@ from signbridge.causal.patching import (
 from signbridge.errors import SignBridgeError
 from signbridge.extraction import Reader
 from signbridge.shards import Shard, write_shard
+from signbridge.vlm.branching import image_span
 from signbridge.vlm.letter_scoring import continuations
 from signbridge.vlm.residual import decoder_sites
 from tests.causal.conftest import ENTRY
@@ -123,7 +122,7 @@ def test_images_that_take_other_places_in_the_prompt_are_refused(tiny, images):
     reader = Reader(tiny, PROMPT, 1, batch_size=2)
     ids = [reader.prepare(images[:1], [prompt])["input_ids"][0] for prompt in (PROMPT, moved)]
     shortest = min(map(len, ids))
-    with pytest.raises(SignBridgeError, match="do not correspond"):
+    with pytest.raises(SignBridgeError, match="take different numbers of tokens"):
         image_span(tiny, BatchFeature({"input_ids": torch.stack([each[:shortest] for each in ids])}))
 
 
@@ -164,10 +163,14 @@ def test_two_letters_are_offered_in_one_order_and_each_image_has_its_own_token(t
     assert [swap.tokens for swap in found] == [(of_a, of_b), (of_b, of_a)]
 
 
-def test_classes_that_begin_alike_cannot_be_compared():
-    assert first_difference([5, 7], [6]) == (5, 6)
-    with pytest.raises(SignBridgeError, match=r"begin with the same token.*patching\.question: answer"):
-        first_difference([5, 7], [5, 8])
+def test_classes_that_begin_alike_move_nothing_and_are_dropped_from_the_table(tiny, images, tmp_path):
+    patcher, pair = Patcher(tiny, PROMPT, 1, batch_size=16), ImagePair(0, 1)
+    labels = ["thank you", "thank me", *"BCBC"]
+    [swap] = swaps(patcher, asking("two_letters"), pngs_of(images), labels, [pair])
+    assert swap.tokens[0] == swap.tokens[1]
+    write_shard(tmp_path / "shard", patcher.read([swap]))
+    sample = pd.DataFrame({"image_id": [f"image-{index}" for index in range(6)]})
+    assert as_table(sample, [pair], tiny, [tmp_path / "shard"]).empty
 
 
 def test_a_two_letter_prompt_that_does_not_fit_is_named_by_its_own_key(tiny, images):

@@ -7,12 +7,13 @@ import pytest
 import torch
 from PIL import Image
 
+from signbridge.causal.answer_text import says
 from signbridge.causal.directions import directions, fit_classes
 from signbridge.causal.edits import DIRECTIONS
 from signbridge.causal.pairs import ClassPair
-from signbridge.causal.patching import image_span
-from signbridge.causal.steering import TOLD, Course, Steerer, SteeringSweep, durings, mean_norms, says, told_sites
+from signbridge.causal.steering import TOLD, Course, Steerer, SteeringSweep, durings, mean_norms, told_sites
 from signbridge.extraction import Reader
+from signbridge.vlm.branching import image_span
 from signbridge.vlm.letter_scoring import added_tokens
 from signbridge.vlm.residual import decoder_sites
 from tests.causal.conftest import ENTRY
@@ -41,7 +42,7 @@ def course(images: list[Image.Image], at: str, width: int, zero: bool = False, *
     drawn = {site: generator.normal(size=(len(DIRECTIONS) + 1, width)) for site in SITES}
     unit = {site: rows * (not zero) / np.linalg.norm(rows, axis=1, keepdims=True) for site, rows in drawn.items()}
     made = Course(
-        pair=ClassPair("A", "B", "fist", "palm"), at=at,
+        pair=ClassPair("A", "B", "fist", "palm"), at=at, unsteered=["fist", "fist"],
         image_ids=["i0", "i1"], images=images[:2], other_ids=["o0", "o1"], others=images[2:4],
         before="", descriptions=DESCRIPTIONS, answer=ANSWER,
         directions=unit,
@@ -169,11 +170,12 @@ def test_at_the_image_tokens_there_is_no_step_to_edit():
 
 def test_what_runs_side_by_side_makes_no_difference(tiny, images, steered):
     made, together = steered("image")
-    one_by_one = steerer(tiny, batch_size=1).steer(made)
-    np.testing.assert_allclose(one_by_one.probability, together.probability, rtol=2e-3, atol=0)
-    np.testing.assert_allclose(one_by_one.damage, together.damage, atol=2e-3)
-    assert one_by_one.answers == together.answers
-    assert one_by_one.descriptions == together.descriptions
+    site = SITES[0]
+    one_by_one = steerer(tiny, batch_size=1).steer(made._replace(directions={site: made.directions[site]}))
+    np.testing.assert_allclose(one_by_one.probability, together.probability[:1], rtol=2e-3, atol=0)
+    np.testing.assert_allclose(one_by_one.damage, together.damage[:1], atol=2e-3)
+    assert one_by_one.answers == together.answers[:1]
+    assert one_by_one.descriptions == {site: together.descriptions[site]}
 
 
 def test_a_strength_of_one_is_as_long_as_the_unit_whatever_the_direction(tiny, images):
@@ -206,25 +208,6 @@ def test_texts_are_told_at_the_first_middle_and_last_site(images):
     assert told_sites(made._replace(directions=dict.fromkeys(sites[:1]))) == ["layer_00"]
 
 
-@pytest.mark.parametrize(
-    ("text", "answer", "expected"),
-    [
-        ("Peace", "Peace", True),
-        ("the peace sign.", "Peace", True),
-        ("PEACE!", "Peace.", True),
-        ("Peaceful", "Peace", False),
-        ("warpeace", "Peace", False),
-        ("a thumbs up sign", "Thumbs up", True),
-        ("thumbs are up", "Thumbs up", False),
-        ("OKAY", "OK", False),
-        ("a+b", "a.b", False),
-        ("", "Peace", False),
-    ],
-)
-def test_a_text_says_an_answer_as_whole_words_in_either_case(text, answer, expected):
-    assert says(text, answer) is expected
-
-
 # The miniature: S is called Fist and V is called Peace ---------------------------------------------------------------
 
 
@@ -244,18 +227,21 @@ def towards_peace(miniature, fists_and_peaces):
     draws, strengths = 4, [1.0, 2.0]
 
     def of(at: str, position: str, site: str):
-        classes = fit_classes(vectors[f"{site}.{position}"], labels[fitted], np.ones(10, dtype=bool), 0.01)
+        classes = fit_classes(
+            vectors[f"{site}.{position}"], labels[fitted], np.arange(10).astype(str), np.ones(10, dtype=bool), 0.01,
+            draws, np.random.default_rng(1),
+        )  # fmt: skip
         rows = directions(
             classes, "S", "V", unembedding[[tokens[0] for tokens in answers]], draws, np.random.default_rng(0)
         )
         made = Course(
-            ClassPair("S", "V", "Fist", "Peace"), at, ["s"] * 4, steered, ["o"], steered[:1], "", [answers[0]],
-            answers[1], {site: rows}, {site: norms[at][site]},
+            ClassPair("S", "V", "Fist", "Peace"), at, ["Fist"] * 4, ["s"] * 4, steered, ["o"], steered[:1], "",
+            [answers[0]], answers[1], {site: rows}, {site: norms[at][site]},
         )  # fmt: skip
         settings = sweep(strengths=strengths, draws=draws, during=["prefill"], answer_tokens=3)
         found = Steerer(reader, Reader(miniature, DESCRIBE, 2, 36), settings).steer(made)
         said = [[says(text, "Peace") for text in image_texts] for image_texts in found.answers[0][0]]
-        return found, np.reshape(said, (len(DIRECTIONS) + draws, len(strengths), len(steered)))
+        return found, np.reshape(said, (len(DIRECTIONS) + 2 * draws, len(strengths), len(steered)))
 
     return of
 
@@ -268,7 +254,7 @@ def test_in_the_miniature_class_means_turn_a_fist_into_peace_and_random_directio
 ):
     found, said = towards_peace(at, position, site)
     probability = found.probability[0, 0]
-    means, random = DIRECTIONS.index("class_means"), slice(len(DIRECTIONS), None)
+    means, random = DIRECTIONS.index("class_means"), slice(len(DIRECTIONS), len(DIRECTIONS) + 4)
     assert found.clean_probability.max() < 0.1
     assert said[means].any(axis=0).mean() > 0.7
     assert said[random].mean() <= 0.1

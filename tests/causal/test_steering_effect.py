@@ -6,12 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from signbridge.causal.edits import DIRECTIONS, RANDOM
+from signbridge.causal.edits import DIRECTIONS, RANDOM, SHUFFLED_MEANS
 from signbridge.causal.steering_effect import (
     AREA_COLUMNS,
     DOSE_COLUMNS,
-    CausalEffectsParams,
     Steering,
+    SteeringEffectsParams,
     at_the_best_place,
     steering_effects,
 )
@@ -21,7 +21,7 @@ STRENGTHS = [1.0, 2.0, 4.0]
 PLACES = [("image", "prefill", "layer_00"), ("prompt_last", "every_step", "layer_00"), ("image", "prefill", "layer_07")]
 BEST = PLACES[2]
 CLEAN = 0.1
-SETTINGS = CausalEffectsParams(most_damage=0.3, breakdown=1.0)
+SETTINGS = SteeringEffectsParams(most_damage=0.3, breakdown=1.0)
 
 
 def probability(place, direction, strength, image) -> float:
@@ -37,15 +37,16 @@ def rise(place, direction, strength, image) -> float:
 
 
 def tables(probability=probability, rise=rise, images=8, draws=2, strengths=STRENGTHS) -> tuple:
-    directions = [(name, 0) for name in DIRECTIONS] + [(RANDOM, draw) for draw in range(draws)]
+    directions = [(name, 0) for name in DIRECTIONS]
+    directions += [(null, draw) for null in (RANDOM, SHUFFLED_MEANS) for draw in range(draws)]
     answers, damage = [], []
     for place, (direction, draw), strength, image in itertools.product(PLACES, directions, strengths, range(images)):
         at, during, site = place
         edit = {"a": "A", "b": "B", "at": at, "during": during, "site": site, "direction": direction, "draw": draw,
                 "strength": strength}  # fmt: skip
         likely = probability(place, direction, strength, image)
-        answers.append({**edit, "image_id": f"s{image:02d}", "clean_probability": CLEAN, "probability": likely,
-                        "says": likely > 0.5})  # fmt: skip
+        answers.append({**edit, "image_id": f"s{image:02d}", "clean_probability": CLEAN, "clean_says": False,
+                        "probability": likely, "says": likely > 0.5})  # fmt: skip
         damage.append({**edit, "image_id": f"o{image:02d}", "damage": rise(place, direction, strength, image)})
     return pd.DataFrame(answers), pd.DataFrame(damage)
 
@@ -70,7 +71,7 @@ def cell(table, place=BEST, **more):
 def test_the_dose_response_begins_unsteered_and_rises_as_the_images_do(found):
     doses, _, _ = found
     assert list(doses.columns) == DOSE_COLUMNS
-    assert len(doses) == len(PLACES) * (len(DIRECTIONS) + 1) * (1 + len(STRENGTHS))
+    assert len(doses) == len(PLACES) * (len(DIRECTIONS) + 2) * (1 + len(STRENGTHS))
     for strength, expected in {0.0: CLEAN, 1.0: 0.5, 2.0: 0.9, 4.0: 0.9}.items():
         row = cell(doses, direction="class_means", strength=strength)
         assert row["probability"] == pytest.approx(expected)
@@ -99,12 +100,12 @@ def test_the_area_is_what_lies_over_random_up_to_the_largest_strength(found):
 
 def test_a_direction_that_always_does_all_has_the_largest_area_there_is():
     def all_or_nothing(place, direction, strength, image):
-        return 0.0 if direction == RANDOM else 1.0
+        return 0.0 if direction == RANDOM else 1.0  # the other null too: only one is what areas lie over
 
     answers, damage = tables(all_or_nothing)
-    _, areas, _ = effects_of(answers.assign(clean_probability=1.0).mask(answers["direction"] == RANDOM, answers.assign(
-        clean_probability=0.0)), damage)  # fmt: skip
-    np.testing.assert_allclose(areas["area"], 1.0)
+    answers["clean_probability"] = 1.0 * (answers["direction"] != RANDOM)
+    _, areas, _ = effects_of(answers, damage)
+    np.testing.assert_allclose(areas["area"], 1.0 * (areas["direction"] != RANDOM))
 
 
 def test_a_text_breaks_down_at_the_smallest_strength_that_does_the_damage_or_never(found):
@@ -123,7 +124,6 @@ def test_a_direction_is_quoted_where_it_works_best_without_more_damage_than_is_b
     best = {name: metrics[f"steering_class_means_best_{name}"] for name in ("at", "during", "site", "strength")}
     assert best == {"at": "image", "during": "prefill", "site": "layer_07", "strength": 1.0}
     assert metrics["steering_class_means_probability"] == pytest.approx(0.5)
-    assert metrics["steering_class_means_random_probability"] == pytest.approx(CLEAN)
     assert metrics["steering_class_means_over_random"] == pytest.approx(0.4)
     assert metrics["steering_class_means_damage"] == pytest.approx(0.1)
     assert metrics["steering_class_means_random_damage"] == pytest.approx(0.1)
@@ -136,14 +136,14 @@ def test_a_direction_is_quoted_where_it_works_best_without_more_damage_than_is_b
 def test_a_direction_that_always_does_too_much_damage_is_not_quoted():
     _, _, metrics = effects_of(*tables(rise=lambda *edit: 5.0))
     assert "steering_class_means_probability" not in metrics
-    assert metrics["steering_class_means_peak_site"] == "layer_07"
+    assert metrics["steering_class_means_image_peak_site"] == "layer_07"
 
 
 def test_the_layer_of_greatest_effect_has_the_largest_area(found):
     _, _, metrics = found
-    assert [metrics[f"steering_class_means_peak_site{end}"] for end in ("", "_low", "_high")] == ["layer_07"] * 3
-    assert metrics["steering_class_means_peak_at"] == "image"
-    assert metrics["steering_class_means_area"] == pytest.approx((0.5 * 0.4 + 0.6 + 1.6) / 4)
+    assert [metrics[f"steering_class_means_image_peak_site{end}"] for end in ("", "_low", "_high")] == ["layer_07"] * 3
+    assert metrics["steering_class_means_prompt_last_largest_area"] == pytest.approx(0)
+    assert metrics["steering_class_means_image_largest_area"] == pytest.approx((0.5 * 0.4 + 0.6 + 1.6) / 4)
 
 
 def test_the_choice_among_places_does_not_flatter_what_is_quoted():
@@ -166,7 +166,7 @@ def test_the_choice_among_places_does_not_flatter_what_is_quoted():
 def test_a_single_image_cannot_be_both_chosen_by_and_quoted():
     _, _, metrics = effects_of(*tables(images=1))
     assert "steering_class_means_probability" not in metrics
-    assert metrics["steering_class_means_peak_site"] == "layer_07"
+    assert metrics["steering_class_means_image_peak_site"] == "layer_07"
 
 
 def test_draws_of_the_random_direction_are_averaged():
@@ -195,7 +195,7 @@ def test_the_place_drawn_is_that_of_the_largest_area(found):
     doses, areas, _ = found
     best = at_the_best_place(doses, areas)
     assert set(best[["at", "during", "site"]].itertuples(index=False, name=None)) == {BEST}
-    assert len(best) == (len(DIRECTIONS) + 1) * (1 + len(STRENGTHS))
+    assert len(best) == (len(DIRECTIONS) + 2) * (1 + len(STRENGTHS))
 
 
 def test_where_nothing_was_steered_there_is_no_row_and_no_number():
