@@ -44,7 +44,7 @@ def extracted(folder: Path) -> Iterator[Workspace]:
             steering={"small": STEERING, "full": {**STEERING, "strengths": [0.5, 2.0], "at": ["image"], "pairs": 1}},
             erasure={"small": ERASURE, "full": {**ERASURE, "at": ["image"], "layers": 1}},
             statistics={"confidence": 0.95, "resamples": 50},
-            causal_effects={"most_damage": 50.0, "breakdown": 100.0},
+            steering_effects={"most_damage": 50.0, "breakdown": 100.0},
         )  # fmt: skip
         pixels = np.random.default_rng(0).integers(0, 256, (len(LABELS), 28, 28), dtype=np.uint8)
         sample = {"image_id": IDS, "label": LABELS, "photo": PHOTOS, "image": [encode_png(image) for image in pixels]}

@@ -54,7 +54,11 @@ def test_what_was_found_is_written_under_the_names_that_dvc_knows(study, finishe
     assert (found["sweep"], found["confidence"]) == ("small", 0.95)
     pairs = tables.read("data/patching.parquet")["pair"].nunique()
     assert found["patching_pairs"] == pairs
-    for name in ("patching_handover_site", "steering_class_means_area", "erasure_prompt_last_leace_changed"):
+    for name in (
+        "patching_handover_site",
+        "steering_class_means_image_largest_area",
+        "erasure_prompt_last_leace_changed",
+    ):
         assert name in found
     for value in found.values():
         assert value == value, "a number that is none is left out"
@@ -79,10 +83,10 @@ def test_a_second_run_writes_the_same_bytes(study):
 @pytest.mark.parametrize(
     ("nothing", "gone", "there"),
     [
-        (["patching"], "patching_handover_site", "steering_class_means_area"),
+        (["patching"], "patching_handover_site", "steering_class_means_image_largest_area"),
         (
             ["steering", "steering_damage", "steering_descriptions"],
-            "steering_class_means_area",
+            "steering_class_means_image_largest_area",
             "patching_handover_site",
         ),
         (["erasure", "erasure_answers", "erasure_damage"], "erasure_accuracy_left", "patching_handover_site"),
@@ -116,8 +120,8 @@ def test_a_study_whose_images_all_got_one_answer_is_told_to_the_end(study, monke
 
 
 def test_a_misspelt_key_is_named(study):
-    study.set(causal_effects={"most_damge": 0.3, "breakdown": 1.0})
-    assert "causal_effects.most_damge: unknown key. Did you mean 'most_damage'?" in study.message_of_failure(main)
+    study.set(steering_effects={"most_damge": 0.3, "breakdown": 1.0})
+    assert "steering_effects.most_damge: unknown key. Did you mean 'most_damage'?" in study.message_of_failure(main)
 
 
 def test_a_missing_table_is_reported_by_path(study):

@@ -5,9 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from signbridge import activations, tables
-from signbridge.causal.directions import fit_half_probe
-from signbridge.causal.edits import LEACE, NOTHING, RANDOM_SUBSPACE, SHUFFLED_LABELS
+from signbridge import tables
+from signbridge.causal.edits import LEACE, LEACE_OTHER_PHOTOS, NOTHING, RANDOM_SUBSPACE, SHUFFLED_LABELS
 from signbridge.causal.pairs import fitted_half
 from stages.erase import ACTIVATIONS, CHANGED, DAMAGE, PROBES, main
 from tests.stages.causal_study import ENVIRONMENT, IDS, LABELS, PHOTOS, extracted, resumes_with_the_same_bytes
@@ -17,7 +16,7 @@ TABLES = (PROBES, CHANGED, DAMAGE)
 ERASERS = (LEACE, RANDOM_SUBSPACE, SHUFFLED_LABELS)
 FIRST, LAST = "layer_00", "layer_08"
 HALF = fitted_half(LABELS, PHOTOS, seed=42)
-TESTED = {image for image, fitted in zip(IDS, HALF, strict=True) if not fitted}
+UNSEEN = {image for image, fitted in zip(IDS, HALF, strict=True) if not fitted}
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +42,7 @@ def rows_of(table, *names: str) -> set[tuple]:
 def test_every_eraser_is_read_where_it_erases_and_at_each_later_site_with_what_made_it(study, finished):
     assert as_declared("erase", finished[1]) == declared("erase")
     probes, changed, damage = (tables.read(path) for path in TABLES)
-    erased = probes[probes["at"] != NOTHING]
+    erased = probes[probes["eraser"].isin(ERASERS)]
     expected = {(eraser, *sites) for eraser in ERASERS for sites in ((FIRST, FIRST), (FIRST, LAST), (LAST, LAST))}
     assert rows_of(erased, "eraser", "site", "read_site") == expected
     assert rows_of(changed, "eraser", "site") == {(eraser, site) for eraser in ERASERS for site in (FIRST, LAST)}
@@ -55,40 +54,31 @@ def test_every_eraser_is_read_where_it_erases_and_at_each_later_site_with_what_m
     assert not Path(".scratch/erase").exists(), "finished shards are cleared away"
 
 
-def test_only_images_that_nothing_was_fitted_on_are_tested(study):
+def test_every_image_is_tested_once_at_each_place_and_an_eraser_of_other_photos_on_those_alone(study):
     probes, changed, damage = (tables.read(path) for path in TABLES)
-    for table in (probes, changed):
-        for _, of_place in table.groupby(["at", "site", "eraser", "draw", *table.columns[4:-3]]):
-            assert set(of_place["image_id"]) == TESTED
-            assert len(of_place) == len(TESTED)
-    assert set(damage["image_id"]) < TESTED
+    places = ["at", "site", "eraser", "draw"]
+    for keys, table in (([*places, "read_site", "read_position"], probes), (places, changed)):
+        for place, of_place in table.groupby(keys):
+            tested = UNSEEN if LEACE_OTHER_PHOTOS in place else set(IDS)
+            assert set(of_place["image_id"]) == tested
+            assert len(of_place) == len(tested)
+    assert rows_of(probes[probes["eraser"] == LEACE_OTHER_PHOTOS], "site", "read_site") == {
+        (FIRST, FIRST),
+        (LAST, LAST),
+    }
     assert damage["image_id"].nunique() == 2
     label_of = dict(zip(IDS, LABELS, strict=True))
     assert (probes["label"] == probes["image_id"].map(label_of)).all()
+    assert {NOTHING, LEACE_OTHER_PHOTOS} < set(probes["eraser"])
 
 
-def test_what_is_read_with_nothing_erased_is_what_a_probe_of_the_extracted_vectors_reads(study):
-    probes = tables.read(PROBES)
-    for site in (FIRST, LAST):
-        vectors = activations.read(ACTIVATIONS, site, "prompt_last", IDS)
-        probe = fit_half_probe(vectors, LABELS, HALF, 0.1)
-        mine = probes[(probes["eraser"] == NOTHING) & (probes["read_site"] == site)].set_index("image_id")["predicted"]
-        tested = [image for image in IDS if image in TESTED]
-        assert mine[tested].tolist() == probe.predict(vectors[~HALF]).tolist()
+def test_a_killed_run_goes_on_to_the_same_bytes_whatever_the_settings_of_the_other_sweep(study, monkeypatch):
+    """Two shards of thirteen images under the erasers, then two under the prompt that asks for a description.
 
-
-def test_a_second_run_writes_the_same_bytes_whatever_the_settings_of_the_other_sweep(study):
-    """DVC does not look at those, so it would not run the stage again."""
-    first = outputs()
+    DVC does not look at the other sweep, so it would not run the stage again.
+    """
     study.set(erasure__full__draws=9)
-    main()
-    assert outputs() == first
-
-
-@pytest.mark.parametrize("killed_after", [1, 2], ids=["in the erased images", "in the describing prompt"])
-def test_a_killed_run_goes_on_where_it_stopped(study, monkeypatch, killed_after):
-    """Two shards of thirteen images under the erasers, then one of those that are fitted under the other prompt."""
-    resumes_with_the_same_bytes(main, monkeypatch, killed_after, shards=3)
+    resumes_with_the_same_bytes(main, monkeypatch, killed_after=3, shards=4)
 
 
 def test_the_full_sweep_reads_its_own_settings_and_not_the_small_ones(study):
@@ -96,7 +86,9 @@ def test_the_full_sweep_reads_its_own_settings_and_not_the_small_ones(study):
     main()
     probes, changed, _ = (tables.read(path) for path in TABLES)
     assert rows_of(changed, "at", "site") == {("image", "layer_04")}
-    assert set(probes["read_position"]) == {"prompt_last", "image_mean"}, "the last token reads the image tokens later"
+    assert set(probes["read_position"]) == {"prompt_last", "image_mean", "image_token"}, (
+        "the last token reads the image tokens later"
+    )
 
 
 def test_no_layer_wanted_leaves_empty_tables(study):

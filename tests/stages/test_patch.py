@@ -9,7 +9,7 @@ from signbridge.causal.edits import PATCHED
 from stages.patch import PATCHING, main
 from tests.stages.causal_study import ENVIRONMENT, IDS, LABELS, PHOTOS, extracted, resumes_with_the_same_bytes
 from tests.stages.causal_study import write_answers as answers
-from tests.stages.small_study import as_declared, copy_into, declared, outputs, written_by
+from tests.stages.small_study import as_declared, copy_into, declared, written_by
 
 LABEL_OF, PHOTO_OF = dict(zip(IDS, LABELS, strict=True)), dict(zip(IDS, PHOTOS, strict=True))
 SITES = ["embedding", *(f"layer_{block:02d}" for block in range(9))]
@@ -59,10 +59,12 @@ def test_another_seed_draws_other_pairs(study):
     assert pairs_of(tables.read(PATCHING)) != pairs
 
 
-def test_a_killed_run_goes_on_where_it_stopped(study, monkeypatch):
+def test_a_killed_run_goes_on_to_the_same_bytes_whatever_the_settings_of_the_other_sweep(study, monkeypatch):
+    """DVC does not look at those, so it would not run the stage again."""
     monkeypatch.setenv("SIGNBRIDGE_SHARD_IMAGES", "2")
     monkeypatch.setenv("SIGNBRIDGE_BATCH_SIZE", "2")
     main()
+    study.set(patching__full={"pairs": 9})
     resumes_with_the_same_bytes(main, monkeypatch, killed_after=2, shards=3)
 
 
@@ -82,14 +84,6 @@ def test_two_letters_need_no_answer(study):
     table = tables.read(PATCHING)
     assert pairs_of(table)
     assert {len({LABEL_OF[image] for image in pair}) for pair in pairs_of(table)} == {2}
-
-
-def test_a_second_run_writes_the_same_bytes_whatever_the_settings_of_the_other_sweep(study):
-    """DVC does not look at those, so it would not run the stage again."""
-    first = outputs()
-    study.set(patching__full={"pairs": 9})
-    main()
-    assert outputs() == first
 
 
 @pytest.mark.parametrize("answer", ["fist", ""], ids=["all the same", "none"])
