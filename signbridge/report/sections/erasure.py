@@ -41,8 +41,9 @@ def _lead(study: Study, there: list[str]) -> tuple[str, ...]:
     )
     lines = [
         "LEACE (Belrose et al. 2023) takes out of the stream at one site what a linear probe reads of the "
-        f"{study.kind}, changing it as little as can be; at the image tokens, what it reads of their mean. It is fitted on the images "
-        f"that it erases, so that there new probes, cross-validated over photos, are left with at most {left} by "
+        f"{study.kind}, changing it as little as can be; at the image tokens, what it reads of their "
+        "mean. It is fitted on the images that it erases, so that there new probes, cross-validated over photos, are "
+        f"left with at most {left} by "
         f"construction (chance {chance}; below it, since what is balanced over all images leans the other way in the "
         f"photos left out). In photos that it was not fitted on it would leave up to {elsewhere}" + _one_token(study),
     ]
@@ -109,6 +110,7 @@ def _read_after(study: Study, at: str) -> Picture:
     rows = study.erasure[study.erasure["read_position"] == "prompt_last"]
     mine = rows[rows["at"] == at]
     first = mine["site"].iloc[0]
+    mine = mine[mine["eraser"].isin(LOOKS)]
     kept = mine[(mine["eraser"] == "leace") | (mine["site"] == first)]
     table = pd.concat([rows[rows["eraser"] == "nothing"], kept])
     labels = [
