@@ -8,7 +8,8 @@ import pandas as pd
 from signbridge.report.inputs import COLUMNS
 
 ERASERS = {"leace": 0.7, "random_subspace": 0.05, "shuffled_labels": 0.2}
-DIRECTIONS = {"class_means": 0.9, "probe": 0.3, "unembedding": 0.6, "random": 0.0}
+DIRECTIONS = {"class_means": 0.9, "probe": 0.3, "unembedding": 0.6, "shuffled_means": 0.1, "random": 0.0}
+OF_CLASSES = ("class_means", "probe", "unembedding")
 STRENGTHS = (0.0, 1.0, 2.0)
 
 
@@ -57,8 +58,9 @@ def _areas(blocks: list[str]) -> pd.DataFrame:
     for depth, site in enumerate(blocks):
         for at, during in (("image", "prefill"), ("prompt_last", "every_step")):
             deep = depth if at == "prompt_last" else len(blocks) - 1 - depth
-            for direction, most in list(DIRECTIONS.items())[:-1]:
+            for direction, most in DIRECTIONS.items():
                 area = _around("area", most * (1 + deep) / (2 * len(blocks)))
+                area |= _around("damage_area", most * (1 + deep) / (4 * len(blocks)))
                 broken = 2.0 if direction == "class_means" else np.nan
                 rows.append({"site": site, "at": at, "during": during, "direction": direction, **area,
                              "breakdown_strength": broken})  # fmt: skip
@@ -109,18 +111,28 @@ def _metrics(blocks: list[str]) -> dict[str, Any]:
     found = {
         "model": "tiny (a test bed)", "patching_pairs": 30, "patching_handover_site": last,
         "patching_handover_site_low": first, "patching_handover_site_high": last, "patching_largest_step": 0.4,
-        "patching_largest_step_site": last, "erasure_accuracy_left": 0.27, **_around("erasure_comes_back", 0.75),
+        "patching_largest_step_site": last, "confidence": 0.95, "patching_question": "answer",
+        "patching_handover_prompt_last": 0.6, "patching_handover_image": 0.4, "steering_images": 12,
+        "steering_class_pairs": 3, "steering_described_images": 5, "steering_draws": 4,
+        "erasure_accuracy_left_in_other_photos": 0.6, "erasure_accuracy_left_at_one_image_token": 0.7,
+        "erasure_accuracy_left": 0.27, **_around("erasure_comes_back", 0.75),
+        **_around("erasure_given_back_by_image_tokens", 0.3),
         "erasure_comes_back_site": last, "erasure_comes_back_erased_site": first, "erasure_nothing_erased": 0.8,
     }  # fmt: skip
-    for direction, most in list(DIRECTIONS.items())[:-1]:
-        key = f"steering_{direction}"
+    for direction in OF_CLASSES:
+        most, key = DIRECTIONS[direction], f"steering_{direction}"
+        found |= _around(f"{key}_over_shuffled_means", most - 0.1)
         found |= {
             f"{key}_best_site": last, f"{key}_best_at": "prompt_last", f"{key}_best_strength": 2.0,
+            f"{key}_best_during": "every_step", f"{key}_halves_agree": True,
             **_around(f"{key}_probability", most), **_around(f"{key}_over_random", most), f"{key}_says": most,
             f"{key}_random_says": 0.0, f"{key}_damage": 0.2, f"{key}_random_damage": 0.05,
+            f"{key}_shuffled_means_says": 0.1, f"{key}_shuffled_means_damage": 0.1,
         }  # fmt: skip
     for at in ("prompt_last", "image"):
-        found |= {f"erasure_{at}_site": last}
+        found |= {f"erasure_{at}_site": last, f"erasure_{at}_halves_agree": True}
+        for control in ("random_subspace", "shuffled_labels"):
+            found |= _around(f"erasure_{at}_over_{control}", ERASERS["leace"] - ERASERS[control])
         for eraser, changed in ERASERS.items():
             found |= _around(f"erasure_{at}_{eraser}_changed", changed)
             found |= {f"erasure_{at}_{eraser}_damage": changed / 10}

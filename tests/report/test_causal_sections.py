@@ -22,19 +22,33 @@ def with_metrics(study, **changes):
     return made_up.study(causal={**study.causal, **changes})
 
 
-def test_a_letter_that_is_read_where_the_answer_does_not_follow_is_said_not_to_be_used(usual):
+def test_a_letter_that_is_read_where_the_answer_hardly_follows_is_said_to_be_hardly_used(usual):
     patched = usual.patching.copy()
     early = (patched["site"] == "layer_00") & (patched["position"] == "prompt_last")
     patched.loc[early, "effect"] = 0.02
-    assert "there it can be read, and is not used" in text(patching, made_up.study(patching=patched))
+    assert "read there, and hardly used" in text(patching, made_up.study(patching=patched))
     patched.loc[early, "effect"] = 0.5
-    assert "is not used" not in text(patching, made_up.study(patching=patched))
+    moved = text(patching, made_up.study(patching=patched))
+    assert "hardly used" not in moved
+    assert "without the answer following" in moved
 
 
-def test_a_handover_that_every_resample_shares_is_told_from_one_that_wanders(usual):
-    assert "between layer_00 and layer_03 in the resamples" in text(patching, usual)
+def test_a_probe_that_reads_nothing_there_is_not_said_to_read(usual):
+    patched = usual.patching.assign(effect=0.02)
+    blind = usual.accuracy.assign(low=0.0)
+    assert "is not shown to read the letter" in text(patching, made_up.study(patching=patched, accuracy=blind))
+
+
+def test_a_handover_that_the_resamples_share_is_told_from_one_that_wanders(usual):
+    assert "(layer_00 to layer_03 in 95" in text(patching, usual)
     certain = with_metrics(usual, patching_handover_site_low="layer_03", patching_handover_site_high="layer_03")
-    assert "in every resample" in text(patching, certain)
+    assert "(layer_03 in 95" in text(patching, certain)
+
+
+def test_letters_that_were_offered_are_not_called_answers(usual):
+    assert "the logits of the two images' answers" in text(patching, usual)
+    offered = text(patching, with_metrics(usual, patching_question="two_letters"))
+    assert "answers" not in offered.split("tells how far")[0]
 
 
 def test_the_probes_curve_stands_beside_what_is_used(usual):
@@ -46,17 +60,26 @@ def test_the_probes_curve_stands_beside_what_is_used(usual):
     assert layer[1].startswith(percent(probed.set_index("site").loc["layer_01", "accuracy"]))
 
 
-def test_a_direction_that_does_no_more_than_random_ones_is_not_said_to_steer(usual):
-    assert "Difference of class means. It steers" in text(steering, usual)
+def test_a_direction_that_does_no_more_than_either_null_is_not_said_to_steer(usual):
+    assert text(steering, usual).count("It steers:") == 3
+    tied = with_metrics(usual, steering_class_means_over_shuffled_means_low=-0.01)
+    assert "not shown to be more than means of shuffled letters" in text(steering, tied)
     idle = with_metrics(usual, steering_class_means_over_random_low=-0.01)
-    assert "Difference of class means. Not shown to do more than a random direction" in text(steering, idle)
+    assert "Not shown to do more than directions that mean nothing" in text(steering, idle)
+
+
+def test_halves_that_chose_different_places_are_told(usual):
+    assert "the halves chose differently" not in text(steering, usual) + text(erasure, usual)
+    differing = {"steering_probe_halves_agree": False, "erasure_image_halves_agree": False}
+    found = with_metrics(usual, **differing)
+    assert text(steering, found).count("the halves chose differently") == 1
+    assert text(erasure, found).count("the halves chose differently") == 1
 
 
 def test_a_direction_that_only_works_by_breaking_the_text_is_said_to_do_more_damage_than_allowed(usual):
     kept = {key: value for key, value in usual.causal.items() if not key.startswith("steering_probe")}
-    assert "The probe's weights: every place that was tried does more damage" in text(
-        steering, made_up.study(causal=kept)
-    )
+    kept |= {key: value for key, value in usual.causal.items() if key in ("steering_draws", "steering_images")}
+    assert "The probe's weights: no place was found" in text(steering, made_up.study(causal=kept))
 
 
 def test_texts_before_and_after_stand_side_by_side_with_a_random_direction(usual):
@@ -75,17 +98,24 @@ def test_the_strength_told_is_the_smallest_at_which_the_other_answer_is_likelier
 
 
 def test_an_eraser_that_changes_no_more_than_its_controls_is_not_said_to_be_missed(usual):
-    assert "the answer hangs on what was erased" in text(erasure, usual)
-    controls = {f"erasure_{at}_shuffled_labels_changed": 0.9 for at in ("prompt_last", "image")}
+    assert text(erasure, usual).count(": the answer hangs on what was erased") == 2
+    controls = {f"erasure_{at}_over_shuffled_labels_low": -0.1 for at in ("prompt_last", "image")}
     idle = text(erasure, with_metrics(usual, **controls))
-    assert "hangs on what was erased" not in idle.replace("not shown to hang on what was erased", "")
-    assert "not shown to hang on what was erased" in idle
+    assert idle.count("the answer is not shown to hang on what was erased") == 2
 
 
-def test_what_comes_back_must_lie_above_chance(usual):
-    assert "it comes back, read again from tokens that were not touched" in text(erasure, usual)
+def test_what_is_read_again_must_lie_above_chance(usual):
+    assert "it is read again later" in text(erasure, usual)
     gone = with_metrics(usual, erasure_comes_back=0.26, erasure_comes_back_low=0.2)
-    assert "it does not come back" in text(erasure, gone)
+    assert "it is not shown to be read again" in text(erasure, gone)
+
+
+def test_only_a_difference_says_that_untouched_tokens_gave_it_back(usual):
+    assert "so much comes from tokens that were not touched" in text(erasure, usual)
+    same = text(erasure, with_metrics(usual, erasure_given_back_by_image_tokens_low=-0.1))
+    assert "not shown to come from the image tokens" in same
+    without = made_up.without("erasure_given_back", of=usual.causal)
+    assert "not touched" not in text(erasure, made_up.study(causal=without))
 
 
 @pytest.mark.parametrize("tables", [["patching"], ["steering", "steering_area"], ["erasure", "erasure_answers"]])
