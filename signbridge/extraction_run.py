@@ -24,11 +24,18 @@ def made_from(
 
     `model_digest` is what the stage `model` wrote. Raises `SignBridgeError` if it is not there.
     """
+    return {**read_with(name, model, model_digest), "sample_sha256": hashlib.sha256(sample.read_bytes()).hexdigest()}
+
+
+def read_with(name: str, model: HubModel | FolderModel | TinyRandomModel, model_digest: Path) -> dict[str, Any]:
+    """What reads a run, for the metadata of its tables: the entry `name` and packages.
+
+    `model_digest` is what the stage `model` wrote. Raises `SignBridgeError` if it is not there.
+    """
     return {
         "model": {"name": name, **model.model_dump()},
         "model_folder_sha256": _folder_sha256(model_digest),
         "packages": {package: _version(package) for package in PACKAGES},
-        "sample_sha256": hashlib.sha256(sample.read_bytes()).hexdigest(),
     }
 
 

@@ -20,7 +20,7 @@ from tests.dvc_clone import PROJECT, Clone, clone_of_the_working_tree
 
 STAGES = YAML(typ="safe").load((PROJECT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
 PLOTS = {next(iter(plot)) for stage in STAGES.values() for plot in stage.get("plots", [])}
-READ_THROUGH_A_MODEL = {"extract", "extract_controls", "score_letters", "patch", "steer", "erase"}
+READ_THROUGH_A_MODEL = {"extract", "extract_controls", "score_letters", "patch", "steer", "erase", "text_index", "lens"}
 BEFORE_PROBE = {"choice", "fetch", "photos", "sample", "model"} | READ_THROUGH_A_MODEL
 SMALL_STUDY = {
     "model": "tiny-random",
@@ -51,6 +51,10 @@ SMALL_STUDY = {
     "steering__small__draws": 1,
     "erasure__small__layers": 1,
     "erasure__small__others": 2,
+    "text_index__contexts": 1,
+    "lenses__images": 2,
+    "lenses__patches": 4,
+    "lenses__layers": 2,
     "models__tiny-random__max_new_tokens": 3,
 }
 
@@ -127,6 +131,16 @@ def test_other_strengths_steer_again_and_leave_the_other_edits_alone(clone):
 def test_the_settings_of_a_sweep_that_is_not_chosen_rerun_no_edit(clone):
     clone.set_params(steering__full__draws=11, patching__full__pairs=5, erasure__full__draws=4)
     assert clone.dvc("repro").ran == {"report"}  # which shows params.yaml as it is
+
+
+def test_more_contexts_of_a_word_index_the_text_again_and_look_through_it(clone):
+    clone.set_params(text_index__contexts=2)
+    assert clone.dvc("repro").ran == {"text_index", "lens", "report"}
+
+
+def test_more_words_a_patch_index_no_text_again(clone):
+    clone.set_params(lenses__k=2)
+    assert clone.dvc("repro").ran == {"lens", "report"}
 
 
 def test_another_bound_on_the_damage_edits_nothing_again(clone):

@@ -11,9 +11,10 @@ from signbridge.causal.answer_text import first_difference, says
 from signbridge.causal.descriptions import describe
 from signbridge.causal.directions import directions, fit_classes
 from signbridge.causal.edits import POSITION_OF
-from signbridge.causal.pairs import ClassPair, class_pairs, fitted_half, one_of_each_photo
+from signbridge.causal.pairs import ClassPair, class_pairs, fitted_half
 from signbridge.causal.steering import Course, SteeringSweep, mean_norms
 from signbridge.causal.sweeps import spread_layers
+from signbridge.datasets.one_per_photo import one_of_each_photo
 from signbridge.extraction import Reader
 from signbridge.extraction_tables import decoded
 from signbridge.vlm.letter_scoring import added_tokens

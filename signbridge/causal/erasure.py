@@ -24,8 +24,9 @@ from transformers import BatchFeature
 from signbridge.causal.descriptions import read_described
 from signbridge.causal.edits import LEACE, POSITION_OF, RANDOM_SUBSPACE, SHUFFLED_LABELS, TOKENS_OF, ErasedAt
 from signbridge.causal.erasers import Eraser, leace, random_subspace
-from signbridge.causal.sweeps import Layers, Sweeps
+from signbridge.causal.sweeps import Sweeps
 from signbridge.extraction import Reader, stored_dtype
+from signbridge.layer_choice import Layers
 from signbridge.params import Section
 from signbridge.probing.shuffled_labels import shuffle_over_photos
 from signbridge.shards import Shard

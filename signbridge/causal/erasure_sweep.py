@@ -19,8 +19,9 @@ from signbridge.causal.erasure_tables import (
     places,
     probes_table,
 )
-from signbridge.causal.pairs import fitted_half, one_of_each_photo
+from signbridge.causal.pairs import fitted_half
 from signbridge.causal.sweeps import CausalParams, spread_layers
+from signbridge.datasets.one_per_photo import one_of_each_photo
 from signbridge.extraction import Reader, read_in_shards
 from signbridge.extraction_tables import decoded
 from signbridge.shards import vectors_of

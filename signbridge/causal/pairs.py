@@ -9,6 +9,7 @@ from jaxtyping import Bool
 from sklearn.model_selection import StratifiedGroupKFold
 
 from signbridge.causal.answer_text import differ
+from signbridge.datasets.one_per_photo import one_of_each_photo
 from signbridge.errors import SignBridgeError
 
 
@@ -49,13 +50,6 @@ def image_pairs(
             waiting.remove(b)
             pairs.append(ImagePair(int(a), int(b)))
     return pairs
-
-
-def one_of_each_photo(photos: np.ndarray, generator: np.random.Generator) -> list[int]:
-    """The row of one image of each photo, drawn, in random order."""
-    rows = generator.permutation(len(photos))
-    first = np.sort(np.unique(photos[rows], return_index=True)[1])
-    return [int(row) for row in rows[first]]
 
 
 def class_pairs(

@@ -27,8 +27,9 @@ from signbridge.causal.descriptions import (
 )
 from signbridge.causal.edits import DIRECTIONS, RANDOM, During, SteeredAt
 from signbridge.causal.pairs import ClassPair
-from signbridge.causal.sweeps import Layers, Sweeps
+from signbridge.causal.sweeps import Sweeps
 from signbridge.extraction import Reader
+from signbridge.layer_choice import Layers
 from signbridge.params import Section
 from signbridge.shards import Shard
 from signbridge.vlm.branching import Branches, CleanRun, answer_greedily, clean_run, go_on, image_span, leave

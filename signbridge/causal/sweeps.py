@@ -1,14 +1,14 @@
 """How large the causal sweeps are: `small` takes minutes on two cores, `full` wants a GPU."""
 
-from typing import Annotated, Generic, Literal, TypeVar
+from typing import Generic, Literal, TypeVar
 
 from pydantic import Field
 
 from signbridge.activations import layer_site
+from signbridge.layer_choice import Layers, evenly_spread
 from signbridge.params import Section
 
 Size = TypeVar("Size", bound=Section)
-Layers = Annotated[int, Field(ge=0)] | Literal["all"]  # decoder blocks, evenly spread
 
 
 class CausalParams(Section):
@@ -28,8 +28,5 @@ class Sweeps(Section, Generic[Size]):
 
 
 def spread_layers(wanted: Layers, blocks: int) -> list[str]:
-    """The sites of `wanted` decoder blocks, evenly spread from the first to the last, or of all."""
-    number = blocks if wanted == "all" else min(wanted, blocks)
-    if number <= 1:
-        return [layer_site(blocks // 2)] * number
-    return [layer_site(round(index * (blocks - 1) / (number - 1))) for index in range(number)]
+    """The sites of `wanted` of the decoder's blocks, evenly spread from the first to the last, or of all."""
+    return evenly_spread(wanted, [layer_site(block) for block in range(blocks)])

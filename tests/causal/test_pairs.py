@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from signbridge.causal.pairs import class_pairs, fitted_half, image_pairs, one_of_each_photo
+from signbridge.causal.pairs import class_pairs, fitted_half, image_pairs
+from signbridge.datasets.one_per_photo import one_of_each_photo
 from signbridge.errors import SignBridgeError
 
 LABELS = np.repeat(list("ABCD"), 12)

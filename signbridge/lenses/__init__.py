@@ -1,0 +1,1 @@
+"""What do image tokens say in words? EmbeddingLens, LogitLens and LatentLens."""

@@ -1,0 +1,53 @@
+"""The residual stream of image tokens: the patches of an image, at every layer that the lenses look through."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Int
+from torch import Tensor
+from transformers import BatchFeature
+
+from signbridge.extraction import Reader, stored_dtype
+from signbridge.shards import Shard
+from signbridge.vlm.residual import reading
+
+
+class PatchReader(Reader):
+    """Reads images as a `Reader` does; a shard's arrays are by site, images x patches x width; `patch` says which."""
+
+    def __init__(self, reader: Reader, sites: Sequence[str], most: int):
+        super().__init__(reader.loaded, reader.prompt, 1, reader.batch_size)
+        self.sites, self.most = list(sites), most
+
+    @torch.inference_mode()
+    def _read_batch(self, inputs: BatchFeature, keep: int) -> Shard:
+        model, dtype = self.loaded.model, stored_dtype(self.loaded.model.dtype)
+        inputs = inputs.to(self.loaded.device, dtype=model.dtype)
+        is_image = inputs["input_ids"] == self.loaded.parts.image_token_id
+        chosen = torch.tensor(grid_of(int(is_image[0].sum()), self.most))
+        where = torch.stack([row.nonzero().flatten()[chosen] for row in is_image.cpu()]).to(model.device)
+        rows = torch.arange(len(where), device=model.device)[:, None]
+        vectors = {"patch": np.tile(chosen.numpy(), (keep, 1))}
+
+        def keep_patches(site: str, stream: Tensor) -> None:
+            if site in self.sites:
+                vectors[site] = stream[rows, where][:keep].to(dtype).cpu().numpy()
+
+        with reading(self.loaded.parts, keep_patches):
+            model(**inputs, use_cache=False, logits_to_keep=1)
+        return Shard(vectors, [""] * keep, self.made_with)
+
+
+def grid_of(patches: int, most: int) -> Int[np.ndarray, "chosen"]:
+    """Which patches of an image are looked at: all, or a square grid of at most `most` of them, evenly spread.
+
+    An image whose patches make no square is looked at along its sequence of patches.
+    """
+    if patches <= most:
+        return np.arange(patches)
+    side, wanted = round(patches**0.5), int(most**0.5)
+    if side * side != patches:
+        return np.linspace(0, patches - 1, most).round().astype(int)
+    lines = ((np.arange(wanted) + 0.5) * side / wanted).astype(int)
+    return (lines[:, None] * side + lines).ravel()

@@ -1,0 +1,105 @@
+"""The contextual vectors of text tokens: a corpus run through the model's own decoder, without an image."""
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+import torch
+from pydantic import Field
+from torch import Tensor
+from transformers import BatchFeature
+
+from signbridge.activations import layer_site
+from signbridge.errors import SignBridgeError
+from signbridge.extraction import Reader, stored_dtype
+from signbridge.lenses.contexts import Context
+from signbridge.params import Section
+from signbridge.shards import Shard
+from signbridge.vlm.residual import reading
+
+PUBLISHED_LAYERS = (1, 2, 4, 8, 16, 24)  # blocks that a vector has passed, beside the last two
+
+
+class TextIndexParams(Section):
+    """The section `text_index`."""
+
+    corpus: str  # a text file, one phrase a line
+    templates: list[str]  # with {word}: the corpus is then a list of words; none: phrases
+    contexts: int = Field(ge=1)  # of each vocabulary token, at most
+    layers: Literal["published"] | list[int] = Field(min_length=1)  # decoder blocks, 0-based
+    storage: Literal["float8", "float16"]
+
+
+class Phrase(NamedTuple):
+    """A phrase in tokens, and which of them are kept."""
+
+    token_ids: list[int]
+    positions: list[int]
+
+
+def text_sites(layers: Literal["published"] | Sequence[int], blocks: int) -> list[str]:
+    """The sites at which text is read, in order of depth.
+
+    `published` are those of LatentLens as far as the decoder reaches: after 1, 2, 4, 8, 16 and 24 blocks, and after
+    the last two. Raises `SignBridgeError` for a block that is not there.
+    """
+    if layers == "published":
+        wanted = {passed - 1 for passed in PUBLISHED_LAYERS if passed <= blocks} | {max(blocks - 2, 0), blocks - 1}
+    else:
+        wanted = set(layers)
+        if not wanted <= set(range(blocks)):
+            raise SignBridgeError(
+                f"params.yaml: text_index.layers: this decoder has blocks 0 to {blocks - 1}, not {max(wanted)}."
+            )
+    return [layer_site(block) for block in sorted(wanted)]
+
+
+class TextReader(Reader):
+    """Reads `Phrase`s as a `Reader` does images; the arrays of a shard are by site, kept tokens x width."""
+
+    def __init__(self, reader: Reader, sites: Sequence[str]):
+        super().__init__(reader.loaded, reader.prompt, 1, reader.batch_size)
+        self.sites = list(sites)
+
+    def _batches(self, phrases: list[Phrase]) -> list[list[Phrase]]:
+        """Phrases of one length alone, so that none needs padding."""
+        batches: list[list[Phrase]] = []
+        for phrase in phrases:
+            fits = batches and len(batches[-1][0].token_ids) == len(phrase.token_ids)
+            if fits and len(batches[-1]) < self.batch_size:
+                batches[-1].append(phrase)
+            else:
+                batches.append([phrase])
+        return batches
+
+    def _prepare_filled(self, batch: list[Phrase]) -> tuple[list[Phrase], BatchFeature]:
+        return batch, BatchFeature({"input_ids": torch.tensor([phrase.token_ids for phrase in batch])})
+
+    @torch.inference_mode()
+    def _read_batch(self, prepared: tuple[list[Phrase], BatchFeature], keep: int) -> Shard:
+        batch, inputs = prepared
+        model, dtype = self.loaded.model, stored_dtype(self.loaded.model.dtype)
+        rows = torch.tensor([row for row, phrase in enumerate(batch) for _ in phrase.positions], device=model.device)
+        tokens = torch.tensor([place for phrase in batch for place in phrase.positions], device=model.device)
+        vectors = {}
+
+        def keep_tokens(site: str, stream: Tensor) -> None:
+            if site in self.sites:
+                vectors[site] = stream[rows, tokens].to(dtype).cpu().numpy()
+
+        with reading(self.loaded.parts, keep_tokens):
+            model(**inputs.to(self.loaded.device), use_cache=False, logits_to_keep=1)
+        return Shard(vectors, [""] * keep, self.made_with)
+
+
+def phrases_of(tokens: Sequence[Sequence[int]], contexts: Sequence[Context]) -> tuple[list[Phrase], list[Context]]:
+    """The phrases that hold a context, the shortest first, and the contexts in the order in which they are read.
+
+    `tokens` has the token ids of every sentence of the corpus.
+    """
+    of_sentence: dict[int, list[Context]] = {}
+    for context in contexts:
+        of_sentence.setdefault(context.sentence, []).append(context)
+    order = sorted(of_sentence, key=lambda sentence: (len(tokens[sentence]), sentence))
+    ordered = {sentence: sorted(of_sentence[sentence], key=lambda one: one.position) for sentence in order}
+    phrases = [Phrase(list(tokens[sentence]), [one.position for one in ordered[sentence]]) for sentence in order]
+    return phrases, [context for sentence in order for context in ordered[sentence]]
