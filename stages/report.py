@@ -27,6 +27,8 @@ PLOTS = {
     "steering_area": "steering_area",
     "erasure": "erasure",
     "erasure_answers": "erasure_answers",
+    "lenses": "lenses",
+    "lens_leap": "lens_leap",
     "named_answers": "answers",
     "answers_by_letter": "answers_by_letter",
 }
@@ -41,6 +43,7 @@ def main() -> None:
         leakage=read_metrics("metrics/leakage.json"),
         answers=read_metrics("metrics/answers.json"),
         causal=read_metrics("metrics/causal.json"),
+        lens=read_metrics("metrics/lenses.json"),
         **{name: read_csv(f"plots/{file}.csv", COLUMNS[name]) for name, file in PLOTS.items()},
         steering_descriptions=tables.read("data/steering_descriptions.parquet"),
         umap=tables.read("data/umap.parquet"),

@@ -55,6 +55,7 @@ SMALL_STUDY = {
     "lenses__images": 2,
     "lenses__patches": 4,
     "lenses__layers": 2,
+    "interpretable__draws": 2,
     "models__tiny-random__max_new_tokens": 3,
 }
 
@@ -105,7 +106,7 @@ def test_a_change_of_the_layers_probes_again_and_reads_no_model(clone):
 
 def test_another_confidence_draws_other_intervals_around_the_same_predictions(clone):
     clone.set_params(statistics__confidence=0.9)
-    assert clone.dvc("repro").ran == {"statistics", "answers", "causal", "report"}
+    assert clone.dvc("repro").ran == {"statistics", "answers", "causal", "interpretable", "report"}
 
 
 def test_another_twin_is_read_and_nothing_else_through_the_model(clone):
@@ -135,12 +136,12 @@ def test_the_settings_of_a_sweep_that_is_not_chosen_rerun_no_edit(clone):
 
 def test_more_contexts_of_a_word_index_the_text_again_and_look_through_it(clone):
     clone.set_params(text_index__contexts=2)
-    assert clone.dvc("repro").ran == {"text_index", "lens", "report"}
+    assert clone.dvc("repro").ran == {"text_index", "lens", "interpretable", "report"}
 
 
 def test_more_words_a_patch_index_no_text_again(clone):
     clone.set_params(lenses__k=2)
-    assert clone.dvc("repro").ran == {"lens", "report"}
+    assert clone.dvc("repro").ran == {"lens", "interpretable", "report"}
 
 
 def test_another_bound_on_the_damage_edits_nothing_again(clone):

@@ -24,7 +24,6 @@ from signbridge.params import Section
 from signbridge.vlm.loading import LoadedModel
 
 LOGIT_ROWS = 4096  # of patches x vocabulary logits at once
-LENSES = ("embedding", "logit", "latent")
 COLUMNS = [
     "image_id",
     "patch",

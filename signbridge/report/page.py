@@ -23,6 +23,7 @@ from signbridge.report.sections import (
     erasure,
     ladder,
     layers,
+    lenses,
     patching,
     plane,
     positions,
@@ -37,7 +38,9 @@ from signbridge.report.wording import count, percent
 
 HERE = Path(__file__).parent
 # In the order of the page.
-SECTIONS = (ladder, published, positions, layers, confusions, plane, text, patching, steering, erasure, audit, settings)
+SECTIONS = (
+    ladder, published, positions, layers, confusions, plane, text, patching, steering, erasure, lenses, audit, settings,
+)  # fmt: skip
 
 
 def page(study: Study) -> str:

@@ -35,6 +35,7 @@ class Study:
     leakage: dict[str, Metric]  # metrics/leakage.json
     answers: dict[str, Metric]  # metrics/answers.json
     causal: dict[str, Metric]  # metrics/causal.json
+    lens: dict[str, Metric]  # metrics/lenses.json
     accuracy: pd.DataFrame  # plots/probe_accuracy.csv, and so on: columns in signbridge.report.inputs
     controls: pd.DataFrame
     layer_comparison: pd.DataFrame
@@ -52,6 +53,8 @@ class Study:
     steering_area: pd.DataFrame
     erasure: pd.DataFrame
     erasure_answers: pd.DataFrame
+    lenses: pd.DataFrame
+    lens_leap: pd.DataFrame
     steering_descriptions: pd.DataFrame  # data/steering_descriptions.parquet
     umap: pd.DataFrame  # image_id, label, photo, x, y
     sample: pd.DataFrame  # image_id, label, photo, image (PNG bytes)
@@ -60,7 +63,7 @@ class Study:
     class_grid: bytes = field(default=b"", repr=False)  # PNG
 
     def number(self, key: str, metrics: str = "probe") -> float:
-        """The metric `key` of `probe`, `leakage`, `answers` or `causal`; NaN where it was not measured."""
+        """The metric `key` of `probe`, `leakage`, `answers`, `causal` or `lens`; NaN where it was not measured."""
         value = getattr(self, metrics).get(key, math.nan)
         return float(value)
 

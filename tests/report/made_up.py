@@ -13,7 +13,7 @@ from signbridge.activations import SITES_BEFORE_LAYERS, layer_site, positions_of
 from signbridge.report.inputs import COLUMNS
 from signbridge.report.study import Study
 from stages.report import PLOTS
-from tests.report import made_up_causal
+from tests.report import made_up_causal, made_up_lenses
 
 LETTERS = ("A", "B", "C", "D")
 BY_DEPTH = {"pixels": 0.45, "vision": 0.60, "projector": 0.58, "embedding": 0.10}
@@ -50,6 +50,7 @@ def study(
         "published": _published(blocks, leaking),
         **_texts(sample),
         **made_up_causal.tables(blocks, sample),
+        **made_up_lenses.tables(blocks),
         "umap": _plane(sample, random),
         "sample": sample,
         "made_by": {
@@ -64,8 +65,8 @@ def study(
 
 def write(run: Study, folder: Path) -> None:
     """The files of `run` under `folder`, as the stages before the report write them."""
-    for name in ("probe", "leakage", "answers", "causal"):
-        metrics.write(folder / f"metrics/{name}.json", getattr(run, name))
+    for name, file in {**dict.fromkeys(("probe", "leakage", "answers", "causal")), "lens": "lenses"}.items():
+        metrics.write(folder / f"metrics/{file or name}.json", getattr(run, name))
     (folder / "plots").mkdir(exist_ok=True)
     for name, file in PLOTS.items():
         getattr(run, name).to_csv(folder / f"plots/{file}.csv", index=False, lineterminator="\n")

@@ -1,0 +1,56 @@
+"""Which words hold for a hand: the ways to hold a finger, from joint angles where they are known, else by letter.
+
+A word holds where it is true of one finger or more. Words that are true of every hand (finger, thumb, palm) say
+nothing about this one and are left out.
+"""
+
+from functools import cache
+from itertools import pairwise
+from pathlib import Path
+
+from ruamel.yaml import YAML
+
+from signbridge.datasets.hand import HandPose
+
+FINGERS = ("index", "middle", "ring", "pinky")
+WORDS = ("up", "bent", "curved", "hooked", "spread", "together", "crossed")
+STRAIGHT = "straight"
+OF_LETTERS = Path(__file__).with_name("letter_words.yaml")
+
+
+def words_of_pose(pose: HandPose) -> set[str]:
+    """The words that hold for a hand in this pose, from its joint angles and where its fingers point for the viewer.
+
+    A finger's three joints bend it: hardly (straight, and up if the hand points upwards), at the knuckle and beyond
+    (bent), evenly (curved), or with a straight knuckle (hooked). Straight neighbours are spread, together or crossed as
+    their angles to the side differ.
+    """
+    angles = pose.angles()
+    held = {finger: _held(*(angles[f"{finger}_{joint}"] for joint in ("mcp", "pip", "dip"))) for finger in FINGERS}
+    found = {way for way in held.values() if way in WORDS}
+    if STRAIGHT in held.values() and pose.fingers_point[1] > 0.5:
+        found.add("up")
+    for first, second in pairwise(FINGERS):
+        if held[first] == held[second] == STRAIGHT:
+            gap = angles[f"{first}_spread"] - angles[f"{second}_spread"]  # towards the thumb is positive
+            found.add("spread" if gap >= 9 else "crossed" if gap <= -10 else "together")
+    return found
+
+
+@cache
+def words_of_letters() -> dict[str, frozenset[str]]:
+    """The words that hold for each letter of the manual alphabet: `letter_words.yaml`, which is open to correction."""
+    listed = YAML(typ="safe").load(OF_LETTERS.read_text(encoding="utf-8"))
+    return {letter: frozenset(words) for letter, words in listed.items()}
+
+
+def _held(mcp: float, pip: float, dip: float) -> str | None:
+    """How one finger is held; None between two ways."""
+    bend = mcp + pip + dip
+    if bend < 60:
+        return STRAIGHT
+    if mcp >= 70 and bend >= 170:
+        return "bent"
+    if mcp < 60 and pip >= 75:
+        return "hooked"
+    return "curved" if 30 <= mcp <= 65 and pip < 75 else None

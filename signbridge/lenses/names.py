@@ -1,0 +1,3 @@
+"""The lenses, by the names that tables, plots and page share."""
+
+LENSES = ("embedding", "logit", "latent")

@@ -1,0 +1,55 @@
+"""The words that hold for a hand, beside its joint angles."""
+
+import pytest
+
+from models.miniature.lessons import hands
+from signbridge.datasets.hand import Finger
+from signbridge.datasets.letter_poses import LETTER_POSES, LETTERS
+from signbridge.datasets.rendered import photo_in_numbers
+from signbridge.lenses.hand_words import WORDS, words_of_letters, words_of_pose
+from signbridge.lenses.true_words import true_words
+
+RENDERED = {"source": "rendered", "params": {"seed": 7}}
+
+
+@pytest.mark.parametrize("letter", LETTERS)
+def test_the_word_list_holds_for_the_poses(letter):
+    """Corrected words may leave some out, but none that the pose does not show."""
+    assert words_of_letters()[letter] <= words_of_pose(LETTER_POSES[letter])
+    assert words_of_letters()[letter] <= set(WORDS)
+
+
+@pytest.mark.parametrize("letter", LETTERS)
+def test_what_the_miniature_says_of_the_fingers_is_among_the_words_that_hold(letter):
+    said = set(hands()[letter].fingers.replace(",", "").split()) & set(WORDS)
+    assert said <= words_of_pose(LETTER_POSES[letter])
+
+
+@pytest.mark.parametrize(
+    ("spreads", "word"), [((15, 0, 0, 0), "spread"), ((2, 0, 0, 0), "together"), ((-15, 5, 5, 5), "crossed")]
+)
+def test_straight_neighbours_are_told_apart_by_their_angle(spreads, word):
+    fingers = dict(
+        zip(("index", "middle", "ring", "pinky"), (Finger(3, 3, 3, spread) for spread in spreads), strict=True)
+    )
+    assert word in words_of_pose(LETTER_POSES["B"].with_angles({
+        f"{name}_{joint}": getattr(finger, joint) for name, finger in fingers.items()
+        for joint in ("mcp", "pip", "dip", "spread")
+    }))  # fmt: skip
+
+
+def test_a_hand_that_points_down_has_no_finger_up():
+    assert "up" in words_of_pose(LETTER_POSES["D"])
+    assert "up" not in words_of_pose(LETTER_POSES["Q"])
+
+
+def test_a_drawn_image_has_the_words_of_its_own_photo():
+    ids = ["F-000-1", "F-001-0", "B-003-20"]
+    expected = [photo_in_numbers(7, letter, number).pose for letter, number in (("F", 0), ("F", 1), ("B", 3))]
+    found = true_words(ids, ["F", "F", "B"], RENDERED)
+    assert found == {image: frozenset(words_of_pose(pose)) for image, pose in zip(ids, expected, strict=True)}
+
+
+def test_a_real_image_has_the_words_of_its_letter_and_other_classes_have_none():
+    found = true_words(["test-1", "mine/2"], ["B", "thumb_up"], {"source": "sign_mnist"})
+    assert found == {"test-1": words_of_letters()["B"]}
