@@ -19,7 +19,7 @@ from PIL import Image
 from benchmarks.extract import SCRATCH, entry_of
 from benchmarks.machine import describe, keep
 from signbridge.causal.descriptions import describe as describe_images
-from signbridge.causal.edits import DIRECTIONS
+from signbridge.causal.directions import all_directions
 from signbridge.causal.erasure import ErasingReader, ErasureSweep, edits_at
 from signbridge.causal.pairs import ClassPair
 from signbridge.causal.patching import Patcher, Swap
@@ -77,11 +77,12 @@ def _steer(reader: Reader, layers: int) -> str:
         draws=DRAWS, answer_tokens=5,
     )  # fmt: skip
     norms, generator = mean_norms(reader, images), np.random.default_rng(0)
-    directions = generator.normal(size=(len(DIRECTIONS) + DRAWS, _width(reader.loaded)))
+    directions = generator.normal(size=(len(all_directions(DRAWS)), _width(reader.loaded)))
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
     course = Course(
-        ClassPair("A", "B", "a", "b"), "every", ["0", "1"], images[:2], ["2", "3"], images[2:], "",
-        describe_images(describer, images[2:]), [5, 6], dict.fromkeys(sites, directions), norms["every"],
+        pair=ClassPair("A", "B", "a", "b"), at="every", unsteered=["a", "a"], image_ids=["0", "1"], images=images[:2],
+        other_ids=["2", "3"], others=images[2:], before="", descriptions=describe_images(describer, images[2:]),
+        answer=[5, 6], directions=dict.fromkeys(sites, directions), unit=norms["every"],
     )  # fmt: skip
     found = Steerer(reader, describer, sweep).steer(course)
     finite = bool(np.isfinite(found.probability).all() and np.isfinite(found.damage).all())
