@@ -5,6 +5,7 @@ images and half of the described ones, and quoted on the other halves, and the o
 not flatter it.
 """
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -157,11 +158,18 @@ def trapezoid_weights(places: Float[np.ndarray, "points"], end: float) -> Float[
 
     `places` begin at 0 and do not fall.
     """
-    grid = np.unique(np.append(np.minimum(np.asarray(places, dtype=np.float64), end), end))
-    if end == 0 or len(grid) == 1:
-        return np.eye(len(places))[0]
-    levels = np.stack([np.interp(grid, places, unit) for unit in np.eye(len(places))])
-    return np.trapezoid(levels, grid, axis=1) / end
+    weights = np.zeros(len(places))
+    if end == 0:
+        weights[0] = 1
+        return weights
+    for left, (begin, stop) in enumerate(pairwise(np.asarray(places, dtype=np.float64))):
+        width = min(stop, end) - begin
+        if width > 0:
+            reached = width / (stop - begin)  # of this piece, before the end
+            weights[left] += width * (1 - reached / 2)
+            weights[left + 1] += width * reached / 2
+    weights[-1] += max(end - float(places[-1]), 0)
+    return weights / end
 
 
 def _at_its_best(steering: Steering, direction: str, generator: np.random.Generator) -> dict[str, Metric]:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from signbridge.causal.edits import LEACE, NOTHING, RANDOM_SUBSPACE, SHUFFLED_LABELS
+from signbridge.causal.edits import LEACE, LEACE_OTHER_PHOTOS, NOTHING, RANDOM_SUBSPACE, SHUFFLED_LABELS
 from signbridge.causal.erasure_effect import ERASED_AT, READ_AT, Erasure, erasure_effects
 from signbridge.probing.statistics import StatisticsParams
 
@@ -116,3 +116,40 @@ def test_where_nothing_was_erased_there_is_no_row_and_no_number():
     for empty, full in zip(none[:2], some[:2], strict=True):
         assert empty.empty
         assert list(empty.columns) == list(full.columns)
+
+
+def with_both_erased(right: int) -> Erasure:
+    """The same sweep, and the first site erased at the image tokens too: `right` of 40 are read at the last one."""
+    erasure = made_up()
+    place = {"at": "both", "site": SITES[0], "eraser": LEACE, "draw": 0, "read_position": "prompt_last"}
+    probes = [row for site, read_right in ((SITES[0], 4), (SITES[-1], right))
+              for row in read({**place, "read_site": site}, read_right)]  # fmt: skip
+    return erasure._replace(probes=pd.concat([erasure.probes, pd.DataFrame(probes)], ignore_index=True))
+
+
+def test_what_untouched_tokens_gave_back_is_the_difference_on_the_same_photos():
+    _, _, metrics = effects_of(with_both_erased(right=8))
+    name = "erasure_given_back_by_image_tokens"
+    assert metrics[name] == pytest.approx((24 - 8) / 40)
+    assert metrics[f"{name}_low"] < metrics[name] < metrics[f"{name}_high"]
+    assert metrics[f"{name}_low"] > 0
+
+
+def test_as_much_read_with_the_image_tokens_erased_gives_nothing_to_them():
+    _, _, metrics = effects_of(with_both_erased(right=24))
+    name = "erasure_given_back_by_image_tokens"
+    assert metrics[name] == metrics[f"{name}_low"] == metrics[f"{name}_high"] == 0
+
+
+def test_without_both_erased_nothing_says_where_it_came_from(found):
+    assert not any("given_back" in key for key in found[2])
+
+
+def test_what_an_eraser_of_other_photos_leaves_is_told_apart():
+    erasure = made_up()
+    place = {"at": "prompt_last", "site": SITES[0], "eraser": LEACE_OTHER_PHOTOS, "draw": 0}
+    rows = read({**place, "read_site": SITES[0], "read_position": "prompt_last"}, 30)
+    more = erasure._replace(probes=pd.concat([erasure.probes, pd.DataFrame(rows)], ignore_index=True))
+    _, _, metrics = effects_of(more)
+    assert metrics["erasure_accuracy_left_in_other_photos"] == 0.75
+    assert metrics["erasure_accuracy_left"] == effects_of(made_up())[2]["erasure_accuracy_left"]

@@ -14,6 +14,7 @@ from signbridge.causal.steering_effect import (
     SteeringEffectsParams,
     at_the_best_place,
     steering_effects,
+    trapezoid_weights,
 )
 from signbridge.probing.statistics import StatisticsParams
 
@@ -204,3 +205,24 @@ def test_where_nothing_was_steered_there_is_no_row_and_no_number():
     assert list(doses.columns) == DOSE_COLUMNS
     assert list(areas.columns) == AREA_COLUMNS
     assert at_the_best_place(doses, areas).empty
+
+
+@pytest.mark.parametrize("end", [0.5, 1.0, 3.0])
+def test_weights_give_the_mean_of_the_line_through_the_points_level_behind_the_last(end):
+    places, values = np.array([0.0, 0.2, 0.2, 0.9, 2.0]), np.array([0.1, 0.3, 0.5, 0.9, 0.4])
+    grid = np.linspace(0, end, 200_001)
+    expected = np.interp(grid, places, values).mean()
+    assert trapezoid_weights(places, end) @ values == pytest.approx(expected, abs=1e-4)
+
+
+def test_weights_of_a_level_line_are_one():
+    assert trapezoid_weights(np.array([0.0, 0.0, 0.0]), 1.0).sum() == pytest.approx(1)
+    assert trapezoid_weights(np.array([0.0, 0.5]), 0.0).sum() == pytest.approx(1)
+
+
+def test_a_direction_that_does_the_same_at_half_the_damage_has_the_larger_area_over_damage():
+    gentle = effects_of(*tables(rise=lambda place, direction, strength, image: strength / 20))[1]
+    harsh = effects_of(*tables(rise=lambda place, direction, strength, image: strength / 5))[1]
+    of = {"direction": "class_means"}
+    assert cell(gentle, **of)["area"] == cell(harsh, **of)["area"]
+    assert cell(gentle, **of)["damage_area"] > cell(harsh, **of)["damage_area"]
