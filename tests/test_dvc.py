@@ -56,6 +56,7 @@ SMALL_STUDY = {
     "lenses__patches": 4,
     "lenses__layers": 2,
     "interpretable__draws": 2,
+    "interpretable__text_words": 5,
     "models__tiny-random__max_new_tokens": 3,
 }
 

@@ -24,6 +24,7 @@ class InterpretableParams(Section):
     """The section `interpretable`."""
 
     draws: int = Field(ge=1)  # of each null
+    text_words: int = Field(ge=1)  # words of text that LatentLens is tried on, at most
 
 
 NULLS = ("other_image", "shuffled_words")

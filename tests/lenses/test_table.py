@@ -8,6 +8,7 @@ import torch
 from signbridge.activations import layer_site
 from signbridge.extraction import Reader
 from signbridge.lenses import stored_vectors
+from signbridge.lenses.latent import reads_text
 from signbridge.lenses.stored_vectors import StoredVectors
 from signbridge.lenses.table import COLUMNS, lens_rows
 from signbridge.lenses.text_index import TextIndex
@@ -106,6 +107,31 @@ def test_the_latent_lens_is_the_nearest_text_vector_of_any_layer_with_its_senten
     assert list(mine["word"]) == [f"word{row % 10}" for row in best]
     assert list(mine["text_site"]) == [SITES[row // 10] for row in best]
     assert all(sentence[2:7] == word for sentence, word in zip(mine["sentence"], mine["word"], strict=True))
+
+
+def index_of(folder, vectors, words, sentences) -> TextIndex:
+    stored_vectors.write(folder / "layer_00.safetensors", [vectors], len(vectors), vectors.shape[1], "float16")
+    contexts = pd.DataFrame({"word": words, "sentence": sentences})
+    return TextIndex(contexts, {"layer_00": StoredVectors.open(folder / "layer_00.safetensors")})
+
+
+def test_words_whose_vectors_lie_together_across_sentences_are_read_right(tmp_path):
+    generator = np.random.default_rng(0)
+    centres = np.repeat(np.eye(8, dtype=np.float32), 5, axis=0)
+    vectors = centres + generator.normal(0, 0.05, centres.shape).astype(np.float32)
+    words, sentences = np.repeat(list("abcdefgh"), 5), np.tile([f"s{number}" for number in range(5)], 8)
+    index = index_of(tmp_path, vectors, words, sentences)
+    assert reads_text(index, 40, np.random.default_rng(1), 2**24) == 1
+    shuffled = index._replace(contexts=index.contexts.assign(word=generator.permutation(words)))
+    assert reads_text(shuffled, 40, np.random.default_rng(1), 2**24) < 0.5
+
+
+def test_a_words_own_sentence_does_not_count(tmp_path):
+    vectors = np.eye(4, dtype=np.float32)[[0, 0, 1, 1]]  # each word's twin stands in its own sentence
+    index = index_of(tmp_path, vectors, ["a", "a", "b", "b"], ["s", "s", "t", "t"])
+    assert reads_text(index, 4, np.random.default_rng(0), 2**24) == 0
+    alone = index._replace(contexts=index.contexts.assign(sentence="s"))
+    assert np.isnan(reads_text(alone, 4, np.random.default_rng(0), 2**24))
 
 
 def test_only_the_latent_lens_has_a_sentence(rows):

@@ -16,6 +16,13 @@ def test_only_what_lies_beyond_another_images_words_is_called_more():
     assert "EmbeddingLens: 2.0\u202f% of the tokens on average, no more than another image's words would" in said
 
 
+def test_what_the_lens_reads_of_text_is_told_where_it_was_tried():
+    run = made_up.study()
+    assert "LatentLens names 90.0\u202f% of them right" in lead(run)
+    untried = made_up.study(lens=made_up.without("latent_text", of=run.lens))
+    assert "of them right" not in lead(untried)
+
+
 def test_every_share_stands_in_the_table_beside_its_nulls():
     [shares, leap] = lenses.section(made_up.study()).pictures
     assert [row[0] for row in shares.twin.rows[::5]] == ["EmbeddingLens", "LogitLens", "LatentLens"]

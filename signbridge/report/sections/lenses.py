@@ -1,5 +1,7 @@
 """What image tokens say in words: the share that can be read under each lens, and at which text layer."""
 
+import math
+
 import pandas as pd
 
 from signbridge.report.charts.heat_map import position_by_site
@@ -28,6 +30,7 @@ def section(study: Study) -> Section:
         lead.append("Which words hold for these classes is not known, so no share of them can be told.")
     else:
         lead += [_verdict(study, lens) for lens in NAMES]
+        lead += _control(study)
         pictures.append(_shares(study))
     return Section("lenses", TITLE, tuple(lead), (*pictures, _leap(study)))
 
@@ -51,6 +54,17 @@ def _verdict(study: Study, lens: str) -> str:
         f"{holds}, at the best of its layers ({study.lens[f'{lens}_best_site']}; {points_with_interval(*best)}; the "
         "best of several, so read it with care)."
     )
+
+
+def _control(study: Study) -> list[str]:
+    """Whether the lens reads where there is something to read."""
+    right = study.number("latent_text_words_right", "lens")
+    if math.isnan(right):
+        return []
+    return [
+        "Tried on words of the corpus itself, each looked up in the other sentences, LatentLens names "
+        f"{percent(right)} of them right: what it does not find in image tokens it could have found."
+    ]
 
 
 def _shares(study: Study) -> Picture:
