@@ -93,7 +93,8 @@ class ErasingReader(Reader):
     """Reads images as a `Reader` does, under every edit: the vectors at each swept site from the edited one on.
 
     A shard's arrays are named by `shard_name`, images x width; position `changed` has whether the answer's first token
-    is another, images x 1. `SITE.image_token` is read with nothing erased.
+    is another, images x 1. `SITE.image_token` is read with nothing erased. A batch is not filled up: which images stand
+    together follows from their list alone, and so do the bytes.
     """
 
     def __init__(self, reader: Reader, edits: Mapping[str, list[Removal]], at: list[ErasedAt]):

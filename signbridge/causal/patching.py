@@ -70,7 +70,10 @@ class Patched(NamedTuple):
 
 
 class Patcher(Reader):
-    """Reads `Swap`s as a `Reader` does images; the arrays of a shard have a row a swap: its two runs, on a and on b."""
+    """Reads `Swap`s as a `Reader` does images; the arrays of a shard have a row a swap: its two runs, on a and on b.
+
+    A batch is not filled up: which swaps stand together follows from their list alone, and so do the bytes.
+    """
 
     def _batches(self, swaps: list[Swap]) -> list[list[Swap]]:
         """A batch holds prompts of one length, and no more swaps than one in eight of the images it could hold."""

@@ -83,7 +83,7 @@ def _use(study: Study) -> list[tuple[str, str]]:
     if study.patching.empty:
         return []
     handover = study.causal["patching_handover_site"]
-    return [("in use", f"the last token carries the answer from {handover} on (patching)")]
+    return [("used", f"the last token carries the answer from {handover} on (patching)")]
 
 
 def _template() -> jinja2.Template:
