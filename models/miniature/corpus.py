@@ -9,7 +9,8 @@ import numpy as np
 
 from models.miniature.lessons import plain_sentence
 
-CORPUS = Path(__file__).with_name("corpus.txt")
+# Not beside the model: a text file there would count as one of its own.
+CORPUS = Path(__file__).parents[2] / "corpora" / "miniature.txt"
 DRAWN, SEED = 4000, 0
 
 
