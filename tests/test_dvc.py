@@ -146,7 +146,7 @@ def test_more_words_a_patch_index_no_text_again(clone):
 
 
 def test_another_bound_on_the_damage_edits_nothing_again(clone):
-    clone.set_params(causal_effects__most_damage=0.5)
+    clone.set_params(steering_effects__most_damage=0.5)
     assert clone.dvc("repro").ran == {"causal", "report"}
 
 
