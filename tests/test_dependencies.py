@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from signbridge.vlm.model_folder import MODEL_FILES
 from tests.project_imports import PACKAGES, imported_files, loaded_files
 
 ROOT = Path(__file__).parents[1]
@@ -106,10 +105,3 @@ def test_what_python_loads_agrees_with_the_source(small_project):
     found = imported_files(small_project, "stages/one.py") | {"stages/__init__.py", "signbridge/deep/__init__.py"}
     assert found - loaded == {"signbridge/in_function.py"}
     assert loaded <= found
-
-
-def test_every_file_that_counts_as_the_miniatures_is_a_dep_of_the_stage_that_digests_it():
-    """Another text file beside the model would change its digest, and no stage would know."""
-    folder = ROOT / "models/miniature"
-    counted = {path.relative_to(ROOT).as_posix() for pattern in MODEL_FILES for path in folder.glob(pattern)}
-    assert counted == {dep for dep in STAGES["model"]["deps"] if dep.startswith("models/")}
