@@ -6,8 +6,9 @@ computed again.
 """
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import groupby
 from pathlib import Path
 from typing import TypeVar
 
@@ -106,7 +107,7 @@ class Reader:
         log.warning("out of memory: going on with batches of %d", self.batch_size)
 
     def _batches(self, images: list[Image.Image]) -> list[list[Image.Image]]:
-        return [images[start : start + self.batch_size] for start in range(0, len(images), self.batch_size)]
+        return in_batches(images, self.batch_size)
 
     def _read_batches(self, images: list) -> Iterator[Shard]:
         batches = self._batches(images)
@@ -150,6 +151,17 @@ class Reader:
         return Shard(vectors, [answer.strip() for answer in answers], self.made_with)
 
 
+def in_batches(items: list[T], most: int) -> list[list[T]]:
+    """The items in order, `most` together."""
+    return [items[start : start + most] for start in range(0, len(items), most)]
+
+
+def batches_of_one_length(items: list[T], lengths: Sequence[int], most: int) -> list[list[T]]:
+    """The items in order, at most `most` together and only such as follow each other with the same of `lengths`."""
+    runs = groupby(zip(lengths, items, strict=True), key=lambda pair: pair[0])
+    return [batch for _, run in runs for batch in in_batches([item for _, item in run], most)]
+
+
 def _one_ahead(pool: ThreadPoolExecutor, work: Callable[[T], S], items: list[T]) -> Iterator[S]:
     """`work` of each item, begun while the one before is being used."""
     waiting = pool.submit(work, items[0])
@@ -177,7 +189,7 @@ def read_in_shards(
     `title` heads the progress bar, which counts each `unit`. Shards that lie there whole, and were made as `reader`
     makes them, are not computed again.
     """
-    slices = [images[start : start + images_per_shard] for start in range(0, len(images), images_per_shard)]
+    slices = in_batches(images, images_per_shard)
     todo = {shard_path(folder, index): part for index, part in enumerate(slices)}
     there = sum(_is_done(path, reader) for path in todo)
     log.info("%d of %d shards already there", there, len(todo))

@@ -38,7 +38,7 @@ def main() -> None:
     control = reads_text(open_index(INDEX), settings.text_words, of_text, memory_bytes)
     values |= {} if math.isnan(control) else {"latent_text_words_right": control}
     metrics.write("metrics/lenses.json", values | lens_metrics(found, leaps))
-    tables.write_csv(found.table, PLOTS / "lenses.csv")
+    tables.write_csv(found, PLOTS / "lenses.csv")
     tables.write_csv(leaps, PLOTS / "lens_leap.csv")
 
 

@@ -13,10 +13,10 @@ from PIL import Image
 from torch import Tensor
 from transformers import BatchFeature
 
-from signbridge.causal.edits import During, SteeredAt
-from signbridge.extraction import Reader
+from signbridge.causal.edits import During, ErasedAt, SteeredAt
+from signbridge.extraction import Reader, in_batches
 from signbridge.vlm.answering import read_and_answer
-from signbridge.vlm.branching import CleanRun, clean_run
+from signbridge.vlm.branching import CleanRun, clean_run, image_span
 
 
 class Described(NamedTuple):
@@ -27,6 +27,7 @@ class Described(NamedTuple):
     is_token: Bool[Tensor, "images described"]
     prompt_tokens: int
     image: slice  # where the image tokens stand
+    unedited: Float[Tensor, "images"]  # negative log-likelihood in nats a token
 
     @property
     def longest(self) -> int:
@@ -40,16 +41,15 @@ class Described(NamedTuple):
 
     def damage(self, logits: Float[Tensor, "rows described vocabulary"]) -> Float[Tensor, "edits images"]:
         """The rise in negative log-likelihood, in nats a token, where edited runs gave `logits`: edit after edit."""
-        unedited = nll(self.clean.logits, self.tokens, self.is_token)
-        return nll(logits, self.tokens, self.is_token).view(-1, len(unedited)) - unedited
+        return nll(logits, self.tokens, self.is_token).view(-1, len(self.unedited)) - self.unedited
 
 
 def describe(reader: Reader, images: list[Image.Image]) -> list[list[int]]:
     """The tokens of the greedy description of each image, with the reader's prompt, up to the end token."""
     model, _, parts, end_tokens, device = reader.loaded
     described = []
-    for start in range(0, len(images), reader.batch_size):
-        inputs = reader.prepare(images[start : start + reader.batch_size]).to(device, dtype=model.dtype)
+    for batch in in_batches(images, reader.batch_size):
+        inputs = reader.prepare(batch).to(device, dtype=model.dtype)
         described += read_and_answer(model, parts, inputs, reader.max_new_tokens, end_tokens).answers
     return described
 
@@ -58,11 +58,10 @@ def read_described(
     reader: Reader,
     images: list[Image.Image],
     descriptions: list[list[int]],
-    image: slice,
-    first: int,
+    at: SteeredAt | ErasedAt,
     sites: Collection[str],
 ) -> Described:
-    """Feed images with their descriptions, keeping the stream at `sites` from token `first` on."""
+    """Feed images with their descriptions, keeping the stream at `sites` from the first token on that `at` edits."""
     inputs = reader.prepare(images).to(reader.loaded.device, dtype=reader.loaded.model.dtype)
     ids = inputs["input_ids"]
     longest = max(map(len, descriptions))
@@ -72,8 +71,9 @@ def read_described(
     is_token = torch.arange(longest, device=ids.device) < lengths[:, None]
     # The last token is told by the logits of the one before it, so it is not fed itself.
     fed = BatchFeature({**inputs, "input_ids": torch.cat([ids, tokens[:, :-1]], dim=1)})
-    clean = clean_run(reader.loaded, fed, first, longest, sites)
-    return Described(clean, tokens, is_token, ids.shape[1], image)
+    image, prompt_tokens = image_span(reader.loaded, inputs), ids.shape[1]
+    clean = clean_run(reader.loaded, fed, first_edited(at, image, prompt_tokens), longest, sites)
+    return Described(clean, tokens, is_token, prompt_tokens, image, nll(clean.logits, tokens, is_token))
 
 
 def nll(
@@ -105,6 +105,6 @@ def edited_tokens(
     return edited
 
 
-def first_edited(at: SteeredAt, image: slice, prompt_tokens: int) -> int:
+def first_edited(at: SteeredAt | ErasedAt, image: slice, prompt_tokens: int) -> int:
     """The first token that is edited."""
-    return {"image": image.start, "prompt_last": prompt_tokens - 1, "every": 0}[at]
+    return {"image": image.start, "both": image.start, "prompt_last": prompt_tokens - 1, "every": 0}[at]

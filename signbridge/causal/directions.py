@@ -11,8 +11,11 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from signbridge.causal.edits import DIRECTIONS, RANDOM, SHUFFLED_MEANS
-from signbridge.causal.half_probe import fit_half_probe
+from signbridge.probing.probes import Probe
 from signbridge.probing.shuffled_labels import shuffle_over_photos
+from signbridge.probing.whole_sample import fit_whole_sample
+
+MEMORY_BYTES = 2 * 2**30  # of the probe's solver beside its vectors
 
 
 class FittedClasses(NamedTuple):
@@ -22,6 +25,13 @@ class FittedClasses(NamedTuple):
     means: Float[np.ndarray, "classes width"]
     shuffled_means: Float[np.ndarray, "draws classes width"]  # of letters shuffled over photos
     weights: Float[np.ndarray, "classes width"]  # of the probe, on unscaled features
+
+
+def fit_half_probe(
+    vectors: Float[np.ndarray, "images width"], labels: np.ndarray, fitted: Bool[np.ndarray, "images"], C: float
+) -> Probe:
+    """A probe with inverse penalty `C` of the images that `fitted` marks."""
+    return fit_whole_sample(vectors[fitted], labels[fitted], C, (), (C,), MEMORY_BYTES).probe
 
 
 def fit_classes(

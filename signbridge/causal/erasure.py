@@ -21,11 +21,11 @@ from pydantic import Field
 from torch import Tensor
 from transformers import BatchFeature
 
-from signbridge.causal.descriptions import read_described
+from signbridge.causal.descriptions import first_edited, read_described
 from signbridge.causal.edits import LEACE, POSITION_OF, RANDOM_SUBSPACE, SHUFFLED_LABELS, TOKENS_OF, ErasedAt
 from signbridge.causal.erasers import Eraser, leace, random_subspace
 from signbridge.causal.sweeps import Sweeps
-from signbridge.extraction import Reader, stored_dtype
+from signbridge.extraction import Reader, in_batches, stored_dtype
 from signbridge.layer_choice import Layers
 from signbridge.params import Section
 from signbridge.probing.shuffled_labels import shuffle_over_photos
@@ -102,8 +102,7 @@ class ErasingReader(Reader):
         self.edits, self.at = edits, at
 
     def _batches(self, images: list[Image.Image]) -> list[list[Image.Image]]:
-        at_once = max(1, self.batch_size // max(map(len, self.edits.values())))
-        return [images[start : start + at_once] for start in range(0, len(images), at_once)]
+        return in_batches(images, max(1, self.batch_size // max(map(len, self.edits.values()))))
 
     def _prepare_filled(self, batch: list[Image.Image]) -> BatchFeature:
         return self.prepare(batch)
@@ -123,7 +122,7 @@ class ErasingReader(Reader):
 
     def _under_edits(self, at: ErasedAt, site: str, clean: CleanRun, image: slice) -> dict[str, np.ndarray]:
         edits, prompts = self.edits[site], len(clean.input_ids)
-        start = clean.input_ids.shape[1] - 1 if at == "prompt_last" else image.start
+        start = first_edited(at, image, clean.input_ids.shape[1])
         rows = torch.cat([erased(clean, site, start, at, edit, image) for edit in edits])
         swept = [later for later in decoder_sites(self.loaded.parts) if later in self.edits]
         dtype, arrays = stored_dtype(self.loaded.model.dtype), {}
@@ -174,10 +173,8 @@ def damage(
 ) -> dict[str, Float[np.ndarray, "edits images"]]:
     """By site, the rise in negative log-likelihood (nats a token) of the images' own descriptions under every edit."""
     at_once = max(1, reader.batch_size // 2)  # their keys and values are held while all is tried
-    parts = [
-        _damage(reader, images[start : start + at_once], descriptions[start : start + at_once], edits, at)
-        for start in range(0, len(images), at_once)
-    ]
+    shown = zip(in_batches(images, at_once), in_batches(descriptions, at_once), strict=True)
+    parts = [_damage(reader, *some, edits, at) for some in shown]
     return {site: np.concatenate([part[site] for part in parts], axis=1) for site in edits}
 
 
@@ -188,15 +185,13 @@ def _damage(
     edits: Mapping[str, list[Removal]],
     at: ErasedAt,
 ) -> dict[str, Float[np.ndarray, "edits images"]]:
-    prompt = reader.prepare(images[:1])
-    image, tokens = image_span(reader.loaded, prompt), prompt["input_ids"].shape[1]
-    start = tokens - 1 if at == "prompt_last" else image.start
-    described = read_described(reader, images, descriptions, image, start, edits)
+    described = read_described(reader, images, descriptions, at, edits)
     clean, found = described.clean, {}
     for site, of_site in edits.items():
         rises = []
         for edit in of_site:
-            rows = erased(clean, site, start, at, edit, image, last=tokens - 1)
-            rises.append(described.damage(leave(reader.loaded, clean, start, {site: rows}, described.longest).logits))
+            rows = erased(clean, site, clean.first, at, edit, described.image, last=described.prompt_tokens - 1)
+            logits = leave(reader.loaded, clean, clean.first, {site: rows}, described.longest).logits
+            rises.append(described.damage(logits))
         found[site] = torch.cat(rises).cpu().numpy()
     return found

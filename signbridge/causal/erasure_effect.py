@@ -14,9 +14,9 @@ from signbridge.causal.edits import (
     SHUFFLED_LABELS,
     TOKENS_OF,
 )
-from signbridge.causal.resampling import effects, site_interval
+from signbridge.causal.resampling import effects, mean_metrics, site_interval
 from signbridge.metrics import Metric
-from signbridge.probing.statistics import StatisticsParams, draw_photos, interval
+from signbridge.probing.statistics import StatisticsParams, draw_photos
 
 ERASED_AT = ["at", "site", "eraser"]
 READ_AT = [*ERASED_AT, "read_site", "read_position"]
@@ -108,8 +108,7 @@ def _at_its_site(
     measured = {f"{eraser}_changed": table[eraser] for eraser in (LEACE, *CONTROLS)}
     measured |= {f"over_{control}": table[LEACE] - table[control] for control in CONTROLS}
     for name, of_photo in measured.items():
-        low, high = interval((drawn @ of_photo.to_numpy())[:, None] / len(table), statistics.confidence)
-        metrics |= {name: float(of_photo.mean()), f"{name}_low": float(low[0]), f"{name}_high": float(high[0])}
+        metrics |= mean_metrics(name, of_photo.to_numpy(), drawn, statistics.confidence)
     rises = damage[damage["site"] == overall].groupby("eraser")["damage"].mean()
     return metrics | {f"{eraser}_damage": float(rises[eraser]) for eraser in (LEACE, *CONTROLS)}
 
@@ -165,6 +164,4 @@ def _given_back(
         return {}
     more = (by_photo["prompt_last"] - by_photo["both"]).to_numpy()
     drawn = draw_photos(len(more), statistics.resamples, generator)
-    low, high = interval((drawn @ more)[:, None] / len(more), statistics.confidence)
-    name = "erasure_given_back_by_image_tokens"
-    return {name: float(more.mean()), f"{name}_low": float(low[0]), f"{name}_high": float(high[0])}
+    return mean_metrics("erasure_given_back_by_image_tokens", more, drawn, statistics.confidence)

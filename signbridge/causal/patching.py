@@ -28,7 +28,7 @@ from transformers import BatchFeature
 from signbridge.causal.edits import PATCHED
 from signbridge.causal.pairs import ImagePair
 from signbridge.causal.sweeps import Sweeps
-from signbridge.extraction import Reader
+from signbridge.extraction import Reader, batches_of_one_length
 from signbridge.extraction_tables import decoded
 from signbridge.params import Section
 from signbridge.shards import Shard, vectors_of
@@ -79,13 +79,7 @@ class Patcher(Reader):
         """A batch holds prompts of one length, and no more swaps than one in eight of the images it could hold."""
         tokenizer, at_once = self.loaded.processor.tokenizer, max(1, self.batch_size // 8)
         lengths = [len(ids) for ids in tokenizer([swap.prompt for swap in swaps])["input_ids"]]
-        batches: list[list[Swap]] = []
-        for number, swap in enumerate(swaps):
-            if number and lengths[number] == lengths[number - 1] and len(batches[-1]) < at_once:
-                batches[-1].append(swap)
-            else:
-                batches.append([swap])
-        return batches
+        return batches_of_one_length(swaps, lengths, at_once)
 
     def _prepare_filled(self, batch: list[Swap]) -> tuple[list[Swap], BatchFeature]:
         images = [swap.a for swap in batch] + [swap.b for swap in batch]

@@ -61,6 +61,17 @@ def effects(
     return Effects(there, sums, weights, draw_photos(shape[0], statistics.resamples, generator))
 
 
+def mean_metrics(
+    name: str,
+    of_cluster: Float[np.ndarray, "clusters"],
+    drawn: Int[np.ndarray, "resamples clusters"],
+    confidence: float,
+) -> dict[str, float]:
+    """The mean over clusters as metrics: `name`, `name_low` and `name_high`, the interval over what was `drawn`."""
+    low, high = interval((drawn @ of_cluster)[:, None] / len(of_cluster), confidence)
+    return {name: float(of_cluster.mean()), f"{name}_low": float(low[0]), f"{name}_high": float(high[0])}
+
+
 def site_interval(places: Int[np.ndarray, "resamples"], sites: Sequence[str], confidence: float) -> tuple[str, str]:
     """The sites between which a place in `sites` lies in `confidence` of the resamples."""
     tail = (1 - confidence) / 2

@@ -20,7 +20,6 @@ from pydantic import Field
 from torch import Tensor
 
 from signbridge.causal.descriptions import (
-    Described,
     edited_tokens,
     first_edited,
     read_described,
@@ -28,7 +27,7 @@ from signbridge.causal.descriptions import (
 from signbridge.causal.edits import DIRECTIONS, RANDOM, During, SteeredAt
 from signbridge.causal.pairs import ClassPair
 from signbridge.causal.sweeps import Sweeps
-from signbridge.extraction import Reader
+from signbridge.extraction import Reader, in_batches
 from signbridge.layer_choice import Layers
 from signbridge.params import Section
 from signbridge.shards import Shard
@@ -40,6 +39,9 @@ COURSES_PER_SHARD = 2  # what a killed run may lose, and what is run side by sid
 
 # The directions whose steered descriptions are told, and their rows among a course's directions.
 TOLD = {"class_means": DIRECTIONS.index("class_means"), RANDOM: len(DIRECTIONS)}
+
+
+Added = dict[str, Float[Tensor, "edits width"]]  # by site
 
 
 class SteeringSweep(Section):
@@ -73,7 +75,7 @@ class Course(NamedTuple):
     before: str  # the unsteered description of the first of `images`
     descriptions: list[list[int]]  # of the others, in tokens
     answer: list[int]  # the tokens of b's answer
-    directions: Mapping[str, Float[np.ndarray, "directions width"]]  # by site, each of length 1
+    directions: Mapping[str, Float[np.ndarray, "directions width"]]  # by site in order of depth, each of length 1
     unit: Mapping[str, float]  # by site: the mean norm of the stream there
 
 
@@ -133,22 +135,18 @@ class Steerer(Reader):
     def steer(self, course: Course) -> Steered:
         """Every direction at every strength, site by site, a few images at a time."""
         during = durings(course.at, self.sweep.during)
+        added = self._added(course)
         at_once = max(1, self.batch_size // 2)  # their keys and values are held while all is tried
-        answered = [
-            self._answers(course, course.images[start : start + at_once], during)
-            for start in range(0, len(course.images), at_once)
-        ]
-        damaged = [
-            self._damage(course, slice(start, start + at_once), during)
-            for start in range(0, len(course.others), at_once)
-        ]
+        answered = [self._answers(course, images, added, during) for images in in_batches(course.images, at_once)]
+        others = zip(in_batches(course.others, at_once), in_batches(course.descriptions, at_once), strict=True)
+        damaged = [self._damage(course, *some, added, during) for some in others]
         shape = (len(course.directions), len(during), -1, len(self.sweep.strengths))
         return Steered(
             np.concatenate([part.probability for part in answered], axis=-1).reshape(*shape, len(course.images)),
             np.concatenate(damaged, axis=-1).reshape(*shape, len(course.others)),
             np.concatenate([part.clean_probability for part in answered]),
             np.concatenate([part.texts for part in answered], axis=-1).tolist(),
-            self._descriptions(course, during[-1]),
+            self._descriptions(course, added, during[-1]),
         )
 
     def _begun(self, reader: Reader, images: list[Image.Image], course: Course) -> Begun:
@@ -157,26 +155,24 @@ class Steerer(Reader):
         first = first_edited(course.at, image, tokens)
         return Begun(clean_run(self.loaded, inputs, first, sites=course.directions), image, tokens)
 
-    def _added(self, course: Course) -> dict[str, Float[Tensor, "edits width"]]:
+    def _added(self, course: Course) -> Added:
         """By site in order of depth, every direction at every strength."""
         added = {}
-        for site in decoder_sites(self.loaded.parts):
-            if site in course.directions:
-                edits = course.directions[site][:, None] * np.array(self.sweep.strengths)[:, None] * course.unit[site]
-                added[site] = torch.tensor(edits.reshape(-1, edits.shape[-1]), dtype=torch.float32).to(
-                    self.loaded.device
-                )
+        for site, directions in course.directions.items():
+            edits = directions[:, None] * np.array(self.sweep.strengths)[:, None] * course.unit[site]
+            flat = torch.tensor(edits.reshape(-1, edits.shape[-1]), dtype=torch.float32)
+            added[site] = flat.to(self.loaded.device)
         return added
 
     def _chunks(self, added: Float[Tensor, "edits width"], prompts: int) -> tuple[Tensor, ...]:
         return added.split(max(1, self.batch_size // prompts))
 
-    def _answers(self, course: Course, images: list[Image.Image], during: list[During]) -> Answered:
+    def _answers(self, course: Course, images: list[Image.Image], added: Added, during: list[During]) -> Answered:
         """What every edit makes of the answers to some of the course's images."""
         begun = self._begun(self, images, course)
         probability, texts = [], []
-        for site, added in self._added(course).items():
-            of_site = [self._answers_at(course, begun, site, added, one) for one in during]
+        for site, edits in added.items():
+            of_site = [self._answers_at(course, begun, site, edits, one) for one in during]
             probability.append([likely for likely, _ in of_site])
             texts.append([said for _, said in of_site])
         site = next(iter(course.directions))
@@ -202,46 +198,39 @@ class Steerer(Reader):
         texts = np.reshape(self._texts(answers), (-1, images)).tolist()
         return torch.cat(probability).view(-1, images).tolist(), texts
 
-    def _damage(self, course: Course, some: slice, during: list[During]) -> Float[np.ndarray, "sites during edits _"]:
+    def _damage(
+        self,
+        course: Course,
+        images: list[Image.Image],
+        descriptions: list[list[int]],
+        added: Added,
+        during: list[During],
+    ) -> Float[np.ndarray, "sites during edits images"]:
         """The rise in negative log-likelihood of every edit, for some of the course's others."""
-        others = self._described(course, some)
+        others = read_described(self.describer, images, descriptions, course.at, course.directions)
         clean = others.clean
-        found = []
-        for site, added in self._added(course).items():
-            stream = clean.tail(site, clean.first)
-            of_site = []
-            for one in during:
-                edited = others.edited(course.at, one)
-                rises = [
-                    others.damage(
-                        leave(self.loaded, clean, clean.first, {site: with_added(stream, part, edited)},
-                              kept=others.longest).logits
-                    )
-                    for part in self._chunks(added, len(others.tokens))
-                ]  # fmt: skip
-                of_site.append(torch.cat(rises).cpu().numpy())
-            found.append(of_site)
-        return np.array(found)
 
-    def _described(self, course: Course, some: slice) -> Described:
-        """Others with their descriptions, read anew: their keys and values are not kept between courses."""
-        images = course.others[some]
-        prompt = self.describer.prepare(images[:1])
-        image, tokens = image_span(self.loaded, prompt), prompt["input_ids"].shape[1]
-        start = first_edited(course.at, image, tokens)
-        return read_described(self.describer, images, course.descriptions[some], image, start, course.directions)
+        def rises(site: str, some: Float[Tensor, "edits width"], one: During) -> Float[Tensor, "edits images"]:
+            rows = with_added(clean.tail(site, clean.first), some, others.edited(course.at, one))
+            return others.damage(leave(self.loaded, clean, clean.first, {site: rows}, kept=others.longest).logits)
 
-    def _descriptions(self, course: Course, during: During) -> dict[str, list[str]]:
+        found = [
+            [torch.cat([rises(site, some, one) for some in self._chunks(edits, len(images))]) for one in during]
+            for site, edits in added.items()
+        ]
+        return np.array([[of_one.cpu().numpy() for of_one in of_site] for of_site in found])
+
+    def _descriptions(self, course: Course, added: Added, during: During) -> dict[str, list[str]]:
         """The first steered image described, by site: in the directions `TOLD`, each at every strength."""
         most = self.describer.max_new_tokens
         begun = self._begun(self.describer, course.images[:1], course)
         described = {}
-        for site, added in self._added(course).items():
-            if site in told_sites(course):
-                told = added.view(-1, len(self.sweep.strengths), added.shape[-1])[list(TOLD.values())].flatten(0, 1)
-                branches = begun.leave(self.loaded, site, told, course.at, room=most)
-                at_each_step = _at_each_step(site, told, course.at, during)
-                described[site] = self._texts(answer_greedily(self.loaded, branches, most, at_each_step))
+        for site in told_sites(course):
+            by_direction = added[site].view(-1, len(self.sweep.strengths), added[site].shape[-1])
+            told = by_direction[list(TOLD.values())].flatten(0, 1)
+            branches = begun.leave(self.loaded, site, told, course.at, room=most)
+            at_each_step = _at_each_step(site, told, course.at, during)
+            described[site] = self._texts(answer_greedily(self.loaded, branches, most, at_each_step))
         return described
 
     def _texts(self, answers: list[list[int]]) -> list[str]:
@@ -294,9 +283,8 @@ def mean_norms(reader: Reader, images: list[Image.Image]) -> dict[SteeredAt, dic
     """
     sites = set(decoder_sites(reader.loaded.parts))
     found: dict[SteeredAt, dict[str, list[float]]] = {"image": {}, "prompt_last": {}, "every": {}}
-    for start in range(0, len(images), reader.batch_size):
-        inputs = reader.prepare(images[start : start + reader.batch_size])
-        inputs = inputs.to(reader.loaded.device, dtype=reader.loaded.model.dtype)
+    for batch in in_batches(images, reader.batch_size):
+        inputs = reader.prepare(batch).to(reader.loaded.device, dtype=reader.loaded.model.dtype)
         image = image_span(reader.loaded, inputs)
 
         def measure(site: str, stream: Tensor, image: slice = image) -> None:

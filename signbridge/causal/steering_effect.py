@@ -14,10 +14,10 @@ from jaxtyping import Float
 from pydantic import Field
 
 from signbridge.causal.edits import DIRECTIONS, RANDOM, SHUFFLED_MEANS
-from signbridge.causal.resampling import effects, site_interval
+from signbridge.causal.resampling import effects, mean_metrics, site_interval
 from signbridge.metrics import Metric
 from signbridge.params import Section
-from signbridge.probing.statistics import StatisticsParams, draw_photos, interval
+from signbridge.probing.statistics import StatisticsParams, draw_photos
 
 PLACE = ["at", "during", "site"]
 DOSE_COLUMNS = ["depth", *PLACE, "direction", "strength"]
@@ -51,7 +51,8 @@ def steering_effects(
     if steering.answers.empty:
         return pd.DataFrame(columns=DOSE_COLUMNS), pd.DataFrame(columns=AREA_COLUMNS), {}
     doses = dose_response(steering, generator)
-    return doses, areas(steering, doses, generator), steering_metrics(steering, doses, generator)
+    by_image = area_by_image(steering, doses)
+    return doses, areas(steering, doses, by_image, generator), steering_metrics(steering, by_image, generator)
 
 
 def dose_response(steering: Steering, generator: np.random.Generator) -> pd.DataFrame:
@@ -77,16 +78,17 @@ def dose_response(steering: Steering, generator: np.random.Generator) -> pd.Data
     return table.sort_values(keys, key=lambda c: c.map(ranks[c.name]) if c.name in ranks else c, ignore_index=True)
 
 
-def areas(steering: Steering, doses: pd.DataFrame, generator: np.random.Generator) -> pd.DataFrame:
+def areas(
+    steering: Steering, doses: pd.DataFrame, by_image: pd.DataFrame, generator: np.random.Generator
+) -> pd.DataFrame:
     """`plots/steering_area.csv`: a row a place and direction, what it does beyond random ones.
 
     area: between the probability steered and at random, over the strength from 0 to the largest and divided by it (so
     at most 1); damage_area: the same over the damage from 0 to `most_damage`, each at the strength that does as much of
     it; both with intervals over photos. breakdown_strength: the smallest of the sweep at which the mean damage reaches
-    `breakdown`, NaN if none does. `doses` is the table of `dose_response`.
+    `breakdown`, NaN if none does. `doses` is the table of `dose_response`, `by_image` that of `area_by_image`.
     """
     keys = [*PLACE, "direction"]
-    by_image = area_by_image(steering, doses)
     confidence = steering.statistics.confidence
     found = effects(by_image, keys, "image_id", "area", steering.statistics, generator).table("area", confidence)
     over_damage = effects(by_image, keys, "image_id", "damage_area", steering.statistics, generator)
@@ -104,7 +106,7 @@ def at_the_best_place(doses: pd.DataFrame, areas: pd.DataFrame) -> pd.DataFrame:
     return doses[(doses[PLACE] == best[PLACE]).all(axis=1)]
 
 
-def steering_metrics(steering: Steering, doses: pd.DataFrame, generator: np.random.Generator) -> dict[str, Metric]:
+def steering_metrics(steering: Steering, by_image: pd.DataFrame, generator: np.random.Generator) -> dict[str, Metric]:
     """For each direction: efficacy and damage where it works best, against the nulls, and the layer of greatest effect.
 
     Also what stands behind the figures: pairs of classes, steered and described images, and draws of each null.
@@ -116,7 +118,6 @@ def steering_metrics(steering: Steering, doses: pd.DataFrame, generator: np.rand
         "steering_described_images": int(steering.damage["image_id"].nunique()),
         "steering_draws": int(answers.loc[answers["direction"] == RANDOM, "draw"].nunique()),
     }
-    by_image = area_by_image(steering, doses)
     for direction in DIRECTIONS:
         found = _at_its_best(steering, direction, generator)
         found |= _best_layers(by_image, direction, steering.statistics, generator)
@@ -154,9 +155,9 @@ def area_by_image(steering: Steering, doses: pd.DataFrame) -> pd.DataFrame:
 
 
 def trapezoid_weights(places: Float[np.ndarray, "points"], end: float) -> Float[np.ndarray, "points"]:
-    """W such that w @ y is the mean over 0 to `end` of the line through (places, y); it goes on level behind the last.
+    """Weights w such that w @ y is the mean over 0 to `end` of the line through (places, y).
 
-    `places` begin at 0 and do not fall.
+    `places` begin at 0 and do not fall; behind the last the line goes on level.
     """
     weights = np.zeros(len(places))
     if end == 0:
@@ -203,8 +204,7 @@ def _at_its_best(steering: Steering, direction: str, generator: np.random.Genera
     drawn = draw_photos(len(table), steering.statistics.resamples, generator)
     measured = {"probability": steered, **{f"over_{null}": steered - table["probability"][null] for null in NULLS}}
     for name, of_image in measured.items():
-        low, high = interval((drawn @ of_image.to_numpy())[:, None] / len(table), steering.statistics.confidence)
-        found |= {name: float(of_image.mean()), f"{name}_low": float(low[0]), f"{name}_high": float(high[0])}
+        found |= mean_metrics(name, of_image.to_numpy(), drawn, steering.statistics.confidence)
     for name, prefix in zip(compared, ("", *(f"{null}_" for null in NULLS)), strict=True):
         found |= {f"{prefix}says": float(table["says"][name].mean()), f"{prefix}damage": float(risen[name].mean())}
     return found

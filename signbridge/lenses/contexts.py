@@ -4,7 +4,7 @@ LatentLens (2026) keeps up to 20 contexts of each token of its vocabulary, sampl
 model. Which are kept depends on the texts alone; so they are drawn first, and only sentences that hold one are run.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -57,11 +57,6 @@ def word_around(sentence: str, start: int, end: int) -> tuple[int, int]:
     while last < len(sentence) and _in_word(sentence[last]) and _in_word(sentence[end - 1 : end]):
         last += 1
     return first, last
-
-
-def sentences_needed(contexts: Iterable[Context]) -> list[int]:
-    """The rows of the corpus that hold a context, in order."""
-    return sorted({context.sentence for context in contexts})
 
 
 def _in_word(character: str) -> bool:

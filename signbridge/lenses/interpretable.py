@@ -7,13 +7,13 @@ words, so the share alone says little: beside it stand two nulls, the same words
 """
 
 from collections.abc import Mapping
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Bool, Int
 from pydantic import Field
 
-from signbridge.causal.resampling import Effects, effects
+from signbridge.causal.resampling import effects
 from signbridge.lenses.names import LENSES
 from signbridge.metrics import Metric
 from signbridge.params import Section
@@ -45,42 +45,38 @@ def interpretable_patches(
     known = table[table["image_id"].isin(words)]
     ids = list(dict.fromkeys(known["image_id"]))
     others = {image: [other for other in ids if labels[other] != labels[image]] for image in ids}
-    ids = [image for image in ids if others[image]]
     keys, rows = ["image_id", "site", "lens", "patch"], []
     for (site, lens), here in known.groupby(["site", "lens"], sort=False):
-        said = here["word"].str.lower().to_numpy()
-        for image in ids:
-            mine = (here["image_id"] == image).to_numpy()
-            patch = here.loc[mine, "patch"].to_numpy()
-            patches, of_patch = np.unique(patch, return_inverse=True)
-
-            def share(true: frozenset[str], of_word: np.ndarray, count: int, of_patch: np.ndarray) -> np.ndarray:
-                return np.bincount(of_patch, np.isin(of_word, list(true)), count) > 0
-
+        said = here["word"].str.lower()
+        of_images = dict(list(said.groupby(here["image_id"], sort=False)))
+        for image, of_image in of_images.items():
+            if not others[image]:
+                continue
+            patches, of_patch = np.unique(here.loc[of_image.index, "patch"], return_inverse=True)
             drawn = [others[image][index] for index in generator.integers(len(others[image]), size=draws)]
-            by_other = np.mean([share(words[one], said[mine], len(patches), of_patch) for one in drawn], axis=0)
-            shuffled = [generator.choice(said, size=mine.sum()) for _ in range(draws)]
-            by_chance = np.mean([share(words[image], one, len(patches), of_patch) for one in shuffled], axis=0)
+            shuffled = [generator.choice(said, size=len(of_image)) for _ in range(draws)]
+            by_other = [_says_one(of_image, words[other], of_patch) for other in drawn]
+            by_chance = [_says_one(at_random, words[image], of_patch) for at_random in shuffled]
             rows.append(
                 pd.DataFrame(
                     {
                         "image_id": image, "site": site, "lens": lens, "patch": patches,
-                        "interpretable": share(words[image], said[mine], len(patches), of_patch).astype(float),
-                        "other_image": by_other, "shuffled_words": by_chance,
+                        "interpretable": _says_one(of_image, words[image], of_patch).astype(float),
+                        "other_image": np.mean(by_other, axis=0), "shuffled_words": np.mean(by_chance, axis=0),
                     }
                 )
             )  # fmt: skip
     return pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=[*keys, "interpretable", *NULLS])
 
 
-class Shares(NamedTuple):
-    """Interpretable shares with intervals over images of different photos, and their resamples."""
+def _says_one(
+    said: pd.Series | np.ndarray, true: frozenset[str], of_patch: Int[np.ndarray, "words"]
+) -> Bool[np.ndarray, "patches"]:
+    """Whether one of the words of each patch is true."""
+    return np.bincount(of_patch, np.isin(said, list(true))) > 0
 
-    table: pd.DataFrame  # a row a lens and site
-    of_share: Effects | None  # None where nothing could be held to words
 
-
-def shares(patches: pd.DataFrame, statistics: StatisticsParams, generator: np.random.Generator) -> Shares:
+def shares(patches: pd.DataFrame, statistics: StatisticsParams, generator: np.random.Generator) -> pd.DataFrame:
     """The share of patches that are interpretable at each site under each lens, and what is beyond each null.
 
     The table has lens, site, share, other_image, shuffled_words, over_other_image and over_shuffled_words, each of the
@@ -89,7 +85,7 @@ def shares(patches: pd.DataFrame, statistics: StatisticsParams, generator: np.ra
     names = ("share", *NULLS, *(f"over_{null}" for null in NULLS))
     if patches.empty:
         columns = [f"{name}{end}" for name in names for end in ("", "_low", "_high")]
-        return Shares(pd.DataFrame(columns=["lens", "site", *columns]), None)
+        return pd.DataFrame(columns=["lens", "site", *columns])
     measured = patches.assign(**{f"over_{null}": patches["interpretable"] - patches[null] for null in NULLS})
     measured = measured.rename(columns={"interpretable": "share"})
     found = {name: effects(measured, ["lens", "site"], "image_id", name, statistics, generator) for name in names}
@@ -97,18 +93,17 @@ def shares(patches: pd.DataFrame, statistics: StatisticsParams, generator: np.ra
     for name, of_name in found.items():
         table = table.merge(of_name.table(name, statistics.confidence), on=["lens", "site"])
     order = {lens: place for place, lens in enumerate(LENSES)}
-    table = table.sort_values("lens", key=lambda column: column.map(order), kind="stable", ignore_index=True)
-    return Shares(table, found["share"])
+    return table.sort_values("lens", key=lambda column: column.map(order), kind="stable", ignore_index=True)
 
 
-def lens_metrics(found: Shares, leaps: pd.DataFrame) -> dict[str, Metric]:
+def lens_metrics(found: pd.DataFrame, leaps: pd.DataFrame) -> dict[str, Metric]:
     """For each lens its mean share over the visual layers, beyond each null too, and the layer of the largest.
 
     `leap_first` and `leap_last` are the mean text layer (0 is the first that is stored) of the nearest neighbours of
     the first and the last visual layer.
     """
     metrics: dict[str, Metric] = {}
-    for lens, rows in found.table.groupby("lens", sort=False):
+    for lens, rows in found.groupby("lens", sort=False):
         best = rows.loc[rows["over_other_image"].idxmax()]
         metrics |= {
             f"{lens}_share": float(rows["share"].mean()),

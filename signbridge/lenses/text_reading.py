@@ -10,7 +10,7 @@ from transformers import BatchFeature
 
 from signbridge.activations import layer_site
 from signbridge.errors import SignBridgeError
-from signbridge.extraction import Reader, stored_dtype
+from signbridge.extraction import Reader, batches_of_one_length, stored_dtype
 from signbridge.lenses.contexts import Context
 from signbridge.params import Section
 from signbridge.shards import Shard
@@ -62,14 +62,7 @@ class TextReader(Reader):
 
     def _batches(self, phrases: list[Phrase]) -> list[list[Phrase]]:
         """Phrases of one length alone, so that none needs padding."""
-        batches: list[list[Phrase]] = []
-        for phrase in phrases:
-            fits = batches and len(batches[-1][0].token_ids) == len(phrase.token_ids)
-            if fits and len(batches[-1]) < self.batch_size:
-                batches[-1].append(phrase)
-            else:
-                batches.append([phrase])
-        return batches
+        return batches_of_one_length(phrases, [len(phrase.token_ids) for phrase in phrases], self.batch_size)
 
     def _prepare_filled(self, batch: list[Phrase]) -> tuple[list[Phrase], BatchFeature]:
         return batch, BatchFeature({"input_ids": torch.tensor([phrase.token_ids for phrase in batch])})

@@ -3,7 +3,7 @@
 The answer goes on from the prefill's key-value cache, so no token is computed twice.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import torch
@@ -48,21 +48,21 @@ def read_and_answer(
     def keep_last(site: str, stream: Tensor) -> None:
         fed_back[row_of[site]] = stream[:, -1]
 
-    ends = torch.tensor(end_tokens, device=logits.device)
     mask = inputs.get("attention_mask")
-    new_tokens = [logits.argmax(-1)]
-    ended = torch.isin(new_tokens[-1], ends)
+
+    def step(tokens: Tensor, ended: Tensor) -> Tensor:
+        nonlocal mask, answer_last
+        if mask is not None:
+            mask = torch.cat([mask, mask.new_ones(len(mask), 1)], dim=1)
+        following = _next_token_logits(model, {"input_ids": tokens, "attention_mask": mask}, cache)
+        answer_last = torch.where(ended[:, None], answer_last, fed_back)
+        return following
+
     with reading(parts, keep_last):
-        while len(new_tokens) < max_new_tokens and not ended.all():
-            if mask is not None:
-                mask = torch.cat([mask, mask.new_ones(len(mask), 1)], dim=1)
-            logits = _next_token_logits(model, {"input_ids": new_tokens[-1][:, None], "attention_mask": mask}, cache)
-            answer_last = torch.where(ended[:, None], answer_last, fed_back)
-            new_tokens.append(logits.argmax(-1))
-            ended = ended | torch.isin(new_tokens[-1], ends)
+        answers = greedy_answers(logits, step, max_new_tokens, end_tokens)
     for site in sites:
         vectors[site]["answer_last"] = answer_last[row_of[site]]
-    return Answered(vectors, until_end(torch.stack(new_tokens, dim=1), end_tokens))
+    return Answered(vectors, answers)
 
 
 def prefill(
@@ -111,8 +111,27 @@ def _image_mean(
     )
 
 
-def until_end(tokens: Int[Tensor, "batch tokens"], end_tokens: list[int]) -> list[list[int]]:
-    """The tokens of each row up to and including the first of `end_tokens`, or all of them."""
+def greedy_answers(
+    logits: Float[Tensor, "batch vocabulary"],
+    step: Callable[[Int[Tensor, "batch 1"], Bool[Tensor, "batch"]], Float[Tensor, "batch vocabulary"]],
+    max_new_tokens: int,
+    end_tokens: list[int],
+) -> list[list[int]]:
+    """The greedy answer of every row, up to and including the end token.
+
+    `logits` are those of the first token; `step(tokens, ended)` feeds a token to every row, also to those that have
+    ended, and gives the logits of the next.
+    """
+    ends = torch.tensor(end_tokens, device=logits.device)
+    new_tokens = [logits.argmax(-1)]
+    ended = torch.isin(new_tokens[-1], ends)
+    while len(new_tokens) < max_new_tokens and not ended.all():
+        new_tokens.append(step(new_tokens[-1][:, None], ended).argmax(-1))
+        ended = ended | torch.isin(new_tokens[-1], ends)
+    return _until_end(torch.stack(new_tokens, dim=1), end_tokens)
+
+
+def _until_end(tokens: Tensor, end_tokens: list[int]) -> list[list[int]]:
     answers = []
     for row in tokens.tolist():
         end = next((index for index, token in enumerate(row) if token in end_tokens), len(row) - 1)

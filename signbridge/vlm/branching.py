@@ -19,7 +19,7 @@ from transformers import BatchFeature
 from transformers.cache_utils import Cache, DynamicLayer
 
 from signbridge.errors import SignBridgeError
-from signbridge.vlm.answering import until_end
+from signbridge.vlm.answering import greedy_answers
 from signbridge.vlm.key_value_cache import roomy_cache
 from signbridge.vlm.loading import LoadedModel
 from signbridge.vlm.residual import Edit, OnSite, decoder_sites, editing, reading
@@ -158,14 +158,11 @@ def answer_greedily(
     loaded: LoadedModel, branches: Branches, max_new_tokens: int, edit: Edit | None = None
 ) -> list[list[int]]:
     """The greedy answer of every row, up to and including the end token; `edit` is made at each step."""
-    ends = torch.tensor(loaded.end_tokens, device=branches.logits.device)
-    new_tokens = [branches.logits[:, -1].argmax(-1)]
-    ended = torch.isin(new_tokens[-1], ends)
-    while len(new_tokens) < max_new_tokens and not ended.all():
-        logits = go_on(loaded, branches.cache, new_tokens[-1][:, None], edit)
-        new_tokens.append(logits[:, -1].argmax(-1))
-        ended = ended | torch.isin(new_tokens[-1], ends)
-    return until_end(torch.stack(new_tokens, dim=1), loaded.end_tokens)
+
+    def step(tokens: Tensor, _: Tensor) -> Tensor:
+        return go_on(loaded, branches.cache, tokens, edit)[:, -1]
+
+    return greedy_answers(branches.logits[:, -1], step, max_new_tokens, loaded.end_tokens)
 
 
 class BranchedLayer(DynamicLayer):

@@ -5,7 +5,7 @@ import torch
 
 from signbridge.causal.descriptions import describe, edited_tokens, first_edited, nll, read_described
 from signbridge.extraction import Reader
-from signbridge.vlm.branching import image_span, leave
+from signbridge.vlm.branching import leave
 from signbridge.vlm.residual import decoder_sites
 from tests.causal.plain_runs import edit_at, greedy, log_probabilities, no_edit
 
@@ -21,8 +21,7 @@ def reader(tiny):
 
 @pytest.fixture(scope="module")
 def described(reader, images):
-    image = image_span(reader.loaded, reader.prepare(images[:1]))
-    return read_described(reader, images[:2], DESCRIPTIONS, image, first=0, sites=decoder_sites(reader.loaded.parts))
+    return read_described(reader, images[:2], DESCRIPTIONS, "every", sites=decoder_sites(reader.loaded.parts))
 
 
 def test_a_description_is_the_models_own_greedy_text_whatever_batch_it_is_in(reader, images):

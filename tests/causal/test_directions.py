@@ -5,7 +5,6 @@ import pytest
 
 from signbridge.causal.directions import FittedClasses, all_directions, directions, fit_classes
 from signbridge.causal.edits import DIRECTIONS, RANDOM, SHUFFLED_MEANS
-from signbridge.causal.half_probe import fit_half_probe
 
 LABELS = np.repeat(list("ABC"), 10)
 PHOTOS = np.arange(30).astype(str)

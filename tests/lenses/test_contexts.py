@@ -5,7 +5,8 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from signbridge.lenses.contexts import sampled_contexts, sentences_needed, word_around
+from signbridge.lenses.contexts import sampled_contexts, word_around
+from signbridge.lenses.text_reading import phrases_of
 from tests.vlm.conftest import CPU, load, tiny_random
 
 SENTENCES = [f"word{number % 7} stands in sentence {number}." for number in range(60)]
@@ -62,10 +63,13 @@ def test_the_seed_decides(tokenizer):
     assert sampled(tokenizer, 2) != sampled(tokenizer, 2, seed=1)
 
 
-def test_only_sentences_with_a_context_are_needed(tokenizer):
+def test_only_sentences_with_a_context_are_run(tokenizer):
     contexts = sampled(tokenizer, 1)
-    assert sentences_needed(contexts) == sorted({context.sentence for context in contexts})
-    assert len(sentences_needed(contexts)) < len(SENTENCES)
+    tokens = tokenizer(SENTENCES)["input_ids"]
+    phrases, _ = phrases_of(tokens, contexts)
+    run = [tokens.index(phrase.token_ids) for phrase in phrases]
+    assert sorted(run) == sorted({context.sentence for context in contexts})
+    assert len(run) < len(SENTENCES)
 
 
 @pytest.mark.parametrize(

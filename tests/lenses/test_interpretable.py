@@ -24,7 +24,7 @@ def table(of_patch) -> pd.DataFrame:
 
 def measured(of_patch) -> pd.Series:
     patches = interpretable_patches(table(of_patch), WORDS, LABELS, 50, np.random.default_rng(0))
-    return shares(patches, STATISTICS, np.random.default_rng(1)).table.iloc[0]
+    return shares(patches, STATISTICS, np.random.default_rng(1)).iloc[0]
 
 
 def test_a_word_of_the_hand_at_every_patch_is_a_share_of_one_and_none_of_another_hands():
@@ -38,7 +38,7 @@ def test_a_word_that_holds_for_every_hand_alike_is_nothing_beyond_the_null():
     both = {image: frozenset(["up"]) for image in IDS}
     said = table(lambda image, patch: "up" if patch == 0 else "faces")
     patches = interpretable_patches(said, both, LABELS, 50, np.random.default_rng(0))
-    row = shares(patches, STATISTICS, np.random.default_rng(1)).table.iloc[0]
+    row = shares(patches, STATISTICS, np.random.default_rng(1)).iloc[0]
     assert row["share"] == pytest.approx(1 / 3)
     assert row["over_other_image"] == pytest.approx(0)
 
@@ -59,8 +59,7 @@ def test_images_without_known_words_are_left_out():
     assert set(patches["image_id"]) == set(known)
     nothing = interpretable_patches(table(lambda *_: "up"), {}, LABELS, 5, np.random.default_rng(0))
     found = shares(nothing, STATISTICS, np.random.default_rng(0))
-    assert found.table.empty
-    assert found.of_share is None
+    assert found.empty
 
 
 def test_the_leap_is_where_the_nearest_neighbours_lie():

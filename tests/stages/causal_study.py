@@ -15,7 +15,7 @@ from signbridge.datasets.images import encode_png
 from signbridge.shards import Shard, write_shard
 from stages import extract
 from tests.conftest import Workspace
-from tests.stages.small_study import outputs, working_in
+from tests.stages.small_study import copy_into, outputs, working_in
 
 LABELS = np.array(list("AAAAABBBBCCCC"))
 PHOTOS = np.array(
@@ -53,6 +53,13 @@ def extracted(folder: Path) -> Iterator[Workspace]:
         extract.main()
         write_answers([WORDS[label] for label in LABELS])
         yield workspace
+
+
+def copy_to_run(workspace: Workspace, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+    """A finished study in a workspace of the test's own, with the environment that it was run in."""
+    for name, value in ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+    return copy_into(workspace, folder)
 
 
 def write_answers(answers: list[str]) -> None:

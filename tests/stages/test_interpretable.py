@@ -7,8 +7,8 @@ import pytest
 
 from signbridge import tables
 from stages import interpretable, lens, text_index
-from tests.stages.causal_study import ENVIRONMENT, extracted
-from tests.stages.small_study import as_declared, copy_into, declared, written_by
+from tests.stages.causal_study import copy_to_run, extracted
+from tests.stages.small_study import as_declared, declared, written_by
 
 CORPUS = Path("corpus.txt")
 
@@ -36,9 +36,7 @@ def finished(tmp_path_factory) -> tuple[Path, dict[str, bytes]]:
 
 @pytest.fixture
 def study(workspace, finished, monkeypatch):
-    for name, value in ENVIRONMENT.items():
-        monkeypatch.setenv(name, value)
-    return copy_into(workspace, finished[0])
+    return copy_to_run(workspace, finished[0], monkeypatch)
 
 
 def test_what_is_declared_is_written_for_every_lens_and_layer(study, finished):

@@ -9,8 +9,8 @@ import pytest
 from signbridge import tables
 from signbridge.lenses.text_index import open_index
 from stages import lens, text_index
-from tests.stages.causal_study import ENVIRONMENT, IDS, PHOTOS, extracted, resumes_with_the_same_bytes
-from tests.stages.small_study import as_declared, copy_into, declared, written_by
+from tests.stages.causal_study import IDS, PHOTOS, copy_to_run, extracted, resumes_with_the_same_bytes
+from tests.stages.small_study import as_declared, declared, written_by
 
 CORPUS = Path("corpus.txt")
 PHRASES = [
@@ -35,9 +35,7 @@ def finished(tmp_path_factory) -> tuple[Path, dict[str, dict[str, bytes]]]:
 
 @pytest.fixture
 def study(workspace, finished, monkeypatch):
-    for name, value in ENVIRONMENT.items():
-        monkeypatch.setenv(name, value)
-    return copy_into(workspace, finished[0])
+    return copy_to_run(workspace, finished[0], monkeypatch)
 
 
 @pytest.mark.parametrize("stage", ["text_index", "lens"])

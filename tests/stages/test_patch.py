@@ -7,9 +7,9 @@ import pytest
 from signbridge import tables
 from signbridge.causal.edits import PATCHED
 from stages.patch import PATCHING, main
-from tests.stages.causal_study import ENVIRONMENT, IDS, LABELS, PHOTOS, extracted, resumes_with_the_same_bytes
+from tests.stages.causal_study import IDS, LABELS, PHOTOS, copy_to_run, extracted, resumes_with_the_same_bytes
 from tests.stages.causal_study import write_answers as answers
-from tests.stages.small_study import as_declared, copy_into, declared, written_by
+from tests.stages.small_study import as_declared, declared, written_by
 
 LABEL_OF, PHOTO_OF = dict(zip(IDS, LABELS, strict=True)), dict(zip(IDS, PHOTOS, strict=True))
 SITES = ["embedding", *(f"layer_{block:02d}" for block in range(9))]
@@ -25,9 +25,7 @@ def finished(tmp_path_factory) -> tuple[Path, dict[str, bytes]]:
 
 @pytest.fixture
 def study(workspace, finished, monkeypatch):
-    for name, value in ENVIRONMENT.items():
-        monkeypatch.setenv(name, value)
-    return copy_into(workspace, finished[0])
+    return copy_to_run(workspace, finished[0], monkeypatch)
 
 
 def pairs_of(table) -> set[frozenset[str]]:

@@ -9,9 +9,9 @@ from signbridge import tables
 from signbridge.causal.edits import DIRECTIONS, RANDOM, SHUFFLED_MEANS
 from signbridge.causal.pairs import fitted_half
 from stages.steer import DAMAGE, DESCRIPTIONS, STEERING, main
-from tests.stages.causal_study import ENVIRONMENT, IDS, LABELS, PHOTOS, WORDS, extracted, resumes_with_the_same_bytes
+from tests.stages.causal_study import IDS, LABELS, PHOTOS, WORDS, copy_to_run, extracted, resumes_with_the_same_bytes
 from tests.stages.causal_study import write_answers as answers
-from tests.stages.small_study import as_declared, copy_into, declared, written_by
+from tests.stages.small_study import as_declared, declared, written_by
 
 TABLES = (STEERING, DAMAGE, DESCRIPTIONS)
 EDITS = [(name, 0) for name in (*DIRECTIONS, RANDOM, SHUFFLED_MEANS)]
@@ -28,9 +28,7 @@ def finished(tmp_path_factory) -> tuple[Path, dict[str, bytes]]:
 
 @pytest.fixture
 def study(workspace, finished, monkeypatch):
-    for name, value in ENVIRONMENT.items():
-        monkeypatch.setenv(name, value)
-    return copy_into(workspace, finished[0])
+    return copy_to_run(workspace, finished[0], monkeypatch)
 
 
 def test_every_edit_of_every_image_is_written_with_what_made_it(study, finished):
