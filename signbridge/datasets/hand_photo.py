@@ -6,11 +6,11 @@ A `Photo` holds all of it as numbers, so that the joint angles behind each image
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from PIL import Image, ImageFilter
 
 from signbridge.datasets.hand import FINGERS, HandPose, Proportions, about_x, about_y, about_z
-from signbridge.datasets.hand_drawing import Look, extent, hand_capsules, in_pixels, see, shade
+from signbridge.datasets.hand_drawing import Look, Surface, extent, hand_capsules, in_pixels, see, shade
 from signbridge.datasets.letter_poses import LETTER_POSES
 
 MARGIN = 1.08  # a photo is this much wider than the frame, so that turning a copy needs nothing from outside
@@ -128,17 +128,31 @@ def _background(rng: np.random.Generator) -> Background:
 
 def develop(photo: Photo, frame: int) -> Float[np.ndarray, "side side"]:
     """Draw the photo: brightness from 0 to 1, `frame` pixels across the frame and a margin of 4 % on every side."""
+    surface, scale = _surface(photo, frame)
+    picture = photo.background.draw(photo_side(frame), MARGIN)
+    hand = surface.parts >= 0
+    picture[hand] = shade(surface, photo.look, scale)[hand]
+    return _through_lens(_as_held(photo, picture), photo.blur * frame)
+
+
+def hand_mask(photo: Photo, frame: int) -> Bool[np.ndarray, "side side"]:
+    """Which pixels of `develop(photo, frame)` show the hand, forearm or sleeve and all, before the lens blurs them."""
+    surface, _ = _surface(photo, frame)
+    return _as_held(photo, surface.parts >= 0)
+
+
+def _surface(photo: Photo, frame: int) -> tuple[Surface, float]:
+    """What is seen of the hand, and how many pixels its unit of length takes."""
     side = photo_side(frame)
     capsules = hand_capsules(photo.pose, photo.proportions)
     low, high = extent(capsules)
     scale = float(frame * photo.fill / max((high - low).max(), 1.3))  # a fist is smaller than an open hand
-    surface = see(in_pixels(capsules, (low + high) / 2 + _off_centre(photo, frame, scale), scale, side), scale, side)
-    picture = photo.background.draw(side, MARGIN)
-    hand = surface.parts >= 0
-    picture[hand] = shade(surface, photo.look, scale)[hand]
-    if photo.left_handed:
-        picture = picture[:, ::-1]
-    return _through_lens(picture, photo.blur * frame)
+    centre = (low + high) / 2 + _off_centre(photo, frame, scale)
+    return see(in_pixels(capsules, centre, scale, side), scale, side), scale
+
+
+def _as_held(photo: Photo, picture: np.ndarray) -> np.ndarray:
+    return picture[:, ::-1] if photo.left_handed else picture
 
 
 def photo_side(frame: int) -> int:

@@ -31,13 +31,20 @@ def copy_photo(
     """One altered copy of `photo` (brightness 0 to 1): rotated, cut to the `frame` pixels in its middle, resampled to
     `size` x `size`, lit and pixelated differently.
     """
-    turned = rotated(photo, float(rng.uniform(-ROTATION, ROTATION)))
-    border = (photo.shape[0] - frame) // 2
-    framed = turned[border : border + frame, border : border + frame]
+    framed = framed_copy(photo, frame, rng)
     kernel = list(FILTERS)[rng.integers(len(FILTERS))]
     small = resampled(framed, size, kernel)
     brightness, contrast = rng.uniform(1 - BRIGHTNESS, 1 + BRIGHTNESS), rng.uniform(1 - CONTRAST, 1 + CONTRAST)
     return pixelated(relit(to_bytes(small), float(brightness), float(contrast)), rng)
+
+
+def framed_copy(
+    photo: Float[np.ndarray, "side side"], frame: int, rng: np.random.Generator
+) -> Float[np.ndarray, "frame frame"]:
+    """What a copy shows, before it is resampled: the first thing that `copy_photo` draws from `rng`."""
+    turned = rotated(photo, float(rng.uniform(-ROTATION, ROTATION)))
+    border = (photo.shape[0] - frame) // 2
+    return turned[border : border + frame, border : border + frame]
 
 
 def rotated(photo: Float[np.ndarray, "side side"], degrees: float) -> Float[np.ndarray, "side side"]:

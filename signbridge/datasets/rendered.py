@@ -11,10 +11,10 @@ from jaxtyping import Float, UInt8
 from pydantic import Field
 from tqdm import tqdm
 
-from signbridge.datasets.hand_photo import Photo, develop, take_photo
+from signbridge.datasets.hand_photo import Photo, develop, hand_mask, take_photo
 from signbridge.datasets.images import LabelledImage
 from signbridge.datasets.letter_poses import LETTERS
-from signbridge.datasets.photo_copies import copy_photo
+from signbridge.datasets.photo_copies import copy_photo, framed_copy
 from signbridge.params import Section
 
 
@@ -70,6 +70,15 @@ def copy_of(
     """Copy `copy` of `photo`, which is photo `number` of the letter developed at `frame_of(size)`."""
     rng = np.random.default_rng(_sequence(seed, letter, number, copy))
     return copy_photo(photo, frame_of(size), size, rng)
+
+
+def hand_in(params: RenderedParams, identifier: str) -> Float[np.ndarray, "frame frame"]:
+    """Where the image with that `image_id` shows the hand: 1 on it and 0 off it, at the size that it was drawn at."""
+    letter, number, copy = identifier.split("-")
+    frame = frame_of(params.size)
+    mask = hand_mask(photo_in_numbers(params.seed, letter, int(number)), frame)
+    rng = np.random.default_rng(_sequence(params.seed, letter, int(number), int(copy)))
+    return framed_copy(mask.astype(float), frame, rng)
 
 
 def image_id(letter: str, number: int, copy: int) -> str:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from signbridge.causal.directions import FittedClasses, all_directions, directions, fit_classes
+from signbridge.causal.directions import FittedClasses, all_directions, directions, fit_classes, fit_half_probe
 from signbridge.causal.edits import DIRECTIONS, RANDOM, SHUFFLED_MEANS
 
 LABELS = np.repeat(list("ABC"), 10)
