@@ -5,57 +5,75 @@
 Environment as for `stages.extract`; finished shards lie in .scratch/ until the table is written.
 """
 
+import logging
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
 from tqdm import tqdm
 
 from signbridge import params, tables
 from signbridge.command_line import run
-from signbridge.datasets.one_per_photo import one_of_each_photo
 from signbridge.extraction import read_in_shards
-from signbridge.extraction_run import fingerprint, images_per_shard, made_from, open_reader
+from signbridge.extraction_run import fingerprint, images_per_shard, made_from, open_reader, read_with
 from signbridge.extraction_tables import decoded
 from signbridge.layer_choice import evenly_spread
-from signbridge.lenses.patches import PatchReader
-from signbridge.lenses.table import LensesParams, lens_rows
-from signbridge.lenses.text_index import open_index
+from signbridge.lenses.latent import RECALL_OF, latent_lens, recall_of_some
+from signbridge.lenses.patches import PatchReader, grid_shape, looked_at
+from signbridge.lenses.table import LensesParams, lens_rows, vocabulary_table
 from signbridge.shards import vectors_of
+from signbridge.text_index.index import open_index
+from signbridge.text_index.search import imported_faiss
 from signbridge.vlm.loading import ModelParams, device_from_environment
 from signbridge.vlm.residual import decoder_sites
+
+log = logging.getLogger(__name__)
 
 SAMPLE = Path("data/sample.parquet")
 MODEL = Path("data/model.json")
 INDEX = Path("data/text_index")
 LENSES = Path("data/lenses.parquet")
+VOCABULARY = Path("data/vocabulary.parquet")
 SCRATCH = Path(".scratch")
 
 
 def main() -> None:
-    """Read the sample, `data/text_index/` and `data/model.json`, write `data/lenses.parquet`."""
+    """Read the sample, `data/text_index/` and `data/model.json`, write `data/lenses.parquet` and the vocabulary."""
     name, model = params.selected("model", "models", ModelParams)
     settings = params.section("lenses", LensesParams)
-    sample = tables.read(SAMPLE)
+    probes = settings.probes if settings.search == "approximate" else None
+    if probes is not None:
+        imported_faiss()  # or say so before the model is run
     device = device_from_environment()
     made_by = {**made_from(name, model, MODEL, SAMPLE), "lenses": settings.model_dump(), "seed": params.seed()}
     folder = SCRATCH / "lens" / fingerprint(made_by, device, __file__)
-    chosen = one_of_each_photo(sample["photo"].to_numpy(), np.random.default_rng(params.seed()))[: settings.images]
-    sample = sample.iloc[sorted(chosen)]
+    sample = looked_at(tables.read(SAMPLE), settings.images, params.seed())
 
     reader = open_reader(model, SCRATCH / "models", device)
     sites = evenly_spread(settings.layers, decoder_sites(reader.loaded.parts))
     patch_reader = PatchReader(reader, sites, settings.patches)
     shards = read_in_shards(patch_reader, decoded(sample["image"]), folder, images_per_shard(), "lens")
     patches = vectors_of(shards, "patch")[0]
+    made_by["grid"] = grid_shape(int(vectors_of(shards, "image_tokens")[0]))
     index, memory_bytes = open_index(INDEX), int(settings.memory_gib * 2**30)
     ids = sample["image_id"].tolist()
-    parts = [
-        lens_rows(vectors_of(shards, site), ids, patches, site, reader.loaded, index, settings.k, memory_bytes)
-        for site in tqdm(sites, desc="lenses", unit="layer")
-    ]
+    rows = reader.loaded.model.get_input_embeddings().weight.shape[0]
+    vocabulary = vocabulary_table(reader.loaded.processor.tokenizer, rows)
+    parts, recall, generator = [], {}, np.random.default_rng(params.seed())
+    for site in tqdm(sites, desc="lenses", unit="layer"):
+        vectors = torch.from_numpy(vectors_of(shards, site)).flatten(0, 1).to(device)
+        found = latent_lens(vectors, index, settings.k, memory_bytes, probes)
+        parts.append(lens_rows(vectors, ids, patches, site, reader.loaded, vocabulary, index, found, settings.k))
+        if probes is not None:
+            recall[site] = recall_of_some(found, vectors, index, memory_bytes, generator)
+    for site, share in recall.items():
+        of = min(RECALL_OF, len(ids) * len(patches))
+        log.info("%s: approximate search finds %.1f %% of the exact neighbours (%d patches)", site, 100 * share, of)
+    made_by |= {"recall": recall} if recall else {}
 
+    tables.write(vocabulary, VOCABULARY, read_with(name, model, MODEL))
     tables.write(pd.concat(parts, ignore_index=True), LENSES, made_by)
     shutil.rmtree(SCRATCH / "lens")  # what other settings left there too
 

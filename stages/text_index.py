@@ -2,7 +2,9 @@
 
     python -m stages.text_index
 
-Environment as for `stages.extract`; finished shards lie in .scratch/ until the index is written.
+Environment as for `stages.extract`; finished shards lie in .scratch/ until the index is written. Its
+vectors stay there too, as hard links: of a corpus that lines were appended to, only what is new is read. (Of outputs
+DVC leaves those in place that are marked `persist`, but then it keeps no cache of the stage's runs.)
 """
 
 import shutil
@@ -10,19 +12,23 @@ from pathlib import Path
 
 import numpy as np
 
-from signbridge import params, tables
+from signbridge import params
 from signbridge.command_line import run
-from signbridge.extraction import read_in_shards
 from signbridge.extraction_run import fingerprint, images_per_shard, open_reader, read_with
-from signbridge.lenses.contexts import sampled_contexts
-from signbridge.lenses.corpus import phrases
-from signbridge.lenses.text_index import contexts_table, write_vectors
-from signbridge.lenses.text_reading import TextIndexParams, TextReader, phrases_of, text_sites
+from signbridge.text_index import last_index
+from signbridge.text_index.blocks import sampled_blocks
+from signbridge.text_index.contexts import Reservoirs
+from signbridge.text_index.corpus import phrases
+from signbridge.text_index.indexing import full_blocks, index_corpus, write_index
+from signbridge.text_index.reading import TextIndexParams, TextReader, text_sites
 from signbridge.vlm.loading import ModelParams, device_from_environment
+from signbridge.whole_folder import whole_folder
 
 MODEL = Path("data/model.json")
 INDEX = Path("data/text_index")
 SCRATCH = Path(".scratch")
+LAST = SCRATCH / "last_text_index"
+BLOCK = 2**16  # phrases: the last ones of a corpus, up to as many, are read again when it grows
 
 
 def main() -> None:
@@ -32,20 +38,23 @@ def main() -> None:
     corpus = phrases(settings.corpus, settings.templates)
     device = device_from_environment()
     made_by = {**read_with(name, model, MODEL), "text_index": settings.model_dump(), "seed": params.seed()}
-    folder = SCRATCH / "text_index" / fingerprint({**made_by, "phrases": corpus}, device, __file__)
+    of_any_corpus = fingerprint({**made_by, "text_index": settings.model_dump(exclude={"corpus"})}, device, __file__)
 
     reader = open_reader(model, SCRATCH / "models", device)
     tokenizer, sites = reader.loaded.processor.tokenizer, text_sites(settings.layers, len(reader.loaded.parts.blocks))
-    generator = np.random.default_rng(params.seed())
-    contexts = sampled_contexts(tokenizer, corpus, settings.contexts, generator)
-    todo, contexts = phrases_of(tokenizer(corpus)["input_ids"], contexts)
-    shards = read_in_shards(TextReader(reader, sites), todo, folder, images_per_shard(), "text index", "phrase")
+    reservoirs = Reservoirs(tokenizer, settings.contexts, np.random.default_rng(params.seed()))
+    blocks = sampled_blocks(reservoirs, corpus, BLOCK)
+    indexed = index_corpus(
+        TextReader(reader, sites), corpus, blocks, set(reservoirs.kept()), LAST, of_any_corpus,
+        SCRATCH / "text_index" / of_any_corpus, images_per_shard(),
+    )  # fmt: skip
 
-    made_by["sites"] = sites
-    tables.write(contexts_table(corpus, contexts, tokenizer), INDEX / "contexts.parquet", made_by)
-    for site in sites:
-        write_vectors(INDEX, site, shards, len(contexts), settings.storage)
-    shutil.rmtree(SCRATCH / "text_index")  # what other settings left there too
+    with whole_folder(INDEX) as unfinished:
+        write_index(unfinished, indexed, corpus, tokenizer, sites, settings.storage, made_by)
+    full = full_blocks(indexed, blocks, len(corpus) // BLOCK)
+    if full:  # else there is nothing in it that the next run could use
+        last_index.keep(LAST, INDEX, sites, indexed.contexts, full, indexed.made_by)
+    shutil.rmtree(SCRATCH / "text_index", ignore_errors=True)  # what other settings left there too
 
 
 if __name__ == "__main__":

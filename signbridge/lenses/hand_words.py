@@ -1,7 +1,7 @@
 """Which words hold for a hand: the ways to hold a finger, from joint angles where they are known, else by letter.
 
-A word holds where it is true of one finger or more. Words that are true of every hand (finger, thumb, palm) say
-nothing about this one and are left out.
+Such a word holds where it is true of one finger or more. Names of whole shapes (fist, peace) hold by letter. Words that
+are true of every hand (finger, thumb) say nothing about this one and are left out.
 """
 
 from functools import cache
@@ -18,7 +18,7 @@ STRAIGHT = "straight"
 OF_LETTERS = Path(__file__).with_name("letter_words.yaml")
 
 
-def words_of_pose(pose: HandPose) -> set[str]:
+def words_of_pose(pose: HandPose) -> frozenset[str]:
     """The words that hold for a hand in this pose, from its joint angles and where its fingers point for the viewer.
 
     A finger's three joints bend it: hardly (straight, and up if the hand points upwards), at the knuckle and beyond
@@ -34,7 +34,7 @@ def words_of_pose(pose: HandPose) -> set[str]:
         if held[first] == held[second] == STRAIGHT:
             gap = angles[f"{first}_spread"] - angles[f"{second}_spread"]  # towards the thumb is positive
             found.add("spread" if gap >= 9 else "crossed" if gap <= -10 else "together")
-    return found
+    return frozenset(found)
 
 
 @cache
@@ -42,6 +42,11 @@ def words_of_letters() -> dict[str, frozenset[str]]:
     """The words that hold for each letter of the manual alphabet: `letter_words.yaml`, which is open to correction."""
     listed = YAML(typ="safe").load(OF_LETTERS.read_text(encoding="utf-8"))
     return {letter: frozenset(words) for letter, words in listed.items()}
+
+
+def names_of_letters() -> dict[str, frozenset[str]]:
+    """Of the words that hold for each letter those that name the whole shape."""
+    return {letter: words - set(WORDS) for letter, words in words_of_letters().items()}
 
 
 def _held(mcp: float, pip: float, dip: float) -> str | None:

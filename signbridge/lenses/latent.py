@@ -9,15 +9,36 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from signbridge.lenses.search import Neighbours, nearest
-from signbridge.lenses.text_index import TextIndex
+from signbridge.text_index.index import TextIndex
+from signbridge.text_index.search import Neighbours, nearest, nearest_approximate, recall
 
+RECALL_OF = 256  # vectors, at most, that are searched exactly as well
 NEIGHBOURS = 64  # of a text token: its own sentence is among them at every text layer
 
 
-def latent_lens(vectors: Float[Tensor, "patches width"], index: TextIndex, k: int, memory_bytes: int) -> Neighbours:
-    """The k nearest text vectors of each patch: cosine, row of the index, and which of its text sites."""
-    return nearest(vectors.float(), index.vectors, k, memory_bytes)
+def latent_lens(
+    vectors: Float[Tensor, "patches width"], index: TextIndex, k: int, memory_bytes: int, probes: int | None = None
+) -> Neighbours:
+    """The k nearest text vectors of each patch: cosine, row of the index, and which of its text sites.
+
+    With `probes` the search is approximate: row and site are -1 where the cells that it looks into hold fewer than k.
+    """
+    if probes is None:
+        return nearest(vectors.float(), index.vectors, k, memory_bytes)
+    return nearest_approximate(vectors.float(), index.vectors, k, probes)
+
+
+def recall_of_some(
+    found: Neighbours,
+    vectors: Float[Tensor, "patches width"],
+    index: TextIndex,
+    memory_bytes: int,
+    generator: np.random.Generator,
+) -> float:
+    """The share of the exact neighbours that an approximate search has `found`, over up to 256 patches, drawn."""
+    drawn = torch.from_numpy(generator.permutation(len(vectors))[:RECALL_OF]).to(vectors.device)
+    exact = nearest(vectors[drawn].float(), index.vectors, found.row.shape[1], memory_bytes)
+    return recall(Neighbours(*(values[drawn] for values in found)), exact)
 
 
 def reads_text(index: TextIndex, words: int, generator: np.random.Generator, memory_bytes: int) -> float:

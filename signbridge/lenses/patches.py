@@ -1,20 +1,26 @@
 """The residual stream of image tokens: the patches of an image, at every layer that the lenses look through."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
 import torch
 from jaxtyping import Int
 from torch import Tensor
 from transformers import BatchFeature
 
+from signbridge.datasets.one_per_photo import one_of_each_photo
 from signbridge.extraction import Reader, stored_dtype
 from signbridge.shards import Shard
 from signbridge.vlm.residual import reading
 
 
 class PatchReader(Reader):
-    """Reads images as a `Reader` does; a shard's arrays are by site, images x patches x width; `patch` says which."""
+    """Reads images as a `Reader` does; a shard's arrays are by site, images x patches x width.
+
+    `patch` says which image tokens these are, images x patches, and `image_tokens` of how many, of each image.
+    """
 
     def __init__(self, reader: Reader, sites: Sequence[str], most: int):
         super().__init__(reader.loaded, reader.prompt, 1, reader.batch_size)
@@ -25,10 +31,11 @@ class PatchReader(Reader):
         model, dtype = self.loaded.model, stored_dtype(self.loaded.model.dtype)
         inputs = inputs.to(self.loaded.device, dtype=model.dtype)
         is_image = inputs["input_ids"] == self.loaded.parts.image_token_id
-        chosen = torch.tensor(grid_of(int(is_image[0].sum()), self.most))
+        image_tokens = int(is_image[0].sum())
+        chosen = torch.tensor(grid_of(image_tokens, self.most))
         where = torch.stack([row.nonzero().flatten()[chosen] for row in is_image.cpu()]).to(model.device)
         rows = torch.arange(len(where), device=model.device)[:, None]
-        vectors = {"patch": np.tile(chosen.numpy(), (keep, 1))}
+        vectors = {"patch": np.tile(chosen.numpy(), (keep, 1)), "image_tokens": np.full(keep, image_tokens)}
 
         def keep_patches(site: str, stream: Tensor) -> None:
             if site in self.sites:
@@ -37,6 +44,12 @@ class PatchReader(Reader):
         with reading(self.loaded.parts, keep_patches):
             model(**inputs, use_cache=False, logits_to_keep=1)
         return Shard(vectors, [""] * keep, self.made_with)
+
+
+def looked_at(sample: pd.DataFrame, most: int, seed: int) -> pd.DataFrame:
+    """The rows of the sample that the lenses look at: one of each photo, `most` of them, drawn."""
+    chosen = one_of_each_photo(sample["photo"].to_numpy(), np.random.default_rng(seed))[:most]
+    return sample.iloc[sorted(chosen)]
 
 
 def grid_of(patches: int, most: int) -> Int[np.ndarray, "chosen"]:
@@ -51,3 +64,9 @@ def grid_of(patches: int, most: int) -> Int[np.ndarray, "chosen"]:
         return np.linspace(0, patches - 1, most).round().astype(int)
     lines = ((np.arange(wanted) + 0.5) * side / wanted).astype(int)
     return (lines[:, None] * side + lines).ravel()
+
+
+def grid_shape(image_tokens: int) -> list[int] | None:
+    """Rows and columns of the grid that all image tokens of an image make; None if their number is no square."""
+    side = math.isqrt(image_tokens)
+    return [side, side] if side * side == image_tokens else None

@@ -6,7 +6,7 @@ from models.miniature.lessons import hands
 from signbridge.datasets.hand import Finger
 from signbridge.datasets.letter_poses import LETTER_POSES, LETTERS
 from signbridge.datasets.rendered import photo_in_numbers
-from signbridge.lenses.hand_words import WORDS, words_of_letters, words_of_pose
+from signbridge.lenses.hand_words import WORDS, names_of_letters, words_of_letters, words_of_pose
 from signbridge.lenses.true_words import true_words
 
 RENDERED = {"source": "rendered", "params": {"seed": 7}}
@@ -14,9 +14,13 @@ RENDERED = {"source": "rendered", "params": {"seed": 7}}
 
 @pytest.mark.parametrize("letter", LETTERS)
 def test_the_word_list_holds_for_the_poses(letter):
-    """Corrected words may leave some out, but none that the pose does not show."""
-    assert words_of_letters()[letter] <= words_of_pose(LETTER_POSES[letter])
-    assert words_of_letters()[letter] <= set(WORDS)
+    """Corrected words may leave some out, but name no way to hold a finger that the pose does not show."""
+    assert words_of_letters()[letter] & set(WORDS) <= words_of_pose(LETTER_POSES[letter])
+
+
+@pytest.mark.parametrize("letter", LETTERS)
+def test_the_names_of_shapes_are_those_that_the_miniature_learnt(letter):
+    assert names_of_letters()[letter] == {hands()[letter].word.lower()}
 
 
 @pytest.mark.parametrize("letter", LETTERS)
@@ -47,7 +51,9 @@ def test_a_drawn_image_has_the_words_of_its_own_photo():
     ids = ["F-000-1", "F-001-0", "B-003-20"]
     expected = [photo_in_numbers(7, letter, number).pose for letter, number in (("F", 0), ("F", 1), ("B", 3))]
     found = true_words(ids, ["F", "F", "B"], RENDERED)
-    assert found == {image: frozenset(words_of_pose(pose)) for image, pose in zip(ids, expected, strict=True)}
+    names = ["ok", "ok", "palm"]
+    held = [words_of_pose(pose) | {name} for pose, name in zip(expected, names, strict=True)]
+    assert found == dict(zip(ids, held, strict=True))
 
 
 def test_a_real_image_has_the_words_of_its_letter_and_other_classes_have_none():

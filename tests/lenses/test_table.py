@@ -7,11 +7,11 @@ import torch
 
 from signbridge.activations import layer_site
 from signbridge.extraction import Reader
-from signbridge.lenses import stored_vectors
-from signbridge.lenses.latent import reads_text
-from signbridge.lenses.stored_vectors import StoredVectors
-from signbridge.lenses.table import COLUMNS, lens_rows
-from signbridge.lenses.text_index import TextIndex
+from signbridge.lenses.latent import latent_lens, reads_text, recall_of_some
+from signbridge.lenses.table import COLUMNS, lens_rows, vocabulary_table
+from signbridge.text_index import stored_vectors
+from signbridge.text_index.index import TextIndex
+from signbridge.text_index.stored_vectors import StoredVectors
 from signbridge.vlm.residual import decoder_sites, reading
 from tests.vlm.conftest import PROMPT
 
@@ -54,8 +54,19 @@ def vectors(width) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def rows(tiny, vectors, index) -> pd.DataFrame:
-    return lens_rows(vectors, IDS, PATCHES, "layer_01", tiny, index, K, 2**24)
+def vocabulary(tiny) -> pd.DataFrame:
+    return vocabulary_table(tiny.processor.tokenizer, len(tiny.model.get_input_embeddings().weight))
+
+
+@pytest.fixture(scope="module")
+def rows(tiny, vectors, vocabulary, index) -> pd.DataFrame:
+    return rows_of(vectors, IDS, PATCHES, tiny, vocabulary, index)
+
+
+def rows_of(vectors, ids, patches, tiny, vocabulary, index, found=None) -> pd.DataFrame:
+    flat = torch.from_numpy(vectors).flatten(0, 1)
+    found = found or latent_lens(flat, index, K, 2**24)
+    return lens_rows(flat, ids, patches, "layer_01", tiny, vocabulary, index, found, K)
 
 
 def of(rows, lens) -> pd.DataFrame:
@@ -80,20 +91,22 @@ def test_the_embedding_lens_is_the_cosine_with_the_input_embeddings(rows, tiny, 
     mine = of(rows, "embedding")
     tokens = tiny.processor.tokenizer.convert_ids_to_tokens(best.ravel().tolist())
     assert list(mine["token"]) == [token or "" for token in tokens]
+    assert list(mine["row"]) == list(best.ravel())
     np.testing.assert_allclose(mine["score"], np.take_along_axis(cosine, best, 1).ravel(), atol=1e-5)
 
 
 @torch.inference_mode()
-def test_the_logit_lens_of_the_last_stream_is_what_the_model_says(tiny, index, images):
+def test_the_logit_lens_of_the_last_stream_is_what_the_model_says(tiny, vocabulary, index, images):
     inputs = Reader(tiny, PROMPT, 1, batch_size=2).prepare(images[:1])
     run = tiny.model(**inputs, output_hidden_states=True)
     streams = {}
     with reading(tiny.parts, lambda site, stream: streams.update({site: stream.clone()})):
         tiny.model(**inputs)
     last = streams[decoder_sites(tiny.parts)[-1]][:, -1:].numpy()
-    mine = of(lens_rows(last, ["one"], np.array([0]), "last", tiny, index, K, 2**24), "logit")
+    mine = of(rows_of(last, ["one"], np.array([0]), tiny, vocabulary, index), "logit")
     logits, tokens = torch.topk(run.logits[0, -1], K)
     np.testing.assert_allclose(mine["score"], logits, rtol=1e-4, atol=1e-4)
+    assert list(mine["row"]) == tokens.tolist()
     tokens = tiny.processor.tokenizer.convert_ids_to_tokens(tokens.tolist())
     assert list(mine["token"]) == [token or "" for token in tokens]
 
@@ -104,9 +117,55 @@ def test_the_latent_lens_is_the_nearest_text_vector_of_any_layer_with_its_senten
     cosine = flat @ every.T / np.linalg.norm(flat, axis=1)[:, None] / np.linalg.norm(every, axis=1)
     best = np.argsort(-cosine, axis=1)[:, :K].ravel()
     mine = of(rows, "latent")
+    assert list(mine["row"]) == list(best % 10)
     assert list(mine["word"]) == [f"word{row % 10}" for row in best]
     assert list(mine["text_site"]) == [SITES[row // 10] for row in best]
     assert all(sentence[2:7] == word for sentence, word in zip(mine["sentence"], mine["word"], strict=True))
+
+
+def test_the_vocabulary_says_the_word_of_every_token_and_nothing_where_there_is_none(tiny):
+    tokenizer = tiny.processor.tokenizer
+    found = vocabulary_table(tokenizer, len(tokenizer) + 3)
+    assert list(found.columns) == ["token", "word"]
+    assert list(found["token"][: len(tokenizer)]) == tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))
+    assert list(found["word"]) == [tokenizer.decode([row]).strip() for row in range(len(found))]
+    assert (found[len(tokenizer) :] == "").all(axis=None)
+
+
+def test_the_lenses_of_the_vocabulary_say_what_stands_in_its_rows(rows, vocabulary):
+    of_vocabulary = rows[rows["lens"] != "latent"]
+    expected = vocabulary.iloc[of_vocabulary["row"]].reset_index(drop=True)
+    pd.testing.assert_frame_equal(of_vocabulary[["token", "word"]].reset_index(drop=True), expected)
+
+
+def test_a_neighbour_that_was_not_found_has_no_row_and_the_others_keep_their_ranks(
+    rows, tiny, vectors, vocabulary, index
+):
+    flat = torch.from_numpy(vectors).flatten(0, 1)
+    found = latent_lens(flat, index, K, 2**24)
+    for query, place in ((0, 2), (0, 3), (4, 0)):
+        found.score[query, place], found.row[query, place], found.layer[query, place] = -torch.inf, -1, -1
+    left = rows_of(vectors, IDS, PATCHES, tiny, vocabulary, index, found)
+    missing = [row for row in of(rows, "latent").index if divmod(row, K) in ((0, 2), (0, 3), (4, 0))]
+    pd.testing.assert_frame_equal(of(left, "latent"), of(rows, "latent").drop(missing).reset_index(drop=True))
+    others = rows["lens"] != "latent"
+    pd.testing.assert_frame_equal(left[left["lens"] != "latent"], rows[others])
+
+
+def test_an_index_with_fewer_vectors_than_k_is_shown_whole(tiny, vectors, vocabulary, index):
+    flat = torch.from_numpy(vectors).flatten(0, 1)
+    few = latent_lens(flat, index, 2, 2**24)
+    rows = rows_of(vectors, IDS, PATCHES, tiny, vocabulary, index, few)
+    assert list(of(rows, "latent")["rank"]) == [1, 2] * 6
+    assert list(of(rows, "logit")["rank"]) == list(range(1, K + 1)) * 6
+
+
+def test_recall_is_of_the_drawn_patches_own_neighbours(vectors, index):
+    flat = torch.from_numpy(np.random.default_rng(5).normal(size=(300, vectors.shape[-1])).astype(np.float32))
+    found = latent_lens(flat, index, K, 2**24)
+    assert recall_of_some(found, flat, index, 2**24, np.random.default_rng(0)) == 1
+    half = found._replace(row=torch.cat([found.row[:, : K // 2], torch.full_like(found.row[:, K // 2 :], -1)], dim=1))
+    assert recall_of_some(half, flat, index, 2**24, np.random.default_rng(0)) == 0.5
 
 
 def index_of(folder, vectors, words, sentences) -> TextIndex:

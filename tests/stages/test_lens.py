@@ -1,5 +1,8 @@
 """The stages `text_index` and `lens`, with the tiny random model."""
 
+import importlib.util
+import logging
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -7,7 +10,7 @@ import numpy as np
 import pytest
 
 from signbridge import tables
-from signbridge.lenses.text_index import open_index
+from signbridge.text_index.index import open_index
 from stages import lens, text_index
 from tests.stages.causal_study import IDS, PHOTOS, copy_to_run, extracted, resumes_with_the_same_bytes
 from tests.stages.small_study import as_declared, declared, written_by
@@ -28,7 +31,8 @@ def finished(tmp_path_factory) -> tuple[Path, dict[str, dict[str, bytes]]]:
         workspace.set(
             text_index={"corpus": str(CORPUS), "templates": [], "contexts": CONTEXTS, "layers": "published",
                         "storage": "float8"},
-            lenses={"images": IMAGES, "patches": PATCHES, "layers": 3, "k": K, "memory_gib": 0.1},
+            lenses={"images": IMAGES, "patches": PATCHES, "layers": 3, "k": K, "search": "exact",
+                    "probes": 4, "memory_gib": 0.1},
         )  # fmt: skip
         return folder, {"text_index": written_by(text_index.main), "lens": written_by(lens.main)}
 
@@ -64,6 +68,24 @@ def test_every_patch_of_images_of_different_photos_says_k_words_under_each_lens(
     latent = table[table["lens"] == "latent"]
     assert set(latent["sentence"]) <= set(PHRASES)
     assert all(row.sentence[row.start : row.end] == row.word for row in latent.itertuples())
+    of_index = open_index(text_index.INDEX).contexts.iloc[latent["row"]]
+    assert list(of_index["sentence"]) == list(latent["sentence"])
+
+
+def test_the_vocabulary_has_the_word_of_every_row_that_the_other_lenses_say(study):
+    table, vocabulary = tables.read(lens.LENSES), tables.read(lens.VOCABULARY)
+    of_vocabulary = table[table["lens"] != "latent"]
+    said = vocabulary.iloc[of_vocabulary["row"]]
+    assert list(said["token"]) == list(of_vocabulary["token"])
+    assert list(said["word"]) == list(of_vocabulary["word"])
+    assert {"<s>", "</s>"} <= set(vocabulary["token"])
+    assert tables.made_by(lens.VOCABULARY)["model"]["name"] == "tiny-random"
+
+
+def test_the_grid_of_all_image_tokens_is_in_the_metadata(study):
+    rows, columns = tables.made_by(lens.LENSES)["grid"]
+    assert rows == columns
+    assert tables.read(lens.LENSES)["patch"].max() < rows * columns
 
 
 def test_a_killed_index_goes_on_to_the_same_bytes(study, monkeypatch):
@@ -85,6 +107,34 @@ def test_sixteen_bits_on_a_switch_give_nearly_the_same_words(study):
     same = (before.loc[latent, "word"] == after.loc[latent, "word"]).mean()
     assert same > 0.8
     assert np.abs(before.loc[latent, "score"] - after.loc[latent, "score"]).max() < 0.02
+
+
+@pytest.mark.skipif(importlib.util.find_spec("faiss") is None, reason="needs faiss")
+def test_approximate_search_tells_what_it_misses_and_finds_all_in_all_cells(study, caplog):
+    caplog.set_level(logging.INFO)
+    before = tables.read(lens.LENSES)
+    assert "recall" not in tables.made_by(lens.LENSES)
+    found = {}
+    for probes in (1, 1000):
+        study.set(lenses__search="approximate", lenses__probes=probes)
+        lens.main()
+        found[probes] = tables.made_by(lens.LENSES)["recall"]
+    assert list(found[1]) == list(dict.fromkeys(before["site"]))
+    assert all(found[1][site] < found[1000][site] for site in found[1])
+    site, share = next(iter(found[1].items()))
+    said = f"{site}: approximate search finds {100 * share:.1f} % of the exact neighbours ({IMAGES * PATCHES} patches)"
+    assert said in caplog.text
+    after = tables.read(lens.LENSES)
+    assert list(after["rank"]) == list(before["rank"])
+    # Of equal vectors, which are common in so small a model, it may find others: the scores are those of the best.
+    np.testing.assert_allclose(after["score"], before["score"], atol=1e-3)
+
+
+def test_approximate_search_without_faiss_is_refused_before_the_model_is_run(study, monkeypatch):
+    monkeypatch.setitem(sys.modules, "faiss", None)
+    study.set(lenses__search="approximate")
+    monkeypatch.setattr(lens, "open_reader", None)
+    assert "faiss" in study.message_of_failure(lens.main)
 
 
 def test_a_missing_corpus_is_named_and_an_older_index_is_kept(study):

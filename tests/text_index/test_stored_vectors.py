@@ -7,7 +7,8 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from signbridge.errors import SignBridgeError
-from signbridge.lenses.stored_vectors import StoredVectors, _as_float16, write
+from signbridge.text_index import stored_vectors as of_stored_vectors
+from signbridge.text_index.stored_vectors import StoredVectors, _as_float16, write
 
 ROWS, WIDTH = 150, 67  # a width that no alignment divides
 
@@ -87,6 +88,29 @@ def test_a_vector_of_zeros_stays_one(tmp_path):
 def test_no_rows_are_no_error(tmp_path):
     stored = written(tmp_path / "layer", np.empty((0, WIDTH), np.float32))
     assert stored.block(0, 0, "cpu").shape == (0, WIDTH)
+
+
+@pytest.mark.parametrize("storage", ["float8", "float16"])
+def test_rows_of_another_file_are_copied_bit_by_bit_between_new_ones(tmp_path, storage, monkeypatch):
+    monkeypatch.setattr(of_stored_vectors, "_ROWS_COPIED", 16)
+    rows = vectors()
+    rows[20] = 0
+    old = written(tmp_path / "old", rows, storage)
+    wanted = np.flatnonzero(np.arange(ROWS) % 7 < 3)
+    copied = list(old.stored_rows(wanted))
+    assert max(len(part.stored) for part in copied) <= 16
+    batches = [rows[:5], *copied, rows[100:]]
+    count = 5 + len(wanted) + ROWS - 100
+    write(tmp_path / "new", batches, count, WIDTH, storage)
+    written(tmp_path / "whole", np.concatenate([rows[:5], rows[wanted], rows[100:]]), storage)
+    assert (tmp_path / "new").read_bytes() == (tmp_path / "whole").read_bytes()
+
+
+def test_rows_that_are_stored_otherwise_are_not_copied(tmp_path):
+    old = written(tmp_path / "old", vectors(), "float16")
+    with pytest.raises(ValueError, match="float16"):
+        write(tmp_path / "new", old.stored_rows(np.arange(ROWS)), ROWS, WIDTH, "float8")
+    assert not (tmp_path / "new").exists()
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])

@@ -1,15 +1,15 @@
 """Vectors of text tokens and of image tokens, beside a plain pass."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 from signbridge.activations import layer_site
 from signbridge.errors import SignBridgeError
 from signbridge.extraction import Reader
-from signbridge.lenses.contexts import Context
-from signbridge.lenses.patches import PatchReader, grid_of
-from signbridge.lenses.text_reading import Phrase, TextReader, phrases_of, text_sites
+from signbridge.lenses.patches import PatchReader, grid_of, grid_shape, looked_at
+from signbridge.text_index.reading import Phrase, TextReader, text_sites
 from signbridge.vlm.residual import decoder_sites, reading
 from tests.vlm.conftest import PROMPT
 
@@ -33,12 +33,12 @@ def test_a_phrase_in_a_batch_reads_as_alone(tiny):
         np.testing.assert_allclose(shard.vectors[site], expected, rtol=1e-4, atol=1e-5)
 
 
-def test_contexts_stand_in_the_order_in_which_they_are_read():
-    tokens = [[1, 2, 3], [1, 2], [1, 2, 3]]
-    contexts = [Context(3, 2, 2, 0, 1), Context(2, 0, 1, 0, 1), Context(3, 0, 2, 0, 1), Context(2, 1, 1, 0, 1)]
-    phrases, ordered = phrases_of(tokens, contexts)
-    assert phrases == [Phrase([1, 2], [1]), Phrase([1, 2, 3], [1, 2]), Phrase([1, 2, 3], [2])]
-    assert [(context.sentence, context.position) for context in ordered] == [(1, 1), (0, 1), (0, 2), (2, 2)]
+def test_a_phrase_of_which_nothing_is_kept_still_stands_in_its_batch(tiny):
+    phrases = [Phrase([1, 40, 41], [2]), Phrase([1, 50, 51], []), Phrase([1, 60, 61, 62], [])]
+    site = layer_site(1)
+    shard = TextReader(Reader(tiny, PROMPT, 1, batch_size=4), [site]).read(phrases)
+    beside = TextReader(Reader(tiny, PROMPT, 1, batch_size=4), [site]).read([phrases[0], Phrase([1, 50, 51], [1])])
+    np.testing.assert_array_equal(shard.vectors[site], beside.vectors[site][:1])
 
 
 def test_the_published_text_layers_reach_as_far_as_the_decoder():
@@ -60,6 +60,7 @@ def test_patches_are_the_image_tokens_streams_in_their_places(tiny, images):
         expected = streams[site][:, where[shard.vectors["patch"][0]]]
         np.testing.assert_allclose(shard.vectors[site], expected, rtol=1e-4, atol=1e-5)
     assert (shard.vectors["patch"] == shard.vectors["patch"][0]).all()
+    assert list(shard.vectors["image_tokens"]) == [len(where)] * len(images)
 
 
 def test_a_grid_is_even_and_no_patch_is_looked_at_twice():
@@ -72,3 +73,20 @@ def test_a_grid_is_even_and_no_patch_is_looked_at_twice():
     assert set(np.diff(columns[0])) <= {3, 4}
     assert columns[0, 0] + columns[0, -1] in (22, 23, 24)  # as far from one edge as from the other
     assert len(set(grid_of(50, 9))) == 9  # no square: along the sequence
+
+
+def test_only_a_square_number_of_image_tokens_makes_a_grid():
+    assert grid_shape(576) == [24, 24]
+    assert grid_shape(575) is None
+
+
+def test_the_lenses_look_at_one_image_of_each_photo_as_the_seed_draws_them():
+    photos = [f"photo-{number // 4}" for number in range(40)]
+    sample = pd.DataFrame({"image_id": [f"image-{number}" for number in range(40)], "photo": photos})
+    seen = looked_at(sample, 6, seed=0)
+    assert seen["photo"].nunique() == len(seen) == 6
+    assert list(seen.index) == sorted(seen.index)
+    pd.testing.assert_frame_equal(seen, looked_at(sample, 6, seed=0))
+    assert list(seen["image_id"]) != list(looked_at(sample, 6, seed=1)["image_id"])
+    assert set(seen["image_id"]) <= set(looked_at(sample, 8, seed=0)["image_id"]), "more images are others beside them"
+    assert len(looked_at(sample, 100, seed=0)) == 10

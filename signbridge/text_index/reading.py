@@ -11,7 +11,6 @@ from transformers import BatchFeature
 from signbridge.activations import layer_site
 from signbridge.errors import SignBridgeError
 from signbridge.extraction import Reader, batches_of_one_length, stored_dtype
-from signbridge.lenses.contexts import Context
 from signbridge.params import Section
 from signbridge.shards import Shard
 from signbridge.vlm.residual import reading
@@ -33,7 +32,7 @@ class Phrase(NamedTuple):
     """A phrase in tokens, and which of them are kept."""
 
     token_ids: list[int]
-    positions: list[int]
+    positions: list[int]  # none: the phrase is read for what stands beside it in its batch
 
 
 def text_sites(layers: Literal["published"] | Sequence[int], blocks: int) -> list[str]:
@@ -59,6 +58,7 @@ class TextReader(Reader):
     def __init__(self, reader: Reader, sites: Sequence[str]):
         super().__init__(reader.loaded, reader.prompt, 1, reader.batch_size)
         self.sites = list(sites)
+        self.tokenizer = reader.loaded.processor.tokenizer
 
     def _batches(self, phrases: list[Phrase]) -> list[list[Phrase]]:
         """Phrases of one length alone, so that none needs padding."""
@@ -71,8 +71,8 @@ class TextReader(Reader):
     def _read_batch(self, prepared: tuple[list[Phrase], BatchFeature], keep: int) -> Shard:
         batch, inputs = prepared
         model, dtype = self.loaded.model, stored_dtype(self.loaded.model.dtype)
-        rows = torch.tensor([row for row, phrase in enumerate(batch) for _ in phrase.positions], device=model.device)
-        tokens = torch.tensor([place for phrase in batch for place in phrase.positions], device=model.device)
+        places = [(row, place) for row, phrase in enumerate(batch) for place in phrase.positions]
+        rows, tokens = torch.tensor(places, dtype=torch.long, device=model.device).reshape(-1, 2).T
         vectors = {}
 
         def keep_tokens(site: str, stream: Tensor) -> None:
@@ -82,17 +82,3 @@ class TextReader(Reader):
         with reading(self.loaded.parts, keep_tokens):
             model(**inputs.to(self.loaded.device), use_cache=False, logits_to_keep=1)
         return Shard(vectors, [""] * keep, self.made_with)
-
-
-def phrases_of(tokens: Sequence[Sequence[int]], contexts: Sequence[Context]) -> tuple[list[Phrase], list[Context]]:
-    """The phrases that hold a context, the shortest first, and the contexts in the order in which they are read.
-
-    `tokens` has the token ids of every sentence of the corpus.
-    """
-    of_sentence: dict[int, list[Context]] = {}
-    for context in contexts:
-        of_sentence.setdefault(context.sentence, []).append(context)
-    order = sorted(of_sentence, key=lambda sentence: (len(tokens[sentence]), sentence))
-    ordered = {sentence: sorted(of_sentence[sentence], key=lambda one: one.position) for sentence in order}
-    phrases = [Phrase(list(tokens[sentence]), [one.position for one in ordered[sentence]]) for sentence in order]
-    return phrases, [context for sentence in order for context in ordered[sentence]]

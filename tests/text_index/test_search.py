@@ -9,8 +9,8 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 from signbridge.errors import SignBridgeError
-from signbridge.lenses.search import Neighbours, block_sizes, nearest, nearest_approximate, recall
-from signbridge.lenses.stored_vectors import StoredVectors, write
+from signbridge.text_index.search import Neighbours, block_sizes, nearest, nearest_approximate, recall
+from signbridge.text_index.stored_vectors import StoredVectors, write
 
 WIDTH, AMPLE = 48, 2**26
 with_faiss = pytest.mark.skipif(importlib.util.find_spec("faiss") is None, reason="needs faiss")

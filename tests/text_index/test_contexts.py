@@ -5,8 +5,8 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from signbridge.lenses.contexts import sampled_contexts, word_around
-from signbridge.lenses.text_reading import phrases_of
+from signbridge.text_index import contexts as of_contexts
+from signbridge.text_index.contexts import Context, Reservoirs, word_around
 from tests.vlm.conftest import CPU, load, tiny_random
 
 SENTENCES = [f"word{number % 7} stands in sentence {number}." for number in range(60)]
@@ -17,8 +17,10 @@ def tokenizer(model_scratch):
     return load(tiny_random(), model_scratch, CPU).processor.tokenizer
 
 
-def sampled(tokenizer, contexts, seed=0):
-    return sampled_contexts(tokenizer, SENTENCES, contexts, np.random.default_rng(seed))
+def sampled(tokenizer, contexts, seed=0) -> list[Context]:
+    reservoirs = Reservoirs(tokenizer, contexts, np.random.default_rng(seed))
+    reservoirs.add(SENTENCES)
+    return reservoirs.kept()
 
 
 def occurrences(tokenizer) -> Counter:
@@ -46,7 +48,7 @@ def test_every_occurrence_is_as_likely_to_be_kept(tokenizer):
     kept = Counter(
         context.sentence // 20
         for seed in range(300)
-        for context in sampled_contexts(tokenizer, SENTENCES, 2, np.random.default_rng(seed))
+        for context in sampled(tokenizer, 2, seed)
         if context.token_id == common
     )
     total = sum(kept.values())
@@ -63,13 +65,13 @@ def test_the_seed_decides(tokenizer):
     assert sampled(tokenizer, 2) != sampled(tokenizer, 2, seed=1)
 
 
-def test_only_sentences_with_a_context_are_run(tokenizer):
-    contexts = sampled(tokenizer, 1)
-    tokens = tokenizer(SENTENCES)["input_ids"]
-    phrases, _ = phrases_of(tokens, contexts)
-    run = [tokens.index(phrase.token_ids) for phrase in phrases]
-    assert sorted(run) == sorted({context.sentence for context in contexts})
-    assert len(run) < len(SENTENCES)
+def test_the_way_the_corpus_is_handed_over_changes_nothing(tokenizer, monkeypatch):
+    whole, lengths = sampled(tokenizer, 3), [len(tokenizer(sentence)["input_ids"]) for sentence in SENTENCES]
+    monkeypatch.setattr(of_contexts, "TOKENISED_TOGETHER", 7)
+    reservoirs = Reservoirs(tokenizer, 3, np.random.default_rng(0))
+    assert reservoirs.add(SENTENCES[:25]) + reservoirs.add(SENTENCES[25:]) == lengths
+    assert reservoirs.kept() == whole
+    assert reservoirs.kept(40) == [context for context in whole if context.sentence >= 40]
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from signbridge.errors import SignBridgeError
-from signbridge.lenses.stored_vectors import StoredVectors
+from signbridge.text_index.stored_vectors import StoredVectors
 
 _PLACES = 2**32  # of vectors in all layers together
 _MOST_ROWS = 2048  # in a block: a product this wide runs at the full rate, and more would take memory from the queries
@@ -85,7 +85,7 @@ def nearest_approximate(
     index is made here, used for all queries and dropped. Where the cells hold fewer than k: score -inf, row and layer
     -1. `recall` says what it misses. Raises `SignBridgeError` without faiss, and as `nearest`.
     """
-    faiss = _faiss()
+    faiss = imported_faiss()
     _check(queries, layers)
     sought, k = _unit(queries).cpu().numpy(), min(k, sum(vectors.rows for vectors in layers.values()))
     score, row, layer = (np.empty((len(sought), 0), kind) for kind in (np.float32, np.int64, np.int64))
@@ -196,7 +196,8 @@ def _decoded(keys: Int[Tensor, "queries k"], stored: list[StoredVectors]) -> Nei
     return Neighbours(_score(keys), place - starts[layer], layer)
 
 
-def _faiss() -> ModuleType:
+def imported_faiss() -> ModuleType:
+    """The module that approximate search needs. Raises `SignBridgeError` if it is not installed."""
     try:
         import faiss
     except ImportError:

@@ -3,7 +3,7 @@
 import pytest
 
 from signbridge.errors import SignBridgeError
-from signbridge.lenses.corpus import phrases
+from signbridge.text_index.corpus import phrases
 
 
 @pytest.fixture

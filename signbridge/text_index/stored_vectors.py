@@ -6,13 +6,13 @@ length of what was stored: a stored row times its scale is a unit vector again, 
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
@@ -22,19 +22,28 @@ from signbridge.whole_file import whole_file
 # How each kind is called in the file's header, its type, and what the largest entry of a row becomes.
 _STORAGE = {"float8": ("F8_E4M3", torch.float8_e4m3fn, 448.0), "float16": ("F16", torch.float16, 1.0)}
 _ROWS_IN_CACHE = 1024  # expanded together: all at once leaves the cache, fewer make the threads meet more often
+_ROWS_COPIED = 4096  # from file to file at once
+
+
+class StoredRows(NamedTuple):
+    """Rows as they lie in a file, to be written into another as they are."""
+
+    stored: Tensor  # rows x width, in the type of the file
+    scale: Float[np.ndarray, " rows"]
 
 
 def write(
     path: Path | str,
-    batches: Iterable[Float[np.ndarray, "_ _"]],
+    batches: Iterable[Float[np.ndarray, "_ _"] | StoredRows],
     rows: int,
     width: int,
     storage: Literal["float8", "float16"],
 ) -> None:
     """Write `rows` vectors of `width`, which come in batches, to `path`, whole or not at all.
 
-    Only one batch is in memory at a time. Their lengths are not kept; a vector of zeros stays one. Raises
-    `SignBridgeError` for a vector that is not finite, and `ValueError` if the batches are not `rows` x `width`.
+    Only one batch is in memory at a time. Their lengths are not kept; a vector of zeros stays one; rows of another
+    file (`stored_rows`) are copied bit by bit. Raises `SignBridgeError` for a vector that is not finite, and
+    `ValueError` if the batches are not `rows` x `width` or rows were stored otherwise.
     """
     kind, dtype, largest = _STORAGE[storage]
     scale, done = np.empty(rows, np.float32), 0
@@ -43,11 +52,16 @@ def write(
         file.write(header)
         file.seek(start)
         for batch in batches:
-            if batch.shape[1] != width or done + len(batch) > rows:
-                raise ValueError(f"a batch of {batch.shape} after {done} rows, where {rows} x {width} were announced")
-            stored, scale[done : done + len(batch)] = _stored(torch.from_numpy(batch), dtype, largest, done)
-            file.write(stored.view(torch.uint8).numpy().data)
-            done += len(batch)
+            shape = tuple((batch.stored if isinstance(batch, StoredRows) else batch).shape)
+            if shape[1] != width or done + shape[0] > rows:
+                raise ValueError(f"a batch of {shape} after {done} rows, where {rows} x {width} were announced")
+            if not isinstance(batch, StoredRows):
+                batch = _stored(torch.from_numpy(batch), dtype, largest, done)
+            if batch.stored.dtype != dtype:
+                raise ValueError(f"rows that are stored in {batch.stored.dtype}, where {dtype} was announced")
+            file.write(batch.stored.view(torch.uint8).numpy().data)
+            scale[done : done + shape[0]] = batch.scale
+            done += shape[0]
         if done != rows:
             raise ValueError(f"only {done} rows came, where {rows} were announced")
         file.seek(len(header))
@@ -64,6 +78,7 @@ class StoredVectors:
         """`vectors` is what safetensors' `get_slice` returns; `open` is the way to get it."""
         self.rows, self.width = vectors.get_shape()
         self._vectors = vectors
+        self._scale_in_file = scale
         self._scale = scale * 256 if vectors.get_dtype() == _STORAGE["float8"][0] else scale  # see _as_float16
 
     @classmethod
@@ -102,6 +117,15 @@ class StoredVectors:
             unit.copy_(_as_float16(part)).mul_(of_part)
         return out
 
+    def stored_rows(self, rows: Int[np.ndarray, " wanted"]) -> Iterator[StoredRows]:
+        """These rows, in ascending order, as they are stored; never more than 4096 rows of the file in memory."""
+        for window in np.split(rows, np.flatnonzero(np.diff(rows // _ROWS_COPIED)) + 1):
+            if len(window):
+                first = int(window[0])
+                places = torch.from_numpy(window)
+                stored = self._vectors[first : int(window[-1]) + 1][places - first]
+                yield StoredRows(stored, self._scale_in_file[places].numpy())
+
 
 def _header(kind: str, dtype: torch.dtype, rows: int, width: int) -> tuple[bytes, int]:
     """How a safetensors file begins, and where its vectors do: behind the scales, which need the wider alignment.
@@ -118,8 +142,8 @@ def _header(kind: str, dtype: torch.dtype, rows: int, width: int) -> tuple[bytes
     return len(text).to_bytes(8, "little") + text, 8 + len(text) + scales
 
 
-def _stored(batch: Tensor, dtype: torch.dtype, largest: float, first: int) -> tuple[Tensor, np.ndarray]:
-    """The batch as it is stored, and its scales. `first` is the number of its first row, for the message."""
+def _stored(batch: Tensor, dtype: torch.dtype, largest: float, first: int) -> StoredRows:
+    """The batch as it is stored. `first` is the number of its first row, for the message."""
     batch = batch.float()
     peak = batch.abs().amax(1, keepdim=True)
     if not peak.isfinite().all():
@@ -128,7 +152,7 @@ def _stored(batch: Tensor, dtype: torch.dtype, largest: float, first: int) -> tu
     peak[peak == 0] = 1.0
     stored = (batch / peak * largest).to(dtype)
     length = torch.linalg.vector_norm(stored.float(), dim=1)
-    return stored, torch.where(length > 0, 1 / length, 1.0).numpy()
+    return StoredRows(stored, torch.where(length > 0, 1 / length, 1.0).numpy())
 
 
 def _as_float16(stored: Tensor) -> Float[Tensor, "rows width"]:
