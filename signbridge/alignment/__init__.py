@@ -1,0 +1,1 @@
+"""What image and text tokens have in common at the same layers."""
