@@ -28,23 +28,34 @@ PLOTS = {
     "erasure": "erasure",
     "erasure_answers": "erasure_answers",
     "lenses": "lenses",
+    "lenses_on_hand": "lenses_on_hand",
     "lens_leap": "lens_leap",
+    "alignment": "alignment",
     "named_answers": "answers",
     "answers_by_letter": "answers_by_letter",
 }
 TABLES = ("data/sample.parquet", "data/answers.parquet", "data/predictions.parquet", "data/umap.parquet")
-TABLES += ("data/patching.parquet", "data/steering.parquet", "data/erasure.parquet")
+TABLES += ("data/patching.parquet", "data/steering.parquet", "data/erasure.parquet", "data/lenses.parquet")
+TABLES += ("data/modalities.parquet",)
+LENSES = "data/lenses.parquet"
+PATCHES = "data/patches.parquet"
 
 
 def main() -> None:
     """Read the metrics, the plots' tables, the sample and the plane; write report/index.html, whole or not at all."""
+    grid = tables.made_by(LENSES)["grid"]
     study = Study(
         probe=read_metrics("metrics/probe.json"),
         leakage=read_metrics("metrics/leakage.json"),
         answers=read_metrics("metrics/answers.json"),
         causal=read_metrics("metrics/causal.json"),
         lens=read_metrics("metrics/lenses.json"),
+        aligned=read_metrics("metrics/alignment.json"),
         **{name: read_csv(f"plots/{file}.csv", COLUMNS[name]) for name, file in PLOTS.items()},
+        lens_words=tables.read(LENSES),
+        patches=tables.read(PATCHES),
+        patch_grid=tuple(grid) if grid else None,
+        true_words={image: frozenset(words) for image, words in tables.made_by(PATCHES)["words"].items()},
         steering_descriptions=tables.read("data/steering_descriptions.parquet"),
         umap=tables.read("data/umap.parquet"),
         sample=tables.read("data/sample.parquet"),

@@ -9,6 +9,8 @@ from PIL import Image
 
 SIDE = 56  # pixels; a larger image is made smaller, twice the size of Sign Language MNIST's
 
+LARGE_SIDE = 224  # pixels of an image that the page enlarges
+
 
 def data_uri(png: bytes) -> str:
     """A PNG as it is."""
@@ -24,6 +26,18 @@ def thumbnail(png: bytes) -> str:
         small = io.BytesIO()
         image.save(small, format="PNG", optimize=True)
     return data_uri(small.getvalue())
+
+
+def enlargeable(png: bytes) -> str:
+    """A PNG of at most `LARGE_SIDE` pixels a side as it is, a larger one as a JPEG of that size, as a data URI."""
+    with Image.open(io.BytesIO(png)) as image:
+        if max(image.size) <= LARGE_SIDE:
+            return data_uri(png)
+        small = image.convert("RGB")
+        small.thumbnail((LARGE_SIDE, LARGE_SIDE))
+    jpeg = io.BytesIO()
+    small.save(jpeg, format="JPEG", quality=85)
+    return f"data:image/jpeg;base64,{base64.b64encode(jpeg.getvalue()).decode()}"
 
 
 def within_budget(images: Sequence[bytes], budget: int) -> dict[int, str]:

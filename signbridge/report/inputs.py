@@ -167,10 +167,28 @@ COLUMNS: dict[str, dict[str, Kind]] = {
         "share_low": "number",
         "share_high": "number",
         "other_image": "number",
-        "shuffled_words": "number",
+        "scrambled_corpus": "number",
         "over_other_image": "number",
         "over_other_image_low": "number",
         "over_other_image_high": "number",
+    },
+    "lenses_on_hand": {
+        "lens": "text",
+        "site": "text",
+        **{
+            f"{name}{end}": "number"
+            for name in ("hand", "background", "hand_over_other_image", "background_over_other_image", "difference")
+            for end in ("", "_low", "_high")
+        },
+    },
+    "alignment": {
+        "measure": "text",
+        "site": "text",
+        "value": "number",
+        "low": "number",
+        "high": "number",
+        "null": "number",
+        "beaten": "number",
     },
     "lens_leap": {"site": "text", "text_site": "text", "share": "number"},
     "named_answers": {"image_id": "text", "label": "text", "answer": "text", "named": "text"},

@@ -18,6 +18,7 @@ from markupsafe import Markup, escape
 from signbridge.report.charts.style import DARK
 from signbridge.report.page_parts import Thumbnail
 from signbridge.report.sections import (
+    alignment,
     audit,
     confusions,
     erasure,
@@ -39,13 +40,14 @@ from signbridge.report.wording import count, percent
 HERE = Path(__file__).parent
 # In the order of the page.
 SECTIONS = (
-    ladder, published, positions, layers, confusions, plane, text, patching, steering, erasure, lenses, audit, settings,
+    ladder, published, positions, layers, confusions, plane, text,
+    patching, steering, erasure, lenses, alignment, audit, settings,
 )  # fmt: skip
 
 
 def page(study: Study) -> str:
     """The whole of `report/index.html`: equal studies give equal bytes."""
-    scripts = (_drawing_library(), _asset("page.js"))
+    scripts = (_drawing_library(), _asset("page.js"), _asset("patch_words.js"))
     html = _template().render(
         question=QUESTION,
         answer=answer(study),

@@ -51,6 +51,21 @@ class Card(NamedTuple):
 
 
 @dataclass(frozen=True)
+class PatchWords:
+    """Images whose patches a reader points at to read their words, and a sample of them in text."""
+
+    name: str  # unique on the page; part of ids
+    title: str
+    sees: tuple[str, ...]  # paragraphs
+    images: tuple[Thumbnail, ...]
+    labels: tuple[str, ...]  # of the images
+    lenses: tuple[str, ...]
+    sites: tuple[str, ...]
+    data: dict[str, Any]  # what patch_words.js reads
+    twin: Table
+
+
+@dataclass(frozen=True)
 class Section:
     """A part of the page. Without anything to show, `lead` says why."""
 
@@ -60,4 +75,5 @@ class Section:
     pictures: tuple[Picture, ...] = ()
     cards: tuple[Card, ...] = ()
     tables: tuple[Table, ...] = ()
+    patch_words: PatchWords | None = None
     listing: str = ""  # shown as it is, in a fixed pitch

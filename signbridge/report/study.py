@@ -36,6 +36,7 @@ class Study:
     answers: dict[str, Metric]  # metrics/answers.json
     causal: dict[str, Metric]  # metrics/causal.json
     lens: dict[str, Metric]  # metrics/lenses.json
+    aligned: dict[str, Metric]  # metrics/alignment.json
     accuracy: pd.DataFrame  # plots/probe_accuracy.csv, and so on: columns in signbridge.report.inputs
     controls: pd.DataFrame
     layer_comparison: pd.DataFrame
@@ -54,7 +55,13 @@ class Study:
     erasure: pd.DataFrame
     erasure_answers: pd.DataFrame
     lenses: pd.DataFrame
+    lenses_on_hand: pd.DataFrame
     lens_leap: pd.DataFrame
+    alignment: pd.DataFrame
+    lens_words: pd.DataFrame  # data/lenses.parquet
+    patches: pd.DataFrame  # data/patches.parquet: image_id, patch, hand (share of its area), and what is read there
+    patch_grid: tuple[int, int] | None  # rows and columns of all image tokens; None where they make no grid
+    true_words: dict[str, frozenset[str]]  # what holds for each hand, by image_id, where it is known
     steering_descriptions: pd.DataFrame  # data/steering_descriptions.parquet
     umap: pd.DataFrame  # image_id, label, photo, x, y
     sample: pd.DataFrame  # image_id, label, photo, image (PNG bytes)
@@ -63,7 +70,7 @@ class Study:
     class_grid: bytes = field(default=b"", repr=False)  # PNG
 
     def number(self, key: str, metrics: str = "probe") -> float:
-        """The metric `key` of `probe`, `leakage`, `answers`, `causal` or `lens`; NaN where it was not measured."""
+        """The metric `key` of `probe` or of another file of metrics; NaN where it was not measured."""
         value = getattr(self, metrics).get(key, math.nan)
         return float(value)
 

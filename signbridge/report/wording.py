@@ -40,6 +40,8 @@ ERASERS = {
     "shuffled_labels": "shuffled {kind}s (LEACE)",
     "leace_other_photos": "the {kind} (LEACE of other photos)",
 }
+LENSES = {"embedding": "EmbeddingLens", "logit": "LogitLens", "latent": "LatentLens"}
+LENS_SCORES = {"embedding": "cosine", "logit": "logit", "latent": "cosine"}
 LONGEST_TEXT = 160  # characters of a label or an answer; what is longer is cut, and says so
 
 
@@ -59,6 +61,13 @@ def share_with_interval(share: float, low: float, high: float) -> str:
     """`81.7 % (70.0 to 89.4 %)`."""
     between = interval(low, high)
     return f"{percent(share)} ({between})" if between else percent(share)
+
+
+def value_with_interval(value: float, low: float, high: float) -> str:
+    """`0.45 (0.34 to 0.57)`, of what is no share."""
+    if math.isnan(low) or math.isnan(high):
+        return number(value, 2)
+    return f"{number(value, 2)} ({number(low, 2)}{FIRM}to{FIRM}{number(high, 2)})"
 
 
 def points(difference: float) -> str:

@@ -13,7 +13,7 @@ from signbridge.activations import SITES_BEFORE_LAYERS, layer_site, positions_of
 from signbridge.report.inputs import COLUMNS
 from signbridge.report.study import Study
 from stages.report import PLOTS
-from tests.report import made_up_causal, made_up_lenses
+from tests.report import made_up_alignment, made_up_causal, made_up_lenses
 
 LETTERS = ("A", "B", "C", "D")
 BY_DEPTH = {"pixels": 0.45, "vision": 0.60, "projector": 0.58, "embedding": 0.10}
@@ -50,7 +50,8 @@ def study(
         "published": _published(blocks, leaking),
         **_texts(sample),
         **made_up_causal.tables(blocks, sample),
-        **made_up_lenses.tables(blocks),
+        **made_up_lenses.tables(blocks, sample),
+        **made_up_alignment.tables(blocks),
         "umap": _plane(sample, random),
         "sample": sample,
         "made_by": {
@@ -65,7 +66,8 @@ def study(
 
 def write(run: Study, folder: Path) -> None:
     """The files of `run` under `folder`, as the stages before the report write them."""
-    for name, file in {**dict.fromkeys(("probe", "leakage", "answers", "causal")), "lens": "lenses"}.items():
+    files = {**dict.fromkeys(("probe", "leakage", "answers", "causal")), "lens": "lenses", "aligned": "alignment"}
+    for name, file in files.items():
         metrics.write(folder / f"metrics/{file or name}.json", getattr(run, name))
     (folder / "plots").mkdir(exist_ok=True)
     for name, file in PLOTS.items():
@@ -74,6 +76,10 @@ def write(run: Study, folder: Path) -> None:
     tables.write(run.sample, folder / "data/sample.parquet", {"seed": 42})
     for name in ("patching", "steering", "erasure"):
         tables.write(run.sample[["image_id"]], folder / f"data/{name}.parquet", {"pairs": 3})
+    tables.write(run.lens_words, folder / "data/lenses.parquet", {"grid": run.patch_grid})
+    words = {image: sorted(words) for image, words in run.true_words.items()}
+    tables.write(run.patches, folder / "data/patches.parquet", {"words": words})
+    tables.write(run.sample[["image_id"]], folder / "data/modalities.parquet", {"phrases": 3})
     tables.write(run.steering_descriptions, folder / "data/steering_descriptions.parquet", {"pairs": 3})
     tables.write(run.umap, folder / "data/umap.parquet", run.made_by["data/umap.parquet"])
     tables.write(run.sample[["image_id"]], folder / "data/predictions.parquet", {"probe": {"C": 1.0}})

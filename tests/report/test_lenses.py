@@ -16,6 +16,12 @@ def test_only_what_lies_beyond_another_images_words_is_called_more():
     assert "EmbeddingLens: 2.0\u202f% of the tokens on average, no more than another image's words would" in said
 
 
+def test_the_hand_is_held_against_the_background():
+    said = lead(made_up.study())
+    assert "LatentLens 40.0\u00a0points" in said
+    assert "EmbeddingLens 0.0\u00a0points" in said
+
+
 def test_what_the_lens_reads_of_text_is_told_where_it_was_tried():
     run = made_up.study()
     assert "LatentLens names 90.0\u202f% of them right" in lead(run)
@@ -24,9 +30,10 @@ def test_what_the_lens_reads_of_text_is_told_where_it_was_tried():
 
 
 def test_every_share_stands_in_the_table_beside_its_nulls():
-    [shares, leap] = lenses.section(made_up.study()).pictures
+    shares, on_hand, leap = lenses.section(made_up.study()).pictures
     assert [row[0] for row in shares.twin.rows[::5]] == ["EmbeddingLens", "LogitLens", "LatentLens"]
     assert shares.twin.rows[-1][3] == "30.0\u202f%"
+    assert on_hand.twin.rows[-1][-1].startswith("40.0\u00a0points")
     assert leap.twin.rows[0] == ("embedding", "25.0\u202f%", "75.0\u202f%")
 
 

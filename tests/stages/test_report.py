@@ -46,6 +46,8 @@ def test_a_second_run_writes_the_same_bytes_without_a_trace_of_when_and_where(fi
         "plots/class_grid.png",
         "data/umap.parquet",
         "data/predictions.parquet",
+        "data/lenses.parquet",
+        "data/patches.parquet",
         "params.yaml",
     ],
 )

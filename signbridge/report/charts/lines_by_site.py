@@ -7,25 +7,42 @@ import altair as alt
 import pandas as pd
 
 from signbridge.report.charts.style import HEIGHT, Series, rows, series_scales, share_axis, site_axis, specification
-from signbridge.report.wording import share_with_interval
+from signbridge.report.wording import share_with_interval, value_with_interval
+
+PLAIN = {"format": "~g"}
 
 
 def lines_by_site(
-    table: pd.DataFrame, sites: Sequence[str], series: Sequence[Series], title: str, height: int = HEIGHT
+    table: pd.DataFrame,
+    sites: Sequence[str],
+    series: Sequence[Series],
+    title: str,
+    height: int = HEIGHT,
+    in_percent: bool = True,
 ) -> dict:
     """Draw `table` (series, site, accuracy, low, high; the last two may be NaN), a line for each of `series`.
 
     A series of one site alone is a point with its interval; a series whose shape is `stroke` is a line without points.
-    `title` is that of the axis of shares, which reaches beyond 0 and 1 where they do.
+    `title` is that of the vertical axis, which reaches beyond 0 and 1 where values do; `in_percent` where they are
+    shares.
     """
     axis = site_axis(sites)
     shown = [one for one in series if one.name in set(table["series"])]
     table = table[table["site"].isin(axis.places)]
     table = table.assign(
         place=table["site"].map(axis.places),
-        reads=list(map(share_with_interval, table["accuracy"], table["low"], table["high"])),
+        reads=list(
+            map(
+                share_with_interval if in_percent else value_with_interval,
+                table["accuracy"],
+                table["low"],
+                table["high"],
+            )
+        ),
     )
-    y = alt.Y("accuracy:Q", scale=alt.Scale(domain=_domain(table)), axis=share_axis(title))
+    y = alt.Y(
+        "accuracy:Q", scale=alt.Scale(domain=_domain(table)), axis=share_axis(title, **({} if in_percent else PLAIN))
+    )
     low = alt.Y("low:Q")
     looks = series_scales(shown)
     colour, shape, dash = looks["color"], looks["shape"], looks["strokeDash"]

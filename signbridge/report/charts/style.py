@@ -61,8 +61,8 @@ def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def share_axis(title: str, **changes: Any) -> alt.Axis:
-    """An axis of shares, labelled in per cent."""
-    return alt.Axis(title=title, format="~%", **{"tickCount": 5, **changes})
+    """An axis of shares, labelled in per cent unless `changes` say otherwise."""
+    return alt.Axis(title=title, **{"format": "~%", "tickCount": 5, **changes})
 
 
 def legend(orient: str = "bottom") -> alt.Legend:
