@@ -21,6 +21,7 @@ from tests.dvc_clone import PROJECT, Clone, clone_of_the_working_tree
 STAGES = YAML(typ="safe").load((PROJECT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
 PLOTS = {next(iter(plot)) for stage in STAGES.values() for plot in stage.get("plots", [])}
 READ_THROUGH_A_MODEL = {"extract", "extract_controls", "score_letters", "patch", "steer", "erase", "text_index", "lens"}
+READ_THROUGH_A_MODEL |= {"modalities"}
 BEFORE_PROBE = {"choice", "fetch", "photos", "sample", "model"} | READ_THROUGH_A_MODEL
 SMALL_STUDY = {
     "model": "tiny-random",
@@ -57,8 +58,12 @@ SMALL_STUDY = {
     "lenses__layers": 2,
     "interpretable__draws": 2,
     "interpretable__text_words": 5,
+    "modalities__phrases": 12,
+    "modalities__neighbours": 2,
+    "modalities__draws": 2,
     "models__tiny-random__max_new_tokens": 3,
 }
+GROWN = re.compile(r"(\d+) phrases taken from the last index, (\d+) to be read")
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +112,7 @@ def test_a_change_of_the_layers_probes_again_and_reads_no_model(clone):
 
 def test_another_confidence_draws_other_intervals_around_the_same_predictions(clone):
     clone.set_params(statistics__confidence=0.9)
-    assert clone.dvc("repro").ran == {"statistics", "answers", "causal", "interpretable", "report"}
+    assert clone.dvc("repro").ran == {"statistics", "answers", "causal", "interpretable", "judge", "alignment", "report"}
 
 
 def test_another_twin_is_read_and_nothing_else_through_the_model(clone):
@@ -137,12 +142,17 @@ def test_the_settings_of_a_sweep_that_is_not_chosen_rerun_no_edit(clone):
 
 def test_more_contexts_of_a_word_index_the_text_again_and_look_through_it(clone):
     clone.set_params(text_index__contexts=2)
-    assert clone.dvc("repro").ran == {"text_index", "lens", "interpretable", "report"}
+    assert clone.dvc("repro").ran == {"text_index", "lens", "interpretable", "judge", "report"}
 
 
 def test_more_words_a_patch_index_no_text_again(clone):
     clone.set_params(lenses__k=2)
-    assert clone.dvc("repro").ran == {"lens", "interpretable", "report"}
+    assert clone.dvc("repro").ran == {"lens", "interpretable", "judge", "report"}
+
+
+def test_more_draws_of_the_alignments_nulls_read_no_token_again(clone):
+    clone.set_params(modalities__draws=3)
+    assert clone.dvc("repro").ran == {"alignment", "report"}
 
 
 def test_another_bound_on_the_damage_edits_nothing_again(clone):
@@ -315,6 +325,25 @@ def test_a_killed_extract_goes_on_where_it_stopped_and_ends_with_the_same_bytes(
     assert len(made) > 10
     assert made == {name: undisturbed[name] for name in made}
     assert shards(clone) == []
+
+
+def test_a_corpus_that_grows_is_read_as_far_as_it_is_new_though_dvc_empties_the_output(clone):
+    stage, corpus = clone.root / "stages/text_index.py", clone.root / "corpora/miniature.txt"
+    stage.write_text(re.sub(r"^BLOCK = 2\*\*16", "BLOCK = 500", stage.read_text(), flags=re.MULTILINE))
+    clone.set_params(text_index__corpus="corpora/miniature.txt")
+    clone.dvc("repro", "text_index")
+    before, lines = clone.outputs(), corpus.read_text()
+    clone.append("corpora/miniature.txt", "A zebra is striped.\nThe quick brown fox.\n")
+    taken, to_read = map(int, GROWN.search(clone.dvc("repro", "text_index").output).groups())
+    assert taken > to_read > 0
+    grown = clone.outputs()
+    assert grown != before
+    shutil.rmtree(clone.root / ".scratch")
+    assert GROWN.search(clone.dvc("repro", "--force", "--single-item", "text_index").output)[1] == "0"
+    assert clone.outputs() == grown
+    corpus.write_text(lines)
+    assert clone.dvc("repro", "text_index").ran == set()
+    assert clone.outputs() == before
 
 
 # Mistakes ----------------------------------------------------------------------------------------------------------
