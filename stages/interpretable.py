@@ -17,6 +17,7 @@ from signbridge.lenses.interpretable import (
     InterpretableParams,
     interpretable_patches,
     leap,
+    leap_metrics,
     lens_metrics,
     shares,
     shares_on_hand,
@@ -39,7 +40,7 @@ def main() -> None:
     """Read lenses, vocabulary, text index and sample, write `data/patches.parquet`, metrics and plots."""
     settings = params.section("interpretable", InterpretableParams)
     statistics = params.section("statistics", StatisticsParams)
-    of_nulls, of_photos, of_text, of_hands = np.random.default_rng(params.seed()).spawn(4)
+    of_nulls, of_photos, of_text, of_hands, of_leap = np.random.default_rng(params.seed()).spawn(5)
     table, sample = tables.read(LENSES), tables.read(SAMPLE)
     sample = sample[sample["image_id"].isin(table["image_id"].unique())]
     images = tables.made_by(SAMPLE)["images"]
@@ -60,7 +61,8 @@ def main() -> None:
     values |= {} if math.isnan(control) else {"latent_text_words_right": control}
     if "recall" in tables.made_by(LENSES):  # of an approximate search, by layer
         values["latent_search_recall"] = float(np.mean(list(tables.made_by(LENSES)["recall"].values())))
-    metrics.write("metrics/lenses.json", values | lens_metrics(found, of_all_layers, leaps))
+    values |= leap_metrics(table, statistics, of_leap)
+    metrics.write("metrics/lenses.json", values | lens_metrics(found, of_all_layers))
     made_by = {"words": {image: sorted(of_image) for image, of_image in words.items()}, **tables.made_by(LENSES)}
     tables.write(patches, PATCHES, made_by)
     tables.write_csv(found, PLOTS / "lenses.csv")

@@ -148,14 +148,11 @@ def _in_order(table: pd.DataFrame) -> pd.DataFrame:
     return table.sort_values("lens", key=lambda column: column.map(order), kind="stable", ignore_index=True)
 
 
-def lens_metrics(found: pd.DataFrame, on_hand: pd.DataFrame, leaps: pd.DataFrame) -> dict[str, Metric]:
+def lens_metrics(found: pd.DataFrame, on_hand: pd.DataFrame) -> dict[str, Metric]:
     """For each lens its mean share over the visual layers, beyond each null too, and the layer of the largest.
 
     `on_hand` is `shares_on_hand` of the patches of all layers together: `hand_minus_background` is how much more there
     is beyond another image's words on the hand than off it.
-
-    `leap_first` and `leap_last` are the mean text layer (0 is the first that is stored) of the nearest neighbours of
-    the first and the last visual layer.
     """
     metrics: dict[str, Metric] = {}
     for lens, rows in found.groupby("lens", sort=False):
@@ -172,11 +169,24 @@ def lens_metrics(found: pd.DataFrame, on_hand: pd.DataFrame, leaps: pd.DataFrame
     for _, row in on_hand.iterrows():
         name = f"{row['lens']}_hand_minus_background"
         metrics |= {f"{name}{end}": float(row[f"difference{end}"]) for end in _ENDS}
-    text_sites = sorted(leaps["text_site"].unique())
-    for name, site in (("first", leaps["site"].iloc[0]), ("last", leaps["site"].iloc[-1])):
-        rows = leaps[leaps["site"] == site]
-        metrics[f"leap_{name}"] = float((rows["text_site"].map(text_sites.index) * rows["share"]).sum())
     return metrics
+
+
+def leap_metrics(
+    table: pd.DataFrame, statistics: StatisticsParams, generator: np.random.Generator
+) -> dict[str, Metric]:
+    """The mean text layer of LatentLens's nearest neighbours at the first and the last visual layer, with intervals.
+
+    Text layers are numbered from 0, the first that is stored. `table` is `data/lenses.parquet`.
+    """
+    latent = table[table["lens"] == "latent"]
+    numbers = {site: number for number, site in enumerate(sorted(latent["text_site"].unique()))}
+    numbered = latent.assign(number=latent["text_site"].map(numbers))
+    found = effects(numbered, ["site"], "image_id", "number", statistics, generator).table(
+        "leap", statistics.confidence
+    )
+    ends = {"first": found.iloc[0], "last": found.iloc[-1]}
+    return {f"leap_{name}{end}": float(row[f"leap{end}"]) for name, row in ends.items() for end in _ENDS}
 
 
 def leap(table: pd.DataFrame) -> pd.DataFrame:

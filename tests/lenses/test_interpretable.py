@@ -4,7 +4,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from signbridge.lenses.interpretable import interpretable_patches, leap, lens_metrics, shares, shares_on_hand
+from signbridge.lenses.interpretable import (
+    interpretable_patches,
+    leap,
+    leap_metrics,
+    lens_metrics,
+    shares,
+    shares_on_hand,
+)
 from signbridge.lenses.names import LENSES
 from signbridge.probing.statistics import StatisticsParams
 
@@ -175,14 +182,14 @@ def test_metrics_name_the_layer_with_the_most_beyond_another_image_and_what_the_
     said = pd.concat([poor, rich], ignore_index=True)
     patches = judged(said).assign(hand=lambda rows: (rows["patch"] == 0) * 1.0)
     of_all_layers = patches.assign(site="all")
-    found = lens_metrics(shares_of(patches), on_hand(of_all_layers), leap(said))
+    found = lens_metrics(shares_of(patches), on_hand(of_all_layers))
     assert found["latent_best_site"] == "layer_01"
     assert found["latent_best_over_other_image"] == pytest.approx(1 / 3)
     assert found["latent_share"] == pytest.approx(1 / 6)
     on_the_hand = {key for key in found if "hand_minus_background" in key}
     assert len(on_the_hand) == 3
     assert {found[key] for key in on_the_hand} == {0.5}
-    without = lens_metrics(shares_of(patches), on_hand(of_all_layers.assign(hand=np.nan)), leap(said))
+    without = lens_metrics(shares_of(patches), on_hand(of_all_layers.assign(hand=np.nan)))
     assert found.keys() - without.keys() == on_the_hand
 
 
@@ -195,7 +202,15 @@ def test_the_leap_is_where_the_nearest_neighbours_lie():
         {"site": "layer_01", "text_site": "layer_01", "share": 0.5},
         {"site": "layer_01", "text_site": "layer_03", "share": 0.5},
     ]
-    patches = judged(said).assign(hand=np.nan)
-    metrics = lens_metrics(shares_of(patches), on_hand(patches), found)
-    assert metrics["leap_first"] == 0
-    assert metrics["leap_last"] == 0.5
+    both = pd.concat([said, deep], ignore_index=True)
+    metrics = leap_metrics(both, STATISTICS, np.random.default_rng(0))
+    assert [metrics[f"leap_first{end}"] for end in ("", "_low", "_high")] == [0, 0, 0]
+    assert [metrics[f"leap_last{end}"] for end in ("", "_low", "_high")] == [0.5, 0.5, 0.5]  # alike in every image
+
+
+def test_the_leaps_interval_is_as_wide_as_images_differ():
+    said = table(lambda *_: "up")
+    far = said["image_id"] == said["image_id"].iloc[0]
+    metrics = leap_metrics(said.assign(text_site=np.where(far, "layer_03", "layer_01")), STATISTICS,
+                           np.random.default_rng(0))  # fmt: skip
+    assert metrics["leap_first_low"] < metrics["leap_first"] < metrics["leap_first_high"]
