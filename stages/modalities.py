@@ -49,14 +49,14 @@ def main() -> None:
     name, model = params.selected("model", "models", ModelParams)
     settings, lenses = params.section("modalities", ModalitiesParams), params.section("lenses", LensesParams)
     text_index = params.section("text_index", TextIndexParams)
-    of_phrases, *of_sites = np.random.default_rng(params.seed()).spawn(2)
+    of_phrases, of_neighbours = np.random.default_rng(params.seed()).spawn(2)
     sample = looked_at(tables.read(SAMPLE), lenses.images, params.seed())
     corpus = chosen_phrases(phrases(text_index.corpus, text_index.templates), settings.phrases, of_phrases)
     ids, labels = sample["image_id"].tolist(), sample["label"].tolist()
     words = true_words(ids, labels, tables.made_by(SAMPLE)["images"])
     held = [words[image] & set(WORDS) if image in words else None for image in ids]
-    said = captions(settings.caption, labels, held) or []
-    texts = list(dict.fromkeys([*corpus, *said]))
+    said = captions(settings.caption, labels, held)
+    texts = list(dict.fromkeys([*corpus, *(said or ())]))
 
     device = device_from_environment()
     made_by = {
@@ -72,36 +72,36 @@ def main() -> None:
         patch_reader, decoded(sample["image"]), folder / "images", images_per_shard(), "image tokens"
     )
     todo = whole_phrases(reader.loaded.processor.tokenizer, texts)
-    order = sorted(range(len(todo)), key=lambda place: len(todo[place].token_ids))
+    order = sorted(range(len(todo)), key=lambda place: len(todo[place].token_ids))  # for batches of one length
     shards = read_in_shards(
         text_reader, [todo[place] for place in order], folder / "text", images_per_shard(), "text tokens", "phrase"
     )
 
     item_parts, neighbour_parts = [], []
-    place_of = {text: place for place, text in enumerate(texts)}
-    generators = dict(zip(sites, of_sites[0].spawn(len(sites)), strict=True))
-    for site in tqdm(sites, desc="modalities", unit="layer"):
-        patches, by_text = vectors_of(images, site), _by_text(vectors_of(shards, site), todo, order)
+    for site, generator in zip(
+        tqdm(sites, desc="modalities", unit="layer"), of_neighbours.spawn(len(sites)), strict=True
+    ):
+        patches, of_text = vectors_of(images, site), _by_text(vectors_of(shards, site), texts, todo, order)
         image = Tokens(patches.reshape(-1, patches.shape[-1]), np.repeat(np.arange(len(ids)), patches.shape[1]))
-        text, caption = (_tokens([by_text[place_of[one]] for one in some]) for some in (corpus, said or corpus[:1]))
-        shares = neighbour_shares(image, text, settings.neighbours, device, generators[site])
+        kinds = {"image": (ids, image), "text": (corpus, _tokens([of_text[phrase] for phrase in corpus]))}
+        shares = neighbour_shares(image, kinds["text"][1], settings.neighbours, device, generator)
         for measure, values in shares.items():
-            item = ids if measure.startswith("text_near_image") else corpus
-            neighbour_parts.append(
-                pd.DataFrame({"measure": measure, "site": site, "item": item, "value": values}).dropna()
-            )
-        kinds = {"image": (ids, image), "text": (corpus, text), "caption": (ids, caption)}
-        item_parts.append(item_rows(site, kinds if said else {kind: kinds[kind] for kind in ("image", "text")}))
+            items = ids if measure.startswith("text_near_image") else corpus
+            of_measure = pd.DataFrame({"measure": measure, "site": site, "item": items, "value": values})
+            neighbour_parts.append(of_measure.dropna())
+        if said is not None:
+            kinds["caption"] = (ids, _tokens([of_text[caption] for caption in said]))
+        item_parts.append(item_rows(site, kinds))
 
     tables.write(pd.concat(neighbour_parts, ignore_index=True), NEIGHBOURS, made_by)
     tables.write(pd.concat(item_parts, ignore_index=True), ITEMS, made_by)
     shutil.rmtree(SCRATCH / "modalities")  # what other settings left there too
 
 
-def _by_text(vectors: np.ndarray, todo: list[Phrase], order: list[int]) -> dict[int, np.ndarray]:
-    """The vectors of each text, by its place in `todo`, which was read in that order."""
+def _by_text(vectors: np.ndarray, texts: list[str], todo: list[Phrase], order: list[int]) -> dict[str, np.ndarray]:
+    """The vectors of each text, where `todo` has its tokens and was read in that order."""
     ends = np.cumsum([len(todo[place].positions) for place in order])
-    return dict(zip(order, np.split(vectors, ends[:-1]), strict=True))
+    return dict(zip((texts[place] for place in order), np.split(vectors, ends[:-1]), strict=True))
 
 
 def _tokens(texts: list[np.ndarray]) -> Tokens:
