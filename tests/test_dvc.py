@@ -112,7 +112,8 @@ def test_a_change_of_the_layers_probes_again_and_reads_no_model(clone):
 
 def test_another_confidence_draws_other_intervals_around_the_same_predictions(clone):
     clone.set_params(statistics__confidence=0.9)
-    assert clone.dvc("repro").ran == {"statistics", "answers", "causal", "interpretable", "judge", "alignment", "report"}
+    rerun = {"statistics", "answers", "causal", "interpretable", "judge", "alignment", "report"}
+    assert clone.dvc("repro").ran == rerun
 
 
 def test_another_twin_is_read_and_nothing_else_through_the_model(clone):

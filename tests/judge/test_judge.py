@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from signbridge.errors import SignBridgeError
+from signbridge.judge import server
 from signbridge.judge.judging import (
     ASKED,
     JUDGED,
@@ -22,7 +23,6 @@ from signbridge.judge.judging import (
 )
 from signbridge.judge.red_box import Pictures
 from signbridge.judge.server import Question, answers_to, fingerprint
-from signbridge.judge import server
 from signbridge.probing.statistics import StatisticsParams
 from tests.conftest import ROOT
 from tests.judge.chat_server import ChatServer, completion, judgement

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from signbridge import tables
-from signbridge.judge.red_box import SIDE, box_around
 from signbridge.judge import server
+from signbridge.judge.red_box import SIDE, box_around
 from stages import judge, lens, text_index
 from tests.conftest import ROOT
 from tests.judge.chat_server import Asked, ChatServer, judgement
