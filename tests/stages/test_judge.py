@@ -15,7 +15,7 @@ from signbridge.judge.red_box import SIDE, box_around
 from stages import judge, lens, text_index
 from tests.conftest import ROOT
 from tests.judge.chat_server import Asked, ChatServer, judgement
-from tests.lenses.test_red_box import bounds_of_red, pixels
+from tests.judge.test_red_box import bounds_of_red, pixels
 from tests.stages.causal_study import copy_to_run, extracted
 from tests.stages.small_study import as_declared, declared, outputs, written_by
 
