@@ -27,7 +27,6 @@ from signbridge.extraction import read_in_shards
 from signbridge.extraction_run import fingerprint, images_per_shard, made_from, open_reader
 from signbridge.extraction_tables import decoded
 from signbridge.layer_choice import evenly_spread
-from signbridge.lenses.hand_words import WORDS
 from signbridge.lenses.patches import PatchReader, looked_at
 from signbridge.lenses.table import LensesParams
 from signbridge.lenses.true_words import true_words
@@ -54,8 +53,7 @@ def main() -> None:
     corpus = chosen_phrases(phrases(text_index.corpus, text_index.templates), settings.phrases, of_phrases)
     ids, labels = sample["image_id"].tolist(), sample["label"].tolist()
     words = true_words(ids, labels, tables.made_by(SAMPLE)["images"])
-    held = [words[image] & set(WORDS) if image in words else None for image in ids]
-    said = captions(settings.caption, labels, held)
+    said = captions(settings.caption, labels, [words.get(image) for image in ids])
     texts = list(dict.fromkeys([*corpus, *(said or ())]))
 
     device = device_from_environment()

@@ -17,7 +17,7 @@ from pydantic import Field
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from signbridge.errors import SignBridgeError
+from signbridge.lenses.captions import caption, check_caption
 from signbridge.lenses.hand_words import WORDS
 from signbridge.params import Section
 from signbridge.text_index.reading import Phrase
@@ -69,23 +69,11 @@ def words_in(phrase: str) -> set[str]:
 def captions(template: str, labels: Sequence[str], words: Sequence[frozenset[str] | None]) -> list[str] | None:
     """A text for each image, of its label and of how its fingers are held; None where it needs words not known.
 
-    Raises `SignBridgeError` if the template has another name in braces than `{label}` and `{words}`.
+    Raises `SignBridgeError` if the template has other braces than `{label}` and `{words}`.
     """
-    rest = template.replace("{label}", "").replace("{words}", "")
-    if "{" in rest or "}" in rest:
-        raise SignBridgeError(
-            f"params.yaml: modalities.caption: {template!r} may hold {{label}} and {{words}}, and no other braces."
-        )
-    if "{words}" in template and None in words:
-        return None
-    return [
-        template.format(label=label, words=_listed(sorted(of_image or ())))
-        for label, of_image in zip(labels, words, strict=True)
-    ]
-
-
-def _listed(words: Sequence[str]) -> str:
-    return " and ".join(part for part in (", ".join(words[:-1]), *words[-1:]) if part)
+    check_caption(template, "modalities.caption")
+    found = [caption(template, label, of_image) for label, of_image in zip(labels, words, strict=True)]
+    return None if None in found else found
 
 
 def whole_phrases(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[Phrase]:

@@ -1,0 +1,105 @@
+"""Sparse autoencoders as SAELens makes, trains and stores them.
+
+The vectors are scaled to one mean length for training; the scale is folded into the weights at the end, and so are
+the lengths of the decoder's rows. A stored autoencoder takes the residual stream as it is, its decoder's rows have
+length 1, and its features are in the units of the stream.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from sae_lens.config import SAETrainerConfig
+from sae_lens.registry import get_sae_training_class
+from sae_lens.saes.sae import TrainingSAE
+from sae_lens.training.sae_trainer import SAETrainer
+
+from signbridge.sae.settings import StandardPreset, TopKPreset, features_of
+
+
+def steps_of(preset: TopKPreset | StandardPreset) -> int:
+    """How many batches the preset trains on."""
+    return preset.tokens // preset.batch
+
+
+def new_trainer(
+    site: str,
+    width: int,
+    mean_norm: float,
+    preset: TopKPreset | StandardPreset,
+    seed: int,
+    device: torch.device,
+    about: dict[str, Any],
+) -> SAETrainer:
+    """An autoencoder of the streams at `site`, whose mean length is `mean_norm`, untrained, in SAELens's trainer.
+
+    Its first weights depend on the site and the seed alone. `about` goes into its `cfg.json`. Raises `SignBridgeError`
+    if the preset does not suit the width.
+    """
+    sae_class, config_class = get_sae_training_class(preset.architecture)
+    config = config_class(
+        d_in=width,
+        d_sae=features_of(preset, width),
+        normalize_activations="expected_average_only_in",
+        **_of_architecture(preset),
+    )
+    for name, value in {**about, "site": site, "hook_name": _hook_name(site)}.items():
+        config.metadata[name] = value
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(int(np.random.default_rng([seed, *site.encode()]).integers(2**63)))
+        sae = sae_class(config).to(device)
+    trainer = SAETrainer(_trainer_config(preset, device), sae, data_provider=iter(()))
+    wanted = width**0.5 if preset.mean_norm == "sqrt_width" else preset.mean_norm
+    trainer.activation_scaler.scaling_factor = wanted / mean_norm
+    return trainer
+
+
+def finished(trainer: SAETrainer) -> TrainingSAE:
+    """The autoencoder of a trainer that is done, for vectors as they are."""
+    trainer.set_final_sae_metadata()
+    sae, scale = trainer.sae, trainer.activation_scaler.scaling_factor
+    sae.fold_activation_norm_scaling_factor(scale)
+    sae.fold_W_dec_norm()
+    sae.cfg.metadata.trained_at_scale = scale
+    return sae.to("cpu")
+
+
+def write_autoencoder(folder: Path, sae: TrainingSAE) -> None:
+    """Store a finished autoencoder in `folder` for `sae_lens.SAE.load_from_disk`."""
+    _, config = sae.save_inference_model(folder)
+    described = json.loads(config.read_text(encoding="utf-8"))  # its keys come in another order in every process
+    config.write_text(json.dumps(described, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def _of_architecture(preset: TopKPreset | StandardPreset) -> dict[str, Any]:
+    steps = steps_of(preset)
+    if isinstance(preset, StandardPreset):
+        # As in the recipe of Anthropic (April 2024), whose encoder has one bias only.
+        ramp = round(preset.l1_ramp * steps)
+        return {"l1_coefficient": preset.l1, "l1_warm_up_steps": ramp, "apply_b_dec_to_input": False}
+    if preset.architecture == "batchtopk":
+        # The threshold that stands for k after training is a running mean; in a short training it has to run faster.
+        return {"k": float(preset.k), "topk_threshold_lr": max(0.01, min(1.0, 10 / steps))}
+    return {"k": preset.k}
+
+
+def _trainer_config(preset: TopKPreset | StandardPreset, device: torch.device) -> SAETrainerConfig:
+    steps = steps_of(preset)
+    return SAETrainerConfig(
+        total_training_samples=steps * preset.batch,
+        train_batch_size_samples=preset.batch,
+        lr=preset.lr,
+        lr_end=preset.lr,
+        lr_warm_up_steps=round(preset.warm_up * steps),
+        lr_decay_steps=min(round(preset.decay * steps), steps - round(preset.warm_up * steps)),
+        device=str(device),
+        dead_feature_window=preset.dead_after,
+        feature_sampling_window=max(1, steps // 10),  # what cfg.json says of L0 is of the last tenth
+    )
+
+
+def _hook_name(site: str) -> str:
+    """The site as TransformerLens calls it."""
+    return f"blocks.{int(site.removeprefix('layer_'))}.hook_resid_post"

@@ -1,0 +1,168 @@
+"""The vectors of image and text tokens, streamed from a model through a shuffling buffer and never stored as a whole.
+
+As in "Line of Sight" (2025): a buffer is filled and shuffled, half of it is drawn, and it is filled up again. Where a
+stream has got to can be kept and gone back to, so that interrupted training goes on with the same batches.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Generic, NamedTuple, Protocol, TypeVar, runtime_checkable
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from signbridge.sae.token_reading import IS_IMAGE, Passage, TokenReader
+
+PASSAGES_TOGETHER = 64  # read at once; a multiple of every batch size, and the same whatever the batch size is
+T = TypeVar("T")
+
+
+class Tokens(NamedTuple):
+    """Some tokens: the stream at each site, and what each is of."""
+
+    vectors: dict[str, Float[Tensor, "tokens _"]]  # by site, tokens x width
+    is_image: Bool[Tensor, " tokens"]
+
+    def __getitem__(self, which: slice | Tensor) -> "Tokens":
+        """These of the tokens."""
+        return Tokens({site: vectors[which] for site, vectors in self.vectors.items()}, self.is_image[which])
+
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return len(self.is_image)
+
+
+@runtime_checkable
+class Source(Protocol):
+    """Where the tokens of a stream come from: endless, and the same from the same position on."""
+
+    position: dict[str, int]  # how far it has got, to be kept and set
+
+    def more(self) -> Tokens:
+        """The next tokens, at least one, in the order in which they were read."""
+
+
+class Deck(Generic[T]):
+    """Items dealt endlessly in a random order, each once before any comes again."""
+
+    def __init__(self, items: Sequence[T], seed: Sequence[int]):
+        """`items` must not be empty."""
+        self._items, self._seed = items, list(seed)
+        self._round, self._order = -1, np.empty(0, int)
+
+    def deal(self, start: int, count: int) -> list[T]:
+        """Those that are dealt after `start` others."""
+        return [self._items[self._row(place)] for place in range(start, start + count)]
+
+    def _row(self, place: int) -> int:
+        turn, within = divmod(place, len(self._items))
+        if turn != self._round:
+            self._round = turn
+            self._order = np.random.default_rng([*self._seed, turn]).permutation(len(self._items))
+        return int(self._order[within])
+
+
+class ModelTokens:
+    """The tokens of images with their prompts and of texts alone, as a model reads them.
+
+    `text_share` is the share of all tokens that come from texts alone. With no texts, or no images, the others are all.
+    """
+
+    def __init__(
+        self,
+        reader: TokenReader,
+        images: Sequence[Passage],
+        texts: Sequence[Passage],
+        text_share: float,
+        seed: int,
+    ):
+        self._reader, self._text_share = reader, text_share if images and texts else float(not images)
+        self._decks = {
+            kind: Deck(of, [seed, row]) for row, (kind, of) in enumerate((("image", images), ("text", texts)))
+        }
+        self.position = {"images": 0, "texts": 0, "tokens": 0, "text_tokens": 0}
+
+    def more(self) -> Tokens:
+        """The tokens of the next passages, which are images or texts, whichever there were too few of so far."""
+        at = self.position
+        is_text = at["text_tokens"] < self._text_share * (at["tokens"] + 1)
+        kind, dealt = ("text", "texts") if is_text else ("image", "images")
+        passages = self._decks[kind].deal(at[dealt], PASSAGES_TOGETHER)
+        vectors = dict(self._reader.read(passages).vectors)
+        is_image = torch.from_numpy(vectors.pop(IS_IMAGE))
+        self.position = {
+            **at,
+            dealt: at[dealt] + len(passages),
+            "tokens": at["tokens"] + len(is_image),
+            "text_tokens": at["text_tokens"] + is_text * len(is_image),
+        }
+        return Tokens({site: torch.from_numpy(array) for site, array in vectors.items()}, is_image)
+
+
+class StreamState(NamedTuple):
+    """All that the batches to come depend on."""
+
+    numbers: dict[str, int]  # the position of the source, and `refills`
+    waiting: Tokens  # in the buffer, in the order in which they are drawn
+
+
+class ShuffledTokens(Iterator[Tokens]):
+    """Endless batches of tokens in a random order.
+
+    The buffer holds `buffer` tokens, and up to one read of the source more; `buffer` must hold a batch.
+    """
+
+    def __init__(self, source: Source, buffer: int, batch: int, seed: int):
+        if buffer < batch:
+            raise ValueError(f"a buffer of {buffer} tokens holds no batch of {batch}")
+        self._source, self._buffer, self._batch, self._seed = source, buffer, batch, seed
+        self._waiting: Tokens | None = None
+        self._refills = 0
+
+    def __next__(self) -> Tokens:
+        """The next `batch` tokens."""
+        if self._waiting is None or self._waiting.count - self._batch < self._buffer // 2:
+            self._refill()
+        drawn, self._waiting = self._waiting[: self._batch], self._waiting[self._batch :]
+        return drawn
+
+    def widths_and_norms(self) -> dict[str, tuple[int, float]]:
+        """By site, how wide the vectors in the buffer are and their mean length; an empty one is filled first."""
+        if self._waiting is None:
+            self._refill()
+        return {site: (vectors.shape[1], _mean_norm(vectors)) for site, vectors in self._waiting.vectors.items()}
+
+    @property
+    def state(self) -> StreamState:
+        """Where the stream has got to. Raises `ValueError` before the first batch."""
+        if self._waiting is None:
+            raise ValueError("nothing was drawn from this stream yet")
+        waiting = self._waiting._replace(vectors=dict(self._waiting.vectors))
+        return StreamState({**self._source.position, "refills": self._refills}, waiting)
+
+    def go_to(self, state: StreamState) -> None:
+        """Go on from `state`, which is of a stream of the same source, sizes and seed."""
+        numbers = dict(state.numbers)
+        self._refills = numbers.pop("refills")
+        self._source.position = numbers
+        self._waiting = state.waiting._replace(vectors=dict(state.waiting.vectors))
+
+    def _refill(self) -> None:
+        parts = [] if self._waiting is None else [self._waiting]
+        while sum(part.count for part in parts) < self._buffer:
+            parts.append(self._source.more())
+        self._waiting = None
+        generator = np.random.default_rng([self._seed, self._refills])
+        order = torch.from_numpy(generator.permutation(sum(part.count for part in parts)))
+        sites = list(parts[0].vectors)
+        # A site at a time, so that no other is there more than once.
+        vectors = {site: torch.cat([part.vectors.pop(site) for part in parts])[order] for site in sites}
+        self._waiting = Tokens(vectors, torch.cat([part.is_image for part in parts])[order])
+        self._refills += 1
+
+
+def _mean_norm(vectors: Float[Tensor, "tokens width"]) -> float:
+    """A block of tokens at a time: in single precision all of them at once would be the buffer a second time."""
+    return sum(float(block.float().norm(dim=1).double().sum()) for block in vectors.split(4096)) / len(vectors)

@@ -1,0 +1,113 @@
+"""Train sparse autoencoders, one a site, all on the same batches: the model is read once for all of them."""
+
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import pandas as pd
+import torch
+from sae_lens.saes.sae import TrainingSAE, TrainStepOutput
+from sae_lens.training.sae_trainer import SAETrainer
+from tqdm import tqdm
+
+from signbridge.sae.autoencoders import finished, new_trainer, steps_of
+from signbridge.sae.checkpoints import Checkpoints
+from signbridge.sae.measures import mean_active, variance_explained
+from signbridge.sae.settings import StandardPreset, TopKPreset
+from signbridge.sae.token_stream import ShuffledTokens, Tokens
+
+LOGGED = 100  # steps, evenly spread
+
+
+class Trained(NamedTuple):
+    """Autoencoders by site, and how their training went: a row a site and logged step."""
+
+    autoencoders: dict[str, TrainingSAE]
+    log: pd.DataFrame
+
+
+def train(
+    stream: ShuffledTokens,
+    preset: TopKPreset | StandardPreset,
+    seed: int,
+    device: torch.device,
+    about: dict[str, Any],
+    checkpoints: Checkpoints | None = None,
+) -> Trained:
+    """Train an autoencoder of each site of `stream`, which must give batches of `preset.batch`.
+
+    They take vectors as they come from the stream: what scales them for training is measured on its first buffer and
+    folded in at the end. Equal streams, presets and seeds give equal autoencoders on one machine, whether or not the
+    training was interrupted: it goes on from the last of `checkpoints`. `about` goes into each `cfg.json`. Raises
+    `SignBridgeError` if the preset does not suit the width of the stream.
+    """
+    last = checkpoints.latest() if checkpoints else None
+    if last:
+        stream.go_to(last.stream)
+    trainers = {
+        site: new_trainer(site, width, mean_norm, preset, seed, device, about)
+        for site, (width, mean_norm) in stream.widths_and_norms().items()
+    }
+    if last:
+        last.restore(trainers)
+    done, rows = (last.steps, last.rows) if last else (0, [])
+    steps = steps_of(preset)
+    with (
+        _all_at_once(trainers, device) as train_all,
+        tqdm(total=steps * preset.batch, initial=done * preset.batch, desc="sae", unit="token", unit_scale=True) as bar,
+    ):
+        for step in range(done, steps):
+            batch = next(stream)
+            wanted = (step + 1) * LOGGED // steps > step * LOGGED // steps
+            rows += [row for row in train_all(batch, wanted) if row]
+            bar.update(preset.batch)
+            if checkpoints and checkpoints.is_due:
+                checkpoints.write(step + 1, trainers, stream.state, rows)
+    return Trained({site: finished(trainer) for site, trainer in trainers.items()}, pd.DataFrame(rows))
+
+
+@contextmanager
+def _all_at_once(trainers: Mapping[str, SAETrainer], device: torch.device) -> Iterator[Any]:
+    """A function that takes a step of every trainer: side by side on processor cores, which share no product then."""
+    threads = torch.get_num_threads()
+    at_once = min(threads, len(trainers)) if device.type == "cpu" else 1
+    with ThreadPoolExecutor(at_once) as pool:
+
+        def train_all(batch: Tokens, wanted: bool) -> list[dict[str, Any] | None]:
+            def train_one(site: str) -> dict[str, Any] | None:
+                torch.set_num_threads(threads // at_once)  # each time, as whoever reads the model sets it too
+                return _step(site, trainers[site], batch, wanted)
+
+            return list(pool.map(train_one, trainers))
+
+        try:
+            yield train_all
+        finally:
+            torch.set_num_threads(threads)
+
+
+def _step(site: str, trainer: SAETrainer, batch: Tokens, wanted: bool) -> dict[str, Any] | None:
+    """Train one autoencoder on a batch; the row of the log, if it is wanted."""
+    trainer.maybe_reset_sparsity()
+    output = trainer.step(batch.vectors[site].to(trainer.sae.device, torch.float32))
+    trainer.n_training_steps += 1
+    return _row(site, trainer, output, batch) if wanted else None
+
+
+@torch.no_grad()
+def _row(site: str, trainer: SAETrainer, output: TrainStepOutput, batch: Tokens) -> dict[str, Any]:
+    row = {
+        "site": site,
+        "step": trainer.n_training_steps,
+        "tokens": trainer.n_training_samples,
+        "loss": output.loss.item(),
+        **{name: loss.item() for name, loss in output.losses.items()},
+        "learning_rate": trainer.optimizer.param_groups[0]["lr"],
+        "dead_share": trainer.dead_neurons.float().mean().item(),
+    }
+    is_image = batch.is_image.to(output.sae_in.device)
+    for kind, which in {"": torch.ones_like(is_image), "_image": is_image, "_text": ~is_image}.items():
+        row[f"l0{kind}"] = mean_active(output.feature_acts[which])
+        row[f"variance_explained{kind}"] = variance_explained(output.sae_in[which], output.sae_out[which])
+    return row
