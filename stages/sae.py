@@ -73,7 +73,7 @@ def main() -> None:
     with whole_folder(SAES) as unfinished:
         for site, autoencoder in trained.autoencoders.items():
             write_autoencoder(unfinished / site, autoencoder)
-        tables.write(trained.log, unfinished / "training.parquet", {**made_by, "sites": sites})
+        tables.write(trained.log, unfinished / "training.parquet", {**made_by, "sites": sites, "read": source.position})
     shutil.rmtree(SCRATCH / "sae", ignore_errors=True)  # what other settings left there too
 
 

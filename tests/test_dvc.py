@@ -21,7 +21,7 @@ from tests.dvc_clone import PROJECT, Clone, clone_of_the_working_tree
 STAGES = YAML(typ="safe").load((PROJECT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
 PLOTS = {next(iter(plot)) for stage in STAGES.values() for plot in stage.get("plots", [])}
 READ_THROUGH_A_MODEL = {"extract", "extract_controls", "score_letters", "patch", "steer", "erase", "text_index", "lens"}
-READ_THROUGH_A_MODEL |= {"modalities"}
+READ_THROUGH_A_MODEL |= {"modalities", "sae", "sae_features"}
 BEFORE_PROBE = {"choice", "fetch", "photos", "sample", "model"} | READ_THROUGH_A_MODEL
 SMALL_STUDY = {
     "model": "tiny-random",
@@ -61,6 +61,14 @@ SMALL_STUDY = {
     "modalities__phrases": 12,
     "modalities__neighbours": 2,
     "modalities__draws": 2,
+    "sae__layers": [0],
+    "sae__buffer": 512,
+    "sae_presets__default__tokens": 1024,
+    "sae_presets__default__width": 64,
+    "sae_judge__images": 4,
+    "sae_judge__phrases": 6,
+    "sae_judge__k": [1],
+    "sae_judge__draws": 1,
     "models__tiny-random__max_new_tokens": 3,
 }
 GROWN = re.compile(r"(\d+) phrases taken from the last index, (\d+) to be read")
@@ -112,7 +120,7 @@ def test_a_change_of_the_layers_probes_again_and_reads_no_model(clone):
 
 def test_another_confidence_draws_other_intervals_around_the_same_predictions(clone):
     clone.set_params(statistics__confidence=0.9)
-    rerun = {"statistics", "answers", "causal", "interpretable", "judge", "alignment", "report"}
+    rerun = {"statistics", "answers", "causal", "interpretable", "judge", "alignment", "sae_judge", "report"}
     assert clone.dvc("repro").ran == rerun
 
 

@@ -1,0 +1,122 @@
+"""Sparse autoencoders at work: what they give back of image and text tokens, what the model makes of it, what fires.
+
+    python -m stages.sae_features
+
+Environment as for `stages.extract`; finished shards lie in .scratch/ until the tables are written.
+"""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from signbridge import activations, params, tables
+from signbridge.causal.sweeps import CausalParams
+from signbridge.command_line import run
+from signbridge.errors import SignBridgeError
+from signbridge.extraction import Reader, read_in_shards
+from signbridge.extraction_run import fingerprint, images_per_shard, made_from, open_reader
+from signbridge.extraction_tables import decoded
+from signbridge.lenses.true_words import true_words
+from signbridge.sae.feature_tables import feature_rows, item_table
+from signbridge.sae.held_out import judged_images, judged_phrases, unread
+from signbridge.sae.judge_settings import SaeJudgeParams
+from signbridge.sae.sae_lens_installed import require_sae_lens
+from signbridge.sae.settings import prompts_of_images
+from signbridge.shards import vectors_of
+from signbridge.text_index.corpus import phrases
+from signbridge.text_index.reading import TextIndexParams
+from signbridge.vlm.loading import ModelParams, device_from_environment
+from signbridge.whole_folder import whole_folder
+
+IMAGES = Path("data/images.parquet")
+SAMPLE = Path("data/sample.parquet")
+MODEL = Path("data/model.json")
+SAES = Path("data/sae")
+FEATURES = Path("data/sae_features")
+SCRATCH = Path(".scratch")
+
+
+def main() -> None:
+    """Read the sample, the corpus, `data/model.json` and `data/sae/`, write `data/sae_features/`."""
+    require_sae_lens()
+    name, model = params.selected("model", "models", ModelParams)
+    settings, causal = params.section("sae_judge", SaeJudgeParams), params.section("causal", CausalParams)
+    text_index, seed = params.section("text_index", TextIndexParams), params.seed()
+    corpus, sample = phrases(text_index.corpus, text_index.templates), tables.read(SAMPLE)
+    trained = tables.made_by(SAES / "training.parquet")
+    from signbridge.sae.sample_features import POSITIONS, FeatureReader  # these import SAELens, which takes long
+    from signbridge.sae.splicing import ImageSplicer, PhraseSplicer
+    from signbridge.sae.stored import open_autoencoders
+
+    device = device_from_environment()
+    made_by = {
+        **made_from(name, model, MODEL, SAMPLE), "trained": trained, "seed": seed,
+        "sae_judge": settings.model_dump(include={"images", "phrases"}),
+        "causal": causal.model_dump(include={"describe", "describe_tokens"}),
+    }  # fmt: skip
+    folder = SCRATCH / "sae_features" / fingerprint({**made_by, "corpus": corpus}, device, __file__)
+    reader = open_reader(model, SCRATCH / "models", device)
+    tokenizer = reader.loaded.processor.tokenizer
+    unread_ids = unread_images(trained, model.prompt, reader.loaded.processor.image_token)
+    judged = judged_images(sample, unread_ids, settings.images, seed)
+    is_unread = unread([1] * len(corpus), trained["read"]["texts"], trained["seed"], "texts")
+    read_phrases = judged_phrases(corpus, is_unread, settings.phrases, np.random.default_rng(seed))
+    token_ids = dict(zip(read_phrases, tokenizer(read_phrases)["input_ids"], strict=True))
+    said = sorted((text for text in read_phrases if len(token_ids[text]) > 1), key=lambda text: len(token_ids[text]))
+    if len(said) < 2:
+        raise SignBridgeError(
+            f"{text_index.corpus}: {len(said)} phrases of two tokens or more; autoencoders are judged by two at least. "
+            "Add some, or templates that make some of words."
+        )
+
+    autoencoders = open_autoencoders(SAES, trained["sites"], device)
+    describer = Reader(reader.loaded, causal.describe, causal.describe_tokens, reader.batch_size)
+    shards = {
+        "image": read_in_shards(
+            ImageSplicer(describer, autoencoders), decoded(judged["image"]), folder / "image", images_per_shard(),
+            "autoencoders at image tokens",
+        ),
+        "text": read_in_shards(
+            PhraseSplicer(reader, autoencoders), [token_ids[text] for text in said], folder / "text",
+            images_per_shard(), "autoencoders at text tokens", "phrase",
+        ),
+    }  # fmt: skip
+    of_sample = read_in_shards(
+        FeatureReader(reader, autoencoders), decoded(sample["image"]), folder / "sample", images_per_shard(),
+        "features of the sample",
+    )  # fmt: skip
+
+    in_training = set(said) - {text for text, one in zip(corpus, is_unread, strict=True) if one}
+    made_by |= {
+        "images": len(judged), "images_in_training": int((~judged["image_id"].isin(unread_ids)).sum()),
+        "phrases": len(said), "phrases_in_training": len(in_training),
+    }  # fmt: skip
+    items = {"image": (judged["photo"].tolist(), shards["image"]), "text": (said, shards["text"])}
+    with whole_folder(FEATURES) as unfinished:
+        rows = []
+        for site in autoencoders:
+            tables.write(item_table(site, items), unfinished / "items" / f"{site}.parquet", made_by)
+            vectors = {position: vectors_of(of_sample, f"{site}.{position}") for position in POSITIONS}
+            activations.write(unfinished / "sample", site, sample["image_id"].tolist(), vectors, made_by)
+            rows.append(feature_rows(site, shards))
+        tables.write(pd.concat(rows, ignore_index=True), unfinished / "features.parquet", made_by)
+    shutil.rmtree(SCRATCH / "sae_features")  # what other settings left there too
+
+
+def unread_images(trained: dict[str, Any], own_prompt: str, image_token: str) -> set[str]:
+    """The images of the dataset of which training read no passage."""
+    images = tables.read(IMAGES, columns=["image_id", "label"])
+    ids, labels = images["image_id"].tolist(), images["label"].tolist()
+    words = true_words(ids, labels, tables.made_by(IMAGES))
+    prompts = prompts_of_images(
+        trained["sae"]["prompts"], own_prompt, image_token, labels, [words.get(image_id) for image_id in ids]
+    )
+    is_unread = unread([len(texts) for texts in prompts], trained["read"]["images"], trained["seed"], "images")
+    return set(images.loc[is_unread, "image_id"])
+
+
+if __name__ == "__main__":
+    run(main)

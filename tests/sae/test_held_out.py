@@ -1,0 +1,74 @@
+"""Which images and phrases training left: held to what it deals."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from signbridge.sae.held_out import judged_images, judged_phrases, unread
+from signbridge.sae.token_reading import IS_IMAGE, Passage, TokenReader
+from signbridge.sae.token_stream import ModelTokens
+from signbridge.shards import Shard
+
+SEED = 5
+
+
+class Remembers(TokenReader):
+    """Reads passages of one token each, and remembers them."""
+
+    def __init__(self):
+        self.passages: list[Passage] = []
+
+    def read(self, passages: list[Passage]) -> Shard:
+        self.passages += passages
+        is_image = np.full(len(passages), passages[0].png is not None)
+        return Shard({"layer_00": np.zeros((len(passages), 2), np.float32), IS_IMAGE: is_image}, [], "")
+
+
+@pytest.mark.parametrize("reads", [3, 12])
+def test_unread_is_what_training_did_not_deal(reads):
+    prompts = [1 + row % 2 for row in range(400)]
+    images = [Passage(f"prompt {number}", str(row).encode()) for row, of in enumerate(prompts) for number in range(of)]
+    texts = [Passage(f"phrase {row}") for row in range(300)]
+    reader = Remembers()
+    source = ModelTokens(reader, images, texts, 0.4, SEED)
+    for _ in range(reads):
+        source.more()
+    is_unread = unread(prompts, source.position["images"], SEED, "images")
+    seen = {one.png for one in reader.passages if one.png}
+    assert {str(row).encode() for row in np.flatnonzero(~is_unread)} == seen
+    assert is_unread.any()
+    is_unread = unread([1] * 300, source.position["texts"], SEED, "texts")
+    assert {texts[row].text for row in np.flatnonzero(~is_unread)} == {
+        one.text for one in reader.passages if not one.png
+    }
+
+
+def test_after_a_whole_round_nothing_is_unread():
+    assert not unread([2, 1, 1], 4, SEED, "images").any()
+    assert not unread([2, 1, 1], 100, SEED, "images").any()
+    assert unread([2, 1, 1], 0, SEED, "images").all()
+
+
+def test_images_are_unread_ones_of_different_photos_and_any_where_all_were_read():
+    rows = range(12)
+    sample = pd.DataFrame({"image_id": [f"i{row}" for row in rows], "photo": [f"p{row // 2}" for row in rows]})
+    chosen = judged_images(sample, {"i1", "i2", "i3", "i8"}, 10, SEED)
+    assert set(chosen["image_id"]) <= {"i1", "i2", "i3", "i8"}
+    assert chosen["photo"].tolist() == ["p0", "p1", "p4"]
+    assert len(judged_images(sample, {"i1", "i2", "i3", "i8"}, 2, SEED)) == 2
+    assert judged_images(sample, set(), 10, SEED)["photo"].tolist() == [f"p{row}" for row in range(6)]
+
+
+def test_phrases_are_unread_ones_in_order_and_any_where_all_were_read():
+    corpus = [f"phrase {row}" for row in range(10)]
+    is_unread = np.arange(10) % 2 == 0
+    chosen = judged_phrases(corpus, is_unread, 3, np.random.default_rng(0))
+    assert len(chosen) == 3
+    assert set(chosen) <= set(corpus[::2])
+    assert chosen == sorted(chosen)
+    assert judged_phrases(corpus, is_unread & False, 20, np.random.default_rng(0)) == corpus
+
+
+def test_another_seed_deals_others():
+    assert (unread([1] * 50, 25, 1, "images") != unread([1] * 50, 25, 2, "images")).any()
+    assert (unread([1] * 50, 25, 1, "images") != unread([1] * 50, 25, 1, "texts")).any()

@@ -1,0 +1,130 @@
+"""The stage `sae_features`, with the tiny random model and autoencoders that were hardly trained."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from sae_lens import SAE
+
+from signbridge import activations, tables
+from signbridge.sae.feature_tables import items_of
+from stages import sae, sae_features
+from tests.stages.causal_study import IDS, PHOTOS, copy_to_run, extracted, resumes_with_the_same_bytes
+from tests.stages.sae_study import IMAGES, PHRASES, PHRASES_READ, SITES, set_up
+from tests.stages.small_study import as_declared, declared, outputs, written_by
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> tuple[Path, dict[str, bytes]]:
+    """The folder of a study whose stage has run, and what it wrote."""
+    folder = tmp_path_factory.mktemp("sae_features")
+    with extracted(folder) as workspace:
+        set_up(workspace)
+        return folder, written_by(sae_features.main)
+
+
+@pytest.fixture
+def study(workspace, finished, monkeypatch):
+    return copy_to_run(workspace, finished[0], monkeypatch)
+
+
+def made_by() -> dict:
+    return tables.made_by(sae_features.FEATURES / "features.parquet")
+
+
+def test_what_is_declared_is_written(finished):
+    assert as_declared("sae_features", finished[1]) == declared("sae_features")
+    names = {path.removeprefix("data/sae_features/") for path in finished[1]}
+    assert names == {"features.parquet", *(f"{kind}/{site}.parquet" for kind in ("items", "sample") for site in SITES)}
+
+
+def test_every_image_and_phrase_that_is_judged_has_a_row_of_numbers(study):
+    for site in SITES:
+        items, masses = items_of(sae_features.FEATURES / "items", site)
+        of_kind = {kind: rows["item"].tolist() for kind, rows in items.groupby("kind")}
+        assert len(set(of_kind["image"])) == len(of_kind["image"]) <= IMAGES
+        assert set(of_kind["image"]) <= set(PHOTOS)
+        assert len(set(of_kind["text"])) == PHRASES_READ
+        assert set(of_kind["text"]) <= set(PHRASES)
+        assert np.isfinite(items.drop(columns=["kind", "item"]).to_numpy()).all()
+        assert (items[["tokens", "deviation", "error", "nll"]] > 0).all(axis=None)
+        assert masses.shape[0] == len(items)
+
+
+def test_what_training_read_is_left_out_where_there_is_enough_else(study):
+    read = tables.made_by(sae.SAES / "training.parquet")["read"]
+    assert 0 < read["images"] < 21 * len(IDS)
+    assert made_by()["images_in_training"] == made_by()["phrases_in_training"] == 0
+    assert made_by()["phrases"] == PHRASES_READ
+    study.set(sae__text_share=1.0)
+    sae.main()
+    sae_features.main()
+    assert made_by()["phrases_in_training"] == PHRASES_READ, "training read the corpus more than once"
+    assert made_by()["images_in_training"] == 0
+    assert made_by()["images"] == IMAGES
+
+
+def test_features_of_the_sample_are_those_of_the_stored_activations(study):
+    for site in SITES:
+        autoencoder = SAE.load_from_disk(sae.SAES / site)
+        stream = activations.read(Path("data/activations"), site, "prompt_last", IDS)
+        features = activations.read(sae_features.FEATURES / "sample", site, "prompt_last", IDS)
+        with torch.inference_mode():
+            np.testing.assert_allclose(features, autoencoder.encode(torch.from_numpy(stream)), rtol=1e-3, atol=1e-4)
+        means = activations.read(sae_features.FEATURES / "sample", site, "image_mean", IDS)
+        assert means.shape == features.shape
+        assert ((means > 0).sum(1) > (features > 0).sum(1)).any(), "an image has more than its last token has"
+
+
+def test_features_have_a_row_each_with_shares_of_tokens(study):
+    features = tables.read(sae_features.FEATURES / "features.parquet")
+    for site, rows in features.groupby("site"):
+        items, masses = items_of(sae_features.FEATURES / "items", site)
+        assert rows["feature"].tolist() == list(range(masses.shape[1]))
+        for kind in ("image", "text"):
+            here = (items["kind"] == kind).to_numpy()
+            mean = masses[here].sum(0) / items.loc[here, "tokens"].sum()
+            np.testing.assert_allclose(rows[f"{kind}_mean"], mean, rtol=1e-5)
+            assert rows[f"{kind}_fires"].between(0, 1).all()
+        assert (rows["modality"].isna() == ((rows["image_fires"] == 0) & (rows["text_fires"] == 0))).all()
+
+
+def test_the_same_study_gives_the_same_bytes(study, finished):
+    sae_features.main()
+    assert {path: Path(path).read_bytes() for path in finished[1]} == finished[1]
+    assert not Path(".scratch/sae_features").exists()
+
+
+@pytest.mark.parametrize("killed_after", [1, 3])
+def test_a_killed_run_goes_on_to_the_same_bytes(study, monkeypatch, killed_after):
+    resumes_with_the_same_bytes(sae_features.main, monkeypatch, killed_after, shards=1 + 2 + 2)
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"sae_judge__images": 1}, "sae_judge.images"),
+        ({"sae_judge__shared": [0.9, 0.1]}, "sae_judge"),
+        ({"sae_judge__shared": [0.5]}, "sae_judge.shared"),
+        ({"sae_judge__k": [0]}, "sae_judge.k"),
+        ({"text_index__corpus": "absent.txt"}, "absent.txt"),
+    ],
+)
+def test_params_that_cannot_be_are_refused_by_their_key(study, changed, said):
+    before = outputs()
+    study.set(**changed)
+    assert said in study.message_of_failure(sae_features.main)
+    assert outputs() == before
+
+
+def test_a_corpus_of_one_phrase_is_refused(study):
+    Path("corpus.txt").write_text("A hand.", encoding="utf-8")
+    assert "corpus.txt" in study.message_of_failure(sae_features.main)
+
+
+@pytest.mark.parametrize("missing", ["training.parquet", "layer_01/cfg.json", "layer_01/sae_weights.safetensors"])
+def test_missing_autoencoders_are_named_and_older_tables_are_kept(study, finished, missing):
+    (sae.SAES / missing).unlink()
+    assert Path(missing).name in study.message_of_failure(sae_features.main)
+    assert {path: Path(path).read_bytes() for path in finished[1]} == finished[1]
