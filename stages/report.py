@@ -31,6 +31,8 @@ PLOTS = {
     "lenses_on_hand": "lenses_on_hand",
     "lens_leap": "lens_leap",
     "alignment": "alignment",
+    "sae_measures": "sae",
+    "sae_probes": "sae_probes",
     "named_answers": "answers",
     "answers_by_letter": "answers_by_letter",
 }
@@ -51,6 +53,7 @@ def main() -> None:
         causal=read_metrics("metrics/causal.json"),
         lens=read_metrics("metrics/lenses.json"),
         aligned=read_metrics("metrics/alignment.json"),
+        sae=read_metrics("metrics/sae.json"),
         **{name: read_csv(f"plots/{file}.csv", COLUMNS[name]) for name, file in PLOTS.items()},
         lens_words=tables.read(LENSES),
         patches=tables.read(PATCHES),

@@ -29,6 +29,7 @@ from signbridge.report.sections import (
     plane,
     positions,
     published,
+    sae,
     settings,
     steering,
     text,
@@ -41,7 +42,7 @@ HERE = Path(__file__).parent
 # In the order of the page.
 SECTIONS = (
     ladder, published, positions, layers, confusions, plane, text,
-    patching, steering, erasure, lenses, alignment, audit, settings,
+    patching, steering, erasure, lenses, alignment, sae, audit, settings,
 )  # fmt: skip
 
 

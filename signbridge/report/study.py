@@ -37,6 +37,7 @@ class Study:
     causal: dict[str, Metric]  # metrics/causal.json
     lens: dict[str, Metric]  # metrics/lenses.json
     aligned: dict[str, Metric]  # metrics/alignment.json
+    sae: dict[str, Metric]  # metrics/sae.json
     accuracy: pd.DataFrame  # plots/probe_accuracy.csv, and so on: columns in signbridge.report.inputs
     controls: pd.DataFrame
     layer_comparison: pd.DataFrame
@@ -58,6 +59,8 @@ class Study:
     lenses_on_hand: pd.DataFrame
     lens_leap: pd.DataFrame
     alignment: pd.DataFrame
+    sae_measures: pd.DataFrame
+    sae_probes: pd.DataFrame
     lens_words: pd.DataFrame  # data/lenses.parquet
     patches: pd.DataFrame  # data/patches.parquet: image_id, patch, hand (share of its area), and what is read there
     patch_grid: tuple[int, int] | None  # rows and columns of all image tokens; None where they make no grid

@@ -13,7 +13,7 @@ from signbridge.activations import SITES_BEFORE_LAYERS, layer_site, positions_of
 from signbridge.report.inputs import COLUMNS
 from signbridge.report.study import Study
 from stages.report import PLOTS
-from tests.report import made_up_alignment, made_up_causal, made_up_lenses
+from tests.report import made_up_alignment, made_up_causal, made_up_lenses, made_up_sae
 
 LETTERS = ("A", "B", "C", "D")
 BY_DEPTH = {"pixels": 0.45, "vision": 0.60, "projector": 0.58, "embedding": 0.10}
@@ -52,6 +52,7 @@ def study(
         **made_up_causal.tables(blocks, sample),
         **made_up_lenses.tables(blocks, sample),
         **made_up_alignment.tables(blocks),
+        **made_up_sae.tables(blocks),
         "umap": _plane(sample, random),
         "sample": sample,
         "made_by": {
@@ -66,7 +67,11 @@ def study(
 
 def write(run: Study, folder: Path) -> None:
     """The files of `run` under `folder`, as the stages before the report write them."""
-    files = {**dict.fromkeys(("probe", "leakage", "answers", "causal")), "lens": "lenses", "aligned": "alignment"}
+    files = {
+        **dict.fromkeys(("probe", "leakage", "answers", "causal", "sae")),
+        "lens": "lenses",
+        "aligned": "alignment",
+    }
     for name, file in files.items():
         metrics.write(folder / f"metrics/{file or name}.json", getattr(run, name))
     (folder / "plots").mkdir(exist_ok=True)

@@ -14,7 +14,7 @@ from tests.report import made_up
 from tests.report.reading import Page, rows_of
 
 SECTIONS = ["protocols", "published", "positions", "layers", "confusions", "umap", "text"]
-SECTIONS += ["patching", "steering", "erasure", "lenses", "alignment", "audit", "settings"]
+SECTIONS += ["patching", "steering", "erasure", "lenses", "alignment", "sae", "audit", "settings"]
 HOSTILE = [
     "<script>alert(1)</script>",
     "</script><script>alert(1)</script><!--",

@@ -1,0 +1,131 @@
+"""Sparse autoencoders: how well they do, how many features image and text tokens share, and letters from the best."""
+
+from signbridge.report.charts.lines_by_site import lines_by_site
+from signbridge.report.charts.style import BLUE, GREEN, PURPLE, Series
+from signbridge.report.page_parts import Picture, Section, Table
+from signbridge.report.study import Study
+from signbridge.report.wording import (
+    POSITIONS,
+    count,
+    listing,
+    number,
+    percent,
+    plural,
+    points_with_interval,
+    share_with_interval,
+    value_with_interval,
+)
+
+TITLE = "Sparse autoencoders of image and text tokens"
+SHARED = {
+    "shared": Series("of both", BLUE, "circle", (1, 0)),
+    "image_only": Series("of image tokens alone", GREEN, "triangle-up", (6, 3)),
+    "text_only": Series("of text tokens alone", PURPLE, "diamond", (2, 2)),
+}
+READS = {"sae": "features", "stream": "dimensions of the stream"}
+
+
+def section(study: Study) -> Section:
+    """What the stages `sae`, `sae_features` and `sae_judge` found."""
+    if study.sae_measures.empty:
+        return Section("sae", TITLE, ("No sparse autoencoder was trained in this run.",))
+    lead = (_lead(study), _verdict(study), _probes(study))
+    return Section("sae", TITLE, lead, (_shared(study),), tables=(_quality(study), _letters(study)))
+
+
+def _lead(study: Study) -> str:
+    read = [
+        f"{plural(study.number(kind, 'sae'), kind[:-1])} ({count(study.number(f'{kind}_in_training', 'sae'))} of them "
+        "read in training)"
+        for kind in ("images", "phrases")
+    ]
+    return (
+        f"An autoencoder of {count(study.number('features', 'sae'))} features at each layer below takes the residual "
+        f"stream of image and of text tokens apart into few that fire. Judged on {listing(read)}."
+    )
+
+
+def _verdict(study: Study) -> str:
+    sites = list(dict.fromkeys(study.sae_measures["site"]))
+    more = study.share("shared_last_minus_first", "sae")
+    said = f"Of the features that fire, image and text tokens share {percent(study.number('shared_first', 'sae'))}"
+    if len(sites) == 1:
+        return f"{said} at {sites[0]}."
+    return (
+        f"{said} at {sites[0]} and {percent(study.number('shared_last', 'sae'))} at {sites[-1]}: "
+        f"{points_with_interval(*more)} more in the deeper one."
+    )
+
+
+def _probes(study: Study) -> str:
+    named = {
+        name: count(study.number(f"sae_probes_{name}", "sae"))
+        for name in ("above_dense", "below_dense", "compared_dense", "above_same_k", "below_same_k", "compared_same_k")
+    }
+    return (
+        f"Letters from features are read better than from the whole stream in {named['above_dense']} of "
+        f"{named['compared_dense']} comparisons and worse in {named['below_dense']}; better than from as many "
+        f"dimensions of the stream in {named['above_same_k']} of {named['compared_same_k']} and worse in "
+        f"{named['below_same_k']} (Holm-corrected)."
+    )
+
+
+def _shared(study: Study) -> Picture:
+    rows = study.sae_measures[study.sae_measures["measure"].isin(list(SHARED))]
+    names = {measure: series.name for measure, series in SHARED.items()}
+    drawn = rows.assign(series=rows["measure"].map(names)).rename(columns={"value": "accuracy"})
+    sites = list(dict.fromkeys(rows["site"]))
+    columns = ["series", "site", "accuracy", "low", "high"]
+    spec = lines_by_site(drawn[columns], sites, list(SHARED.values()), "share of features that fire")
+    cells = {
+        (row["measure"], row["site"]): share_with_interval(*row[["value", "low", "high"]]) for _, row in rows.iterrows()
+    }
+    twin = Table(
+        "Features by what they fire for", ("layer", *names.values()),
+        tuple((site, *(cells[measure, site] for measure in SHARED)) for site in sites),
+    )  # fmt: skip
+    sees = (
+        "A feature is of both where neither kind of token, of as many of either, has nine tenths of its activation. "
+        "The same question as that of neighbours above, asked of directions that were learnt."
+    )
+    return Picture("sae-shared", "Features that image and text tokens share", sees, twin, spec)
+
+
+def _quality(study: Study) -> Table:
+    """Variance explained, L0 and fidelity, for either kind of token."""
+    rows = {(row["site"], row["modality"], row["measure"]): row for _, row in study.sae_measures.iterrows()}
+
+    def cell(site: str, modality: str, measure: str, written) -> str:
+        row = rows.get((site, modality, measure))
+        return "–" if row is None else written(row["value"], row["low"], row["high"])
+
+    kinds = [(site, modality) for site in dict.fromkeys(study.sae_measures["site"]) for modality in ("image", "text")]
+    return Table(
+        "How well they do",
+        ("layer and tokens", "variance explained", "L0", "fidelity", "what zeros cost, nats a token"),
+        tuple(
+            (f"{site}, {modality}", cell(site, modality, "variance_explained", share_with_interval),
+             cell(site, modality, "l0", lambda value, *_: number(value, 1)),
+             cell(site, modality, "fidelity", value_with_interval),
+             cell(site, modality, "zeros_cost", lambda value, *_: number(value, 4)))
+            for site, modality in kinds
+        ),
+    )  # fmt: skip
+
+
+def _letters(study: Study) -> Table:
+    """Accuracy of sparse probes with no photo on both sides."""
+    rows = study.sae_probes[study.sae_probes["protocol"] == "grouped"]
+    ks = list(dict.fromkeys(rows["k"]))
+    cells = {tuple(row[["site", "position", "reads", "k"]]): row for _, row in rows.iterrows()}
+    named = list(dict.fromkeys(rows[["site", "position", "reads"]].itertuples(index=False, name=None)))
+    return Table(
+        "Letters read right from the k best, no photo on both sides",
+        ("what is read", *("all" if k == "dense" else f"k = {k}" for k in ks)),
+        tuple(
+            (f"{site}, {POSITIONS[position]}: {READS[reads]}",
+             *(percent(cells[site, position, reads, k]["accuracy"]) if (site, position, reads, k) in cells else "–"
+               for k in ks))
+            for site, position, reads in named
+        ),
+    )  # fmt: skip

@@ -1,0 +1,38 @@
+"""Made-up autoencoders: deeper ones share more features; letters are read better from the stream."""
+
+from typing import Any
+
+import pandas as pd
+
+from signbridge.report.inputs import COLUMNS
+
+ACCURACY = {"sae": {"1": 0.1, "20": 0.4, "dense": 0.8}, "stream": {"1": 0.2, "20": 0.7, "dense": 0.9}}
+
+
+def tables(blocks: list[str]) -> dict[str, Any]:
+    """The tables and the metrics that `Study` has of them, by name."""
+    sites = [blocks[0], blocks[-1]] if len(blocks) > 1 else blocks
+    measures, probes = [], []
+    for place, site in enumerate(sites):
+        for modality in ("image", "text"):
+            measures += [(site, modality, "variance_explained", 0.98, 0.97, 0.99), (site, modality, "l0", 30, 29, 31)]
+            measures += [(site, modality, "zeros_cost", 0.5, 0.4, 0.6)]
+        measures += [(site, "text", "fidelity", 0.9, 0.8, 1.0)]  # at image tokens zeros cost too little to tell
+        shared = 0.1 + 0.2 * place
+        measures += [(site, "both", "shared", shared, shared - 0.01, shared + 0.01)]
+        measures += [(site, "both", kind, 0.4, 0.39, 0.41) for kind in ("image_only", "text_only")]
+        probes += [
+            ("grouped", site, "prompt_last", reads, k, accuracy, accuracy - 0.05, accuracy + 0.05)
+            for reads, of_k in ACCURACY.items() for k, accuracy in of_k.items()
+        ]  # fmt: skip
+    found: dict[str, Any] = {"model": "tiny (a test bed)", "features": 768, "images": 20, "images_in_training": 0}
+    found |= {"phrases": 30, "phrases_in_training": 3, "shared_first": 0.1, "shared_last": 0.3}
+    found |= {"shared_last_minus_first": 0.2, "shared_last_minus_first_low": 0.15, "shared_last_minus_first_high": 0.25}
+    for against, compared in (("dense", 6), ("same_k", 4)):
+        found |= {f"sae_probes_above_{against}": 0, f"sae_probes_below_{against}": 3}
+        found |= {f"sae_probes_compared_{against}": compared}
+    return {
+        "sae_measures": pd.DataFrame(measures, columns=list(COLUMNS["sae_measures"])),
+        "sae_probes": pd.DataFrame(probes, columns=list(COLUMNS["sae_probes"])),
+        "sae": found if sites else {},
+    }

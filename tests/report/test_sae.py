@@ -1,0 +1,36 @@
+"""The section on sparse autoencoders: what it says follows the numbers."""
+
+from signbridge.report.page import page
+from signbridge.report.sections import sae
+from tests.report import made_up
+from tests.report.reading import Page
+
+
+def test_it_says_how_many_features_are_shared_and_what_they_read():
+    said = " ".join(sae.section(made_up.study()).lead)
+    assert (
+        "share 10.0\u202f% at layer_00 and 30.0\u202f% at layer_03: 20.0\u00a0points (15.0\u00a0to\u00a025.0) more"
+        in said
+    )
+    assert "in 0 of 6 comparisons and worse in 3; better than from as many dimensions of the stream in 0 of 4" in said
+    assert "30 phrases (3 of them read in training)" in said
+
+
+def test_either_kind_of_token_has_its_row_and_what_cannot_be_told_a_dash():
+    quality, letters = sae.section(made_up.study()).tables
+    assert quality.rows[0] == ("layer_00, image", "98.0\u202f% (97.0\u00a0to\u00a099.0\u202f%)", "30.0", "–", "0.5000")
+    assert quality.rows[1][3] == "0.90 (0.80\u00a0to\u00a01.00)"
+    assert letters.columns == ("what is read", "k = 1", "k = 20", "all")
+    assert letters.rows[1] == (
+        "layer_00, last token of the prompt: dimensions of the stream", "20.0\u202f%", "70.0\u202f%", "90.0\u202f%"
+    )  # fmt: skip
+
+
+def test_one_layer_alone_is_compared_with_none():
+    said = " ".join(sae.section(made_up.study(layers=1)).lead)
+    assert "share 10.0\u202f% at layer_00." in said
+
+
+def test_a_run_without_autoencoders_says_so_and_the_page_stands():
+    empty = {name: made_up.empty(name) for name in ("sae_measures", "sae_probes")}
+    assert "in this run" in Page(page(made_up.study(**empty, sae={}))).section("sae").text
