@@ -8,16 +8,13 @@ erasers and directions are fitted on random vectors of the model's width: what i
 """
 
 import argparse
-import resource
-import time
-from collections.abc import Callable
 
 import numpy as np
-import torch
 from PIL import Image
 
 from benchmarks.extract import SCRATCH, entry_of
 from benchmarks.machine import describe, keep
+from benchmarks.timing import peak_gib, timed
 from signbridge.causal.descriptions import describe as describe_images
 from signbridge.causal.directions import all_directions
 from signbridge.causal.erasure import ErasingReader, ErasureSweep, edits_at
@@ -52,9 +49,10 @@ def main() -> None:
         "erasure: an image": (arguments.images, lambda: _erase(reader, arguments.layers, arguments.images)),
     }
     for name, (units, call) in work.items():
-        seconds, what = _seconds(device, call)
+        seconds, what = timed(device, call)
         lines.append(
-            f"{name} ({what}): {seconds / units:.3f} s, {seconds / units / clean:.1f} clean prompts, {_peak(device)}"
+            f"{name} ({what}): {seconds / units:.3f} s, {seconds / units / clean:.1f} clean prompts, "
+            f"peak {peak_gib(device):.2f} GiB of {'GPU ' * (device.type == 'cuda')}memory"
         )
     print("\n".join(lines))
     if arguments.keep:
@@ -105,7 +103,7 @@ def _erase(reader: Reader, layers: int, images: int) -> str:
 def _clean(reader: Reader, images: list[Image.Image]) -> float:
     """Seconds a prompt, run as the edits run theirs."""
     batch = reader.prepare(images[: reader.batch_size]).to(reader.loaded.device, dtype=reader.loaded.model.dtype)
-    times = [_seconds(reader.loaded.device, lambda: clean_run(reader.loaded, batch, 0))[0] for _ in range(4)]
+    times = [timed(reader.loaded.device, lambda: clean_run(reader.loaded, batch, 0))[0] for _ in range(4)]
     return float(np.median(times[1:])) / reader.batch_size
 
 
@@ -116,20 +114,6 @@ def _noise(images: int) -> list[Image.Image]:
 
 def _width(loaded: LoadedModel) -> int:
     return loaded.model.config.get_text_config().hidden_size
-
-
-def _seconds(device: torch.device, work: Callable) -> tuple[float, object]:
-    start = time.perf_counter()
-    result = work()
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return time.perf_counter() - start, result
-
-
-def _peak(device: torch.device) -> str:
-    if device.type == "cuda":
-        return f"peak {torch.cuda.max_memory_allocated(device) / 2**30:.2f} GiB of GPU memory"
-    return f"peak {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} GiB of memory"
 
 
 def _arguments() -> argparse.Namespace:

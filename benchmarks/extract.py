@@ -11,7 +11,6 @@ two for each multiply-add.
 
 import argparse
 import statistics
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -25,6 +24,7 @@ from transformers import AutoModelForImageTextToText
 
 from benchmarks.llava_shape import llava_1_5_7b_config
 from benchmarks.machine import describe, keep
+from benchmarks.timing import timed
 from signbridge import params
 from signbridge.command_line import run
 from signbridge.extraction import Reader
@@ -51,12 +51,12 @@ def main() -> None:
     ]
     few = images[: arguments.loop_images]
     notebook_loop(loaded, entry, few[:2])  # warm-up
-    loop_seconds, loop_answers = _seconds(device, lambda: notebook_loop(loaded, entry, few))
+    loop_seconds, loop_answers = timed(device, lambda: notebook_loop(loaded, entry, few))
     if entry.quantization == "nf4":
         loaded = expand_nf4(loaded, entry.dequantize)  # the notebook's loop has run on the packed weights
     reader = Reader(loaded, entry.prompt, entry.max_new_tokens, arguments.batch_size)
     reader.read(images[: reader.batch_size])  # warm-up
-    seconds, shard = _seconds(device, lambda: reader.read(images))
+    seconds, shard = timed(device, lambda: reader.read(images))
 
     loop_rate, rate = len(few) / loop_seconds, len(images) / seconds
     machine_rate = matrix_product_rate(loaded.model.dtype, device)
@@ -118,7 +118,7 @@ def matrix_product_rate(dtype: torch.dtype, device: torch.device) -> float:
     size = 8192 if device.type == "cuda" else 2048
     left, right = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
     product = torch.empty_like(left)
-    times = [_seconds(device, lambda: torch.mm(left, right, out=product))[0] for _ in range(8)]
+    times = [timed(device, lambda: torch.mm(left, right, out=product))[0] for _ in range(8)]
     return 2 * size**3 / min(times[1:])
 
 
@@ -157,7 +157,7 @@ def capturing_cost(reader: Reader, images: list[Image.Image]) -> tuple[float, fl
         with torch.inference_mode():
             prefill(model, parts, inputs, roomy_cache(len(parts.blocks), room=1))
 
-    times = [(_seconds(device, bare)[0], _seconds(device, capturing)[0]) for _ in range(16)]
+    times = [(timed(device, bare)[0], timed(device, capturing)[0]) for _ in range(16)]
     return statistics.median(first for first, _ in times[1:]), statistics.median(second for _, second in times[1:])
 
 
@@ -179,16 +179,6 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--batch-size", type=int, default=None, help="a power of two; found out if not given")
     parser.add_argument("--keep", action="store_true", help="append to benchmarks/results/extract.md")
     return parser.parse_args()
-
-
-def _seconds(device: torch.device, work: Callable[[], T]) -> tuple[float, T]:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    start = time.perf_counter()
-    result = work()
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return time.perf_counter() - start, result
 
 
 if __name__ == "__main__":

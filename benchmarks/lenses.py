@@ -11,7 +11,6 @@ Operations are counted on a copy of the model without weights, two for each mult
 
 import argparse
 import logging
-import resource
 import statistics
 import tempfile
 import time
@@ -27,6 +26,7 @@ from transformers import BatchFeature
 
 from benchmarks.extract import SCRATCH, entry_of, matrix_product_rate, model_operations
 from benchmarks.machine import describe, keep
+from benchmarks.timing import peak_gib, timed
 from signbridge import params
 from signbridge.command_line import run
 from signbridge.extraction import IMAGES_PER_SHARD, Reader
@@ -81,7 +81,7 @@ def main() -> None:
         *_text_index(reader, arguments.phrases, rate),
         *_patches(reader, arguments.images),
         *_searches(loaded, arguments.images, arguments.rows),
-        f"{'peak, with all of the above':<30}{_peak(device):9.2f} GiB of {'GPU ' * (device.type == 'cuda')}memory",
+        f"{'peak, with all of the above':<30}{peak_gib(device):9.2f} GiB of {'GPU ' * (device.type == 'cuda')}memory",
     ]
     print("\n".join(lines))
     if arguments.keep:
@@ -101,13 +101,13 @@ def _text_index(reader: Reader, count: int, rate: float) -> list[str]:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         kept = set(reservoirs.kept())
-        seconds, indexed = _seconds(
+        seconds, indexed = timed(
             loaded.device,
             lambda: index_corpus(
                 TextReader(reader, sites), corpus, blocks, kept, folder / "last", "", folder, IMAGES_PER_SHARD
             ),
         )
-        written, _ = _seconds(
+        written, _ = timed(
             loaded.device,
             lambda: write_index(folder / "index", indexed, corpus, tokenizer, sites, settings.storage, {}),
         )
@@ -133,7 +133,7 @@ def _patches(reader: Reader, images: int) -> list[str]:
     ways = [BareReader(reader, sites, PATCHES), PatchReader(reader, sites, PATCHES)]
     noise = _noise(images)
     device = reader.loaded.device
-    times = [[_seconds(device, lambda way=way: way.read(noise))[0] for way in ways] for _ in range(TURNS)]
+    times = [[timed(device, lambda way=way: way.read(noise))[0] for way in ways] for _ in range(TURNS)]
     bare, reading = (statistics.median(of_way) for of_way in zip(*times[1:], strict=True))
     ratio = statistics.median(reading / bare for bare, reading in times[1:])
     return [
@@ -192,24 +192,7 @@ def _width(loaded: LoadedModel) -> int:
 
 def _best(device: torch.device, work: Callable[[], object]) -> float:
     """Seconds of the best of several, as for the matrix products: short calls wait for whatever else runs."""
-    return min(_seconds(device, work)[0] for _ in range(2 * TURNS))
-
-
-def _seconds(device: torch.device, work: Callable[[], T]) -> tuple[float, T]:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    start = time.perf_counter()
-    result = work()
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return time.perf_counter() - start, result
-
-
-def _peak(device: torch.device) -> float:
-    """In GiB: of the GPU's memory, else of the process, the loading included."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device) / 2**30
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    return min(timed(device, work)[0] for _ in range(2 * TURNS))
 
 
 def _arguments() -> argparse.Namespace:
