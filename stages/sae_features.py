@@ -20,7 +20,7 @@ from signbridge.extraction import Reader, read_in_shards
 from signbridge.extraction_run import fingerprint, images_per_shard, made_from, open_reader
 from signbridge.extraction_tables import decoded
 from signbridge.lenses.true_words import true_words
-from signbridge.sae.feature_tables import feature_rows, item_table
+from signbridge.sae.feature_tables import POSITIONS, feature_rows, item_table
 from signbridge.sae.held_out import judged_images, judged_phrases, unread
 from signbridge.sae.judge_settings import SaeJudgeParams
 from signbridge.sae.sae_lens_installed import require_sae_lens
@@ -47,7 +47,7 @@ def main() -> None:
     text_index, seed = params.section("text_index", TextIndexParams), params.seed()
     corpus, sample = phrases(text_index.corpus, text_index.templates), tables.read(SAMPLE)
     trained = tables.made_by(SAES / "training.parquet")
-    from signbridge.sae.sample_features import POSITIONS, FeatureReader  # these import SAELens, which takes long
+    from signbridge.sae.sample_features import FeatureReader  # these import SAELens, which takes long
     from signbridge.sae.splicing import ImageSplicer, PhraseSplicer
     from signbridge.sae.stored import open_autoencoders
 

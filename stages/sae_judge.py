@@ -14,7 +14,7 @@ from signbridge.probing.settings import ProbeParams, splits_of
 from signbridge.probing.shuffled_labels import draws_by_repeat
 from signbridge.probing.statistics import StatisticsParams
 from signbridge.probing.sweep import Cell, Penalties, side_by_side
-from signbridge.sae.feature_tables import KINDS, items_of
+from signbridge.sae.feature_tables import KINDS, POSITIONS, items_of
 from signbridge.sae.judge_settings import SaeJudgeParams
 from signbridge.sae.judging import Items, judged
 from signbridge.sae.sparse_probes import (
@@ -29,7 +29,6 @@ from signbridge.sae.sparse_probes import (
 SAMPLE = Path("data/sample.parquet")
 ACTIVATIONS = Path("data/activations")
 FEATURES = Path("data/sae_features")
-POSITIONS = ("prompt_last", "image_mean")
 
 
 def main() -> None:

@@ -3,6 +3,7 @@
 import io
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -11,12 +12,11 @@ from PIL import Image, ImageOps
 
 from signbridge.figures.set_words import LEADING, Line, Word, cut, drawable, in_lines, points_axes, set_lines, words_of
 from signbridge.layer_choice import evenly_spread
-from signbridge.lenses.names import LENSES
+from signbridge.lenses.names import DISPLAYED, LENSES
 from signbridge.lenses.shown_words import excerpt, shown_words
 
 LAYERS, WORDS, SENTENCE_LINES = 5, 5, 4
 LONGEST = 160  # characters of a sentence, more than its lines can hold
-NAMES = {"embedding": "EmbeddingLens", "logit": "LogitLens", "latent": "LatentLens"}
 HOLDS = "✓"
 SENTENCES = "Bold in a sentence: the word that LatentLens found."
 RED = "#D1242F"
@@ -62,12 +62,27 @@ def lens_strip(
     for lens in LENSES:
         axes.plot([left - LABEL - PAD, WIDTH - MARGIN], [top, top], color=LINE, linewidth=0.6)
         middle = top - heights[lens] / 2
-        axes.text(left - PAD, middle, NAMES[lens], rotation=90, fontsize=SMALL, ha="right", va="center")
+        axes.text(left - PAD, middle, DISPLAYED[lens], rotation=90, fontsize=SMALL, ha="right", va="center")
         for place, site in enumerate(sites):
             here = words[(words["lens"] == lens) & (words["site"] == site)]
             _cell(axes, here, true_words, left + place * column, top - PAD, column - 2 * PAD)
         top -= heights[lens]
     return figure
+
+
+def example_patch(hands: pd.DataFrame, grid: Sequence[int] | None) -> tuple[str, int]:
+    """An image_id and a patch to show, not chosen by what they say: the first by name, and where there is most hand.
+
+    `hands` has image_id, patch and hand, how much of the patch the hand covers. Of several such patches, or where the
+    hand is not known, the one nearest to the middle of the `grid`, or of the line where there is no grid.
+    """
+    of_first = hands[hands["image_id"] == hands["image_id"].min()].fillna({"hand": 0.0})
+    most = of_first.loc[of_first["hand"] == of_first["hand"].max(), "patch"]
+    if grid is None:
+        return of_first["image_id"].iloc[0], int(most.iloc[len(most) // 2])
+    row, column = np.divmod(most, grid[1])
+    off = np.hypot(row - (grid[0] - 1) / 2, column - (grid[1] - 1) / 2)
+    return of_first["image_id"].iloc[0], int(most.loc[off.idxmin()])
 
 
 def _hand(axes: Axes, image: bytes, grid: Sequence[int] | None, patch: int, top: float) -> None:

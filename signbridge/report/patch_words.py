@@ -12,12 +12,13 @@ import numpy as np
 import pandas as pd
 
 from signbridge.layer_choice import evenly_spread
+from signbridge.lenses.names import DISPLAYED
 from signbridge.lenses.shown_words import excerpt, shown_words
 from signbridge.report.images import enlargeable
 from signbridge.report.page_parts import PatchWords, Table, Thumbnail
 from signbridge.report.patch_cells import cells_of
 from signbridge.report.study import Study
-from signbridge.report.wording import LENS_SCORES, LENSES, count, plural, short
+from signbridge.report.wording import LENS_SCORES, count, plural, short
 
 NAME = "patch-words"
 TITLE = "Point at a patch"
@@ -42,7 +43,7 @@ def patch_words(study: Study, budget: int = BUDGET) -> PatchWords | None:
         sees=_sees(study, ids, shown, all_sites, sites),
         images=tuple(Thumbnail(enlargeable(png[image]), f"{short(labels[image])}: {short(image)}") for image in shown),
         labels=tuple(short(labels[image]) for image in shown),
-        lenses=tuple(LENSES.values()),
+        lenses=tuple(DISPLAYED.values()),
         sites=tuple(sites),
         data=data,
         twin=_twin(study, shown, labels, sites),
@@ -96,7 +97,7 @@ def coded(study: Study, ids: Sequence[str], sites: Sequence[str]) -> dict[str, A
     words, word = _dictionary(shown_words(table).map(short))
     sentences, contexts, context = _contexts(table)
     text_sites, text_site = _dictionary(table["text_site"])
-    axes = {"image_id": list(ids), "lens": list(LENSES), "site": list(sites), "patch": patches}
+    axes = {"image_id": list(ids), "lens": list(DISPLAYED), "site": list(sites), "patch": patches}
     places = tuple(pd.Index(values).get_indexer(table[name]) for name, values in axes.items())
     k = int(table["rank"].max())
     shape = (*(len(values) for values in axes.values()), k)
@@ -104,7 +105,7 @@ def coded(study: Study, ids: Sequence[str], sites: Sequence[str]) -> dict[str, A
     def laid_out(values: np.ndarray) -> np.ndarray:
         out = np.full(shape, -1, dtype=int)
         out[(*places, table["rank"].to_numpy() - 1)] = values
-        return out.reshape(len(ids), len(LENSES), -1)
+        return out.reshape(len(ids), len(DISPLAYED), -1)
 
     columns = {"word": laid_out(word), "score": laid_out((table["score"].to_numpy() * 100).round().astype(int))}
     of_latent = {"context": laid_out(context), "text_site": laid_out(text_site)}
@@ -114,12 +115,12 @@ def coded(study: Study, ids: Sequence[str], sites: Sequence[str]) -> dict[str, A
                 name: values[image, lens].tolist()
                 for name, values in {**columns, **(of_latent if key == "latent" else {})}.items()
             }
-            for lens, key in enumerate(LENSES)
+            for lens, key in enumerate(DISPLAYED)
         ]
         for image in range(len(ids))
     ]
     return {
-        "lenses": [{"name": name, "score": LENS_SCORES[lens]} for lens, name in LENSES.items()],
+        "lenses": [{"name": name, "score": LENS_SCORES[lens]} for lens, name in DISPLAYED.items()],
         "sites": list(sites),
         "patches": patches,
         "grid": study.patch_grid and list(study.patch_grid),
@@ -217,13 +218,13 @@ def _twin(study: Study, shown: Sequence[str], labels: Mapping[str, str], sites: 
 
     def row(image: str, site: str) -> tuple[str, ...]:
         true = study.true_words.get(image, frozenset())
-        of_lens = {lens: here.get((image, site, lens), table.iloc[:0]) for lens in LENSES}
-        words = [", ".join(_marked(word, true) for word in of_lens[lens]["word"]) or "–" for lens in LENSES]
+        of_lens = {lens: here.get((image, site, lens), table.iloc[:0]) for lens in DISPLAYED}
+        words = [", ".join(_marked(word, true) for word in of_lens[lens]["word"]) or "–" for lens in DISPLAYED]
         return (f"{short(labels[image])}: {short(image)}", site, *words, _nearest_sentence(of_lens["latent"]))
 
     return Table(
         f"A sample: words of patch {patch}, in the middle, of each image shown ({HOLDS} holds for the hand)",
-        ("image", "visual layer", *LENSES.values(), "LatentLens's nearest sentence"),
+        ("image", "visual layer", *DISPLAYED.values(), "LatentLens's nearest sentence"),
         tuple(row(image, site) for image in shown for site in some),
     )
 

@@ -40,7 +40,6 @@ ERASERS = {
     "shuffled_labels": "shuffled {kind}s (LEACE)",
     "leace_other_photos": "the {kind} (LEACE of other photos)",
 }
-LENSES = {"embedding": "EmbeddingLens", "logit": "LogitLens", "latent": "LatentLens"}
 LENS_SCORES = {"embedding": "cosine", "logit": "logit", "latent": "cosine"}
 LONGEST_TEXT = 160  # characters of a label or an answer; what is longer is cut, and says so
 

@@ -8,10 +8,9 @@ from torch import Tensor
 from transformers import BatchFeature
 
 from signbridge.extraction import Reader
+from signbridge.sae.feature_tables import POSITIONS
 from signbridge.shards import Shard
 from signbridge.vlm.residual import reading
-
-POSITIONS = ("prompt_last", "image_mean")
 
 
 class FeatureReader(Reader):

@@ -16,6 +16,7 @@ from transformers import BatchFeature
 
 from signbridge.causal.descriptions import describe, nll, read_described
 from signbridge.extraction import Reader, batches_of_one_length, in_batches
+from signbridge.sae.token_reading import special_tokens
 from signbridge.shards import Shard
 from signbridge.vlm.branching import CleanRun, clean_run, leave
 
@@ -95,8 +96,7 @@ class PhraseSplicer(_Splicer):
         token_ids = token_ids.to(self.loaded.device)
         inputs = BatchFeature({"input_ids": token_ids})
         clean = clean_run(self.loaded, inputs, 0, token_ids.shape[1], list(self.autoencoders))
-        special = torch.tensor(sorted(set(self.loaded.processor.tokenizer.all_special_ids)), device=token_ids.device)
-        is_text = ~torch.isin(token_ids, special)
+        is_text = ~torch.isin(token_ids, special_tokens(self.loaded).to(token_ids.device))
         return self._spliced(clean, is_text, token_ids[:, 1:], is_text[:, 1:])
 
 

@@ -6,13 +6,14 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Bool
+from jaxtyping import Bool, Int
 from torch import Tensor
 from transformers import BatchFeature
 
 from signbridge.extraction import Reader, in_batches, stored_dtype
 from signbridge.extraction_tables import decoded
 from signbridge.shards import Shard
+from signbridge.vlm.loading import LoadedModel
 from signbridge.vlm.residual import reading
 
 IS_IMAGE = "is_image"  # beside the sites in a shard
@@ -29,6 +30,11 @@ class _ReadAll(Exception):
     """Ends a pass at the deepest site that is wanted: what the blocks after it compute is for nothing."""
 
 
+def special_tokens(loaded: LoadedModel) -> Int[Tensor, "special"]:
+    """The ids of the tokens that stand for no text, on the CPU."""
+    return torch.tensor(sorted(set(loaded.processor.tokenizer.all_special_ids)))
+
+
 class TokenReader(Reader):
     """Reads `Passage`s as a `Reader` does images; a shard's arrays are by site, tokens x width, and `is_image`.
 
@@ -39,7 +45,7 @@ class TokenReader(Reader):
     def __init__(self, reader: Reader, sites: Sequence[str]):
         super().__init__(reader.loaded, reader.prompt, 1, reader.batch_size)
         self.sites = list(sites)
-        self._special = torch.tensor(sorted(set(reader.loaded.processor.tokenizer.all_special_ids)))
+        self._special = special_tokens(reader.loaded)
 
     def _batches(self, passages: list[Passage]) -> list[list[Passage]]:
         return in_batches(passages, self.batch_size)

@@ -2,10 +2,11 @@ import io
 import re
 
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.patches import Rectangle
 
-from signbridge.figures.lens_strip import HAND, MARGIN, lens_strip
+from signbridge.figures.lens_strip import HAND, MARGIN, example_patch, lens_strip
 from signbridge.figures.set_words import Word, drawable, in_lines, width_of, words_of
 from tests.report.made_up import png
 from tests.report.made_up_lenses import words_table
@@ -118,3 +119,18 @@ def test_lines_are_no_wider_than_told_and_lose_no_word():
 
 def test_a_character_that_the_font_lacks_is_a_box():
     assert drawable("a\u4f60b") == "a□b"
+
+
+@pytest.mark.parametrize(
+    ("covered", "grid", "patch"),
+    [
+        ([0, 0.2, 0.9, 0, 0, 0, 0, 0, 0], [3, 3], 2),  # where there is most hand
+        ([1, 0, 0, 0, 0, 1, 0, 0, 0], [3, 3], 5),  # of several the one nearest to the middle
+        ([float("nan")] * 9, [3, 3], 4),  # where the hand is not known
+        ([float("nan")] * 9, None, 4),
+    ],
+)
+def test_the_patch_that_is_shown_is_not_chosen_by_its_words(covered, grid, patch):
+    hands = pd.DataFrame({"image_id": "a", "patch": range(9), "hand": covered})
+    later = hands.assign(image_id="b", hand=[1.0] + [0.0] * 8)
+    assert example_patch(pd.concat([later, hands], ignore_index=True), grid) == ("a", patch)

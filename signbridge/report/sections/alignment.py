@@ -6,7 +6,8 @@ import pandas as pd
 
 from signbridge.report.charts.lines_by_site import lines_by_site
 from signbridge.report.charts.style import BLUE, GREEN, GREY, PURPLE, VERMILLION, Series
-from signbridge.report.page_parts import Picture, Section, Table
+from signbridge.report.layer_table import layer_table
+from signbridge.report.page_parts import Picture, Section
 from signbridge.report.study import Share, Study
 from signbridge.report.wording import number, percent, plural, share_with_interval, value_with_interval
 
@@ -83,7 +84,7 @@ def _neighbours(study: Study) -> Picture:
     sites = list(dict.fromkeys(rows["site"]))
     mixed = pd.DataFrame({"series": MIXED.name, "site": sites, "accuracy": 0.5})
     spec = lines_by_site(pd.concat([rows, mixed]), sites, [*NEIGHBOURS.values(), MIXED], "share of nearest neighbours")
-    twin = _twin("Neighbours of the other kind", rows, sites, share_with_interval)
+    twin = layer_table("Neighbours of the other kind", rows, share_with_interval)
     sees = (
         "Among as many image as text tokens, how many of a token's nearest ones are of the other kind; its own image "
         "or phrase does not count. Half would mean that the two lie mixed, none that they lie apart. Centred: with the "
@@ -100,7 +101,7 @@ def _geometry(study: Study) -> Picture:
         "CKA asks whether images that lie near each other have captions that do; it needs no shared directions, and is "
         "0 where the two have nothing to do with each other. The cosines say how near two tokens are."
     )
-    twin = _twin("Geometry of images and text", rows, sites, value_with_interval)
+    twin = layer_table("Geometry of images and text", rows, value_with_interval)
     return Picture("alignment-geometry", "Geometry of images and text", sees, twin, spec)
 
 
@@ -114,7 +115,7 @@ def _probes(study: Study) -> Picture:
         f"Trained on text and held to images it is above {percent(own['beaten'].min(), 0)} to "
         f"{percent(own['beaten'].max(), 0)} of the draws in which words were dealt to phrases at random, by layer."
     )
-    twin = _twin("Probes of hand words", rows, sites, value_with_interval)
+    twin = layer_table("Probes of hand words", rows, value_with_interval)
     return Picture("alignment-probes", "A probe of hand words, from text to images", sees, twin, spec)
 
 
@@ -129,12 +130,3 @@ def _drawn(table: pd.DataFrame, series: dict[str, Series]) -> pd.DataFrame:
     rows = table[table["measure"].isin(list(series))]
     named = rows.assign(series=rows["measure"].map({measure: look.name for measure, look in series.items()}))
     return named.rename(columns={"value": "accuracy"})[["series", "site", "accuracy", "low", "high"]]
-
-
-def _twin(caption: str, rows: pd.DataFrame, sites: list[str], written) -> Table:
-    names = list(dict.fromkeys(rows["series"]))
-    cells = {
-        (row["series"], row["site"]): written(row["accuracy"], row["low"], row["high"]) for _, row in rows.iterrows()
-    }
-    by_site = tuple((site, *(cells.get((name, site), "–") for name in names)) for site in sites)
-    return Table(caption, ("layer", *names), by_site)

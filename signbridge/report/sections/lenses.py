@@ -4,19 +4,20 @@ import math
 
 import pandas as pd
 
+from signbridge.lenses.names import DISPLAYED
 from signbridge.report.charts.heat_map import position_by_site
 from signbridge.report.charts.lines_by_site import lines_by_site
 from signbridge.report.charts.style import BLUE, GREEN, GREY, VERMILLION, Series
 from signbridge.report.page_parts import Picture, Section, Table
 from signbridge.report.patch_words import patch_words
 from signbridge.report.study import Study
-from signbridge.report.wording import LENSES, listing, percent, plural, points_with_interval, share_with_interval
+from signbridge.report.wording import listing, percent, plural, points_with_interval, share_with_interval
 
 TITLE = "What image tokens say in words"
 LOOKS = {
-    "embedding": Series(LENSES["embedding"], GREEN, "square", (2, 2)),
-    "logit": Series(LENSES["logit"], VERMILLION, "triangle-up", (6, 3)),
-    "latent": Series(LENSES["latent"], BLUE, "circle", (1, 0)),
+    "embedding": Series(DISPLAYED["embedding"], GREEN, "square", (2, 2)),
+    "logit": Series(DISPLAYED["logit"], VERMILLION, "triangle-up", (6, 3)),
+    "latent": Series(DISPLAYED["latent"], BLUE, "circle", (1, 0)),
 }
 OTHER = Series("null: another image's hand (LogitLens)", GREY, "stroke", (8, 4))
 
@@ -29,7 +30,7 @@ def section(study: Study) -> Section:
     if study.lenses.empty:
         lead.append("Which words hold for these classes is not known, so no share of them can be told.")
     else:
-        lead += [_verdict(study, lens) for lens in LENSES]
+        lead += [_verdict(study, lens) for lens in DISPLAYED]
         lead += _control(study)
         pictures.append(_shares(study))
         if not study.lenses_on_hand.empty:
@@ -53,7 +54,7 @@ def _verdict(study: Study, lens: str) -> str:
     best = study.share(f"{lens}_best_over_other_image", "lens")
     holds = "more than another image's words would" if best.low > 0 else "no more than another image's words would"
     return (
-        f"{LENSES[lens]}: {percent(study.number(f'{lens}_share', 'lens'))} of the tokens on average, "
+        f"{DISPLAYED[lens]}: {percent(study.number(f'{lens}_share', 'lens'))} of the tokens on average, "
         f"{holds}, at the best of its layers ({study.lens[f'{lens}_best_site']}; {points_with_interval(*best)}; the "
         "best of several, so read it with care)."
     )
@@ -73,7 +74,7 @@ def _control(study: Study) -> list[str]:
 def _shares(study: Study) -> Picture:
     rows = study.lenses
     renamed = {"share": "accuracy", "share_low": "low", "share_high": "high"}
-    drawn = [rows.assign(series=rows["lens"].map(LENSES)).rename(columns=renamed)]
+    drawn = [rows.assign(series=rows["lens"].map(DISPLAYED)).rename(columns=renamed)]
     null = rows[rows["lens"] == "logit"]
     drawn.append(null.assign(series=OTHER.name, accuracy=null["other_image"], low=float("nan"), high=float("nan")))
     table = pd.concat(drawn)[["series", "site", "accuracy", "low", "high"]]
@@ -83,7 +84,8 @@ def _shares(study: Study) -> Picture:
         "Interpretable share by lens and visual layer",
         ("lens", "visual layer", "share", "another image's hand", "scrambled corpus", "beyond another image"),
         tuple(
-            (LENSES[row["lens"]], row["site"], share_with_interval(row["share"], row["share_low"], row["share_high"]),
+            (DISPLAYED[row["lens"]], row["site"],
+             share_with_interval(row["share"], row["share_low"], row["share_high"]),
              percent(row["other_image"]), percent(row["scrambled_corpus"]),
              points_with_interval(*row[["over_other_image", "over_other_image_low", "over_other_image_high"]]))
             for _, row in rows.iterrows()
@@ -98,8 +100,8 @@ def _shares(study: Study) -> Picture:
 
 def _where(study: Study) -> str:
     """Whether the hand's own tokens say more of it than those of the background."""
-    found = {lens: study.share(f"{lens}_hand_minus_background", "lens") for lens in LENSES}
-    written = [f"{LENSES[lens]} {points_with_interval(*more)}" for lens, more in found.items()]
+    found = {lens: study.share(f"{lens}_hand_minus_background", "lens") for lens in DISPLAYED}
+    written = [f"{DISPLAYED[lens]} {points_with_interval(*more)}" for lens, more in found.items()]
     return (
         "Tokens on the hand less tokens on the background, all layers together, beyond another image's words: "
         f"{listing(written)}."
@@ -112,12 +114,12 @@ def _on_hand(study: Study) -> Picture:
         names = {
             f"{where}_over_other_image{end}": to for end, to in (("", "accuracy"), ("_low", "low"), ("_high", "high"))
         }
-        parts.append(table.assign(series=table["lens"].map(LENSES) + ", " + name).rename(columns=names))
+        parts.append(table.assign(series=table["lens"].map(DISPLAYED) + ", " + name).rename(columns=names))
     rows = pd.concat([part[["series", "site", "accuracy", "low", "high"]] for part in parts], ignore_index=True)
     rows[["low", "high"]] = float("nan")  # six bands would hide each other: they are in the table
-    looks = [Series(f"{LENSES[lens]}, on the hand", *look[1:]) for lens, look in LOOKS.items()]
+    looks = [Series(f"{DISPLAYED[lens]}, on the hand", *look[1:]) for lens, look in LOOKS.items()]
     looks += [
-        Series(f"{LENSES[lens]}, on the background", look.colour, "stroke", (2, 4)) for lens, look in LOOKS.items()
+        Series(f"{DISPLAYED[lens]}, on the background", look.colour, "stroke", (2, 4)) for lens, look in LOOKS.items()
     ]
     sites = list(dict.fromkeys(table["site"]))
     spec = lines_by_site(rows, sites, looks, "share beyond another image's words")
@@ -125,7 +127,7 @@ def _on_hand(study: Study) -> Picture:
         "Interpretable share on the hand and on the background",
         ("lens", "visual layer", "on the hand", "on the background", "beyond another image: hand less background"),
         tuple(
-            (LENSES[row["lens"]], row["site"], *(
+            (DISPLAYED[row["lens"]], row["site"], *(
                 share_with_interval(row[where], row[f"{where}_low"], row[f"{where}_high"])
                 for where in ("hand", "background")
             ), points_with_interval(*row[["difference", "difference_low", "difference_high"]]))

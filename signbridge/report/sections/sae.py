@@ -2,6 +2,7 @@
 
 from signbridge.report.charts.lines_by_site import lines_by_site
 from signbridge.report.charts.style import BLUE, GREEN, PURPLE, Series
+from signbridge.report.layer_table import layer_table
 from signbridge.report.page_parts import Picture, Section, Table
 from signbridge.report.study import Study
 from signbridge.report.wording import (
@@ -74,16 +75,10 @@ def _shared(study: Study) -> Picture:
     rows = study.sae_measures[study.sae_measures["measure"].isin(list(SHARED))]
     names = {measure: series.name for measure, series in SHARED.items()}
     drawn = rows.assign(series=rows["measure"].map(names)).rename(columns={"value": "accuracy"})
-    sites = list(dict.fromkeys(rows["site"]))
-    columns = ["series", "site", "accuracy", "low", "high"]
-    spec = lines_by_site(drawn[columns], sites, list(SHARED.values()), "share of features that fire")
-    cells = {
-        (row["measure"], row["site"]): share_with_interval(*row[["value", "low", "high"]]) for _, row in rows.iterrows()
-    }
-    twin = Table(
-        "Features by what they fire for", ("layer", *names.values()),
-        tuple((site, *(cells[measure, site] for measure in SHARED)) for site in sites),
-    )  # fmt: skip
+    drawn = drawn[["series", "site", "accuracy", "low", "high"]]
+    sites = list(dict.fromkeys(drawn["site"]))
+    spec = lines_by_site(drawn, sites, list(SHARED.values()), "share of features that fire")
+    twin = layer_table("Features by what they fire for", drawn, share_with_interval)
     sees = (
         "A feature is of both where neither kind of token, of as many of either, has nine tenths of its activation. "
         "The same question as that of neighbours above, asked of directions that were learnt."
