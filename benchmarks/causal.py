@@ -80,7 +80,8 @@ def _steer(reader: Reader, layers: int) -> str:
     course = Course(
         pair=ClassPair("A", "B", "a", "b"), at="every", unsteered=["a", "a"], image_ids=["0", "1"], images=images[:2],
         other_ids=["2", "3"], others=images[2:], before="", descriptions=describe_images(describer, images[2:]),
-        answer=[5, 6], directions=dict.fromkeys(sites, directions), unit=norms["every"],
+        answer=[5, 6], names=all_directions(DRAWS), told=("class_means",),
+        directions=dict.fromkeys(sites, directions), unit=norms["every"],
     )  # fmt: skip
     found = Steerer(reader, describer, sweep).steer(course)
     finite = bool(np.isfinite(found.probability).all() and np.isfinite(found.damage).all())

@@ -8,11 +8,15 @@ Environment as for `stages.extract`; finished shards lie in .scratch/ until the 
 import shutil
 from pathlib import Path
 
+import numpy as np
+from jaxtyping import Bool
+
 from signbridge import params, tables
 from signbridge.causal.courses import courses
+from signbridge.causal.directions import ClassDirections
 from signbridge.causal.steering import COURSES_PER_SHARD, Steerer, SteeringParams
 from signbridge.causal.steering_tables import answers_table, damage_table, descriptions_table
-from signbridge.causal.sweeps import CausalParams
+from signbridge.causal.sweeps import CausalParams, spread_layers
 from signbridge.command_line import run
 from signbridge.extraction import Reader, read_in_shards
 from signbridge.extraction_run import fingerprint, made_from, open_reader
@@ -46,7 +50,12 @@ def main() -> None:
 
     reader = open_reader(model, SCRATCH / "models", device)
     describer = Reader(reader.loaded, causal.describe, causal.describe_tokens, reader.batch_size)
-    todo = courses(reader, describer, sweep, sample, ACTIVATIONS, causal.C, params.seed())
+    seed, sites = params.seed(), spread_layers(sweep.layers, len(reader.loaded.parts.blocks))
+
+    def fit(half: Bool[np.ndarray, " images"]) -> ClassDirections:
+        return ClassDirections(reader, sweep, sites, sample, ACTIVATIONS, half, causal.C, seed)
+
+    todo = courses(reader, describer, sweep, sites, sample, fit, seed)
     steerer = Steerer(reader, describer, sweep)
     shards = read_in_shards(steerer, todo, folder, COURSES_PER_SHARD, "steer", "course")
 

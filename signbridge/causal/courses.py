@@ -1,19 +1,18 @@
 """Which images are steered where to, and by which directions: all that a steering sweep is drawn and fitted from."""
 
 import logging
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Bool, Float
 
-from signbridge import activations
-from signbridge.causal.answer_text import first_difference, says
+from signbridge.causal.answer_text import says
 from signbridge.causal.descriptions import describe
-from signbridge.causal.directions import directions, fit_classes
-from signbridge.causal.edits import POSITION_OF
+from signbridge.causal.edits import SteeredAt
 from signbridge.causal.pairs import ClassPair, class_pairs, fitted_half
-from signbridge.causal.steering import Course, SteeringSweep, mean_norms
-from signbridge.causal.sweeps import spread_layers
+from signbridge.causal.steering import Clamps, Course, Doses, mean_norms
 from signbridge.datasets.one_per_photo import one_of_each_photo
 from signbridge.extraction import Reader
 from signbridge.extraction_tables import decoded
@@ -24,25 +23,36 @@ log = logging.getLogger(__name__)
 NORMS_OF = 32  # photos of the fitted half that the mean norm is taken over, at most
 
 
+class Directed(Protocol):
+    """Directions from one class to another, fitted on half of the photos."""
+
+    names: Sequence[tuple[str, int]]  # of the directions, with the draw of a null
+    told: Sequence[str]  # the directions in which an image is described
+
+    def between(self, pair: ClassPair, at: SteeredAt, number: int) -> dict[str, Float[np.ndarray, "directions width"]]:
+        """By site in order of depth, from `pair.a` to `pair.b`, each of length 1; `number` is that of the pair."""
+
+    def clamps(self, pair: ClassPair, at: SteeredAt) -> Mapping[str, Clamps]:
+        """By site, the features that directions hold at a value, if any."""
+
+
 def courses(
     reader: Reader,
     describer: Reader,
-    sweep: SteeringSweep,
+    sweep: Doses,
+    sites: Sequence[str],
     sample: pd.DataFrame,
-    vectors: Path,
-    C: float,
+    fit: Callable[[Bool[np.ndarray, " images"]], Directed],
     seed: int,
 ) -> list[Course]:
     """Every pair of classes at every place, with its images, its directions and what a strength of 1 is.
 
-    `sample` has image_id, label, photo, image (PNG) and answer; `vectors` is its activation folder and `C` the
-    probe's inverse penalty. Without two answers there is no course.
-    Raises `SignBridgeError` if a class has a single photo.
+    `sample` has image_id, label, photo, image (PNG) and answer; `fit` makes directions of the images that are marked
+    for it. Without two answers there is no course. Raises `SignBridgeError` if a class has a single photo.
     """
     labels, photos, answers = (sample[name].to_numpy() for name in ("label", "photo", "answer"))
     generator = np.random.default_rng(seed)
     pairs = class_pairs(labels, answers, sweep.pairs, generator)
-    sites = spread_layers(sweep.layers, len(reader.loaded.parts.blocks))
     if not pairs or not sites:
         if sweep.pairs and sites:
             log.warning("Every class mostly got the same answer, so there is no other to steer to: nothing is steered.")
@@ -60,17 +70,9 @@ def courses(
     described = dict(zip(told, texts, strict=True))
     fitted_images = decoded(sample["image"].iloc[[row for row in one_each if half[row]][:NORMS_OF]])
     norms = reader.retrying(lambda: mean_norms(reader, fitted_images))
-    unembedding = reader.loaded.model.get_output_embeddings().weight.float().detach().cpu().numpy()
-    end = reader.loaded.end_tokens[0]
     tokens = {answer: added_tokens(reader.loaded.processor, reader.prompt, answer, "models.<model>.prompt")
-              for pair in pairs for answer in (pair.answer_a, pair.answer_b)}  # fmt: skip
-    fitted = {
-        (site, position): fit_classes(
-            activations.read(vectors, site, position, list(sample["image_id"])), labels, photos, half, C, sweep.draws,
-            np.random.default_rng([seed, *site.encode(), *position.encode()]),
-        )
-        for site in sites for position in {POSITION_OF[at] for at in sweep.at}
-    }  # fmt: skip
+              for answer in {pair.answer_b for pair in pairs}}  # fmt: skip
+    directed = fit(half)
     ids = sample["image_id"].to_numpy()
     return [
         Course(
@@ -79,15 +81,8 @@ def courses(
             other_ids=list(ids[others[pair]]), others=[images[row] for row in others[pair]],
             descriptions=[described[row] for row in others[pair]],
             before=reader.loaded.processor.decode(described[steered[pair][0]], skip_special_tokens=True).strip(),
-            answer=tokens[pair.answer_b],
-            directions={
-                site: directions(
-                    fitted[site, POSITION_OF[at]], pair.a, pair.b,
-                    unembedding[list(first_difference(tokens[pair.answer_a], tokens[pair.answer_b], end))],
-                    sweep.draws, np.random.default_rng([seed, number, depth]),
-                )
-                for depth, site in enumerate(sites)
-            },
+            answer=tokens[pair.answer_b], names=directed.names, told=directed.told,
+            directions=directed.between(pair, at, number), clamps=directed.clamps(pair, at),
             unit={site: norms[at][site] for site in sites},
         )
         for number, pair in enumerate(pairs) for at in sweep.at

@@ -5,15 +5,24 @@ weights and of the answers' unembedding rows. Two nulls: Gaussian directions, an
 that were shuffled over photos, which lie where the data lie.
 """
 
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 from jaxtyping import Bool, Float
 
-from signbridge.causal.edits import DIRECTIONS, RANDOM, SHUFFLED_MEANS
+from signbridge import activations
+from signbridge.causal.answer_text import first_difference
+from signbridge.causal.edits import DIRECTIONS, POSITION_OF, RANDOM, SHUFFLED_MEANS, SteeredAt
+from signbridge.causal.pairs import ClassPair
+from signbridge.causal.steering import Clamps, SteeringSweep
+from signbridge.extraction import Reader
 from signbridge.probing.probes import Probe
 from signbridge.probing.shuffled_labels import shuffle_over_photos
 from signbridge.probing.whole_sample import fit_whole_sample
+from signbridge.vlm.letter_scoring import added_tokens
 
 MEMORY_BYTES = 2 * 2**30  # of the probe's solver beside its vectors
 
@@ -86,3 +95,53 @@ def all_directions(draws: int) -> list[tuple[str, int]]:
     """The name and draw of every row of `directions`: those of the classes, then the nulls."""
     nulls = [(name, draw) for name in (RANDOM, SHUFFLED_MEANS) for draw in range(draws)]
     return [*((name, 0) for name in DIRECTIONS), *nulls]
+
+
+class ClassDirections:
+    """`Directed` by what the vectors of each class's images say, and by the answers' unembedding rows."""
+
+    told = ("class_means", RANDOM)
+
+    def __init__(
+        self,
+        reader: Reader,
+        sweep: SteeringSweep,
+        sites: Sequence[str],
+        sample: pd.DataFrame,
+        vectors: Path,
+        half: Bool[np.ndarray, " images"],
+        C: float,
+        seed: int,
+    ):
+        """Fit on the images that `half` marks; `vectors` is the sample's activation folder, `C` the probe's penalty."""
+        self.names = all_directions(sweep.draws)
+        self._reader, self._sites, self._draws, self._seed = reader, sites, sweep.draws, seed
+        self._unembedding = reader.loaded.model.get_output_embeddings().weight.float().detach().cpu().numpy()
+        ids, labels, photos = (sample[name].to_numpy() for name in ("image_id", "label", "photo"))
+        self._fitted = {
+            (site, position): fit_classes(
+                activations.read(vectors, site, position, list(ids)), labels, photos, half, C, sweep.draws,
+                np.random.default_rng([seed, *site.encode(), *position.encode()]),
+            )
+            for site in sites for position in {POSITION_OF[at] for at in sweep.at}
+        }  # fmt: skip
+
+    def between(self, pair: ClassPair, at: SteeredAt, number: int) -> dict[str, Float[np.ndarray, "directions width"]]:
+        """By site in order of depth; the random ones depend on the number of the pair and on the depth."""
+        rows = self._unembedding[list(self._first_tokens(pair))]
+        return {
+            site: directions(
+                self._fitted[site, POSITION_OF[at]], pair.a, pair.b, rows, self._draws,
+                np.random.default_rng([self._seed, number, depth]),
+            )
+            for depth, site in enumerate(self._sites)
+        }  # fmt: skip
+
+    def clamps(self, pair: ClassPair, at: SteeredAt) -> Mapping[str, Clamps]:
+        """None: these directions are no features'."""
+        return {}
+
+    def _first_tokens(self, pair: ClassPair) -> tuple[int, int]:
+        processor, prompt = self._reader.loaded.processor, self._reader.prompt
+        a, b = (added_tokens(processor, prompt, answer, "models.<model>.prompt") for answer in pair[2:])
+        return first_difference(a, b, self._reader.loaded.end_tokens[0])

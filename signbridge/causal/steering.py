@@ -10,11 +10,12 @@ and the images steered and described are of the other half.
 
 import json
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Annotated, NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float, Int
 from PIL import Image
 from pydantic import Field
 from torch import Tensor
@@ -24,8 +25,9 @@ from signbridge.causal.descriptions import (
     first_edited,
     read_described,
 )
-from signbridge.causal.edits import DIRECTIONS, RANDOM, During, SteeredAt
+from signbridge.causal.edits import During, SteeredAt
 from signbridge.causal.pairs import ClassPair
+from signbridge.causal.pushes import Clamped, Encoder, Pushes, joined, with_pushes
 from signbridge.causal.sweeps import Sweeps
 from signbridge.extraction import Reader, in_batches
 from signbridge.layer_choice import Layers
@@ -37,17 +39,12 @@ from signbridge.vlm.residual import Edit, decoder_sites, reading
 
 COURSES_PER_SHARD = 2  # what a killed run may lose, and what is run side by side
 
-# The directions whose steered descriptions are told, and their rows among a course's directions.
-TOLD = {"class_means": DIRECTIONS.index("class_means"), RANDOM: len(DIRECTIONS)}
+BySite = dict[str, Pushes]  # every direction at every strength
 
 
-Added = dict[str, Float[Tensor, "edits width"]]  # by site
+class Doses(Section):
+    """What is steered, where, and how strongly."""
 
-
-class SteeringSweep(Section):
-    """What of the section `steering` differs between the sweeps."""
-
-    layers: Layers
     pairs: int = Field(ge=0)  # of classes; 0: nothing is steered
     images: int = Field(ge=1)  # of the first class, of different photos
     others: int = Field(ge=1)  # images of other classes, whose descriptions tell the damage
@@ -56,6 +53,12 @@ class SteeringSweep(Section):
     strengths: list[Annotated[float, Field(gt=0)]] = Field(min_length=1)  # in mean residual norms
     draws: int = Field(ge=1)  # of the random direction
     answer_tokens: int = Field(ge=1)  # of a steered answer at most
+
+
+class SteeringSweep(Doses):
+    """What of the section `steering` differs between the sweeps."""
+
+    layers: Layers
 
 
 class SteeringParams(Sweeps[SteeringSweep]):
@@ -75,8 +78,23 @@ class Course(NamedTuple):
     before: str  # the unsteered description of the first of `images`
     descriptions: list[list[int]]  # of the others, in tokens
     answer: list[int]  # the tokens of b's answer
+    names: Sequence[tuple[str, int]]  # of the directions, with the draw of a null
+    told: Sequence[str]  # the directions in which the first of `images` is described
     directions: Mapping[str, Float[np.ndarray, "directions width"]]  # by site in order of depth, each of length 1
     unit: Mapping[str, float]  # by site: the mean norm of the stream there
+    clamps: Mapping[str, "Clamps"] = MappingProxyType({})  # by site, where directions are those of features
+
+    @property
+    def told_rows(self) -> list[int]:
+        """Where the directions that are told stand: of a null its first draw."""
+        return [list(self.names).index((name, 0)) for name in self.told]
+
+
+class Clamps(NamedTuple):
+    """The features that directions hold at a value; -1 where a direction is merely added."""
+
+    encoder: Encoder
+    features: Int[np.ndarray, " directions"]
 
 
 class Steered(NamedTuple):
@@ -86,7 +104,7 @@ class Steered(NamedTuple):
     damage: Float[np.ndarray, "sites during directions strengths others"]  # nats a token
     clean_probability: Float[np.ndarray, "images"]
     answers: list  # texts: sites, during, edits (direction by strength), images
-    descriptions: dict[str, list[str]]  # of the first image, by site: `TOLD` by strength
+    descriptions: dict[str, list[str]]  # of the first image, by site: those told, by strength
 
 
 class Answered(NamedTuple):
@@ -104,19 +122,18 @@ class Begun(NamedTuple):
     image: slice  # where the image tokens stand
     tokens: int  # of the prompt
 
-    def leave(
-        self, loaded: LoadedModel, site: str, added: Float[Tensor, "edits width"], at: SteeredAt, room: int
-    ) -> Branches:
-        """Every image with each of `added` at `site`: edit after edit, all images. `room` tokens may follow."""
-        edited = edited_tokens(at, "prefill", self.image, self.tokens, self.tokens, added.device)[self.clean.first :]
-        rows = with_added(self.clean.tail(site, self.clean.first), added, edited)
+    def leave(self, loaded: LoadedModel, site: str, pushes: Pushes, at: SteeredAt, room: int) -> Branches:
+        """Every image with each of `pushes` at `site`: push after push, all images. `room` tokens may follow."""
+        device = pushes.added.device
+        edited = edited_tokens(at, "prefill", self.image, self.tokens, self.tokens, device)[self.clean.first :]
+        rows = with_pushes(self.clean.tail(site, self.clean.first), pushes, edited)
         return leave(loaded, self.clean, self.clean.first, {site: rows}, room=room)
 
 
 class Steerer(Reader):
     """Runs `Course`s as a `Reader` does images; a shard's arrays are flat, course after course, its answers JSON."""
 
-    def __init__(self, reader: Reader, describer: Reader, sweep: SteeringSweep):
+    def __init__(self, reader: Reader, describer: Reader, sweep: Doses):
         super().__init__(reader.loaded, reader.prompt, reader.max_new_tokens, reader.batch_size)
         self.describer, self.sweep = describer, sweep
 
@@ -135,18 +152,18 @@ class Steerer(Reader):
     def steer(self, course: Course) -> Steered:
         """Every direction at every strength, site by site, a few images at a time."""
         during = durings(course.at, self.sweep.during)
-        added = self._added(course)
+        pushes = self._pushes(course)
         at_once = max(1, self.batch_size // 2)  # their keys and values are held while all is tried
-        answered = [self._answers(course, images, added, during) for images in in_batches(course.images, at_once)]
+        answered = [self._answers(course, images, pushes, during) for images in in_batches(course.images, at_once)]
         others = zip(in_batches(course.others, at_once), in_batches(course.descriptions, at_once), strict=True)
-        damaged = [self._damage(course, *some, added, during) for some in others]
+        damaged = [self._damage(course, *some, pushes, during) for some in others]
         shape = (len(course.directions), len(during), -1, len(self.sweep.strengths))
         return Steered(
             np.concatenate([part.probability for part in answered], axis=-1).reshape(*shape, len(course.images)),
             np.concatenate(damaged, axis=-1).reshape(*shape, len(course.others)),
             np.concatenate([part.clean_probability for part in answered]),
             np.concatenate([part.texts for part in answered], axis=-1).tolist(),
-            self._descriptions(course, added, during[-1]),
+            self._descriptions(course, pushes, during[-1]),
         )
 
     def _begun(self, reader: Reader, images: list[Image.Image], course: Course) -> Begun:
@@ -155,23 +172,27 @@ class Steerer(Reader):
         first = first_edited(course.at, image, tokens)
         return Begun(clean_run(self.loaded, inputs, first, sites=course.directions), image, tokens)
 
-    def _added(self, course: Course) -> Added:
+    def _pushes(self, course: Course) -> BySite:
         """By site in order of depth, every direction at every strength."""
-        added = {}
+        pushes = {}
         for site, directions in course.directions.items():
             edits = directions[:, None] * np.array(self.sweep.strengths)[:, None] * course.unit[site]
-            flat = torch.tensor(edits.reshape(-1, edits.shape[-1]), dtype=torch.float32)
-            added[site] = flat.to(self.loaded.device)
-        return added
+            flat = torch.tensor(edits.reshape(-1, edits.shape[-1]), dtype=torch.float32).to(self.loaded.device)
+            clamps, clamped = course.clamps.get(site), None
+            if clamps is not None:
+                features = torch.from_numpy(clamps.features).repeat_interleave(len(self.sweep.strengths))
+                clamped = Clamped(clamps.encoder, features)
+            pushes[site] = Pushes(flat, clamped)
+        return pushes
 
-    def _chunks(self, added: Float[Tensor, "edits width"], prompts: int) -> tuple[Tensor, ...]:
-        return added.split(max(1, self.batch_size // prompts))
+    def _chunks(self, pushes: Pushes, prompts: int) -> list[Pushes]:
+        return pushes.split(max(1, self.batch_size // prompts))
 
-    def _answers(self, course: Course, images: list[Image.Image], added: Added, during: list[During]) -> Answered:
+    def _answers(self, course: Course, images: list[Image.Image], pushes: BySite, during: list[During]) -> Answered:
         """What every edit makes of the answers to some of the course's images."""
         begun = self._begun(self, images, course)
         probability, texts = [], []
-        for site, edits in added.items():
+        for site, edits in pushes.items():
             of_site = [self._answers_at(course, begun, site, edits, one) for one in during]
             probability.append([likely for likely, _ in of_site])
             texts.append([said for _, said in of_site])
@@ -184,14 +205,14 @@ class Steerer(Reader):
         return Answered(np.array(probability), clean, np.array(texts))
 
     def _answers_at(
-        self, course: Course, begun: Begun, site: str, added: Float[Tensor, "edits width"], during: During
+        self, course: Course, begun: Begun, site: str, pushes: Pushes, during: During
     ) -> tuple[list[list[float]], list[list[str]]]:
         """The probability of b's answer, and the text, of every edit and image."""
         images, most = len(begun.clean.input_ids), max(self.sweep.answer_tokens, len(course.answer))
         probability, answers = [], []
-        for some in self._chunks(added, images):
+        for some in self._chunks(pushes, images):
             branches = begun.leave(self.loaded, site, some, course.at, room=most + len(course.answer))
-            at_each_step = _at_each_step(site, some.repeat_interleave(images, dim=0), course.at, during)
+            at_each_step = _at_each_step(site, some.for_each_of(images), course.at, during)
             probability.append(answer_probability(self.loaded, branches, course.answer, at_each_step))
             rewind(branches, begun.tokens)
             answers += answer_greedily(self.loaded, branches, most, at_each_step)
@@ -203,31 +224,31 @@ class Steerer(Reader):
         course: Course,
         images: list[Image.Image],
         descriptions: list[list[int]],
-        added: Added,
+        pushes: BySite,
         during: list[During],
     ) -> Float[np.ndarray, "sites during edits images"]:
         """The rise in negative log-likelihood of every edit, for some of the course's others."""
         others = read_described(self.describer, images, descriptions, course.at, course.directions)
         clean = others.clean
 
-        def rises(site: str, some: Float[Tensor, "edits width"], one: During) -> Float[Tensor, "edits images"]:
-            rows = with_added(clean.tail(site, clean.first), some, others.edited(course.at, one))
+        def rises(site: str, some: Pushes, one: During) -> Float[Tensor, "edits images"]:
+            rows = with_pushes(clean.tail(site, clean.first), some, others.edited(course.at, one))
             return others.damage(leave(self.loaded, clean, clean.first, {site: rows}, kept=others.longest).logits)
 
         found = [
             [torch.cat([rises(site, some, one) for some in self._chunks(edits, len(images))]) for one in during]
-            for site, edits in added.items()
+            for site, edits in pushes.items()
         ]
         return np.array([[of_one.cpu().numpy() for of_one in of_site] for of_site in found])
 
-    def _descriptions(self, course: Course, added: Added, during: During) -> dict[str, list[str]]:
-        """The first steered image described, by site: in the directions `TOLD`, each at every strength."""
+    def _descriptions(self, course: Course, pushes: BySite, during: During) -> dict[str, list[str]]:
+        """The first steered image described, by site: in the directions that are told, each at every strength."""
         most = self.describer.max_new_tokens
         begun = self._begun(self.describer, course.images[:1], course)
         described = {}
         for site in told_sites(course):
-            by_direction = added[site].view(-1, len(self.sweep.strengths), added[site].shape[-1])
-            told = by_direction[list(TOLD.values())].flatten(0, 1)
+            by_direction = pushes[site].split(len(self.sweep.strengths))
+            told = joined([by_direction[row] for row in course.told_rows])
             branches = begun.leave(self.loaded, site, told, course.at, room=most)
             at_each_step = _at_each_step(site, told, course.at, during)
             described[site] = self._texts(answer_greedily(self.loaded, branches, most, at_each_step))
@@ -246,13 +267,6 @@ def told_sites(course: Course) -> list[str]:
 def durings(at: SteeredAt, wanted: Sequence[During]) -> list[During]:
     """When the edit is made: at the image tokens only in the prefill, since no image is fed back."""
     return ["prefill"] if at == "image" else list(wanted)
-
-
-def with_added(
-    stream: Float[Tensor, "prompts tail width"], added: Float[Tensor, "edits width"], edited: Bool[Tensor, "tail"]
-) -> Float[Tensor, "rows tail width"]:
-    """The stream of every prompt with each of `added` at the tokens that are `edited`: edit after edit, all prompts."""
-    return (stream[None] + edited[:, None] * added[:, None, None].to(stream.dtype)).flatten(0, 1)
 
 
 def answer_probability(
@@ -300,8 +314,8 @@ def mean_norms(reader: Reader, images: list[Image.Image]) -> dict[SteeredAt, dic
     return {at: {site: float(np.mean(norms)) for site, norms in by_site.items()} for at, by_site in found.items()}
 
 
-def _at_each_step(site: str, added: Float[Tensor, "rows width"], at: SteeredAt, during: During) -> Edit | None:
+def _at_each_step(site: str, pushes: Pushes, at: SteeredAt, during: During) -> Edit | None:
     """The edit of every token that is fed back, row by row, or none."""
     if during == "prefill" or at == "image":
         return None
-    return lambda here, stream: stream + added[:, None].to(stream.dtype) if here == site else stream
+    return lambda here, stream: pushes.onto(stream) if here == site else stream

@@ -5,6 +5,7 @@ images and half of the described ones, and quoted on the other halves, and the o
 not flatter it.
 """
 
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -22,7 +23,7 @@ from signbridge.probing.statistics import StatisticsParams, draw_photos
 PLACE = ["at", "during", "site"]
 DOSE_COLUMNS = ["depth", *PLACE, "direction", "strength"]
 DOSE_COLUMNS += [f"{name}{end}" for name in ("probability", "says", "damage") for end in ("", "_low", "_high")]
-NULLS = (RANDOM, SHUFFLED_MEANS)
+NULLS = (RANDOM, SHUFFLED_MEANS)  # of directions between classes
 AREA_COLUMNS = [*PLACE, "direction"]
 AREA_COLUMNS += [f"{name}{end}" for name in ("area", "damage_area") for end in ("", "_low", "_high")]
 AREA_COLUMNS += ["breakdown_strength"]
@@ -38,10 +39,13 @@ class SteeringEffectsParams(Section):
 class Steering(NamedTuple):
     """The tables of a steering sweep, and how sure to be of them."""
 
-    answers: pd.DataFrame  # data/steering.parquet
-    damage: pd.DataFrame  # data/steering_damage.parquet
+    answers: pd.DataFrame  # of `steering_tables.answers_table`
+    damage: pd.DataFrame  # of `steering_tables.damage_table`
     settings: SteeringEffectsParams
     statistics: StatisticsParams
+    directions: Sequence[str] = DIRECTIONS
+    nulls: Sequence[str] = NULLS  # RANDOM is one of them
+    name: str = "steering"  # what the metrics begin with
 
 
 def steering_effects(
@@ -73,7 +77,7 @@ def dose_response(steering: Steering, generator: np.random.Generator) -> pd.Data
     table = table.merge(rise.table("damage", confidence), on=keys)
     sites = sorted(table["site"].unique())
     table.insert(0, "depth", table["site"].map(lambda site: int(site.removeprefix("layer_"))))
-    order = {name: index for index, name in enumerate((*DIRECTIONS, *NULLS))}
+    order = {name: index for index, name in enumerate((*steering.directions, *steering.nulls))}
     ranks = {"direction": order.get, "site": sites.index}
     return table.sort_values(keys, key=lambda c: c.map(ranks[c.name]) if c.name in ranks else c, ignore_index=True)
 
@@ -112,16 +116,17 @@ def steering_metrics(steering: Steering, by_image: pd.DataFrame, generator: np.r
     Also what stands behind the figures: pairs of classes, steered and described images, and draws of each null.
     """
     answers = steering.answers
-    metrics: dict[str, Metric] = {
-        "steering_class_pairs": len(answers[["a", "b"]].drop_duplicates()),
-        "steering_images": int(answers["image_id"].nunique()),
-        "steering_described_images": int(steering.damage["image_id"].nunique()),
-        "steering_draws": int(answers.loc[answers["direction"] == RANDOM, "draw"].nunique()),
+    counts: dict[str, Metric] = {
+        "class_pairs": len(answers[["a", "b"]].drop_duplicates()),
+        "images": int(answers["image_id"].nunique()),
+        "described_images": int(steering.damage["image_id"].nunique()),
+        "draws": int(answers.loc[answers["direction"] == RANDOM, "draw"].nunique()),
     }
-    for direction in DIRECTIONS:
+    metrics = {f"{steering.name}_{name}": value for name, value in counts.items()}
+    for direction in steering.directions:
         found = _at_its_best(steering, direction, generator)
         found |= _best_layers(by_image, direction, steering.statistics, generator)
-        metrics |= {f"steering_{direction}_{name}": value for name, value in found.items()}
+        metrics |= {f"{steering.name}_{direction}_{name}": value for name, value in found.items()}
     return metrics
 
 
@@ -175,7 +180,7 @@ def trapezoid_weights(places: Float[np.ndarray, "points"], end: float) -> Float[
 
 def _at_its_best(steering: Steering, direction: str, generator: np.random.Generator) -> dict[str, Metric]:
     """Chosen on one half of the steered and of the described images, quoted on the others, both ways."""
-    names, compared = [*PLACE, "strength"], [direction, *NULLS]
+    names, compared = [*PLACE, "strength"], [direction, *steering.nulls]
     answers = steering.answers[steering.answers["direction"].isin(compared)]
     values = answers.pivot_table(["probability", "says"], [*names, "image_id"], "direction")
     gain = values["probability"][direction] - values["probability"][RANDOM]
@@ -202,10 +207,10 @@ def _at_its_best(steering: Steering, direction: str, generator: np.random.Genera
     }  # fmt: skip
     steered = table["probability"][direction]
     drawn = draw_photos(len(table), steering.statistics.resamples, generator)
-    measured = {"probability": steered, **{f"over_{null}": steered - table["probability"][null] for null in NULLS}}
+    measured = {"probability": steered, **{f"over_{null}": steered - table["probability"][null] for null in steering.nulls}}
     for name, of_image in measured.items():
         found |= mean_metrics(name, of_image.to_numpy(), drawn, steering.statistics.confidence)
-    for name, prefix in zip(compared, ("", *(f"{null}_" for null in NULLS)), strict=True):
+    for name, prefix in zip(compared, ("", *(f"{null}_" for null in steering.nulls)), strict=True):
         found |= {f"{prefix}says": float(table["says"][name].mean()), f"{prefix}damage": float(risen[name].mean())}
     return found
 

@@ -8,12 +8,11 @@ import numpy as np
 import pandas as pd
 
 from signbridge.causal.answer_text import says
-from signbridge.causal.directions import all_directions
-from signbridge.causal.steering import TOLD, Course, SteeringSweep, durings
+from signbridge.causal.steering import Course, Doses, durings
 from signbridge.shards import answers_of, vectors_of
 
 
-def answers_table(courses: list[Course], sweep: SteeringSweep, shards: list[Path]) -> pd.DataFrame:
+def answers_table(courses: list[Course], sweep: Doses, shards: list[Path]) -> pd.DataFrame:
     """One row an edit and steered image: what it makes of the probability of b's answer, and of the text.
 
     a, b, answer_a, answer_b, site, at, during, direction, draw (of a random direction), strength (mean residual norms),
@@ -36,7 +35,7 @@ def answers_table(courses: list[Course], sweep: SteeringSweep, shards: list[Path
     return pd.DataFrame(rows, columns=_ANSWERS)
 
 
-def damage_table(courses: list[Course], sweep: SteeringSweep, shards: list[Path]) -> pd.DataFrame:
+def damage_table(courses: list[Course], sweep: Doses, shards: list[Path]) -> pd.DataFrame:
     """One row an edit and described image: a, b, site, at, during, direction, draw, strength, image_id, damage.
 
     `damage` is the rise in negative log-likelihood of the unedited model's description, in nats a token.
@@ -52,13 +51,13 @@ def damage_table(courses: list[Course], sweep: SteeringSweep, shards: list[Path]
     return pd.DataFrame(rows, columns=_DAMAGE)
 
 
-def descriptions_table(courses: list[Course], sweep: SteeringSweep, shards: list[Path]) -> pd.DataFrame:
+def descriptions_table(courses: list[Course], sweep: Doses, shards: list[Path]) -> pd.DataFrame:
     """One row a told edit: a, b, site, at, during, direction, strength, image_id, before, after (texts)."""
     rows = []
     for course, by_site in zip(courses, _texts(shards, "descriptions"), strict=True):
         during = durings(course.at, sweep.during)[-1]
         for site, texts in by_site.items():
-            edits = [(direction, strength) for direction in TOLD for strength in sweep.strengths]
+            edits = [(direction, strength) for direction in course.told for strength in sweep.strengths]
             for edit, after in zip(edits, texts, strict=True):
                 place = (course.pair.a, course.pair.b, site, course.at, during)
                 rows.append((*place, *edit, course.image_ids[0], course.before, after))
@@ -66,10 +65,10 @@ def descriptions_table(courses: list[Course], sweep: SteeringSweep, shards: list
     return pd.DataFrame(rows, columns=list(names))
 
 
-def _shape(course: Course, sweep: SteeringSweep, images: list) -> tuple[int, ...]:
+def _shape(course: Course, sweep: Doses, images: list) -> tuple[int, ...]:
     """Sites, during, directions, strengths, images."""
     during = durings(course.at, sweep.during)
-    return len(course.directions), len(during), len(all_directions(sweep.draws)), len(sweep.strengths), len(images)
+    return len(course.directions), len(during), len(course.names), len(sweep.strengths), len(images)
 
 
 def _of_courses(flat: np.ndarray, shapes: list[tuple[int, ...]]) -> list[np.ndarray]:
@@ -87,10 +86,9 @@ _ANSWERS = ["a", "b", "answer_a", "answer_b", *_EDIT, *_OF_IMAGE]
 _DAMAGE = ["a", "b", *_EDIT, "image_id", "damage"]
 
 
-def _edits(course: Course, sweep: SteeringSweep) -> Iterator[tuple[tuple[int, int, int, int], tuple]]:
+def _edits(course: Course, sweep: Doses) -> Iterator[tuple[tuple[int, int, int, int], tuple]]:
     """Every edit of a course: where it stands in the arrays, and what it is."""
-    names = all_directions(sweep.draws)
     sites, during = list(course.directions), durings(course.at, sweep.during)
     for place in np.ndindex(*_shape(course, sweep, [])[:-1]):
         site, when, direction, strength = place
-        yield place, (sites[site], course.at, during[when], *names[direction], sweep.strengths[strength])
+        yield place, (sites[site], course.at, during[when], *course.names[direction], sweep.strengths[strength])

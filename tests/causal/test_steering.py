@@ -8,10 +8,10 @@ import torch
 from PIL import Image
 
 from signbridge.causal.answer_text import says
-from signbridge.causal.directions import directions, fit_classes
-from signbridge.causal.edits import DIRECTIONS
+from signbridge.causal.directions import all_directions, directions, fit_classes
+from signbridge.causal.edits import DIRECTIONS, RANDOM
 from signbridge.causal.pairs import ClassPair
-from signbridge.causal.steering import TOLD, Course, Steerer, SteeringSweep, durings, mean_norms, told_sites
+from signbridge.causal.steering import Clamps, Course, Steerer, SteeringSweep, durings, mean_norms, told_sites
 from signbridge.extraction import Reader
 from signbridge.vlm.branching import image_span
 from signbridge.vlm.letter_scoring import added_tokens
@@ -26,6 +26,8 @@ ANSWER = [7, 9, 300]  # b's, of several tokens
 DESCRIPTIONS = [[40, 41], [50, 51, 52, 53]]
 STRENGTHS = [0.5, 2.0]
 AT = ["image", "prompt_last", "every"]
+NAMES = [*((name, 0) for name in DIRECTIONS), (RANDOM, 0), ("clamp", 0)]
+CLAMP = len(NAMES) - 1
 every_place = pytest.mark.parametrize("at", AT)
 
 
@@ -37,16 +39,30 @@ def sweep(**changes) -> SteeringSweep:
     return SteeringSweep.model_validate(settings | changes)
 
 
+class Ramps:
+    """Two features that are how far a vector reaches along fixed directions, and beyond a bias."""
+
+    def __init__(self, width: int):
+        self.W_dec = torch.randn(2, width, generator=torch.Generator().manual_seed(5)) / width**0.5
+
+    def encode(self, x: torch.Tensor) -> torch.Tensor:
+        return (x @ self.W_dec.flip(0).T + 0.1).relu()
+
+
 def course(images: list[Image.Image], at: str, width: int, zero: bool = False, **changes) -> Course:
+    """A course of the directions `NAMES`; the last of them holds the second feature of `Ramps`."""
     generator = np.random.default_rng(0)
-    drawn = {site: generator.normal(size=(len(DIRECTIONS) + 1, width)) for site in SITES}
+    drawn = {site: generator.normal(size=(len(NAMES), width)) for site in SITES}
+    for rows in drawn.values():
+        rows[CLAMP] = Ramps(width).W_dec[1].numpy()
+    held = Clamps(Ramps(width), np.array([-1] * CLAMP + [-1 if zero else 1]))
     unit = {site: rows * (not zero) / np.linalg.norm(rows, axis=1, keepdims=True) for site, rows in drawn.items()}
     made = Course(
         pair=ClassPair("A", "B", "fist", "palm"), at=at, unsteered=["fist", "fist"],
         image_ids=["i0", "i1"], images=images[:2], other_ids=["o0", "o1"], others=images[2:4],
         before="", descriptions=DESCRIPTIONS, answer=ANSWER,
-        directions=unit,
-        unit={"layer_01": 10.0, "layer_06": 40.0},
+        names=NAMES, told=("class_means", RANDOM, "clamp"), directions=unit,
+        unit={"layer_01": 10.0, "layer_06": 40.0}, clamps=dict.fromkeys(SITES, held),
     )  # fmt: skip
     return made._replace(**changes)
 
@@ -71,12 +87,21 @@ def plain_edit(loaded, inputs, of: Course, site: str, during: str, direction: in
     where = [prompt_tokens(loaded, inputs, of.at)]
     if during == "every_step":
         where.append(slice(inputs["input_ids"].shape[1], None))
-    return edit_at(site, where, lambda stream: stream + added)
+    encoder, features = of.clamps[site]
+
+    def push(stream: torch.Tensor) -> torch.Tensor:
+        if features[direction] < 0:
+            return stream + added
+        return (
+            stream + added - encoder.encode(stream)[..., features[direction], None] * encoder.W_dec[features[direction]]
+        )
+
+    return edit_at(site, where, push)
 
 
 def every_edit(of: Course) -> list[tuple]:
     """Where an edit stands in the arrays, and what it is: first, last and one between of each kind."""
-    every = itertools.product(range(len(SITES)), durings(of.at, ["prefill", "every_step"]), (0, 3), range(2))
+    every = itertools.product(range(len(SITES)), durings(of.at, ["prefill", "every_step"]), (0, 3, CLAMP), range(2))
     return [
         ((site, number, direction, strength), (SITES[site], during, direction, STRENGTHS[strength]))
         for site, during, direction, strength in every
@@ -102,7 +127,7 @@ def steered(tiny, images):
 def test_the_probability_of_an_answer_of_several_tokens_is_the_product_of_its_steps(tiny, images, steered, at):
     made, found = steered(at)
     inputs = Reader(tiny, PROMPT, 5, 2).prepare(images[:2])
-    assert found.probability.shape == (2, 1 if at == "image" else 2, 4, 2, 2)
+    assert found.probability.shape == (2, 1 if at == "image" else 2, len(NAMES), 2, 2)
     for place, edit in every_edit(made)[::7]:
         slow = log_probabilities(tiny, inputs, ANSWER, plain_edit(tiny, inputs, made, *edit)).sum(-1).exp()
         np.testing.assert_allclose(found.probability[place], slow, rtol=2e-3, atol=0, err_msg=str(edit))
@@ -137,7 +162,7 @@ def test_the_descriptions_told_are_of_the_first_image_under_the_last_kind_of_edi
     assert list(found.descriptions) == SITES
     during = durings(at, ["prefill", "every_step"])[-1]
     inputs = Reader(tiny, DESCRIBE, 3, 1).prepare(images[:1])
-    for number, (direction, strength) in enumerate(itertools.product(TOLD.values(), STRENGTHS)):
+    for number, (direction, strength) in enumerate(itertools.product((0, 3, CLAMP), STRENGTHS)):
         edit = plain_edit(tiny, inputs, made, SITES[1], during, direction, strength)
         assert [found.descriptions[SITES[1]][number]] == texts(tiny, greedy(tiny, inputs, 3, edit))
 
@@ -180,8 +205,8 @@ def test_what_runs_side_by_side_makes_no_difference(tiny, images, steered):
 
 def test_a_strength_of_one_is_as_long_as_the_unit_whatever_the_direction(tiny, images):
     made = course(images, "image", width_of(tiny))
-    for site, added in steerer(tiny)._added(made).items():
-        lengths = added.norm(dim=-1).view(len(DIRECTIONS) + 1, len(STRENGTHS))
+    for site, pushes in steerer(tiny)._pushes(made).items():
+        lengths = pushes.added.norm(dim=-1).view(len(NAMES), len(STRENGTHS))
         expected = torch.tensor([strength * made.unit[site] for strength in STRENGTHS], dtype=torch.float32)
         torch.testing.assert_close(lengths, expected.expand_as(lengths))
 
@@ -236,7 +261,7 @@ def towards_peace(miniature, fists_and_peaces):
         )
         made = Course(
             ClassPair("S", "V", "Fist", "Peace"), at, ["Fist"] * 4, ["s"] * 4, steered, ["o"], steered[:1], "",
-            [answers[0]], answers[1], {site: rows}, {site: norms[at][site]},
+            [answers[0]], answers[1], all_directions(draws), ("class_means",), {site: rows}, {site: norms[at][site]},
         )  # fmt: skip
         settings = sweep(strengths=strengths, draws=draws, during=["prefill"], answer_tokens=3)
         found = Steerer(reader, Reader(miniature, DESCRIBE, 2, 36), settings).steer(made)
