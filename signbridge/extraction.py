@@ -62,7 +62,8 @@ class Reader:
         Without padding there is no attention mask.
         """
         texts = prompts or [self.prompt] * len(images)
-        inputs = self.loaded.processor(images=images, text=texts, return_tensors="pt", padding=True)
+        of_each = [[image] for image in images]  # which some families want: an image could go with any of the prompts
+        inputs = self.loaded.processor(images=of_each, text=texts, return_tensors="pt", padding=True)
         if inputs["attention_mask"].all():
             del inputs["attention_mask"]
         return inputs

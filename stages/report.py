@@ -2,12 +2,16 @@
 
 from pathlib import Path
 
-from signbridge import tables
+import numpy as np
+import pandas as pd
+
+from signbridge import metrics, tables
 from signbridge.command_line import run
 from signbridge.params import PARAMS
 from signbridge.report.inputs import COLUMNS, read_bytes, read_csv, read_metrics, read_text
 from signbridge.report.page import page
 from signbridge.report.study import Study
+from signbridge.sae.steering.settings import CLASSES, CONCEPT, CONCEPT_UNDONE, PRETRAINED
 from signbridge.whole_file import whole_file
 
 REPORT = Path("report/index.html")
@@ -33,19 +37,27 @@ PLOTS = {
     "alignment": "alignment",
     "sae_measures": "sae",
     "sae_probes": "sae_probes",
+    "sae_concept": "sae_concept",
+    "sae_fingers": "sae_fingers",
+    "sae_steering": "sae_steering",
+    "sae_steering_area": "sae_steering_area",
+    "pretrained_features": "sae_features_by_class",
     "named_answers": "answers",
     "answers_by_letter": "answers_by_letter",
 }
 TABLES = ("data/sample.parquet", "data/answers.parquet", "data/predictions.parquet", "data/umap.parquet")
 TABLES += ("data/patching.parquet", "data/steering.parquet", "data/erasure.parquet", "data/lenses.parquet")
-TABLES += ("data/modalities.parquet",)
+TABLES += ("data/modalities.parquet", "data/sae_examples/features.parquet")
+EXAMPLES = Path("data/sae_examples")
+STEERED = Path("data/sae_steering")
 LENSES = "data/lenses.parquet"
 PATCHES = "data/patches.parquet"
+EXAMPLE_TABLES = ("features", "letters", "images", "phrases")
 
 
 def main() -> None:
     """Read the metrics, the plots' tables, the sample and the plane; write report/index.html, whole or not at all."""
-    grid = tables.made_by(LENSES)["grid"]
+    grid, sae = tables.made_by(LENSES)["grid"], read_metrics("metrics/sae.json")
     study = Study(
         probe=read_metrics("metrics/probe.json"),
         leakage=read_metrics("metrics/leakage.json"),
@@ -53,8 +65,14 @@ def main() -> None:
         causal=read_metrics("metrics/causal.json"),
         lens=read_metrics("metrics/lenses.json"),
         aligned=read_metrics("metrics/alignment.json"),
-        sae=read_metrics("metrics/sae.json"),
+        sae=sae,
+        sae_steered=read_metrics("metrics/sae_steering.json"),
+        pretrained=read_metrics("metrics/sae_pretrained.json"),
         **{name: read_csv(f"plots/{file}.csv", COLUMNS[name]) for name, file in PLOTS.items()},
+        sae_steering_descriptions=steered("descriptions", sae.get("concept")),
+        sae_steered_features=steered("features", sae.get("concept")),
+        sae_examples=tables.made_by(EXAMPLES / "features.parquet"),
+        **{f"sae_{name}": tables.read(EXAMPLES / f"{name}.parquet") for name in EXAMPLE_TABLES},
         lens_words=tables.read(LENSES),
         patches=tables.read(PATCHES),
         patch_grid=tuple(grid) if grid else None,
@@ -68,6 +86,14 @@ def main() -> None:
     )
     with whole_file(REPORT) as unfinished:
         unfinished.write_text(page(study), encoding="utf-8", newline="\n")
+
+
+def steered(name: str, concept: metrics.Metric | None) -> pd.DataFrame:
+    """The table `name` of all steering by features, with what was `steered`, as plots/sae_steering.csv calls it."""
+    parts = {kind: tables.read(STEERED / kind / f"{name}.parquet") for kind in (CLASSES, PRETRAINED, CONCEPT)}
+    towards = np.where(parts[CONCEPT]["b"] == concept, CONCEPT, CONCEPT_UNDONE)
+    there = [part.assign(steered=towards if kind == CONCEPT else kind) for kind, part in parts.items()]
+    return pd.concat([part for part in there if len(part)] or there[:1], ignore_index=True)
 
 
 if __name__ == "__main__":

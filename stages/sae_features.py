@@ -19,12 +19,13 @@ from signbridge.errors import SignBridgeError
 from signbridge.extraction import Reader, read_in_shards
 from signbridge.extraction_run import fingerprint, images_per_shard, made_from, open_reader
 from signbridge.extraction_tables import decoded
-from signbridge.lenses.true_words import true_words
+from signbridge.sae.concept import ConceptParams
+from signbridge.sae.concept_tables import write_concept
 from signbridge.sae.feature_tables import POSITIONS, feature_rows, item_table
 from signbridge.sae.held_out import judged_images, judged_phrases, unread
 from signbridge.sae.judge_settings import SaeJudgeParams
 from signbridge.sae.sae_lens_installed import require_sae_lens
-from signbridge.sae.settings import prompts_of_images
+from signbridge.sae.study_training import prompts_by_image
 from signbridge.shards import vectors_of
 from signbridge.text_index.corpus import phrases
 from signbridge.text_index.reading import TextIndexParams
@@ -44,6 +45,7 @@ def main() -> None:
     require_sae_lens()
     name, model = params.selected("model", "models", ModelParams)
     settings, causal = params.section("sae_judge", SaeJudgeParams), params.section("causal", CausalParams)
+    concept = params.section("concept", ConceptParams)
     text_index, seed = params.section("text_index", TextIndexParams), params.seed()
     corpus, sample = phrases(text_index.corpus, text_index.templates), tables.read(SAMPLE)
     trained = tables.made_by(SAES / "training.parquet")
@@ -55,7 +57,7 @@ def main() -> None:
     made_by = {
         **made_from(name, model, MODEL, SAMPLE), "trained": trained, "seed": seed,
         "sae_judge": settings.model_dump(include={"images", "phrases"}),
-        "causal": causal.model_dump(include={"describe", "describe_tokens"}),
+        "causal": causal.model_dump(include={"describe", "describe_tokens"}), "concept_prompt": concept.prompt,
     }  # fmt: skip
     folder = SCRATCH / "sae_features" / fingerprint({**made_by, "corpus": corpus}, device, __file__)
     reader = open_reader(model, SCRATCH / "models", device)
@@ -89,6 +91,11 @@ def main() -> None:
         "features of the sample",
     )  # fmt: skip
 
+    of_concept = read_in_shards(
+        FeatureReader(Reader(reader.loaded, concept.prompt, 1, reader.batch_size), autoencoders),
+        decoded(sample["image"]), folder / "concept", images_per_shard(), "features of the concept",
+    )  # fmt: skip
+
     in_training = set(said) - {text for text, one in zip(corpus, is_unread, strict=True) if one}
     made_by |= {
         "images": len(judged), "images_in_training": int((~judged["image_id"].isin(unread_ids)).sum()),
@@ -103,17 +110,14 @@ def main() -> None:
             activations.write(unfinished / "sample", site, sample["image_id"].tolist(), vectors, made_by)
             rows.append(feature_rows(site, shards))
         tables.write(pd.concat(rows, ignore_index=True), unfinished / "features.parquet", made_by)
+        write_concept(unfinished / "concept", autoencoders, of_concept, sample["image_id"].tolist(), made_by)
     shutil.rmtree(SCRATCH / "sae_features")  # what other settings left there too
 
 
 def unread_images(trained: dict[str, Any], own_prompt: str, image_token: str) -> set[str]:
     """The images of the dataset of which training read no passage."""
     images = tables.read(IMAGES, columns=["image_id", "label"])
-    ids, labels = images["image_id"].tolist(), images["label"].tolist()
-    words = true_words(ids, labels, tables.made_by(IMAGES))
-    prompts = prompts_of_images(
-        trained["sae"]["prompts"], own_prompt, image_token, labels, [words.get(image_id) for image_id in ids]
-    )
+    prompts = prompts_by_image(images, IMAGES, trained["sae"]["prompts"], own_prompt, image_token)
     is_unread = unread([len(texts) for texts in prompts], trained["read"]["images"], trained["seed"], "images")
     return set(images.loc[is_unread, "image_id"])
 

@@ -21,8 +21,11 @@ from tests.dvc_clone import PROJECT, Clone, clone_of_the_working_tree
 STAGES = YAML(typ="safe").load((PROJECT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
 PLOTS = {next(iter(plot)) for stage in STAGES.values() for plot in stage.get("plots", [])}
 READ_THROUGH_A_MODEL = {"extract", "extract_controls", "score_letters", "patch", "steer", "erase", "text_index", "lens"}
-READ_THROUGH_A_MODEL |= {"modalities", "sae", "sae_features"}
+READ_THROUGH_A_MODEL |= {"modalities", "sae", "sae_twin", "sae_features", "sae_steer", "sae_examples"}
+READ_THROUGH_A_MODEL |= {"pretrained_sae", "pretrained_features"}
 BEFORE_PROBE = {"choice", "fetch", "photos", "sample", "model"} | READ_THROUGH_A_MODEL
+STEERED = {"pairs": 1, "images": 2, "others": 2, "at": ["every"], "during": ["every_step"], "strengths": [1.0],
+           "draws": 1, "answer_tokens": 1}  # fmt: skip
 SMALL_STUDY = {
     "model": "tiny-random",
     "datasets__rendered__photos": 6,
@@ -69,6 +72,12 @@ SMALL_STUDY = {
     "sae_judge__phrases": 6,
     "sae_judge__k": [1],
     "sae_judge__draws": 1,
+    "sae_fingers__draws": 4,
+    "sae_steering__small__of_classes": STEERED,
+    "sae_steering__small__of_concept": STEERED,
+    "sae_examples__features": 8,
+    "sae_examples__images_read": 8,
+    "sae_examples__phrases_read": 20,
     "models__tiny-random__max_new_tokens": 3,
 }
 GROWN = re.compile(r"(\d+) phrases taken from the last index, (\d+) to be read")
@@ -120,13 +129,15 @@ def test_a_change_of_the_layers_probes_again_and_reads_no_model(clone):
 
 def test_another_confidence_draws_other_intervals_around_the_same_predictions(clone):
     clone.set_params(statistics__confidence=0.9)
-    rerun = {"statistics", "answers", "causal", "interpretable", "judge", "alignment", "sae_judge", "report"}
+    rerun = {"statistics", "answers", "causal", "interpretable", "judge", "alignment", "report"}
+    rerun |= {"sae_judge", "sae_effects", "sae_pretrained"}
     assert clone.dvc("repro").ran == rerun
 
 
 def test_another_twin_is_read_and_nothing_else_through_the_model(clone):
     clone.set_params(controls__twin_seed=1)
-    assert clone.dvc("repro").ran == {"extract_controls", "controls", "statistics", "report"}
+    rerun = {"extract_controls", "controls", "statistics", "sae_twin", "sae_judge", "report"}
+    assert clone.dvc("repro").ran == rerun
 
 
 def test_more_draws_of_shuffled_labels_read_no_model(clone):
@@ -146,6 +157,7 @@ def test_other_strengths_steer_again_and_leave_the_other_edits_alone(clone):
 
 def test_the_settings_of_a_sweep_that_is_not_chosen_rerun_no_edit(clone):
     clone.set_params(steering__full__draws=11, patching__full__pairs=5, erasure__full__draws=4)
+    clone.set_params(sae_steering__full__of_concept__draws=4)
     assert clone.dvc("repro").ran == {"report"}  # which shows params.yaml as it is
 
 
@@ -159,6 +171,16 @@ def test_more_words_a_patch_index_no_text_again(clone):
     assert clone.dvc("repro").ran == {"lens", "interpretable", "judge", "report"}
 
 
+def test_other_strengths_of_features_steer_by_them_again_and_read_no_feature_again(clone):
+    clone.set_params(sae_steering__small__of_concept__strengths=[2.0])
+    assert clone.dvc("repro").ran == {"sae_steer", "sae_effects", "report"}
+
+
+def test_more_draws_of_shuffled_hands_read_no_token_again(clone):
+    clone.set_params(sae_fingers__draws=5)
+    assert clone.dvc("repro").ran == {"sae_judge", "report"}
+
+
 def test_more_draws_of_the_alignments_nulls_read_no_token_again(clone):
     clone.set_params(modalities__draws=3)
     assert clone.dvc("repro").ran == {"alignment", "report"}
@@ -166,7 +188,7 @@ def test_more_draws_of_the_alignments_nulls_read_no_token_again(clone):
 
 def test_another_bound_on_the_damage_edits_nothing_again(clone):
     clone.set_params(steering_effects__most_damage=0.5)
-    assert clone.dvc("repro").ran == {"causal", "report"}
+    assert clone.dvc("repro").ran == {"causal", "sae_effects", "report"}
 
 
 def test_another_template_makes_the_report_again_and_nothing_else(clone):
@@ -220,8 +242,9 @@ def test_dvc_draws_every_plot_without_a_complaint(clone):
     # Of random weights hardly two answers are the same, and hardly any is a word that another could be steered to.
     empty = {path for path in PLOTS if path.endswith(".csv") and (clone.root / path).read_text().count("\n") == 1}
     allowed = {"plots/within_word.csv", "plots/steering.csv", "plots/steering_area.csv"}
-    # No judge is asked unless one is chosen, and of four patches of two images none may be on the hand.
-    assert empty <= allowed | {"plots/judge.csv", "plots/lenses_on_hand.csv"}
+    allowed |= {"plots/sae_steering.csv", "plots/sae_steering_area.csv", "plots/sae_fingers.csv"}
+    # No judge and no pretrained autoencoder by default; of four patches of two images none may be on the hand.
+    assert empty <= allowed | {"plots/judge.csv", "plots/lenses_on_hand.csv", "plots/sae_features_by_class.csv"}
     for path in PLOTS - empty:
         assert path in drawn or path.replace("/", "_") in drawn, path
     assert "WARNING" not in clone.dvc("plots", "diff", "HEAD").output

@@ -54,7 +54,7 @@ def courses(
     generator = np.random.default_rng(seed)
     pairs = class_pairs(labels, answers, sweep.pairs, generator)
     if not pairs or not sites:
-        if sweep.pairs and sites:
+        if sweep.pairs and sites and len(labels):
             log.warning("Every class mostly got the same answer, so there is no other to steer to: nothing is steered.")
         return []
     half = fitted_half(labels, photos, seed)

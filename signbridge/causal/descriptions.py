@@ -71,6 +71,9 @@ def read_described(
     is_token = torch.arange(longest, device=ids.device) < lengths[:, None]
     # The last token is told by the logits of the one before it, so it is not fed itself.
     fed = BatchFeature({**inputs, "input_ids": torch.cat([ids, tokens[:, :-1]], dim=1)})
+    if "token_type_ids" in inputs:  # in families that tell image tokens so
+        types = inputs["token_type_ids"]
+        fed["token_type_ids"] = torch.cat([types, types.new_zeros(len(ids), longest - 1)], dim=1)
     image, prompt_tokens = image_span(reader.loaded, inputs), ids.shape[1]
     clean = clean_run(reader.loaded, fed, first_edited(at, image, prompt_tokens), longest, sites)
     return Described(clean, tokens, is_token, prompt_tokens, image, nll(clean.logits, tokens, is_token))

@@ -207,7 +207,8 @@ def _at_its_best(steering: Steering, direction: str, generator: np.random.Genera
     }  # fmt: skip
     steered = table["probability"][direction]
     drawn = draw_photos(len(table), steering.statistics.resamples, generator)
-    measured = {"probability": steered, **{f"over_{null}": steered - table["probability"][null] for null in steering.nulls}}
+    over_nulls = {f"over_{null}": steered - table["probability"][null] for null in steering.nulls}
+    measured = {"probability": steered, **over_nulls}
     for name, of_image in measured.items():
         found |= mean_metrics(name, of_image.to_numpy(), drawn, steering.statistics.confidence)
     for name, prefix in zip(compared, ("", *(f"{null}_" for null in steering.nulls)), strict=True):

@@ -4,15 +4,18 @@ Such a word holds where it is true of one finger or more. Names of whole shapes 
 are true of every hand (finger, thumb) say nothing about this one and are left out.
 """
 
+from collections.abc import Mapping
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
+from typing import Literal, get_args
 
 from ruamel.yaml import YAML
 
 from signbridge.datasets.hand import HandPose
 
-FINGERS = ("index", "middle", "ring", "pinky")
+Finger = Literal["index", "middle", "ring", "pinky"]
+FINGERS: tuple[Finger, ...] = get_args(Finger)
 WORDS = ("up", "bent", "curved", "hooked", "spread", "together", "crossed")
 STRAIGHT = "straight"
 OF_LETTERS = Path(__file__).with_name("letter_words.yaml")
@@ -26,15 +29,20 @@ def words_of_pose(pose: HandPose) -> frozenset[str]:
     their angles to the side differ.
     """
     angles = pose.angles()
-    held = {finger: _held(*(angles[f"{finger}_{joint}"] for joint in ("mcp", "pip", "dip"))) for finger in FINGERS}
+    held = {finger: _held(angles, finger) for finger in FINGERS}
     found = {way for way in held.values() if way in WORDS}
-    if STRAIGHT in held.values() and pose.fingers_point[1] > 0.5:
+    if any(is_up(pose, finger) for finger in FINGERS):
         found.add("up")
     for first, second in pairwise(FINGERS):
         if held[first] == held[second] == STRAIGHT:
             gap = angles[f"{first}_spread"] - angles[f"{second}_spread"]  # towards the thumb is positive
             found.add("spread" if gap >= 9 else "crossed" if gap <= -10 else "together")
     return frozenset(found)
+
+
+def is_up(pose: HandPose, finger: Finger) -> bool:
+    """Whether the finger is straight in a hand that points upwards."""
+    return _held(pose.angles(), finger) == STRAIGHT and pose.fingers_point[1] > 0.5
 
 
 @cache
@@ -49,8 +57,9 @@ def names_of_letters() -> dict[str, frozenset[str]]:
     return {letter: words - set(WORDS) for letter, words in words_of_letters().items()}
 
 
-def _held(mcp: float, pip: float, dip: float) -> str | None:
+def _held(angles: Mapping[str, float], finger: str) -> str | None:
     """How one finger is held; None between two ways."""
+    mcp, pip, dip = (angles[f"{finger}_{joint}"] for joint in ("mcp", "pip", "dip"))
     bend = mcp + pip + dip
     if bend < 60:
         return STRAIGHT

@@ -1,9 +1,10 @@
 """The words that hold for each image of a study: from the renderer's joint angles, or from the word list by letter."""
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
-from signbridge.datasets.rendered import photo_in_numbers
+from signbridge.datasets.poses import are_drawn, poses
 from signbridge.lenses.hand_words import names_of_letters, words_of_letters, words_of_pose
 
 
@@ -16,17 +17,10 @@ def true_words(
     says which words hold of its fingers; the rest is said by the letter (`letter_words.yaml`), and classes that are no
     letters have none.
     """
-    if images_made_by.get("source") == "rendered":
-        seed, names = images_made_by["params"]["seed"], names_of_letters()
-        photo_of = {image_id: tuple(image_id.split("-")[:2]) for image_id in image_ids}
-        held = {
-            photo: words_of_pose(photo_in_numbers(seed, photo[0], int(photo[1])).pose) | names[photo[0]]
-            for photo in dict.fromkeys(photo_of.values())  # a photo has many copies
-        }
-        return {image_id: held[photo] for image_id, photo in photo_of.items()}
+    if are_drawn(images_made_by):
+        names, of_pose = names_of_letters(), cache(words_of_pose)  # a photo's copies share its pose
+        pose_of = poses(image_ids, labels, images_made_by)
+        of_image = zip(image_ids, labels, strict=True)
+        return {image_id: of_pose(pose_of[image_id]) | names[label] for image_id, label in of_image}
     of_letter = words_of_letters()
     return {image_id: of_letter[label] for image_id, label in zip(image_ids, labels, strict=True) if label in of_letter}
-
-
-def _words_of_photo(seed: int, letter: str, number: str) -> frozenset[str]:
-    return frozenset(words_of_pose(photo_in_numbers(seed, letter, int(number)).pose))

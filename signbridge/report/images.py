@@ -28,13 +28,13 @@ def thumbnail(png: bytes) -> str:
     return data_uri(small.getvalue())
 
 
-def enlargeable(png: bytes) -> str:
-    """A PNG of at most `LARGE_SIDE` pixels a side as it is, a larger one as a JPEG of that size, as a data URI."""
+def enlargeable(png: bytes, side: int = LARGE_SIDE) -> str:
+    """A PNG of at most `side` pixels a side as it is, a larger one as a JPEG of that size, as a data URI."""
     with Image.open(io.BytesIO(png)) as image:
-        if max(image.size) <= LARGE_SIDE:
+        if max(image.size) <= side:
             return data_uri(png)
         small = image.convert("RGB")
-        small.thumbnail((LARGE_SIDE, LARGE_SIDE))
+        small.thumbnail((side, side))
     jpeg = io.BytesIO()
     small.save(jpeg, format="JPEG", quality=85)
     return f"data:image/jpeg;base64,{base64.b64encode(jpeg.getvalue()).decode()}"

@@ -208,6 +208,35 @@ COLUMNS: dict[str, dict[str, Kind]] = {
         "low": "number",
         "high": "number",
     },
+    "sae_concept": {
+        "reads": "text",
+        "site": "text",
+        "position": "text",
+        "feature": "number",
+        "auc_fitted": "number",
+        "auc": "number",
+        "low": "number",
+        "high": "number",
+    },
+    "sae_fingers": {
+        "reads": "text",
+        "site": "text",
+        "feature": "number",
+        "position": "text",
+        "finger": "text",
+        "joint": "text",
+        "r": "number",
+        "p": "number",
+        "within_r": "number",
+        "within_p": "number",
+    },
+    "pretrained_features": {
+        "class": "text",
+        "rank": "number",
+        "feature": "number",
+        "description": "text",
+        "published": "text",
+    },
     "lens_leap": {"site": "text", "text_site": "text", "share": "number"},
     "named_answers": {"image_id": "text", "label": "text", "answer": "text", "named": "text"},
     "answers_by_letter": {
@@ -218,6 +247,10 @@ COLUMNS: dict[str, dict[str, Kind]] = {
         "share": "number",
     },
 }
+
+
+COLUMNS["sae_steering"] = {"steered": "text", **COLUMNS["steering"]}
+COLUMNS["sae_steering_area"] = {"steered": "text", **COLUMNS["steering_area"]}
 
 
 def read_csv(path: Path | str, columns: dict[str, Kind]) -> pd.DataFrame:

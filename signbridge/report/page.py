@@ -22,12 +22,15 @@ from signbridge.report.sections import (
     audit,
     confusions,
     erasure,
+    feature_steering,
+    features,
     ladder,
     layers,
     lenses,
     patching,
     plane,
     positions,
+    pretrained,
     published,
     sae,
     settings,
@@ -42,13 +45,13 @@ HERE = Path(__file__).parent
 # In the order of the page.
 SECTIONS = (
     ladder, published, positions, layers, confusions, plane, text,
-    patching, steering, erasure, lenses, alignment, sae, audit, settings,
+    patching, steering, erasure, lenses, alignment, sae, features, feature_steering, pretrained, audit, settings,
 )  # fmt: skip
 
 
 def page(study: Study) -> str:
     """The whole of `report/index.html`: equal studies give equal bytes."""
-    scripts = (_drawing_library(), _asset("page.js"), _asset("patch_words.js"))
+    scripts = (_drawing_library(), _asset("page.js"), _asset("patch_words.js"), _asset("feature_browser.js"))
     html = _template().render(
         question=QUESTION,
         answer=answer(study),

@@ -66,6 +66,18 @@ class PatchWords:
 
 
 @dataclass(frozen=True)
+class FeatureBrowser:
+    """Features of autoencoders that a reader searches and opens, and the first of each letter in text."""
+
+    name: str  # unique on the page; part of ids
+    title: str
+    sees: tuple[str, ...]  # paragraphs
+    sites: tuple[str, ...]
+    data: dict[str, Any]  # what feature_browser.js reads
+    twin: Table
+
+
+@dataclass(frozen=True)
 class Section:
     """A part of the page. Without anything to show, `lead` says why."""
 
@@ -76,4 +88,5 @@ class Section:
     cards: tuple[Card, ...] = ()
     tables: tuple[Table, ...] = ()
     patch_words: PatchWords | None = None
+    features: FeatureBrowser | None = None
     listing: str = ""  # shown as it is, in a fixed pitch

@@ -38,6 +38,8 @@ class Study:
     lens: dict[str, Metric]  # metrics/lenses.json
     aligned: dict[str, Metric]  # metrics/alignment.json
     sae: dict[str, Metric]  # metrics/sae.json
+    sae_steered: dict[str, Metric]  # metrics/sae_steering.json
+    pretrained: dict[str, Metric]  # metrics/sae_pretrained.json
     accuracy: pd.DataFrame  # plots/probe_accuracy.csv, and so on: columns in signbridge.report.inputs
     controls: pd.DataFrame
     layer_comparison: pd.DataFrame
@@ -61,6 +63,18 @@ class Study:
     alignment: pd.DataFrame
     sae_measures: pd.DataFrame
     sae_probes: pd.DataFrame
+    sae_concept: pd.DataFrame
+    sae_steering: pd.DataFrame
+    sae_steering_area: pd.DataFrame
+    sae_steering_descriptions: pd.DataFrame  # data/sae_steering/*/descriptions.parquet, and what was `steered`
+    sae_steered_features: pd.DataFrame  # data/sae_steering/*/features.parquet, likewise
+    pretrained_features: pd.DataFrame  # plots/sae_features_by_class.csv
+    sae_fingers: pd.DataFrame  # plots/sae_fingers.csv
+    sae_features: pd.DataFrame  # data/sae_examples/features.parquet, and so on
+    sae_examples: dict[str, Any]  # what made it
+    sae_letters: pd.DataFrame
+    sae_images: pd.DataFrame
+    sae_phrases: pd.DataFrame
     lens_words: pd.DataFrame  # data/lenses.parquet
     patches: pd.DataFrame  # data/patches.parquet: image_id, patch, hand (share of its area), and what is read there
     patch_grid: tuple[int, int] | None  # rows and columns of all image tokens; None where they make no grid
@@ -92,6 +106,11 @@ class Study:
     def kind(self) -> str:
         """What a class is called: `letter` where each is one, else `sign`."""
         return "letter" if all(re.fullmatch("[A-Za-z]", label) for label in self.sample["label"].unique()) else "sign"
+
+    @property
+    def sae_letter_names(self) -> list[str]:
+        """The classes in the order in which features have their means on them."""
+        return list(self.sae_examples.get("letters", []))
 
     @property
     def position(self) -> str | None:

@@ -17,7 +17,8 @@ class FeatureReader(Reader):
     """Reads images as a `Reader` does; the arrays of a shard are by `site.position`, images x features.
 
     `prompt_last` has the features of the last token of the prompt, `image_mean` the mean over image tokens of the
-    features of each: not the features of the mean, as an encoder is not linear.
+    features of each: not the features of the mean, as an encoder is not linear. By `site.position.stream` there are the
+    stream itself at the last token and its mean, images x width. The answers are the token that follows the prompt.
     """
 
     def __init__(self, reader: Reader, autoencoders: Mapping[str, SAE]):
@@ -35,11 +36,15 @@ class FeatureReader(Reader):
         def keep_features(site: str, stream: Tensor) -> None:
             if site in self.autoencoders:
                 encode = self.autoencoders[site].encode
-                last = encode(stream[:keep, -1].float())
-                means = [encode(stream[row, is_image[row]].float()).mean(0) for row in range(keep)]
-                for position, rows in zip(POSITIONS, (last, torch.stack(means)), strict=True):
+                at_image = [stream[row, is_image[row]].float() for row in range(keep)]
+                last = stream[:keep, -1].float()
+                means = [encode(vectors).mean(0) for vectors in at_image]
+                read = (encode(last), last), (torch.stack(means), torch.stack([v.mean(0) for v in at_image]))
+                for position, (rows, vectors) in zip(POSITIONS, read, strict=True):
                     features[f"{site}.{position}"] = rows.cpu().numpy()
+                    features[f"{site}.{position}.stream"] = vectors.cpu().numpy()
 
         with reading(self.loaded.parts, keep_features):
-            model(**inputs, use_cache=False, logits_to_keep=1)
-        return Shard(features, [""] * keep, self.made_with)
+            logits = model(**inputs, use_cache=False, logits_to_keep=1).logits[:keep, -1]
+        said = self.loaded.processor.tokenizer.batch_decode(logits.argmax(-1)[:, None], skip_special_tokens=True)
+        return Shard(features, [text.strip() for text in said], self.made_with)

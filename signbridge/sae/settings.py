@@ -24,6 +24,7 @@ class SaeParams(Section):
     prompts: list[str] = Field(min_length=1)  # under which images are read: `own` is the model's; {label}, {words}
     text_share: Share  # of all tokens: those of the corpus, read without an image
     buffer: int = Field(ge=1)  # tokens
+    pretrained: str  # an entry of pretrained_saes (signbridge/sae/pretrained/): nothing to do with training
 
 
 class _Preset(Section):

@@ -12,7 +12,7 @@ from torch import Tensor
 from transformers import BatchFeature, PreTrainedModel
 from transformers.cache_utils import Cache
 
-from signbridge.vlm.families import Parts
+from signbridge.vlm.families import Parts, tiles_of_images
 from signbridge.vlm.key_value_cache import roomy_cache
 from signbridge.vlm.residual import decoder_sites, reading
 
@@ -71,11 +71,14 @@ def prefill(
     """Run a batch of prompts, filling `cache`: the vectors at the prompt's positions, and the next token's logits."""
     is_image = inputs["input_ids"] == parts.image_token_id
     image_span = _shared_span(is_image)
+    tiles = tiles_of_images(model, inputs)
     vectors: Vectors = {}
 
     def keep(site: str, stream: Tensor) -> None:
         if site in ("vision", "projector"):
-            vectors[site] = {"image_mean": stream.mean(dim=1, dtype=torch.float32)}
+            means = stream.mean(dim=1, dtype=torch.float32)
+            of_images = means if tiles is None else torch.stack([part.mean(0) for part in means.split(tiles)])
+            vectors[site] = {"image_mean": of_images}
         else:
             vectors[site] = {
                 "prompt_last": stream[:, -1].clone(),

@@ -5,8 +5,8 @@ below the site nor the tokens before it. A branch therefore starts from what a c
 the tokens before, and the stream of the tokens from there on at the site where it leaves. In one walk up the blocks
 the branches of all sites join the batch, each where it leaves.
 
-This holds for decoders whose attention is causal throughout and whose blocks take nothing from the image on the way,
-as those in `families.py` do.
+This holds for decoders whose attention is causal, but for image tokens that see the whole of their image (Gemma 3),
+and whose blocks take nothing from the image on the way, as those in `families.py` do.
 """
 
 from collections.abc import Collection, Mapping
@@ -39,6 +39,7 @@ class CleanRun(NamedTuple):
     first: int  # the token from which the streams were kept
     streams: dict[str, Float[Tensor, "prompts tail width"]]  # by site of the decoder, tokens from `first` on
     logits: Float[Tensor, "prompts kept vocabulary"]  # at the last `kept` tokens
+    token_types: Int[Tensor, "prompts tokens"] | None = None  # where image tokens see each other, which those are
 
     def of(self, prompts: Tensor | slice) -> "CleanRun":
         """The run of some of its prompts."""
@@ -48,6 +49,7 @@ class CleanRun(NamedTuple):
             self.first,
             {site: stream[prompts] for site, stream in self.streams.items()},
             self.logits[prompts],
+            None if self.token_types is None else self.token_types[prompts],
         )
 
     def tail(self, site: str, start: int) -> Float[Tensor, "prompts tail width"]:
@@ -95,7 +97,7 @@ def clean_run(
     with reading(loaded.parts, keep):
         logits = loaded.model(**inputs, past_key_values=cache, use_cache=True, logits_to_keep=kept).logits
     keys_values = [(layer.keys, layer.values) for layer in cache.layers]
-    return CleanRun(inputs["input_ids"], keys_values, first, streams, logits)
+    return CleanRun(inputs["input_ids"], keys_values, first, streams, logits, inputs.get("token_type_ids"))
 
 
 @torch.inference_mode()
@@ -117,6 +119,9 @@ def leave(
     sites = [site for site in decoder_sites(loaded.parts) if site in entering]
     if not sites:
         raise ValueError(f"no site of the decoder among {list(entering)}")
+    types = {} if clean.token_types is None else {"token_type_ids": clean.token_types[:1]}  # of all tokens so far
+    if types and start and clean.token_types[0, start - 1 : start + 1].all():
+        raise ValueError(f"token {start} is within an image whose tokens before it see it as well")
     cache = Cache(layers=[BranchedLayer(clean_block, start, room) for clean_block in clean.keys_values])
     left = False
 
@@ -135,7 +140,7 @@ def leave(
 
     with editing(loaded.parts, edit, rows_may_join=True), reading(loaded.parts, listen):
         ids = clean.input_ids[:1, start:]
-        logits = loaded.model(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=kept).logits
+        logits = loaded.model(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=kept, **types).logits
     if room:
         below = 0  # rows that have left where the block begins
         for site, layer in zip(decoder_sites(loaded.parts)[:-1], cache.layers, strict=True):

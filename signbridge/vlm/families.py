@@ -3,10 +3,12 @@
 A new family is one more function in `FAMILIES`, keyed by the `model_type` of its configuration.
 """
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
-from torch import nn
-from transformers import PreTrainedModel
+from torch import Tensor, nn
+from transformers import PreTrainedModel, ProcessorMixin
+from transformers.models.llava_next.modeling_llava_next import image_size_to_num_patches
 
 from signbridge.errors import SignBridgeError
 
@@ -45,4 +47,38 @@ def _llava(model: PreTrainedModel) -> Parts:
     )
 
 
-FAMILIES = {"llava": _llava}
+def _gemma3(model: PreTrainedModel) -> Parts:
+    decoder = model.model.language_model
+    return Parts(
+        blocks=list(decoder.layers),
+        final_norm=decoder.norm,
+        projector=model.model.multi_modal_projector,
+        image_token_id=model.config.image_token_id,
+    )
+
+
+FAMILIES = {"llava": _llava, "llava_next": _llava, "gemma3": _gemma3}
+
+
+def tiles_of_images(model: PreTrainedModel, inputs: Mapping[str, Tensor]) -> list[int] | None:
+    """How many rows of tower and projector each image of a batch takes, in order; None where it is one each.
+
+    LLaVA-NeXT cuts an image into tiles, by its size, beside the whole.
+    """
+    if model.config.model_type != "llava_next" or "image_sizes" not in inputs:
+        return None
+    grid, side = model.config.image_grid_pinpoints, model.config.vision_config.image_size
+    return [image_size_to_num_patches(size, grid, side) for size in inputs["image_sizes"]]
+
+
+def complete_processor(processor: ProcessorMixin, model: PreTrainedModel) -> None:
+    """Let the processor know how many tokens an image takes, which older repositories say in the model alone."""
+    config = model.config
+    if config.model_type not in ("llava", "llava_next"):
+        return
+    if processor.patch_size is None:
+        processor.patch_size = config.vision_config.patch_size
+    if processor.vision_feature_select_strategy is None:
+        processor.vision_feature_select_strategy = config.vision_feature_select_strategy
+    if config.vision_config.model_type == "clip_vision_model":
+        processor.num_additional_image_tokens = 1  # its class token, which the strategy drops

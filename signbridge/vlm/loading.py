@@ -28,7 +28,7 @@ from transformers import (
 from signbridge.errors import SignBridgeError
 from signbridge.params import Section
 from signbridge.vlm import random_weights, small_tokenizer
-from signbridge.vlm.families import Parts, parts_of
+from signbridge.vlm.families import Parts, complete_processor, parts_of
 from signbridge.vlm.memory import free_bytes
 from signbridge.vlm.model_folder import MODEL_FILES
 from signbridge.vlm.random_weights import tiny_config, write_random_llava
@@ -127,6 +127,7 @@ def load(params: HubModel | FolderModel | TinyRandomModel, scratch: Path, device
         ) from None
     _check_complete(found, folder)
     model.eval()
+    complete_processor(processor, model)
     processor.tokenizer.padding_side = "left"
     end_tokens = model.generation_config.eos_token_id
     loaded = LoadedModel(

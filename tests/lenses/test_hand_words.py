@@ -6,7 +6,7 @@ from models.miniature.lessons import hands
 from signbridge.datasets.hand import Finger
 from signbridge.datasets.letter_poses import LETTER_POSES, LETTERS
 from signbridge.datasets.rendered import photo_in_numbers
-from signbridge.lenses.hand_words import WORDS, names_of_letters, words_of_letters, words_of_pose
+from signbridge.lenses.hand_words import FINGERS, WORDS, is_up, names_of_letters, words_of_letters, words_of_pose
 from signbridge.lenses.true_words import true_words
 
 RENDERED = {"source": "rendered", "params": {"seed": 7}}
@@ -45,6 +45,26 @@ def test_straight_neighbours_are_told_apart_by_their_angle(spreads, word):
 def test_a_hand_that_points_down_has_no_finger_up():
     assert "up" in words_of_pose(LETTER_POSES["D"])
     assert "up" not in words_of_pose(LETTER_POSES["Q"])
+
+
+@pytest.mark.parametrize(
+    ("letter", "up"),
+    [("B", FINGERS), ("D", ("index",)), ("I", ("pinky",)), ("V", ("index", "middle")), ("A", ()), ("Q", ())],
+)
+def test_each_finger_is_up_where_it_is_straight_in_a_hand_that_points_up(letter, up):
+    assert tuple(finger for finger in FINGERS if is_up(LETTER_POSES[letter], finger)) == up
+
+
+@pytest.mark.parametrize("joint", ["mcp", "pip", "dip"])
+def test_a_finger_that_bends_at_any_joint_is_not_up_and_the_others_still_are(joint):
+    bent = LETTER_POSES["B"].with_angles({f"ring_{joint}": 80.0})
+    assert [is_up(bent, finger) for finger in FINGERS] == [True, True, False, True]
+
+
+@pytest.mark.parametrize("letter", LETTERS)
+def test_the_word_up_is_that_of_any_finger(letter):
+    pose = LETTER_POSES[letter]
+    assert ("up" in words_of_pose(pose)) == any(is_up(pose, finger) for finger in FINGERS)
 
 
 def test_a_drawn_image_has_the_words_of_its_own_photo():

@@ -12,8 +12,16 @@ from signbridge import metrics, tables
 from signbridge.activations import SITES_BEFORE_LAYERS, layer_site, positions_of
 from signbridge.report.inputs import COLUMNS
 from signbridge.report.study import Study
-from stages.report import PLOTS
-from tests.report import made_up_alignment, made_up_causal, made_up_lenses, made_up_sae
+from stages.report import EXAMPLE_TABLES, PLOTS
+from tests.report import (
+    made_up_alignment,
+    made_up_causal,
+    made_up_features,
+    made_up_lenses,
+    made_up_pretrained,
+    made_up_sae,
+    made_up_sae_steering,
+)
 
 LETTERS = ("A", "B", "C", "D")
 BY_DEPTH = {"pixels": 0.45, "vision": 0.60, "projector": 0.58, "embedding": 0.10}
@@ -53,6 +61,9 @@ def study(
         **made_up_lenses.tables(blocks, sample),
         **made_up_alignment.tables(blocks),
         **made_up_sae.tables(blocks),
+        **made_up_sae_steering.tables(blocks, sample),
+        **made_up_features.tables(blocks, sample),
+        **made_up_pretrained.tables(letters),
         "umap": _plane(sample, random),
         "sample": sample,
         "made_by": {
@@ -71,6 +82,8 @@ def write(run: Study, folder: Path) -> None:
         **dict.fromkeys(("probe", "leakage", "answers", "causal", "sae")),
         "lens": "lenses",
         "aligned": "alignment",
+        "sae_steered": "sae_steering",
+        "pretrained": "sae_pretrained",
     }
     for name, file in files.items():
         metrics.write(folder / f"metrics/{file or name}.json", getattr(run, name))
@@ -85,6 +98,16 @@ def write(run: Study, folder: Path) -> None:
     words = {image: sorted(words) for image, words in run.true_words.items()}
     tables.write(run.patches, folder / "data/patches.parquet", {"words": words})
     tables.write(run.sample[["image_id"]], folder / "data/modalities.parquet", {"phrases": 3})
+    for name in EXAMPLE_TABLES:
+        tables.write(getattr(run, f"sae_{name}"), folder / f"data/sae_examples/{name}.parquet", run.sae_examples)
+    for name in ("descriptions", "features"):
+        table = run.sae_steering_descriptions if name == "descriptions" else run.sae_steered_features
+        of_concept = table["steered"].isin(["concept", "concept_undone"])
+        for kind, rows in {"classes": table[table["steered"] == "classes"], "pretrained": table[:0],
+                           "concept": table[of_concept]}.items():  # fmt: skip
+            tables.write(
+                rows.drop(columns="steered"), folder / f"data/sae_steering/{kind}/{name}.parquet", {"pairs": 3}
+            )
     tables.write(run.steering_descriptions, folder / "data/steering_descriptions.parquet", {"pairs": 3})
     tables.write(run.umap, folder / "data/umap.parquet", run.made_by["data/umap.parquet"])
     tables.write(run.sample[["image_id"]], folder / "data/predictions.parquet", {"probe": {"C": 1.0}})

@@ -31,7 +31,27 @@ def tables(blocks: list[str]) -> dict[str, Any]:
     for against, compared in (("dense", 6), ("same_k", 4)):
         found |= {f"sae_probes_above_{against}": 0, f"sae_probes_below_{against}": 3}
         found |= {f"sae_probes_compared_{against}": compared}
+    areas = {"model": 0.95, "untrained_twin": 0.6, "stream": 0.9}
+    concept = [
+        (reads, site, position, number, area + 0.01, area - 0.05 * (position == "image_mean"), area - 0.1, area + 0.04)
+        for number, (reads, area) in enumerate(areas.items())
+        for site in sites for position in ("prompt_last", "image_mean")
+    ]  # fmt: skip
+    found |= {"concept": "index finger up", "concept_share": 0.3} if sites else {}
+    for reads, area in areas.items():
+        told = {"site": sites[-1] if sites else "", "position": "prompt_last", "auc": area, "low": area - 0.1,
+                "high": area + 0.04, "feature": 179}  # fmt: skip
+        found |= {f"concept_{reads}_{name}": value for name, value in told.items()}
+        gap = areas["model"] - area
+        found |= {
+            f"concept_model_over_{reads}{end}": gap + by for end, by in (("", 0), ("_low", -0.02), ("_high", 0.02))
+        }
+    found |= {
+        f"fingers_{reads}_image_mean_tracking": share for reads, share in (("model", 0.5), ("untrained_twin", 0.01))
+    }
+    found |= {"fingers_model_image_mean_tracking_within_letters": 0.0}
     return {
+        "sae_concept": pd.DataFrame(concept, columns=list(COLUMNS["sae_concept"])),
         "sae_measures": pd.DataFrame(measures, columns=list(COLUMNS["sae_measures"])),
         "sae_probes": pd.DataFrame(probes, columns=list(COLUMNS["sae_probes"])),
         "sae": found if sites else {},

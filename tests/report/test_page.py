@@ -14,7 +14,19 @@ from tests.report import made_up
 from tests.report.reading import Page, rows_of
 
 SECTIONS = ["protocols", "published", "positions", "layers", "confusions", "umap", "text"]
-SECTIONS += ["patching", "steering", "erasure", "lenses", "alignment", "sae", "audit", "settings"]
+SECTIONS += [
+    "patching",
+    "steering",
+    "erasure",
+    "lenses",
+    "alignment",
+    "sae",
+    "features",
+    "feature-steering",
+    "pretrained",
+    "audit",
+    "settings",
+]
 HOSTILE = [
     "<script>alert(1)</script>",
     "</script><script>alert(1)</script><!--",
@@ -53,9 +65,9 @@ def test_the_policy_lets_only_the_pages_own_scripts_run_and_loads_nothing(parsed
     [policy] = (meta for meta in parsed.all("meta") if meta.attributes.get("http-equiv") == "Content-Security-Policy")
     rules = dict(rule.strip().split(" ", 1) for rule in policy.attributes["content"].split(";"))
     assert rules["default-src"] == "'none'"
-    assert re.fullmatch(r"('sha256-[A-Za-z0-9+/=]{44}' ?){3}", rules["script-src"])
+    assert re.fullmatch(r"('sha256-[A-Za-z0-9+/=]{44}' ?){4}", rules["script-src"])
     assert rules["img-src"] == "data:"
-    assert len([script for script in parsed.all("script") if "type" not in script.attributes]) == 3
+    assert len([script for script in parsed.all("script") if "type" not in script.attributes]) == 4
     assert not [name for element in parsed.all("*") for name in element.attributes if name.startswith("on")]
 
 

@@ -1,16 +1,16 @@
 """Pointing at patches as a reader does it: mouse, keyboard, finger and slider, in a real browser."""
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
 from signbridge.lenses.patches import grid_of
 from signbridge.report.page import page as report
-from tests.demo.browser import CHROMIUM, PATIENCE, needs_browser
+from tests.demo.browser import needs_browser
 from tests.report import made_up, made_up_lenses
+from tests.report.contrast import CONTRAST
 
 pytestmark = needs_browser
 KEPT, POINTED = ".cells [aria-selected=true]", ".cells .pointed"
@@ -31,39 +31,6 @@ def usual(folder) -> Path:
 def written(path: Path, **changes) -> Path:
     path.write_text(report(made_up.study(**changes)), encoding="utf-8")
     return path
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield running
-        running.close()
-
-
-@pytest.fixture
-def opened(browser):
-    """Opens a page; in the end there must have been no error, and no rule of the page's own broken."""
-    contexts, complaints = [], []
-
-    def open_page(path: Path, **context) -> Page:
-        contexts.append(browser.new_context(**{"viewport": {"width": 1280, "height": 1000}, **context}))
-        page = contexts[-1].new_page()
-        page.set_default_timeout(PATIENCE)
-        page.on("console", lambda said: complaints.append(said.text) if said.type in ("error", "warning") else None)
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on(
-            "request", lambda asked: None if asked.url.startswith(("file:", "data:")) else complaints.append(asked.url)
-        )
-        page.goto(path.as_uri())
-        if context.get("java_script_enabled", True):
-            page.wait_for_selector("html[data-drawn]")
-        return page
-
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert not complaints
 
 
 def cell(page: Page, patch: int):
@@ -211,23 +178,9 @@ def test_what_a_screen_reader_hears_has_the_patch_the_layer_and_the_words(usual,
 
 
 def test_text_stands_out_from_its_ground_in_both_schemes(usual, opened):
-    contrast = """selector => {
-      const light = (colour) => {
-        const parts = colour.match(/[\\d.]+/g).slice(0, 3).map((part) => part / 255);
-        const [r, g, b] = parts.map((part) => (part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4));
-        return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-      };
-      return [...document.querySelectorAll(selector)].map((element) => {
-        let ground = element;
-        const clear = () => getComputedStyle(ground).backgroundColor.endsWith(", 0)");
-        while (ground.parentElement && clear()) ground = ground.parentElement;
-        const two = [getComputedStyle(element).color, getComputedStyle(ground).backgroundColor].map(light);
-        return (Math.max(...two) + 0.05) / (Math.min(...two) + 0.05);
-      });
-    }"""
     for scheme in ("light", "dark"):
         page = opened(usual, color_scheme=scheme)
-        found = page.evaluate(contrast, "#patch-words :is(p, legend, label, h4, h5, h5 span, .word, .score, .sentence)")
+        found = page.evaluate(CONTRAST, "#patch-words :is(p, legend, label, h4, h5, h5 span, .word, .score, .sentence)")
         assert len(found) > 30
         assert min(found) >= 4.5
 

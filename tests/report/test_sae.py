@@ -17,7 +17,7 @@ def test_it_says_how_many_features_are_shared_and_what_they_read():
 
 
 def test_either_kind_of_token_has_its_row_and_what_cannot_be_told_a_dash():
-    quality, letters = sae.section(made_up.study()).tables
+    quality, letters, _ = sae.section(made_up.study()).tables
     assert quality.rows[0] == ("layer_00, image", "98.0\u202f% (97.0\u00a0to\u00a099.0\u202f%)", "30.0", "–", "0.5000")
     assert quality.rows[1][3] == "0.90 (0.80\u00a0to\u00a01.00)"
     assert letters.columns == ("what is read", "k = 1", "k = 20", "all")

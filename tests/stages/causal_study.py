@@ -15,7 +15,7 @@ from signbridge.datasets.images import encode_png
 from signbridge.shards import Shard, write_shard
 from stages import extract
 from tests.conftest import Workspace
-from tests.stages.small_study import copy_into, outputs, working_in
+from tests.stages.small_study import copy_into, outputs, unfinished, working_in
 
 LABELS = np.array(list("AAAAABBBBCCCC"))
 PHOTOS = np.array(
@@ -95,3 +95,4 @@ def resumes_with_the_same_bytes(
     main()
     assert len({*kept, *rest}) == len(kept) + len(rest) == shards, "no shard is computed twice"
     assert outputs() == expected
+    assert not unfinished()

@@ -1,12 +1,13 @@
-"""What the tests of `sae_features` and of `sae_judge` share: autoencoders of a study small enough to be judged."""
+"""What the tests of the stages behind `sae` share: autoencoders of a study small enough to be judged and steered by."""
 
 from pathlib import Path
 
 import pandas as pd
 
 from signbridge import tables
-from stages import sae
+from stages import pretrained_features, sae
 from tests.conftest import Workspace
+from tests.stages.causal_study import IDS
 
 PHRASES = [
     f"The {finger} finger of {whose} hand is {how}."
@@ -18,7 +19,11 @@ LAYERS = [0, 1]
 SITES = [f"layer_{layer:02d}" for layer in LAYERS]
 PRESET = {"architecture": "batchtopk", "width": "2x", "k": 4, "tokens": 512, "batch": 256, "lr": 0.001, "warm_up": 0.1,
           "decay": 0.2, "mean_norm": "sqrt_width", "dead_after": 3}  # fmt: skip
+STEERED_KINDS = ("of_classes", "of_concept", "of_pretrained")
 IMAGES, PHRASES_READ = 5, 9
+UP = "index finger up"  # B's, of the letters of the study
+STEERED = {"pairs": 2, "images": 2, "others": 2, "at": ["image", "prompt_last"], "during": ["every_step"],
+           "strengths": [2.0], "draws": 1, "answer_tokens": 1}  # fmt: skip
 
 
 def set_up(workspace: Workspace) -> None:
@@ -30,10 +35,15 @@ def set_up(workspace: Workspace) -> None:
     workspace.set(
         text_index={"corpus": "corpus.txt", "templates": [], "contexts": 1, "layers": "published",
                     "storage": "float8"},
-        sae={"preset": "small", "layers": LAYERS, "text_share": 0.0, "buffer": 256, "prompts": ["own"]},
+        sae={"preset": "small", "layers": LAYERS, "text_share": 0.0, "buffer": 256, "prompts": ["own"],
+             "pretrained": "none"},
         sae_presets={"small": PRESET},
         sae_judge={"images": IMAGES, "phrases": PHRASES_READ, "shared": [0.1, 0.9], "k": [1, 5], "repeats": 1,
                    "draws": 2},
+        concept={"finger": "index", "prompt": "USER: <image>\nDescribe the hand.\nASSISTANT: The index finger is"},
+        sae_fingers={"draws": 19, "p": 0.5, "listed": 4},
+        sae_steering={"small": {**dict.fromkeys(STEERED_KINDS, STEERED), "of_concept": {**STEERED, "at": ["every"]}},
+                      "full": {kind: {**STEERED, "pairs": 1} for kind in STEERED_KINDS}},
         probe__grouped={"folds": 2, "repeats": 2, "inner_folds": 2, "C": [0.01, 0.1]},
         model_notes={"tiny-random": "it has learnt nothing"},
     )  # fmt: skip
@@ -41,4 +51,12 @@ def set_up(workspace: Workspace) -> None:
     others = pd.concat([sample.assign(image_id=sample["image_id"] + f"-{copy}") for copy in range(20)])
     images = pd.concat([sample, others], ignore_index=True)
     tables.write(images, "data/images.parquet", {"source": "sign_mnist"})
+    pretrained_features.main()  # none is chosen
     sae.main()
+
+
+def write_concept_answers(said: list[str]) -> None:
+    """What the model says of each image under the concept's prompt, in another order than the sample's."""
+    path = Path("data/sae_features/concept/answers.parquet")
+    answers = pd.DataFrame({"image_id": IDS, "answer": said}).sample(frac=1, random_state=0)
+    tables.write(answers, path, tables.made_by(path))

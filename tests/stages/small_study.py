@@ -90,9 +90,15 @@ def copy_into(workspace: Workspace, folder: Path) -> Workspace:
 
 
 def outputs() -> dict[str, bytes]:
-    """Every file below data, metrics and plots, by its path."""
+    """Every file below data, metrics and plots, by its path; not what a stage that was killed left unfinished."""
     files = [path for folder in ("data", "metrics", "plots") for path in sorted(Path(folder).rglob("*"))]
-    return {path.as_posix(): path.read_bytes() for path in files if path.is_file()}
+    left = {path for folder in unfinished() for path in folder.rglob("*")}
+    return {path.as_posix(): path.read_bytes() for path in files if path.is_file() and path not in left}
+
+
+def unfinished() -> list[Path]:
+    """The folders that a stage has begun to write and not ended."""
+    return list(Path("data").glob(".*.unfinished"))
 
 
 def written_by(main: Callable[[], None]) -> dict[str, bytes]:

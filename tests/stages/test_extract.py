@@ -101,7 +101,7 @@ def test_two_runs_are_equal_to_the_byte(study, tmp_path_factory):
         ({"SIGNBRIDGE_DEVICE": "tpu9"}, "tiny-random", "SIGNBRIDGE_DEVICE=tpu9"),
         ({"SIGNBRIDGE_BATCH_SIZE": "3"}, "tiny-random", "SIGNBRIDGE_BATCH_SIZE=3: expected a power of two"),
         ({"SIGNBRIDGE_SHARD_IMAGES": "many"}, "tiny-random", "SIGNBRIDGE_SHARD_IMAGES=many"),
-        ({}, "llava-2", "no 'llava-2' under 'models'. There are: llava-1-5-7b, miniature, tiny-random"),
+        ({}, "llava-2", "no 'llava-2' under 'models'. There are: gemma-3-4b-it, llava-1-5-7b, llava-gemma-2b, "),
         ({}, "miniature", "models/miniature: no such model folder"),
     ],
 )

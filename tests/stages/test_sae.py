@@ -12,7 +12,7 @@ from sae_lens import SAE
 
 from signbridge import tables
 from signbridge.datasets.images import encode_png
-from signbridge.sae import checkpoints, training
+from signbridge.sae import checkpoints, study_training, training
 from stages import sae
 from tests.stages.causal_study import Killed
 from tests.stages.small_study import as_declared, copy_into, declared, outputs, working_in, written_by
@@ -39,7 +39,8 @@ def finished(tmp_path_factory) -> tuple[Path, dict[str, bytes]]:
             text_index={"corpus": "corpus.txt", "templates": [], "contexts": 1, "layers": "published",
                         "storage": "float8"},
             sae={"preset": "small", "layers": LAYERS, "text_share": 0.3, "buffer": 1024,
-                 "prompts": ["own", "USER: <image>\nDescribe the hand.\nASSISTANT: The fingers are {words}."]},
+                 "prompts": ["own", "USER: <image>\nDescribe the hand.\nASSISTANT: The fingers are {words}."],
+                 "pretrained": "none"},
             sae_presets={"small": PRESET, "relu": STANDARD},
         )  # fmt: skip
         pixels = np.random.default_rng(0).integers(0, 256, (6, 28, 28), dtype=np.uint8)
@@ -101,7 +102,7 @@ def test_keys_are_in_one_order_whatever_process_writes_them(study):
 
 def test_a_killed_run_goes_on_to_the_same_bytes(study, monkeypatch):
     expected, taken = outputs(), []
-    monkeypatch.setattr(sae, "SECONDS_BETWEEN_CHECKPOINTS", 0)
+    monkeypatch.setattr(study_training, "SECONDS_BETWEEN_CHECKPOINTS", 0)
     take_step = training._step
 
     def dies_in_the_fifth(site, trainer, *args):
@@ -124,7 +125,7 @@ def test_a_killed_run_goes_on_to_the_same_bytes(study, monkeypatch):
 
 
 def test_another_setting_does_not_go_on_from_what_is_kept(study, monkeypatch):
-    monkeypatch.setattr(sae, "SECONDS_BETWEEN_CHECKPOINTS", 0)
+    monkeypatch.setattr(study_training, "SECONDS_BETWEEN_CHECKPOINTS", 0)
 
     def dies(self, *args):
         write(self, *args)

@@ -36,7 +36,9 @@ def made_by() -> dict:
 def test_what_is_declared_is_written(finished):
     assert as_declared("sae_features", finished[1]) == declared("sae_features")
     names = {path.removeprefix("data/sae_features/") for path in finished[1]}
-    assert names == {"features.parquet", *(f"{kind}/{site}.parquet" for kind in ("items", "sample") for site in SITES)}
+    kinds = ("items", "sample", "concept/features", "concept/stream")
+    of_sites = {f"{kind}/{site}.parquet" for kind in kinds for site in SITES}
+    assert names == {"features.parquet", "concept/answers.parquet"} | of_sites
 
 
 def test_every_image_and_phrase_that_is_judged_has_a_row_of_numbers(study):
@@ -77,6 +79,27 @@ def test_features_of_the_sample_are_those_of_the_stored_activations(study):
         assert ((means > 0).sum(1) > (features > 0).sum(1)).any(), "an image has more than its last token has"
 
 
+def test_the_concept_is_read_under_a_prompt_of_its_own(study):
+    """Its features are those of the stream that is stored beside them, which is not that of the model's own prompt."""
+    folder = sae_features.FEATURES / "concept"
+    for site in SITES:
+        autoencoder = SAE.load_from_disk(sae.SAES / site)
+        stream = activations.read(folder / "stream", site, "prompt_last", IDS)
+        features = activations.read(folder / "features", site, "prompt_last", IDS)
+        with torch.inference_mode():
+            np.testing.assert_allclose(features, autoencoder.encode(torch.from_numpy(stream)), rtol=1e-3, atol=1e-4)
+        own = activations.read(Path("data/activations"), site, "prompt_last", IDS)
+        assert not np.allclose(stream, own, atol=1e-2)
+    assert tables.read(folder / "answers.parquet")["image_id"].tolist() == IDS
+    before = activations.read(folder / "stream", SITES[0], "prompt_last", IDS)
+    study.set(concept__prompt=tables.made_by(Path("data/activations/layer_00.parquet"))["model"]["prompt"])
+    sae_features.main()
+    after = activations.read(folder / "stream", SITES[0], "prompt_last", IDS)
+    own = activations.read(Path("data/activations"), SITES[0], "prompt_last", IDS)
+    np.testing.assert_allclose(after, own, atol=1e-4)
+    assert not np.allclose(after, before, atol=1e-2)
+
+
 def test_features_have_a_row_each_with_shares_of_tokens(study):
     features = tables.read(sae_features.FEATURES / "features.parquet")
     for site, rows in features.groupby("site"):
@@ -98,7 +121,7 @@ def test_the_same_study_gives_the_same_bytes(study, finished):
 
 @pytest.mark.parametrize("killed_after", [1, 3])
 def test_a_killed_run_goes_on_to_the_same_bytes(study, monkeypatch, killed_after):
-    resumes_with_the_same_bytes(sae_features.main, monkeypatch, killed_after, shards=1 + 2 + 2)
+    resumes_with_the_same_bytes(sae_features.main, monkeypatch, killed_after, shards=1 + 2 + 2 + 2)
 
 
 @pytest.mark.parametrize(

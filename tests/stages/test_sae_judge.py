@@ -3,12 +3,18 @@
 import json
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 
-from signbridge import tables
-from stages import sae_features, sae_judge
-from tests.stages.causal_study import copy_to_run, extracted
-from tests.stages.sae_study import SITES, set_up
+from signbridge import activations, tables
+from signbridge.causal.pairs import fitted_half
+from signbridge.sae import fingers
+from signbridge.sae.concept import MODEL, STREAM, TWIN, aucs
+from signbridge.sae.feature_tables import POSITIONS
+from stages import sae_features, sae_judge, sae_twin
+from tests.stages.causal_study import IDS, LABELS, PHOTOS, copy_to_run, extracted
+from tests.stages.sae_study import SITES, UP, set_up
 from tests.stages.small_study import as_declared, declared, written_by
 
 
@@ -19,6 +25,7 @@ def finished(tmp_path_factory) -> tuple[Path, dict[str, bytes]]:
     with extracted(folder) as workspace:
         set_up(workspace)
         sae_features.main()
+        sae_twin.main()
         return folder, written_by(sae_judge.main)
 
 
@@ -97,3 +104,80 @@ def test_a_protocol_that_is_not_chosen_is_left_out(study):
 def test_missing_features_are_named(study):
     (sae_features.FEATURES / "items" / f"{SITES[0]}.parquet").unlink()
     assert f"{SITES[0]}.parquet" in study.message_of_failure(sae_judge.main)
+
+
+def test_features_are_held_to_the_twins_and_to_the_stream_at_telling_the_concept(study):
+    table = tables.read_csv("plots/sae_concept.csv")
+    places = [(reads, site, position) for reads in (MODEL, TWIN, STREAM) for site in SITES for position in POSITIONS]
+    assert list(table[["reads", "site", "position"]].itertuples(index=False, name=None)) == places
+    up = LABELS == "B"
+    half = fitted_half(np.where(up, UP, "index finger not up"), PHOTOS, seed=42)
+    folders = {MODEL: sae_features.FEATURES / "concept/features", TWIN: sae_twin.TWIN / "concept/features"}
+    for row in table[table["reads"] != STREAM].itertuples():
+        features = activations.read(folders[row.reads], row.site, row.position, IDS)
+        assert float(row.auc_fitted) == pytest.approx(aucs(features[half], up[half]).max(), abs=1e-5)
+        of_others = aucs(features[~half], up[~half])
+        assert float(row.auc) == pytest.approx(of_others[int(row.feature)], abs=1e-5)
+    metrics = found()
+    assert metrics["concept"] == UP
+    assert metrics["concept_share"] == pytest.approx(4 / 13, abs=1e-5)
+    assert {f"concept_model_over_{other}{end}" for other in (TWIN, STREAM) for end in ("", "_low", "_high")} <= set(
+        metrics
+    )
+
+
+def test_of_classes_that_are_no_letters_no_concept_is_known(study):
+    before = list(tables.read_csv("plots/sae_concept.csv").columns)
+    path = Path("data/sample.parquet")
+    table = tables.read(path)
+    tables.write(table.assign(label="sign " + table["label"]), path, tables.made_by(path))
+    sae_judge.main()
+    assert tables.read_csv("plots/sae_concept.csv").empty
+    assert list(tables.read_csv("plots/sae_concept.csv").columns) == before
+    assert not [name for name in found() if name.startswith("concept")]
+
+
+def test_of_hands_that_were_not_drawn_no_joint_is_known(study):
+    assert tables.read_csv("plots/sae_fingers.csv").empty
+    assert list(tables.read_csv("plots/sae_fingers.csv").columns) == fingers.COLUMNS
+    assert not [name for name in found() if name.startswith("fingers")]
+
+
+def as_if_drawn() -> pd.DataFrame:
+    """The sample under names of drawn hands, a feature of the model's first layer following their index finger."""
+    numbers = {photo: int(photo[1]) for photo in PHOTOS}
+    ids = [
+        f"{label}-{numbers[photo]:03d}-{copy}" for copy, (label, photo) in enumerate(zip(LABELS, PHOTOS, strict=True))
+    ]
+    made_by = {"source": "rendered", "params": {"seed": 3}}
+    tables.write(pd.DataFrame({"image_id": ids, "label": LABELS}), sae_judge.IMAGES, made_by)
+    pose = sae_judge.poses(ids, list(LABELS), made_by)
+    pip = np.array([pose[one].angles()["index_pip"] for one in ids], np.float32)
+    for folder in (sae_features.FEATURES / "sample", sae_twin.TWIN / "concept/features"):
+        for site in SITES:
+            about = tables.made_by(folder / f"{site}.parquet")
+            vectors = {position: activations.read(folder, site, position, IDS) for position in POSITIONS}
+            if folder.name == "sample" and site == SITES[0]:
+                vectors["image_mean"][:, 5] = pip
+            activations.write(folder, site, ids, vectors, {**about, "sites": SITES})
+    return pd.DataFrame({"image_id": ids, "label": LABELS, "photo": PHOTOS}).sample(frac=1, random_state=0)
+
+
+def test_of_drawn_hands_the_features_that_follow_a_joint_are_listed_whatever_the_order_of_the_images(study):
+    table, metrics = sae_judge.tracked_fingers(as_if_drawn(), SITES, np.random.default_rng(0))
+    planted = table[(table["reads"] == MODEL) & (table["site"] == SITES[0]) & (table["position"] == "image_mean")]
+    assert list(table.columns) == fingers.COLUMNS
+    first = planted.iloc[0]
+    assert (first["feature"], first["finger"], first["joint"]) == (5, "index", "pip")
+    assert first["r"] == pytest.approx(1)
+    assert planted["feature"].size <= 4, "as many as are to be listed"
+    shares = {name: value for name, value in metrics.items() if name.startswith("fingers_")}
+    assert shares
+    assert all(0 <= share <= 1 for share in shares.values())
+    assert {name.split("_image_mean")[0] for name in shares if TWIN in name} == {f"fingers_{TWIN}"}
+
+
+@pytest.mark.parametrize("missing", ["concept/features/layer_01", "concept/stream/layer_00"])
+def test_what_is_missing_of_the_concept_is_named(study, missing):
+    (sae_features.FEATURES / f"{missing}.parquet").unlink()
+    assert f"{missing}.parquet" in study.message_of_failure(sae_judge.main)

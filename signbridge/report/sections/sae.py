@@ -4,7 +4,7 @@ from signbridge.report.charts.lines_by_site import lines_by_site
 from signbridge.report.charts.style import BLUE, GREEN, PURPLE, Series
 from signbridge.report.layer_table import layer_table
 from signbridge.report.page_parts import Picture, Section, Table
-from signbridge.report.study import Study
+from signbridge.report.study import Share, Study
 from signbridge.report.wording import (
     POSITIONS,
     count,
@@ -23,6 +23,7 @@ SHARED = {
     "image_only": Series("of image tokens alone", GREEN, "triangle-up", (6, 3)),
     "text_only": Series("of text tokens alone", PURPLE, "diamond", (2, 2)),
 }
+READ_OF_CONCEPT = {"model": "features", "untrained_twin": "features of the untrained twin", "stream": "dimensions"}
 READS = {"sae": "features", "stream": "dimensions of the stream"}
 
 
@@ -30,8 +31,9 @@ def section(study: Study) -> Section:
     """What the stages `sae`, `sae_features` and `sae_judge` found."""
     if study.sae_measures.empty:
         return Section("sae", TITLE, ("No sparse autoencoder was trained in this run.",))
-    lead = (_lead(study), _verdict(study), _probes(study))
-    return Section("sae", TITLE, lead, (_shared(study),), tables=(_quality(study), _letters(study)))
+    lead = (_lead(study), _verdict(study), _probes(study), *_concept(study), *_fingers(study))
+    found = (_quality(study), _letters(study), *_concepts(study))
+    return Section("sae", TITLE, lead, (_shared(study),), tables=found)
 
 
 def _lead(study: Study) -> str:
@@ -69,6 +71,63 @@ def _probes(study: Study) -> str:
         f"dimensions of the stream in {named['above_same_k']} of {named['compared_same_k']} and worse in "
         f"{named['below_same_k']} (Holm-corrected)."
     )
+
+
+def _concept(study: Study) -> tuple[str, ...]:
+    """How well one feature tells what is known of every hand, if anything is."""
+    if "concept_model_auc" not in study.sae:
+        return ()
+    auc = {reads: study.share(f"concept_{reads}_auc", "sae") for reads in READ_OF_CONCEPT}
+    auc = {reads: Share(one.value, *(study.number(f"concept_{reads}_{end}", "sae") for end in ("low", "high")))
+           for reads, one in auc.items()}  # fmt: skip
+    gaps = {other: study.share(f"concept_model_over_{other}", "sae") for other in ("untrained_twin", "stream")}
+    site, position = study.sae["concept_model_site"], study.sae["concept_model_position"]
+    where = "just before the model says how the finger is held" if position == "prompt_last" else POSITIONS[position]
+    clearly = "clearly" if gaps["untrained_twin"].low > 0 else "not clearly"
+    return (
+        f"One feature, {count(study.number('concept_model_feature', 'sae'))} of {site} ({where}), tells "
+        f"“{study.sae['concept']}”: chosen on half of the photos, its area under the ROC curve is "
+        f"{value_with_interval(*auc['model'])} on the others. The best feature of the untrained twin's autoencoders "
+        f"has {value_with_interval(*auc['untrained_twin'])}, so it is {clearly} better "
+        f"({value_with_interval(*gaps['untrained_twin'])}); the best dimension of the stream "
+        f"{value_with_interval(*auc['stream'])} (difference {value_with_interval(*gaps['stream'])}).",
+    )
+
+
+def _fingers(study: Study) -> tuple[str, ...]:
+    """How many features go with a joint, over photos and within letters, where joints are known."""
+    key = "fingers_{}_image_mean_tracking{}"
+    if key.format("model", "") not in study.sae:
+        return ()
+    model, twin, within = (
+        percent(study.number(key.format(*of), "sae"))
+        for of in (("model", ""), ("untrained_twin", ""), ("model", "_within_letters"))
+    )
+    return (
+        f"Of the features at the image tokens of the last layer that vary, {model} go with the angle of a joint over "
+        f"photos, more than in shuffled hands and corrected for all that were tried ({twin} in the untrained twin); "
+        f"among photos of one {study.kind}, {within}: there is no more to them than the {study.kind}, as far as this "
+        "many photos tell."
+        if within == percent(0.0)
+        else f"Of the features at the image tokens of the last layer that vary, {model} go with the angle of a joint "
+        f"over photos, more than in shuffled hands and corrected for all that were tried ({twin} in the untrained "
+        f"twin), and {within} among photos of one {study.kind}.",
+    )
+
+
+def _concepts(study: Study) -> tuple[Table, ...]:
+    """The best feature at each place."""
+    rows = study.sae_concept
+    if rows.empty:
+        return ()
+    cells = tuple(
+        (f"{READ_OF_CONCEPT[row['reads']]}, {row['site']}, "
+         f"{'before the answer' if row['position'] == 'prompt_last' else POSITIONS[row['position']]}",
+         count(row["feature"]), number(row["auc_fitted"], 3), value_with_interval(row["auc"], row["low"], row["high"]))
+        for _, row in rows.iterrows()
+    )  # fmt: skip
+    columns = ("what is read", "the best", "AUC where it was chosen", "AUC on the other photos")
+    return (Table(f"One feature that tells “{study.sae['concept']}”", columns, cells),)
 
 
 def _shared(study: Study) -> Picture:

@@ -1,0 +1,174 @@
+"""A concept that is known of every hand, "a finger is up": how well a single feature tells it.
+
+The feature is chosen on half of the photos and held to the others. Its match in a model that has learnt nothing is
+chosen as freely: the best feature of as many in autoencoders of the untrained twin, trained in the same way. Each
+dimension of the stream itself, in either direction, is tried as well.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Bool, Float
+from pydantic import Field
+from scipy.stats import rankdata
+
+from signbridge.causal.pairs import fitted_half
+from signbridge.datasets.poses import poses
+from signbridge.lenses.hand_words import Finger, is_up
+from signbridge.metrics import Metric
+from signbridge.params import Section
+from signbridge.probing.statistics import StatisticsParams, draw_photos, interval
+
+MODEL, TWIN, STREAM = "model", "untrained_twin", "stream"  # whose features, or the model's dimensions
+COLUMNS = ["reads", "site", "position", "feature", "auc_fitted", "auc", "low", "high"]
+_AT_ONCE = 4096  # columns
+
+
+class ConceptParams(Section):
+    """The section `concept`."""
+
+    finger: Finger
+    prompt: str = Field(min_length=1)  # ends where the model is about to say how the finger is held
+
+
+class Readings(NamedTuple):
+    """Some columns that are read of every image at one place."""
+
+    reads: str
+    site: str
+    position: str
+    columns: Float[np.ndarray, "images columns"]
+
+
+def concept_names(finger: Finger) -> tuple[str, str]:
+    """What hands are called of which the concept is not true, and of which it is."""
+    return f"{finger} finger not up", f"{finger} finger up"
+
+
+def with_concept(
+    sample: pd.DataFrame, finger: Finger, images_made_by: Mapping[str, Any]
+) -> tuple[pd.DataFrame, tuple[str, str]]:
+    """Those rows of `sample` (image_id, label) whose pose is known, labelled by the concept; its two labels, true last.
+
+    No row where the concept holds for all hands, or for none, or of less than two photos of either kind.
+    """
+    known = poses(sample["image_id"].tolist(), sample["label"].tolist(), images_made_by)
+    names = concept_names(finger)
+    rows = sample[sample["image_id"].isin(known)]
+    held = [names[is_up(known[image_id], finger)] for image_id in rows["image_id"]]
+    rows = rows.assign(label=held).reset_index(drop=True)
+    return _if_enough(rows), names
+
+
+def with_answers(rows: pd.DataFrame, names: tuple[str, str], answers: pd.DataFrame) -> pd.DataFrame:
+    """The rows of `with_concept` with what the model says (`answers`: image_id, answer), as far as steering has use.
+
+    Hands of which the concept is not true but of which the model says what it mostly says where it is are left out:
+    there is nothing to turn them to. No row where that leaves less than two photos of a kind.
+    """
+    rows = rows.merge(answers, on="image_id", validate="1:1")
+    true = rows["label"] == names[1]
+    mostly = rows.loc[true, "answer"].value_counts()
+    if mostly.empty:
+        return rows
+    of_true = min(mostly.index[mostly == mostly.max()])
+    return _if_enough(rows[true | (rows["answer"] != of_true)].reset_index(drop=True))
+
+
+def told_by_features(
+    readings: Iterable[Readings],
+    rows: pd.DataFrame,
+    names: tuple[str, str],
+    statistics: StatisticsParams,
+    seed: int,
+) -> tuple[pd.DataFrame, dict[str, Metric]]:
+    """The table of `plots/sae_concept.csv` (`COLUMNS`) and the metrics, of the images of `rows`.
+
+    By place the feature that tells the concept best on half of the photos, and its area under the ROC curve on the
+    others, with an interval over photos. `rows` are those of `with_concept`; without any there is nothing to tell.
+    """
+    if rows.empty:
+        return pd.DataFrame(columns=COLUMNS), {}
+    true, photos = (rows["label"] == names[1]).to_numpy(), rows["photo"].to_numpy()
+    half = fitted_half(rows["label"].to_numpy(), photos, seed)
+    drawn = _photo_weights(photos[~half], statistics.resamples, np.random.default_rng(seed))
+    found, resampled = [], []
+    for reading in readings:
+        areas = aucs(reading.columns[half], true[half])
+        told = np.abs(areas - 0.5) if reading.reads == STREAM else areas
+        best = int(told.argmax())
+        scores = reading.columns[~half, best] * (-1 if areas[best] < 0.5 and reading.reads == STREAM else 1)
+        weights = np.vstack([np.ones(len(scores)), drawn])
+        area, *draws = weighted_aucs(scores, true[~half], weights)
+        low, high = (float(end[0]) for end in interval(np.array(draws)[:, None], statistics.confidence))
+        fitted = max(areas[best], 1 - areas[best]) if reading.reads == STREAM else areas[best]
+        found.append((reading.reads, reading.site, reading.position, best, float(fitted), float(area), low, high))
+        resampled.append(draws)
+    table = pd.DataFrame(found, columns=COLUMNS)
+    return table, _metrics(table, np.array(resampled), rows, names, statistics)
+
+
+def _if_enough(rows: pd.DataFrame) -> pd.DataFrame:
+    """`rows` with two photos or more of either kind, so that both can be halved; else none of them."""
+    photos = rows.groupby("label")["photo"].nunique()
+    return rows if len(photos) == 2 and photos.min() >= 2 else rows.iloc[:0]
+
+
+def _metrics(
+    table: pd.DataFrame,
+    resampled: Float[np.ndarray, "places resamples"],
+    rows: pd.DataFrame,
+    names: tuple[str, str],
+    statistics: StatisticsParams,
+) -> dict[str, Metric]:
+    """Of each that is read the place that was best on the fitted half, held to the other half; and the gaps."""
+    metrics: dict[str, Metric] = {"concept": names[1], "concept_share": float((rows["label"] == names[1]).mean())}
+    best = {reads: int(of["auc_fitted"].idxmax()) for reads, of in table.groupby("reads")}
+    for reads, row in best.items():
+        here = table.loc[row]
+        metrics |= {
+            f"concept_{reads}_{name}": here[name] if isinstance(here[name], str) else float(here[name])
+            for name in ("site", "position", "auc", "low", "high")
+        }
+        metrics[f"concept_{reads}_feature"] = int(here["feature"])
+    for other in (TWIN, STREAM):
+        if other in best:
+            gap = (resampled[best[MODEL]] - resampled[best[other]])[:, None]
+            low, high = (float(end[0]) for end in interval(gap, statistics.confidence))
+            value = float(table.loc[best[MODEL], "auc"] - table.loc[best[other], "auc"])
+            name = f"concept_model_over_{other}"
+            metrics |= {name: value, f"{name}_low": low, f"{name}_high": high}
+    return metrics
+
+
+def aucs(
+    columns: Float[np.ndarray, "images columns"], true: Bool[np.ndarray, " images"]
+) -> Float[np.ndarray, " columns"]:
+    """Of each column the chance that an image that is true has more of it than one that is not; ties count half."""
+    positive, others = true.sum(), (~true).sum()
+    parts = []
+    for start in range(0, columns.shape[1], _AT_ONCE):
+        ranks = rankdata(columns[:, start : start + _AT_ONCE], axis=0)
+        parts.append((ranks[true].sum(0) - positive * (positive + 1) / 2) / (positive * others))
+    return np.concatenate(parts)
+
+
+def weighted_aucs(
+    scores: Float[np.ndarray, " images"], true: Bool[np.ndarray, " images"], weights: Float[np.ndarray, "draws images"]
+) -> Float[np.ndarray, " draws"]:
+    """The area under the ROC curve where images count by each row of `weights`; half where one kind has no weight."""
+    above = np.sign(scores[true][:, None] - scores[~true]) / 2 + 0.5
+    of_true, of_others = weights[:, true], weights[:, ~true]
+    total = of_true.sum(1) * of_others.sum(1)
+    won = ((of_true @ above) * of_others).sum(1)
+    return np.divide(won, total, out=np.full(len(weights), 0.5), where=total > 0)
+
+
+def _photo_weights(
+    photos: np.ndarray, resamples: int, generator: np.random.Generator
+) -> Float[np.ndarray, "resamples images"]:
+    """How often each image is in each resample of the photos."""
+    places = np.unique(photos, return_inverse=True)[1]
+    return draw_photos(int(places.max()) + 1, resamples, generator)[:, places].astype(np.float64)

@@ -1,0 +1,11 @@
+"""The pushes by features that steering makes, by the names that tables and page share."""
+
+from signbridge.causal.edits import RANDOM
+
+FEATURE = "feature"  # the decoder direction of a feature of the wanted class, added
+CLAMP = "clamp"  # the same feature held at a value
+FEATURE_DOWN = "feature_down"  # the decoder direction of a feature of the class that is there, subtracted
+LIKE_FEATURES = "like_features"  # the null: other features of like activation, added
+NEIGHBOURS = "neighbours"  # the null: the next features in index, added
+FEATURE_DIRECTIONS = (FEATURE, CLAMP, FEATURE_DOWN)
+FEATURE_NULLS = (RANDOM, LIKE_FEATURES, NEIGHBOURS)

@@ -1,0 +1,61 @@
+"""Sparse autoencoders of the untrained twin, trained as the model's: what features owe to architecture and images.
+
+    python -m stages.sae_twin
+
+Environment as for `stages.extract`; interrupted training goes on from what lies in .scratch/, with the twin's weights.
+"""
+
+import shutil
+from pathlib import Path
+
+from signbridge import params, tables
+from signbridge.command_line import run
+from signbridge.datasets.control_images import ControlsParams
+from signbridge.extraction import Reader, read_in_shards
+from signbridge.extraction_run import fingerprint, images_per_shard, made_from, open_reader
+from signbridge.extraction_tables import decoded
+from signbridge.sae.concept import ConceptParams
+from signbridge.sae.concept_tables import write_concept
+from signbridge.sae.sae_lens_installed import require_sae_lens
+from signbridge.sae.study_training import train_and_write, training_of_study
+from signbridge.vlm.loading import ModelParams, device_from_environment
+from signbridge.vlm.untrained_twin import untrained_twin
+from signbridge.whole_folder import whole_folder
+
+IMAGES = Path("data/images.parquet")
+SAMPLE = Path("data/sample.parquet")
+MODEL = Path("data/model.json")
+TWIN = Path("data/sae_twin")
+SCRATCH = Path(".scratch")
+
+
+def main() -> None:
+    """Read the dataset, the sample, the corpus and `data/model.json`, write `data/sae_twin/`."""
+    require_sae_lens()
+    name, model = params.selected("model", "models", ModelParams)
+    controls, concept = params.section("controls", ControlsParams), params.section("concept", ConceptParams)
+    training = training_of_study(IMAGES, model.prompt)
+    device, sample = device_from_environment(), tables.read(SAMPLE)
+    made_by = {
+        **made_from(name, model, MODEL, SAMPLE), **training.made_by, "twin_seed": controls.twin_seed,
+        "concept_prompt": concept.prompt,
+    }  # fmt: skip
+    folder = SCRATCH / "sae_twin" / fingerprint(made_by, device, __file__)
+    twin = untrained_twin(model, controls.twin_seed, SCRATCH / "sae_twin/twin", SCRATCH / "models")
+    reader = open_reader(twin, SCRATCH / "models", device)
+    with whole_folder(TWIN) as unfinished:
+        sites = train_and_write(training, reader, unfinished / "sae", folder / "training", device, made_by)
+        from signbridge.sae.sample_features import FeatureReader  # these import SAELens, which takes long
+        from signbridge.sae.stored import open_autoencoders
+
+        asked = Reader(reader.loaded, concept.prompt, 1, reader.batch_size)
+        shards = read_in_shards(
+            FeatureReader(asked, open_autoencoders(unfinished / "sae", sites, device)), decoded(sample["image"]),
+            folder / "concept", images_per_shard(), "features of the concept",
+        )  # fmt: skip
+        write_concept(unfinished / "concept", sites, shards, sample["image_id"].tolist(), {**made_by, "sites": sites})
+    shutil.rmtree(SCRATCH / "sae_twin")  # with what other settings left there, and the twin
+
+
+if __name__ == "__main__":
+    run(main)

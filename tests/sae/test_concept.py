@@ -1,0 +1,230 @@
+"""A concept told by one feature: areas held to scikit-learn's, and a choice that must not flatter itself."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from signbridge.causal.pairs import fitted_half
+from signbridge.datasets.letter_poses import LETTER_POSES
+from signbridge.datasets.rendered import photo_in_numbers
+from signbridge.lenses.hand_words import is_up
+from signbridge.probing.statistics import StatisticsParams
+from signbridge.sae import concept
+from signbridge.sae.concept import (
+    COLUMNS,
+    MODEL,
+    STREAM,
+    TWIN,
+    Readings,
+    aucs,
+    told_by_features,
+    weighted_aucs,
+    with_answers,
+    with_concept,
+)
+
+NAMES = ("index finger not up", "index finger up")
+STATISTICS = StatisticsParams(confidence=0.9, resamples=200)
+SIGNS = {"source": "sign_mnist"}
+PHOTOS, COPIES = 60, 2
+ROWS = pd.DataFrame({
+    "image_id": [f"image-{photo}-{copy}" for photo in range(PHOTOS) for copy in range(COPIES)],
+    "label": np.repeat([NAMES[photo % 3 == 0] for photo in range(PHOTOS)], COPIES),
+    "photo": np.repeat([f"photo-{photo:02d}" for photo in range(PHOTOS)], COPIES),
+})  # fmt: skip
+TRUE = (ROWS["label"] == NAMES[1]).to_numpy()
+
+
+def noise(columns: int, seed: int = 0) -> np.ndarray:
+    """Of each photo, as copies look alike."""
+    return np.repeat(np.random.default_rng(seed).normal(size=(PHOTOS, columns)), COPIES, axis=0)
+
+
+def reading(columns: np.ndarray, reads: str = MODEL, site: str = "layer_06") -> Readings:
+    return Readings(reads, site, "image_mean", columns)
+
+
+def told(*readings: Readings, seed: int = 42) -> tuple[pd.DataFrame, dict]:
+    return told_by_features(readings, ROWS, NAMES, STATISTICS, seed)
+
+
+# Areas ---------------------------------------------------------------------------------------------------------------
+
+
+def test_areas_are_scikit_learns_with_ties(monkeypatch):
+    monkeypatch.setattr(concept, "_AT_ONCE", 5)  # fewer than there are columns
+    columns = np.hstack([noise(4), noise(4, 1).round(), np.maximum(noise(3, 2), 0), np.zeros((len(ROWS), 1))])
+    expected = [roc_auc_score(TRUE, column) for column in columns.T]
+    np.testing.assert_allclose(aucs(columns, TRUE), expected)
+    assert aucs(columns, TRUE)[-1] == 0.5
+
+
+def test_weighted_areas_are_scikit_learns_with_ties():
+    generator = np.random.default_rng(0)
+    weights = generator.integers(0, 4, (6, len(ROWS))).astype(np.float64)
+    for scores in (noise(1)[:, 0], noise(1).round()[:, 0]):
+        expected = [roc_auc_score(TRUE, scores, sample_weight=of_draw) for of_draw in weights]
+        np.testing.assert_allclose(weighted_aucs(scores, TRUE, weights), expected)
+
+
+def test_where_a_draw_has_one_kind_of_image_alone_nothing_is_told():
+    weights = np.stack([TRUE, ~TRUE, np.ones(len(ROWS))]).astype(np.float64)
+    found = weighted_aucs(TRUE.astype(float), TRUE, weights)
+    assert found.tolist() == [0.5, 0.5, 1]
+
+
+# What the best feature tells -----------------------------------------------------------------------------------------
+
+
+def test_a_planted_feature_is_found_and_one_that_falls_with_the_concept_is_not():
+    columns = noise(50)
+    columns[:, 31] += 3 * TRUE
+    columns[:, 8] -= 30 * TRUE
+    table, metrics = told(reading(columns))
+    assert table["feature"].tolist() == [31]
+    assert table.loc[0, "auc"] > 0.9
+    assert metrics["concept_model_feature"] == 31
+    assert metrics["concept"] == NAMES[1]
+    assert metrics["concept_share"] == pytest.approx(1 / 3)
+
+
+def test_a_dimension_of_the_stream_may_tell_it_either_way():
+    columns = noise(50)
+    columns[:, 8] -= 3 * TRUE
+    table, _ = told(reading(columns, STREAM), reading(columns))
+    of_stream, of_model = table.iloc[0], table.iloc[1]
+    assert of_stream["feature"] == 8
+    assert min(of_stream["auc"], of_stream["auc_fitted"]) > 0.9
+    assert of_model["feature"] != 8
+
+
+def test_the_feature_is_chosen_on_one_half_of_the_photos_and_held_to_the_other():
+    columns = noise(3)
+    half = fitted_half(ROWS["label"].to_numpy(), ROWS["photo"].to_numpy(), 42)
+    columns[half, 1] += 5 * TRUE[half]
+    columns[~half, 2] += 5 * TRUE[~half]
+    found = told(reading(columns))[0].iloc[0]
+    assert found["feature"] == 1
+    assert found["auc_fitted"] == pytest.approx(roc_auc_score(TRUE[half], columns[half, 1]))
+    assert found["auc"] == pytest.approx(roc_auc_score(TRUE[~half], columns[~half, 1]))
+    assert found["auc"] < 0.8
+
+
+def test_the_best_of_many_features_that_are_noise_tells_nothing_of_other_photos():
+    found = pd.concat([told(reading(noise(2000, seed)), seed=seed)[0] for seed in range(12)])
+    assert found["auc_fitted"].min() > 0.8
+    assert found["auc"].mean() == pytest.approx(0.5, abs=0.08)
+    inside = (found["low"] <= 0.5) & (found["high"] >= 0.5)
+    assert inside.mean() > 0.5
+
+
+def test_intervals_hold_their_values_and_are_over_photos():
+    columns = noise(20)
+    columns[:, 4] += 1.5 * TRUE
+    table, metrics = told(reading(columns), reading(noise(20, 1), TWIN), reading(noise(9, 2), STREAM))
+    assert ((table["low"] <= table["auc"]) & (table["auc"] <= table["high"])).all()
+    for name in ("concept_model_over_untrained_twin", "concept_model_over_stream"):
+        assert metrics[f"{name}_low"] <= metrics[name] <= metrics[f"{name}_high"]
+    assert metrics["concept_model_over_untrained_twin_low"] > 0
+    alone = ROWS.assign(photo=ROWS["image_id"])  # each copy taken for a photo of its own
+    as_if, _ = told_by_features([reading(columns)], alone, NAMES, STATISTICS, 42)
+    assert as_if.loc[0, "high"] - as_if.loc[0, "low"] < table.loc[0, "high"] - table.loc[0, "low"]
+
+
+def test_the_place_that_is_quoted_is_the_best_of_the_fitted_half_not_of_the_other():
+    half = fitted_half(ROWS["label"].to_numpy(), ROWS["photo"].to_numpy(), 42)
+    first, second = noise(1), noise(1, 1)
+    first[half] += 3 * TRUE[half, None]
+    second += 1.5 * TRUE[:, None]
+    table, metrics = told(reading(first, site="layer_00"), reading(second, site="layer_06"))
+    assert table["auc_fitted"].idxmax() == 0
+    assert table["auc"].idxmax() == 1
+    assert metrics["concept_model_site"] == "layer_00"
+    assert metrics["concept_model_auc"] == table.loc[0, "auc"]
+
+
+def test_features_that_never_fire_tell_nothing():
+    table, _ = told(reading(np.zeros((len(ROWS), 7))))
+    assert table.loc[0, ["auc_fitted", "auc", "low", "high"]].tolist() == [0.5] * 4
+
+
+def test_where_nothing_is_known_there_is_an_empty_table_and_no_metric():
+    table, metrics = told_by_features([reading(noise(2))], ROWS.iloc[:0], NAMES, STATISTICS, 42)
+    assert list(table.columns) == COLUMNS
+    assert table.empty
+    assert metrics == {}
+
+
+# Of which hands it is known ------------------------------------------------------------------------------------------
+
+
+def sample(labels: str, photos: list[str] | None = None) -> pd.DataFrame:
+    ids = [f"image-{number}" for number in range(len(labels))]
+    return pd.DataFrame({"image_id": ids, "label": list(labels), "photo": photos or ids})
+
+
+def test_hands_are_called_by_the_concept_of_their_letters():
+    rows, names = with_concept(sample("ADADB?"), "index", SIGNS)
+    assert names == NAMES
+    assert rows["image_id"].tolist() == [f"image-{number}" for number in range(5)], "a class that is no letter is left"
+    assert rows["label"].tolist() == [NAMES[is_up(LETTER_POSES[letter], "index")] for letter in "ADADB"]
+    assert rows["label"].tolist() == [NAMES[up] for up in (0, 1, 0, 1, 1)]
+    of_pinky, names = with_concept(sample("YYAABB"), "pinky", SIGNS)
+    assert of_pinky["label"].tolist() == [names[up] for up in (1, 1, 0, 0, 1, 1)]
+
+
+def test_drawn_hands_are_called_by_their_own_photos_pose():
+    ids = [f"{letter}-{photo:03d}-{copy}" for letter in "ADX" for photo in range(4) for copy in range(2)]
+    drawn = pd.DataFrame({"image_id": ids, "label": [one[0] for one in ids], "photo": [one[:5] for one in ids]})
+    rows, names = with_concept(drawn, "index", {"source": "rendered", "params": {"seed": 3}})
+    expected = [names[is_up(photo_in_numbers(3, one[0], int(one[2:5])).pose, "index")] for one in ids]
+    assert rows["label"].tolist() == expected
+
+
+@pytest.mark.parametrize(
+    ("labels", "photos"),
+    [
+        ("DDBB", None),  # all up
+        ("AASS", None),  # none
+        ("??", None),
+        ("AAADD", ["a", "b", "c", "d", "d"]),  # one photo of those that are up
+    ],
+)
+def test_a_concept_of_all_hands_or_none_or_of_one_photo_is_not_known(labels, photos):
+    rows, names = with_concept(sample(labels, photos), "index", SIGNS)
+    assert rows.empty
+    assert names == NAMES
+    left = with_answers(rows, names, pd.DataFrame({"image_id": [], "answer": []}, dtype=str))
+    assert left.empty
+    assert {"image_id", "label", "photo", "answer"} <= set(left.columns)
+
+
+def answered(said: dict[str, str]) -> pd.DataFrame:
+    """In another order than the sample's."""
+    return pd.DataFrame({"image_id": list(said), "answer": list(said.values())}).iloc[::-1]
+
+
+def test_hands_of_which_the_concept_is_said_though_it_is_not_true_are_not_turned_to_it():
+    rows, names = with_concept(sample("DDDAAAA"), "index", SIGNS)
+    said = dict(zip(rows["image_id"], ["up", "up", "bent", "bent", "up", "curved", "bent"], strict=True))
+    left = with_answers(rows, names, answered(said))
+    assert dict(zip(left["image_id"], left["answer"], strict=True)) == {
+        one: word for one, word in said.items() if one != "image-4"
+    }
+    assert left["label"].tolist() == [names[1]] * 3 + [names[0]] * 3
+    assert left.index.tolist() == list(range(6))
+
+
+def test_of_two_words_that_are_said_as_often_the_first_by_the_alphabet_is_the_concepts():
+    rows, names = with_concept(sample("DDAAA"), "index", SIGNS)
+    said = dict(zip(rows["image_id"], ["up", "straight", "up", "bent", "straight"], strict=True))
+    assert set(with_answers(rows, names, answered(said))["image_id"]) == set(said) - {"image-4"}
+
+
+@pytest.mark.parametrize("others", [["up", "up", "up"], ["up", "up", "bent"]], ids=["none left", "one left"])
+def test_where_too_few_hands_are_left_to_turn_there_are_none(others):
+    """One photo could not be both fitted on and steered."""
+    rows, names = with_concept(sample("DDAAA"), "index", SIGNS)
+    said = dict(zip(rows["image_id"], ["up", "up", *others], strict=True))
+    assert with_answers(rows, names, answered(said)).empty

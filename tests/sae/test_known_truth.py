@@ -1,0 +1,126 @@
+"""What is known of the miniature: one feature tells whether the index finger is up, and pushing it has it said so.
+
+Autoencoders as the study's, trained for half the time on other hands, so that less is asked of them than the study
+finds: one of the miniature and one of its untrained twin.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from sae_lens import SAE
+
+from signbridge.causal.courses import courses
+from signbridge.causal.edits import RANDOM
+from signbridge.causal.steering import Doses, Steerer
+from signbridge.datasets.images import encode_png
+from signbridge.datasets.letter_poses import LETTERS
+from signbridge.datasets.rendered import copy_of, develop, frame_of, image_id, photo_in_numbers
+from signbridge.extraction import Reader
+from signbridge.extraction_tables import decoded
+from signbridge.lenses.true_words import true_words
+from signbridge.probing.statistics import StatisticsParams
+from signbridge.sae.autoencoders import write_autoencoder
+from signbridge.sae.concept import MODEL, TWIN, Readings, told_by_features, with_answers, with_concept
+from signbridge.sae.sample_features import FeatureReader
+from signbridge.sae.settings import chosen_preset, prompts_of_images
+from signbridge.sae.steering.feature_directions import FeatureDirections
+from signbridge.sae.steering.feature_edits import CLAMP, FEATURE, LIKE_FEATURES, NEIGHBOURS
+from signbridge.sae.stored import open_autoencoders
+from signbridge.sae.token_reading import Passage, TokenReader
+from signbridge.sae.token_stream import ModelTokens, ShuffledTokens
+from signbridge.sae.training import train
+from signbridge.vlm.loading import LoadedModel, load
+from signbridge.vlm.untrained_twin import untrained_twin
+from tests.causal.conftest import ENTRY, SEED, SIZE, miniature
+from tests.conftest import ROOT
+
+__all__ = ["miniature"]
+
+SITE, PHOTOS, TOKENS = "layer_06", 8, 40_000
+MADE_BY = {"source": "rendered", "params": {"seed": SEED}}
+DESCRIBE = "USER: <image>\nDescribe the hand.\nASSISTANT:"
+ASKED = f"{DESCRIBE} The index finger is"
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def sample() -> pd.DataFrame:
+    """Drawn hands of all letters that neither the miniature nor a study has seen, one copy of each photo."""
+    photos = [(letter, number) for letter in LETTERS for number in range(PHOTOS)]
+    developed = (develop(photo_in_numbers(SEED, *photo), frame_of(SIZE)) for photo in photos)
+    pngs = [encode_png(copy_of(one, SIZE, SEED, *photo, 0)) for one, photo in zip(developed, photos, strict=True)]
+    ids = [image_id(*photo, 0) for photo in photos]
+    return pd.DataFrame({"image_id": ids, "label": [letter for letter, _ in photos], "photo": ids, "image": pngs})
+
+
+def trained(loaded: LoadedModel, sample: pd.DataFrame, folder: Path) -> dict[str, SAE]:
+    """An autoencoder of a model's stream, of image and text tokens as in the study, as it is opened again."""
+    words = true_words(sample["image_id"].tolist(), sample["label"].tolist(), MADE_BY)
+    texts = prompts_of_images(
+        ["own", f"{DESCRIBE} The fingers are {{words}}."], ENTRY.prompt, "<image>", sample["label"].tolist(),
+        [words[one] for one in sample["image_id"]],
+    )  # fmt: skip
+    images = [Passage(text, png) for of_image, png in zip(texts, sample["image"], strict=True) for text in of_image]
+    corpus = [Passage(line) for line in (ROOT / "corpora/miniature.txt").read_text(encoding="utf-8").splitlines()]
+    preset = chosen_preset("default", ROOT / "params.yaml").model_copy(update={"tokens": TOKENS})
+    source = ModelTokens(TokenReader(Reader(loaded, ENTRY.prompt, 1, 32), [SITE]), images, corpus, 0.2, seed=1)
+    found = train(ShuffledTokens(source, 8192, preset.batch, 1), preset, 1, CPU, {}).autoencoders
+    write_autoencoder(folder / SITE, found[SITE])
+    return open_autoencoders(folder, [SITE], CPU)
+
+
+@pytest.fixture(scope="module")
+def of_model(miniature, sample, tmp_path_factory):
+    """The miniature's autoencoder, and what is read of the sample."""
+    autoencoders = trained(miniature, sample, tmp_path_factory.mktemp("sae"))
+    return autoencoders, FeatureReader(Reader(miniature, ASKED, 1, 32), autoencoders).read(decoded(sample["image"]))
+
+
+@pytest.fixture(scope="module")
+def of_twin(sample, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("twin")
+    twin = load(untrained_twin(ENTRY, 0, folder / "twin", folder / "models"), folder, CPU)
+    autoencoders = trained(twin, sample, folder / "sae")
+    return FeatureReader(Reader(twin, ASKED, 1, 32), autoencoders).read(decoded(sample["image"]))
+
+
+def test_one_feature_tells_whether_the_index_finger_is_up_clearly_better_than_any_of_the_untrained_twins(
+    sample, of_model, of_twin
+):
+    rows, names = with_concept(sample, "index", MADE_BY)
+    assert len(rows) == len(sample), "every drawn hand's pose is known"
+    readings = [
+        Readings(reads, SITE, position, found.vectors[f"{SITE}.{position}"])
+        for reads, found in ((MODEL, of_model[1]), (TWIN, of_twin)) for position in ("prompt_last", "image_mean")
+    ]  # fmt: skip
+    _, metrics = told_by_features(readings, rows, names, StatisticsParams(confidence=0.95, resamples=500), 42)
+    assert metrics["concept_model_auc"] > 0.8
+    assert metrics["concept_model_over_untrained_twin"] > 0.15
+    assert metrics["concept_model_over_untrained_twin_low"] > 0
+
+
+def test_pushing_that_feature_has_the_miniature_say_up_of_an_unchanged_image(miniature, sample, of_model):
+    autoencoders, found = of_model
+    answers = pd.DataFrame({"image_id": sample["image_id"], "answer": found.answers})
+    rows = with_answers(*with_concept(sample, "index", MADE_BY), answers)
+    places = rows["image_id"].map({one: number for number, one in enumerate(sample["image_id"])}).to_numpy()
+    features = {(SITE, "prompt_last"): found.vectors[f"{SITE}.prompt_last"][places]}
+    doses = Doses(pairs=2, images=6, others=1, at=["every"], during=["every_step"], strengths=[1.0], draws=4,
+                  answer_tokens=1)  # fmt: skip
+
+    def fit(half: np.ndarray) -> FeatureDirections:
+        return FeatureDirections(autoencoders, features, rows["label"].to_numpy(), half, doses.draws, 1)
+
+    reader, describer = Reader(miniature, ASKED, 1, 32), Reader(miniature, DESCRIBE, 2, 32)
+    todo = [one for one in courses(reader, describer, doses, [SITE], rows, fit, 1) if one.pair.answer_b == "up"]
+    assert len(todo) == 1
+    steered = Steerer(reader, describer, doses).steer(todo[0])
+    likely = dict(zip(todo[0].names, steered.probability[0, 0, :, 0].mean(-1), strict=True))
+    assert steered.clean_probability.mean() < 0.1
+    for push in (FEATURE, CLAMP):
+        assert likely[push, 0] > 0.3
+        for null in (RANDOM, LIKE_FEATURES, NEIGHBOURS):
+            assert np.mean([likely[null, draw] for draw in range(doses.draws)]) < likely[push, 0] / 2

@@ -1,0 +1,159 @@
+"""Models of the classes that pretrained autoencoders belong to, read by the code that reads LLaVA."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from signbridge.causal.descriptions import read_described
+from signbridge.extraction import Reader
+from signbridge.vlm.answering import prefill
+from signbridge.vlm.branching import clean_run, leave
+from signbridge.vlm.key_value_cache import roomy_cache
+from signbridge.vlm.loading import FolderModel, LoadedModel, load
+from signbridge.vlm.residual import reading
+from tests.vlm import other_families
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("families")
+
+
+@pytest.fixture(scope="module", params=list(other_families.WRITERS))
+def reader(request, folders) -> Reader:
+    return _reader(folders, request.param)
+
+
+def _reader(folders: Path, family: str) -> Reader:
+    if not (folders / family).exists():
+        other_families.WRITERS[family](folders / family)
+    prompt = other_families.PROMPTS[family]
+    entry = FolderModel(
+        source="folder", path=str(folders / family), quantization="none", dequantize="never", dtype="float32",
+        prompt=prompt, max_new_tokens=3,
+    )  # fmt: skip
+    return Reader(load(entry, folders, CPU), prompt, 3, 2)
+
+
+def picture(seed: int, width: int = 28, height: int = 28) -> Image.Image:
+    pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    return Image.fromarray(pixels)
+
+
+def streams_of(loaded: LoadedModel, inputs) -> dict[str, torch.Tensor]:
+    found = {}
+    with torch.inference_mode(), reading(loaded.parts, lambda site, stream: found.update({site: stream.clone()})):
+        found["logits"] = loaded.model(**inputs).logits
+    return found
+
+
+@pytest.mark.parametrize("family", list(other_families.WRITERS))
+def test_an_image_takes_as_many_tokens_as_its_family_says_and_each_layer_is_read(folders, family):
+    reader = _reader(folders, family)
+    inputs = reader.prepare([picture(0), picture(1)])
+    is_image = inputs["input_ids"] == reader.loaded.parts.image_token_id
+    expected = {"llava-gemma": 16, "gemma3": 4, "llava-next": 16 + 16 + 4}[family]
+    assert is_image.sum(1).tolist() == [expected, expected]
+    streams = streams_of(reader.loaded, inputs)
+    hidden = reader.loaded.model(**inputs, output_hidden_states=True).hidden_states
+    for block, after in enumerate(hidden[1:-1]):
+        torch.testing.assert_close(streams[f"layer_{block:02d}"], after)
+
+
+def test_every_site_is_read_of_every_image_and_whatever_ran_beside_it(reader):
+    together = reader.read([picture(0), picture(1), picture(2)]).vectors
+    alone = reader.read([picture(1)]).vectors
+    for name, vectors in together.items():
+        assert len(vectors) == 3, name
+        np.testing.assert_allclose(vectors[1], alone[name][0], atol=1e-4, err_msg=name)
+
+
+def test_images_of_several_sizes_are_read_as_each_would_be_alone(folders):
+    """Tiles of LLaVA-NeXT: the rows of tower and projector are not images, and prompts differ in length."""
+    reader = _reader(folders, "llava-next")
+    sizes = [(28, 28), (56, 28), (50, 50)]
+    images = [picture(seed, *size) for seed, size in enumerate(sizes)]
+    inputs = reader.prepare(images)
+    lengths = (inputs["input_ids"] == reader.loaded.parts.image_token_id).sum(1)
+    assert len(set(lengths.tolist())) > 1
+    model, parts = reader.loaded.model, reader.loaded.parts
+    with torch.inference_mode():
+        vectors, _ = prefill(model, parts, inputs, roomy_cache(len(parts.blocks), 1))
+        for row, image in enumerate(images):
+            alone, _ = prefill(model, parts, reader.prepare([image]), roomy_cache(len(parts.blocks), 1))
+            for site, positions in alone.items():
+                for position, vector in positions.items():
+                    torch.testing.assert_close(vectors[site][position][row], vector[0], atol=1e-4, rtol=1e-4)
+
+
+def test_gemma_scales_the_embeddings_of_text_and_takes_image_tokens_as_the_projector_gives_them(folders):
+    """What Gemma's autoencoders were trained on: word embeddings times the root of the width, in block 0's input.
+
+    The model's own code scales; scaling anything once more would give autoencoders what they never saw.
+    """
+    for family in ("llava-gemma", "gemma3"):
+        loaded = _reader(folders, family).loaded
+        inputs = Reader(loaded, other_families.PROMPTS[family], 1, 1).prepare([picture(0)])
+        streams = streams_of(loaded, inputs)
+        is_image = inputs["input_ids"][0] == loaded.parts.image_token_id
+        words = loaded.model.get_input_embeddings().weight[inputs["input_ids"][0, ~is_image]]
+        root = other_families.WIDTH**0.5
+        torch.testing.assert_close(streams["embedding"][0, ~is_image], words * root, rtol=1e-3, atol=1e-4)
+        torch.testing.assert_close(streams["embedding"][0, is_image], streams["projector"][0])
+
+
+def test_a_branch_that_leaves_unedited_ends_as_the_clean_run(reader):
+    inputs = reader.prepare([picture(0), picture(1)])
+    clean = clean_run(reader.loaded, inputs, 0, kept=inputs["input_ids"].shape[1])
+    for site in ("embedding", "layer_01"):
+        logits = leave(reader.loaded, clean, 0, {site: clean.streams[site]}, kept=clean.logits.shape[1]).logits
+        torch.testing.assert_close(logits, clean.logits, atol=1e-4, rtol=1e-4)
+
+
+def test_a_branch_that_leaves_behind_the_first_token_or_before_the_last_ends_as_the_clean_run(reader):
+    inputs = reader.prepare([picture(0), picture(1)])
+    clean = clean_run(reader.loaded, inputs, 0)
+    is_image = inputs["input_ids"][0] == reader.loaded.parts.image_token_id
+    before_image, last = int(is_image.nonzero()[0, 0]), inputs["input_ids"].shape[1] - 1
+    for start in (before_image, last):
+        rows = clean.tail("layer_00", start)
+        logits = leave(reader.loaded, clean, start, {"layer_00": rows}).logits
+        torch.testing.assert_close(logits, clean.logits, atol=1e-4, rtol=1e-4)
+
+
+def test_image_tokens_of_gemma_3_see_the_tokens_after_them(folders):
+    """And so must a branch: the stream of an image token depends on the last one of its image."""
+    reader = _reader(folders, "gemma3")
+    inputs = reader.prepare([picture(0)])
+    clean = clean_run(reader.loaded, inputs, 0)
+    where = (inputs["input_ids"][0] == reader.loaded.parts.image_token_id).nonzero().flatten()
+    edited = clean.streams["embedding"].clone()
+    edited[0, where[-1]] += 10
+    seen = {}
+    leave(reader.loaded, clean, 0, {"embedding": edited}, on_site=lambda site, stream: seen.update({site: stream}))
+    moved = (seen["layer_00"] - clean.streams["layer_00"]).abs().amax(-1)[0]
+    assert (moved[where] > 1e-3).all()
+    assert moved[: where[0]].max() < 1e-5
+    with pytest.raises(ValueError, match="within an image"):
+        leave(reader.loaded, clean, int(where[1]), {"embedding": edited[:, where[1] :]})
+
+
+def test_descriptions_are_fed_behind_the_prompt(reader):
+    """Their tokens are text, also where the model is told which tokens are of an image."""
+    images, described = [picture(0), picture(1)], [[5, 6, 7], [8, 9]]
+    read = read_described(reader, images, described, "every", ["layer_01"])
+    for row, (image, tokens) in enumerate(zip(images, described, strict=True)):
+        inputs = reader.prepare([image])
+        fed = torch.cat([inputs["input_ids"], torch.tensor([tokens])], dim=1)
+        more = {"input_ids": fed}
+        if "token_type_ids" in inputs:
+            more["token_type_ids"] = torch.cat([inputs["token_type_ids"], torch.zeros(1, len(tokens), dtype=int)], 1)
+        with torch.inference_mode():
+            logits = reader.loaded.model(**{**inputs, **more}).logits[0, -len(tokens) - 1 : -1]
+        chosen = logits.log_softmax(-1).gather(-1, torch.tensor(tokens)[:, None])
+        torch.testing.assert_close(read.unedited[row], -chosen.mean(), atol=1e-4, rtol=1e-4)
