@@ -12,7 +12,7 @@ from signbridge.causal.pairs import fitted_half
 from signbridge.sae.concept import concept_names
 from signbridge.sae.steering.feature_edits import CLAMP, FEATURE, FEATURE_DOWN, LIKE_FEATURES, NEIGHBOURS
 from signbridge.sae.steering.settings import CLASSES, CONCEPT, PRETRAINED
-from stages import sae_features
+from stages import pretrained_features, pretrained_sae, sae_features
 from stages.sae_steer import STEERING, main
 from tests.stages.causal_study import (
     IDS,
@@ -195,3 +195,27 @@ def test_a_mistake_in_the_params_is_named_and_no_table_is_touched(study, finishe
 def test_missing_features_are_named(study, missing):
     (sae_features.FEATURES / missing).unlink()
     assert Path(missing).name in study.message_of_failure(main)
+
+
+def test_a_pretrained_autoencoder_steers_by_its_published_features(study):
+    """Here the study's own serves for one that others trained."""
+    study.set(
+        sae__pretrained="mine",
+        pretrained_saes={"mine": {
+            "source": "folder", "path": "data/sae/layer_01", "format": "sae_lens", "norm_scaling_factor": None,
+            "model": "tiny-random", "layer": 1, "prompt": "USER: <image>\nDescribe it.\nASSISTANT:",
+            "position": "prompt_last", "neuronpedia": None, "published": {"a": [3], "B": [5]},
+        }},
+    )  # fmt: skip
+    pretrained_sae.main()
+    pretrained_features.main()
+    main()
+    chosen = read(PRETRAINED, "features")
+    assert set(chosen["site"]) == {"layer_01"}
+    named = {"A": 3, "B": 5}
+    for row in chosen.itertuples(index=False):
+        assert row.up == named.get(row.b, row.up)
+        assert row.down == named.get(row.a, row.down)
+    assert {"A", "B"} & {*chosen["a"], *chosen["b"]}
+    assert not read(PRETRAINED, "answers").empty
+    assert list(read(PRETRAINED, "answers").columns) == list(read(CLASSES, "answers").columns)
