@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from signbridge.sae.pretrained.settings import neuronpedia
+from signbridge.sae.pretrained import neuronpedia
 
 SAE = "gemma-2b/12-res-jb"
 XML = 'xmlns="http://s3.amazonaws.com/doc/2006-03-01/"'
