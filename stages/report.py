@@ -11,7 +11,7 @@ from signbridge.params import PARAMS
 from signbridge.report.inputs import COLUMNS, read_bytes, read_csv, read_metrics, read_text
 from signbridge.report.page import page
 from signbridge.report.study import Study
-from signbridge.sae.steering.settings import CLASSES, CONCEPT, CONCEPT_UNDONE, PRETRAINED
+from signbridge.sae.steering.feature_edits import CLASSES, CONCEPT, CONCEPT_UNDONE, PRETRAINED
 from signbridge.whole_file import whole_file
 
 REPORT = Path("report/index.html")

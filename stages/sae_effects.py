@@ -12,8 +12,14 @@ from signbridge.command_line import run
 from signbridge.model_name import model_name
 from signbridge.probing.statistics import StatisticsParams
 from signbridge.sae.concept import ConceptParams, concept_names
-from signbridge.sae.steering.feature_edits import FEATURE_DIRECTIONS, FEATURE_NULLS
-from signbridge.sae.steering.settings import CLASSES, CONCEPT, CONCEPT_UNDONE, PRETRAINED
+from signbridge.sae.steering.feature_edits import (
+    CLASSES,
+    CONCEPT,
+    CONCEPT_UNDONE,
+    FEATURE_DIRECTIONS,
+    FEATURE_NULLS,
+    PRETRAINED,
+)
 
 STEERING = Path("data/sae_steering")
 PLOTS = Path("plots")

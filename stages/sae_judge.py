@@ -17,7 +17,7 @@ from signbridge.probing.statistics import StatisticsParams
 from signbridge.probing.sweep import Cell, Penalties, side_by_side
 from signbridge.sae import concept, fingers
 from signbridge.sae.concept_tables import readings
-from signbridge.sae.feature_tables import KINDS, POSITIONS, items_of
+from signbridge.sae.feature_tables import KINDS, MODEL, POSITIONS, TWIN, items_of
 from signbridge.sae.judge_settings import SaeJudgeParams
 from signbridge.sae.judging import Items, judged
 from signbridge.sae.sparse_probes import (
@@ -32,7 +32,7 @@ from signbridge.sae.sparse_probes import (
 SAMPLE = Path("data/sample.parquet")
 ACTIVATIONS = Path("data/activations")
 FEATURES = Path("data/sae_features")
-TWIN = Path("data/sae_twin")
+SAE_TWIN = Path("data/sae_twin")
 IMAGES = Path("data/images.parquet")
 
 
@@ -89,7 +89,7 @@ def known_concept(
     """How well single features tell the concept: of the model, of its untrained twin, and dimensions of the stream."""
     settings = params.section("concept", concept.ConceptParams)
     rows, names = concept.with_concept(sample, settings.finger, tables.made_by(IMAGES))
-    folders = {concept.MODEL: FEATURES, concept.TWIN: TWIN, concept.STREAM: FEATURES}
+    folders = {MODEL: FEATURES, TWIN: SAE_TWIN, STREAM: FEATURES}
     ids = rows["image_id"].tolist()
     read = (
         one for reads, folder in folders.items() for one in readings(folder / "concept", reads, sites, ids)
@@ -110,10 +110,10 @@ def tracked_fingers(
     angles = pd.DataFrame([pose[image_id].angles() for image_id in first["image_id"]])
     hands = fingers.Hands(angles, first["label"].to_numpy())
     found, counts = [], {}
-    folders = {concept.MODEL: FEATURES / "sample", concept.TWIN: TWIN / "concept/features"}
+    folders = {MODEL: FEATURES / "sample", TWIN: SAE_TWIN / "concept/features"}
     # The twin was read under another prompt, which its image tokens, being before it, do not see.
-    places = [(concept.MODEL, site, position) for site in sites for position in POSITIONS]
-    places += [(concept.TWIN, site, "image_mean") for site in sites]
+    places = [(MODEL, site, position) for site in sites for position in POSITIONS]
+    places += [(TWIN, site, "image_mean") for site in sites]
     for reads, site, position in places:
         features = fingers.by_photo(activations.read(folders[reads], site, position, ids), photos)
         rows, counts[reads, site, position] = fingers.tracking_table(

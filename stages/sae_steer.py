@@ -30,7 +30,8 @@ from signbridge.sae.concept import ConceptParams, with_answers, with_concept
 from signbridge.sae.concept_tables import ANSWERS as CONCEPT_ANSWERS
 from signbridge.sae.pretrained.settings import chosen_pretrained
 from signbridge.sae.sae_lens_installed import require_sae_lens
-from signbridge.sae.steering.settings import CLASSES, CONCEPT, PRETRAINED, SaeSteeringParams
+from signbridge.sae.steering.feature_edits import CLASSES, CONCEPT, PRETRAINED
+from signbridge.sae.steering.settings import SaeSteeringParams
 from signbridge.vlm.loading import ModelParams, device_from_environment
 from signbridge.whole_folder import whole_folder
 

@@ -6,7 +6,7 @@ first of every letter's list at each layer, then the second, and so on, then the
 
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,7 +17,7 @@ from signbridge.report.images import enlargeable
 from signbridge.report.page_parts import FeatureBrowser, Table
 from signbridge.report.study import Study
 from signbridge.report.wording import count, number, plural, short
-from signbridge.sae.concept import MODEL
+from signbridge.sae.feature_tables import MODEL
 
 NAME = "features-browser"
 TITLE = "Open a feature"
@@ -78,7 +78,8 @@ def coded(study: Study, features: pd.DataFrame, budget: int) -> dict[str, Any]:
     """
     sites = list(dict.fromkeys(features["site"]))
     letters = study.sae_letter_names
-    sample = study.sample.set_index("image_id")
+    ids, labels, pngs = (study.sample[column] for column in ("image_id", "label", "image"))
+    sample = dict(zip(ids, zip(labels, pngs, strict=True), strict=True))
     images, sentences = _Once(), _Once()
     of_images = dict(list(study.sae_images.groupby(["site", "feature"], sort=False)))
     of_phrases = dict(list(study.sae_phrases.groupby(["site", "feature"], sort=False)))
@@ -141,14 +142,14 @@ def joint_name(row: Any) -> str:
     return str(row.joint) if str(row.joint).startswith(str(row.finger)) else f"{row.finger} {row.joint}"
 
 
-def _images(rows: pd.DataFrame | None, images: _Once, sample: pd.DataFrame) -> list[list[Any]]:
+def _images(rows: pd.DataFrame | None, images: _Once, sample: Mapping[str, tuple[str, bytes]]) -> list[list[Any]]:
     if rows is None:
         return []
-    rows = rows[rows["image_id"].isin(sample.index)]
+    rows = rows[rows["image_id"].isin(sample)]
     strongest = rows["strongest"].max()
     found = []
     for row in rows.sort_values("rank").itertuples(index=False):
-        label, png = sample.loc[row.image_id, ["label", "image"]]
+        label, png = sample[row.image_id]
         written = (
             [enlargeable(png, SIDE), short(label), short(row.image_id)] if row.image_id not in images.places else None
         )

@@ -20,8 +20,8 @@ from signbridge.lenses.hand_words import Finger, is_up
 from signbridge.metrics import Metric
 from signbridge.params import Section
 from signbridge.probing.statistics import StatisticsParams, draw_photos, interval
+from signbridge.sae.feature_tables import MODEL, STREAM, TWIN
 
-MODEL, TWIN, STREAM = "model", "untrained_twin", "stream"  # whose features, or the model's dimensions
 COLUMNS = ["reads", "site", "position", "feature", "auc_fitted", "auc", "low", "high"]
 _AT_ONCE = 4096  # columns
 

@@ -7,8 +7,8 @@ from typing import Any
 import pandas as pd
 
 from signbridge import activations, tables
-from signbridge.sae.concept import STREAM, Readings
-from signbridge.sae.feature_tables import POSITIONS
+from signbridge.sae.concept import Readings
+from signbridge.sae.feature_tables import POSITIONS, STREAM
 from signbridge.shards import answers_of, vectors_of
 
 ANSWERS = "answers.parquet"

@@ -13,9 +13,6 @@ from signbridge.probing.statistics import StatisticsParams
 from signbridge.sae import concept
 from signbridge.sae.concept import (
     COLUMNS,
-    MODEL,
-    STREAM,
-    TWIN,
     Readings,
     aucs,
     told_by_features,
@@ -23,6 +20,7 @@ from signbridge.sae.concept import (
     with_answers,
     with_concept,
 )
+from signbridge.sae.feature_tables import MODEL, STREAM, TWIN
 
 NAMES = ("index finger not up", "index finger up")
 STATISTICS = StatisticsParams(confidence=0.9, resamples=200)

@@ -23,7 +23,8 @@ from signbridge.extraction_tables import decoded
 from signbridge.lenses.true_words import true_words
 from signbridge.probing.statistics import StatisticsParams
 from signbridge.sae.autoencoders import write_autoencoder
-from signbridge.sae.concept import MODEL, TWIN, Readings, told_by_features, with_answers, with_concept
+from signbridge.sae.concept import Readings, told_by_features, with_answers, with_concept
+from signbridge.sae.feature_tables import MODEL, TWIN
 from signbridge.sae.sample_features import FeatureReader
 from signbridge.sae.settings import chosen_preset, prompts_of_images
 from signbridge.sae.steering.feature_directions import FeatureDirections

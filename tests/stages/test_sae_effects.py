@@ -7,8 +7,7 @@ import pandas as pd
 import pytest
 
 from signbridge import tables
-from signbridge.sae.steering.feature_edits import FEATURE_DIRECTIONS, FEATURE_NULLS
-from signbridge.sae.steering.settings import CLASSES, CONCEPT, CONCEPT_UNDONE
+from signbridge.sae.steering.feature_edits import CLASSES, CONCEPT, CONCEPT_UNDONE, FEATURE_DIRECTIONS, FEATURE_NULLS
 from stages import sae_features, sae_steer
 from stages.sae_effects import main
 from tests.stages.causal_study import LABELS, extracted

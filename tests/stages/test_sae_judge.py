@@ -10,8 +10,8 @@ import pytest
 from signbridge import activations, tables
 from signbridge.causal.pairs import fitted_half
 from signbridge.sae import fingers
-from signbridge.sae.concept import MODEL, STREAM, TWIN, aucs
-from signbridge.sae.feature_tables import POSITIONS
+from signbridge.sae.concept import aucs
+from signbridge.sae.feature_tables import MODEL, POSITIONS, STREAM, TWIN
 from stages import sae_features, sae_judge, sae_twin
 from tests.stages.causal_study import IDS, LABELS, PHOTOS, copy_to_run, extracted
 from tests.stages.sae_study import SITES, UP, set_up

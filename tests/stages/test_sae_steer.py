@@ -10,8 +10,16 @@ from signbridge import activations, tables
 from signbridge.causal.edits import POSITION_OF, RANDOM
 from signbridge.causal.pairs import fitted_half
 from signbridge.sae.concept import concept_names
-from signbridge.sae.steering.feature_edits import CLAMP, FEATURE, FEATURE_DOWN, LIKE_FEATURES, NEIGHBOURS
-from signbridge.sae.steering.settings import CLASSES, CONCEPT, PRETRAINED
+from signbridge.sae.steering.feature_edits import (
+    CLAMP,
+    CLASSES,
+    CONCEPT,
+    FEATURE,
+    FEATURE_DOWN,
+    LIKE_FEATURES,
+    NEIGHBOURS,
+    PRETRAINED,
+)
 from stages import pretrained_features, pretrained_sae, sae_features
 from stages.sae_steer import STEERING, main
 from tests.stages.causal_study import (

@@ -1,4 +1,4 @@
-"""The pushes by features that steering makes, by the names that tables and page share."""
+"""The pushes by features that steering makes, and what is steered, by the names that tables and page share."""
 
 from signbridge.causal.edits import RANDOM
 
@@ -9,3 +9,7 @@ LIKE_FEATURES = "like_features"  # the null: other features of like activation, 
 NEIGHBOURS = "neighbours"  # the null: the next features in index, added
 FEATURE_DIRECTIONS = (FEATURE, CLAMP, FEATURE_DOWN)
 FEATURE_NULLS = (RANDOM, LIKE_FEATURES, NEIGHBOURS)
+
+CLASSES, CONCEPT = "classes", "concept"  # what is steered: from class to class, or the concept known of every hand
+CONCEPT_UNDONE = "concept_undone"  # away from it
+PRETRAINED = "pretrained"  # from class to class by the features of an autoencoder that others trained

@@ -4,10 +4,6 @@ from signbridge.causal.steering import Doses
 from signbridge.causal.sweeps import Sweeps
 from signbridge.params import Section
 
-CLASSES, CONCEPT = "classes", "concept"  # what is steered: from class to class, or the concept known of every hand
-CONCEPT_UNDONE = "concept_undone"  # away from it
-PRETRAINED = "pretrained"  # from class to class by the features of an autoencoder that others trained
-
 
 class SaeSteeringSweep(Section):
     """What of the section `sae_steering` differs between the sweeps."""
