@@ -6,6 +6,8 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+STUDY := .venv/study
 INSTALLED := .venv/installed
 
 .PHONY: repro demo test lint setup
@@ -13,16 +15,21 @@ INSTALLED := .venv/installed
 
 setup: $(INSTALLED)
 
-# This pip takes half the time of the one that a Python brings. Python compiles what it imports as it does: most modules
-# of these packages are never imported.
-$(INSTALLED): pyproject.toml requirements.lock
+# What the study needs. This pip takes half the time of the one that a Python brings. Python compiles what it imports as
+# it does: most modules of these packages are never imported.
+$(STUDY): pyproject.toml requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "error: Python 3.11 or later is needed, this is " + sys.version.split()[0] + ". Name another: make PYTHON=python3.12")'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check pip==26.3
-	$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check --constraint requirements.lock --editable '.[vlm,gpu,erasure,demo,judge,sae,dev]'
+	$(PIP_INSTALL) pip==26.3
+	$(PIP_INSTALL) --no-compile --constraint requirements.lock --editable '.[vlm,gpu,erasure,judge,sae]'
 	touch $@
 
-repro: setup
+# With the demo, and what tests need.
+$(INSTALLED): $(STUDY)
+	$(PIP_INSTALL) --no-compile --constraint requirements.lock --editable '.[vlm,gpu,erasure,demo,judge,sae,dev]'
+	touch $@
+
+repro: $(STUDY)
 	PATH="$(CURDIR)/$(BIN):$$PATH" dvc repro
 
 demo: setup
