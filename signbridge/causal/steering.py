@@ -37,7 +37,7 @@ from signbridge.vlm.branching import Branches, CleanRun, answer_greedily, clean_
 from signbridge.vlm.loading import LoadedModel
 from signbridge.vlm.residual import Edit, decoder_sites, reading
 
-COURSES_PER_SHARD = 4  # what a killed run may lose, and what is run side by side
+COURSES_PER_SHARD = 2  # what a killed run may lose, and what is run side by side
 
 BySite = dict[str, Pushes]  # every direction at every strength
 
