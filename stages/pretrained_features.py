@@ -46,7 +46,7 @@ def read_study(name: str, entry: OfRelease | OfHub | OfFolder) -> None:
     from signbridge.extraction_tables import decoded
     from signbridge.lenses.patches import looked_at
     from signbridge.sae.feature_tables import feature_rows, item_table
-    from signbridge.sae.held_out import judged_phrases
+    from signbridge.sae.held_out import drawn_phrases, with_successors
     from signbridge.sae.pretrained.fit import check_fits_model, check_prompt, read_together
     from signbridge.sae.pretrained.position_features import FEATURES as ARRAY
     from signbridge.sae.pretrained.position_features import PositionReader
@@ -78,15 +78,9 @@ def read_study(name: str, entry: OfRelease | OfHub | OfFolder) -> None:
     autoencoders = open_autoencoders(PRETRAINED, [site], device)
     check_fits_model(name, autoencoders[site], entry.layer, reader.loaded)
     judged = looked_at(sample, settings.images, seed)
-    every_phrase = np.ones(len(corpus), bool)  # what it was trained on is not known
-    read_phrases = judged_phrases(corpus, every_phrase, settings.phrases, np.random.default_rng(seed))
-    token_ids = dict(zip(read_phrases, reader.loaded.processor.tokenizer(read_phrases)["input_ids"], strict=True))
-    said = sorted((text for text in read_phrases if len(token_ids[text]) > 1), key=lambda text: len(token_ids[text]))
-    if len(said) < 2:
-        raise SignBridgeError(
-            f"{text_index.corpus}: {len(said)} phrases of two tokens or more; autoencoders are judged by two at least. "
-            "Add some, or templates that make some of words."
-        )
+    # What it was trained on is not known: any phrase will do.
+    read_phrases = drawn_phrases(corpus, settings.phrases, np.random.default_rng(seed))
+    said = with_successors(read_phrases, reader.loaded.processor.tokenizer, text_index.corpus)
 
     under_prompt = Reader(reader.loaded, entry.prompt, causal.describe_tokens, reader.batch_size)
     of_sample = read_in_shards(
@@ -101,14 +95,14 @@ def read_study(name: str, entry: OfRelease | OfHub | OfFolder) -> None:
             "autoencoder at image tokens",
         ),
         "text": read_in_shards(
-            PhraseSplicer(reader, autoencoders), [token_ids[text] for text in said], folder / "text",
+            PhraseSplicer(reader, autoencoders), list(said.values()), folder / "text",
             images_per_shard(), "autoencoder at text tokens", "phrase",
         ),
     }  # fmt: skip
 
     tokens = sorted(set(answers_of(of_sample)))
     made_by |= {"images": len(judged), "phrases": len(said), "token": tokens[0] if len(tokens) == 1 else "several"}
-    items = {"image": (judged["photo"].tolist(), shards["image"]), "text": (said, shards["text"])}
+    items = {"image": (judged["photo"].tolist(), shards["image"]), "text": (list(said), shards["text"])}
     with whole_folder(FEATURES) as unfinished:
         tables.write(item_table(site, items), unfinished / "items" / f"{site}.parquet", made_by)
         vectors = {str(entry.position): vectors_of(of_sample, ARRAY)}

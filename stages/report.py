@@ -2,16 +2,13 @@
 
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
-
-from signbridge import metrics, tables
+from signbridge import tables
 from signbridge.command_line import run
 from signbridge.params import PARAMS
 from signbridge.report.inputs import COLUMNS, read_bytes, read_csv, read_metrics, read_text
 from signbridge.report.page import page
 from signbridge.report.study import Study
-from signbridge.sae.steering.feature_edits import CLASSES, CONCEPT, CONCEPT_UNDONE, PRETRAINED
+from signbridge.sae.steering.steered import read_steered
 from signbridge.whole_file import whole_file
 
 REPORT = Path("report/index.html")
@@ -69,8 +66,8 @@ def main() -> None:
         sae_steered=read_metrics("metrics/sae_steering.json"),
         pretrained=read_metrics("metrics/sae_pretrained.json"),
         **{name: read_csv(f"plots/{file}.csv", COLUMNS[name]) for name, file in PLOTS.items()},
-        sae_steering_descriptions=steered("descriptions", sae.get("concept")),
-        sae_steered_features=steered("features", sae.get("concept")),
+        sae_steering_descriptions=read_steered(STEERED, "descriptions", sae.get("concept")),
+        sae_steered_features=read_steered(STEERED, "features", sae.get("concept")),
         sae_examples=tables.made_by(EXAMPLES / "features.parquet"),
         **{f"sae_{name}": tables.read(EXAMPLES / f"{name}.parquet") for name in EXAMPLE_TABLES},
         lens_words=tables.read(LENSES),
@@ -86,14 +83,6 @@ def main() -> None:
     )
     with whole_file(REPORT) as unfinished:
         unfinished.write_text(page(study), encoding="utf-8", newline="\n")
-
-
-def steered(name: str, concept: metrics.Metric | None) -> pd.DataFrame:
-    """The table `name` of all steering by features, with what was `steered`, as plots/sae_steering.csv calls it."""
-    parts = {kind: tables.read(STEERED / kind / f"{name}.parquet") for kind in (CLASSES, PRETRAINED, CONCEPT)}
-    towards = np.where(parts[CONCEPT]["b"] == concept, CONCEPT, CONCEPT_UNDONE)
-    there = [part.assign(steered=towards if kind == CONCEPT else kind) for kind, part in parts.items()]
-    return pd.concat([part for part in there if len(part)] or there[:1], ignore_index=True)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from signbridge.sae.steering.feature_edits import (
     FEATURE_NULLS,
     PRETRAINED,
 )
+from signbridge.sae.steering.steered import read_steered
 
 STEERING = Path("data/sae_steering")
 PLOTS = Path("plots")
@@ -30,35 +31,26 @@ def main() -> None:
     statistics = params.section("statistics", StatisticsParams)
     settings = params.section("steering_effects", SteeringEffectsParams)
     _, up = concept_names(params.section("concept", ConceptParams).finger)
-    generators = np.random.default_rng(params.seed()).spawn(4)
+    answers, damage = (read_steered(STEERING, name, up) for name in ("answers", "damage"))
+    kinds = (CLASSES, PRETRAINED, CONCEPT, CONCEPT_UNDONE)
+    generators = np.random.default_rng(params.seed()).spawn(len(kinds))
     values: dict[str, metrics.Metric] = {
         "model": model_name(STEERING / CLASSES / "answers.parquet"),
         "sweep": params.section("causal", CausalParams).sweep,
         "confidence": statistics.confidence,
     }
     doses, areas = [], []
-    for (name, answers, damage), generator in zip(_steered(up), generators, strict=True):
-        steering = Steering(answers, damage, settings, statistics, FEATURE_DIRECTIONS, FEATURE_NULLS, name)
+    for kind, generator in zip(kinds, generators, strict=True):
+        of_kind = (table[table["steered"] == kind] for table in (answers, damage))
+        steering = Steering(*of_kind, settings, statistics, FEATURE_DIRECTIONS, FEATURE_NULLS, kind)
         of_doses, of_areas, found = steering_effects(steering, generator)
         values |= found
-        doses.append(of_doses.assign(steered=name))
-        areas.append(of_areas.assign(steered=name))
+        doses.append(of_doses.assign(steered=kind))
+        areas.append(of_areas.assign(steered=kind))
     metrics.write("metrics/sae_steering.json", values)
     for found, path in ((doses, "sae_steering.csv"), (areas, "sae_steering_area.csv")):
         there = [table for table in found if len(table)] or found[:1]
         tables.write_csv(pd.concat(there, ignore_index=True), PLOTS / path)
-
-
-def _steered(up: str) -> list[tuple[str, pd.DataFrame, pd.DataFrame]]:
-    """What was steered, with its answers and damage: between classes, to the concept, and away from it."""
-    read = {
-        kind: [tables.read(STEERING / kind / f"{name}.parquet") for name in ("answers", "damage")]
-        for kind in (CLASSES, CONCEPT, PRETRAINED)
-    }
-    towards = [table[table["b"] == up] for table in read[CONCEPT]]
-    away = [table[table["b"] != up] for table in read[CONCEPT]]
-    of_classes = [(kind, *read[kind]) for kind in (CLASSES, PRETRAINED)]
-    return [*of_classes, (CONCEPT, *towards), (CONCEPT_UNDONE, *away)]
 
 
 if __name__ == "__main__":

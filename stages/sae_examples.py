@@ -21,6 +21,8 @@ from signbridge.lenses.patches import looked_at
 from signbridge.sae.examples.letter_features import best_dimension, halves_of, letter_features, letter_means
 from signbridge.sae.examples.settings import SaeExamplesParams
 from signbridge.sae.examples.shown_features import kind_of, shown_features
+from signbridge.sae.feature_tables import SAE, STREAM
+from signbridge.sae.held_out import drawn_phrases
 from signbridge.sae.judge_settings import SaeJudgeParams
 from signbridge.sae.sae_lens_installed import require_sae_lens
 from signbridge.sae.token_reading import Passage, special_tokens
@@ -37,7 +39,6 @@ FEATURES = Path("data/sae_features")
 EXAMPLES = Path("data/sae_examples")
 SCRATCH = Path(".scratch")
 POSITION = "image_mean"  # what a feature is worth for an image: its mean over image tokens
-SAE, STREAM = "sae", "stream"  # what tells a letter
 
 
 def main() -> None:
@@ -67,7 +68,7 @@ def main() -> None:
     folder = SCRATCH / "sae_examples" / fingerprint({**made_by, "corpus": corpus, "chosen": chosen}, device, __file__)
     reader = open_reader(model, SCRATCH / "models", device)
     read_phrases = tokenised(
-        reader.loaded.processor.tokenizer, drawn(corpus, settings.phrases_read, seed),
+        reader.loaded.processor.tokenizer, drawn_phrases(corpus, settings.phrases_read, np.random.default_rng(seed)),
         special_tokens(reader.loaded).tolist(),
     )  # fmt: skip
     made_by["phrases_read"] = len(read_phrases)
@@ -124,12 +125,6 @@ def chosen_features(
         kinds = [kind_of(score, bounds) for score in rows.loc[chosen, "modality"]]
         shown.append(rows.loc[chosen].assign(kind=kinds, letters=list(means.T)))
     return pd.concat(told, ignore_index=True), pd.concat(shown, ignore_index=True)
-
-
-def drawn(corpus: Sequence[str], most: int, seed: int) -> list[str]:
-    """Up to `most` phrases, drawn, in the order of the corpus."""
-    chosen = np.random.default_rng(seed).permutation(len(corpus))[:most]
-    return [corpus[place] for place in np.sort(chosen)]
 
 
 if __name__ == "__main__":

@@ -15,14 +15,13 @@ import pandas as pd
 from signbridge import activations, params, tables
 from signbridge.causal.sweeps import CausalParams
 from signbridge.command_line import run
-from signbridge.errors import SignBridgeError
 from signbridge.extraction import Reader, read_in_shards
 from signbridge.extraction_run import fingerprint, images_per_shard, made_from, open_reader
 from signbridge.extraction_tables import decoded
 from signbridge.sae.concept import ConceptParams
 from signbridge.sae.concept_tables import write_concept
 from signbridge.sae.feature_tables import POSITIONS, feature_rows, item_table
-from signbridge.sae.held_out import judged_images, judged_phrases, unread
+from signbridge.sae.held_out import judged_images, judged_phrases, unread, with_successors
 from signbridge.sae.judge_settings import SaeJudgeParams
 from signbridge.sae.sae_lens_installed import require_sae_lens
 from signbridge.sae.study_training import prompts_by_image
@@ -61,18 +60,11 @@ def main() -> None:
     }  # fmt: skip
     folder = SCRATCH / "sae_features" / fingerprint({**made_by, "corpus": corpus}, device, __file__)
     reader = open_reader(model, SCRATCH / "models", device)
-    tokenizer = reader.loaded.processor.tokenizer
     unread_ids = unread_images(trained, model.prompt, reader.loaded.processor.image_token)
     judged = judged_images(sample, unread_ids, settings.images, seed)
     is_unread = unread([1] * len(corpus), trained["read"]["texts"], trained["seed"], "texts")
     read_phrases = judged_phrases(corpus, is_unread, settings.phrases, np.random.default_rng(seed))
-    token_ids = dict(zip(read_phrases, tokenizer(read_phrases)["input_ids"], strict=True))
-    said = sorted((text for text in read_phrases if len(token_ids[text]) > 1), key=lambda text: len(token_ids[text]))
-    if len(said) < 2:
-        raise SignBridgeError(
-            f"{text_index.corpus}: {len(said)} phrases of two tokens or more; autoencoders are judged by two at least. "
-            "Add some, or templates that make some of words."
-        )
+    said = with_successors(read_phrases, reader.loaded.processor.tokenizer, text_index.corpus)
 
     autoencoders = open_autoencoders(SAES, trained["sites"], device)
     describer = Reader(reader.loaded, causal.describe, causal.describe_tokens, reader.batch_size)
@@ -82,7 +74,7 @@ def main() -> None:
             "autoencoders at image tokens",
         ),
         "text": read_in_shards(
-            PhraseSplicer(reader, autoencoders), [token_ids[text] for text in said], folder / "text",
+            PhraseSplicer(reader, autoencoders), list(said.values()), folder / "text",
             images_per_shard(), "autoencoders at text tokens", "phrase",
         ),
     }  # fmt: skip
@@ -101,7 +93,7 @@ def main() -> None:
         "images": len(judged), "images_in_training": int((~judged["image_id"].isin(unread_ids)).sum()),
         "phrases": len(said), "phrases_in_training": len(in_training),
     }  # fmt: skip
-    items = {"image": (judged["photo"].tolist(), shards["image"]), "text": (said, shards["text"])}
+    items = {"image": (judged["photo"].tolist(), shards["image"]), "text": (list(said), shards["text"])}
     with whole_folder(FEATURES) as unfinished:
         rows = []
         for site in autoencoders:

@@ -17,12 +17,10 @@ from signbridge.probing.statistics import StatisticsParams
 from signbridge.probing.sweep import Cell, Penalties, side_by_side
 from signbridge.sae import concept, fingers
 from signbridge.sae.concept_tables import readings
-from signbridge.sae.feature_tables import KINDS, MODEL, POSITIONS, TWIN, items_of
+from signbridge.sae.feature_tables import MODEL, POSITIONS, SAE, STREAM, TWIN
 from signbridge.sae.judge_settings import SaeJudgeParams
-from signbridge.sae.judging import Items, judged
+from signbridge.sae.judging import judged, read_items
 from signbridge.sae.sparse_probes import (
-    SAE,
-    STREAM,
     predictions_table,
     read_sparsely,
     sparse_probe_metrics,
@@ -45,7 +43,8 @@ def main() -> None:
     sites = made_by["trained"]["sites"]
 
     features = tables.read(FEATURES / "features.parquet")
-    found, judgement = judged(read_items(sites), features, tuple(settings.shared), statistics, of_judging)
+    items = read_items(FEATURES / "items", sites)
+    found, judgement = judged(items, features, tuple(settings.shared), statistics, of_judging)
 
     sample = tables.read(SAMPLE, columns=["image_id", "label", "photo"])
     image_ids, labels, photos = (sample[column].to_numpy() for column in ("image_id", "label", "photo"))
@@ -91,9 +90,7 @@ def known_concept(
     rows, names = concept.with_concept(sample, settings.finger, tables.made_by(IMAGES))
     folders = {MODEL: FEATURES, TWIN: SAE_TWIN, STREAM: FEATURES}
     ids = rows["image_id"].tolist()
-    read = (
-        one for reads, folder in folders.items() for one in readings(folder / "concept", reads, sites, ids)
-    )  # fmt: skip
+    read = (one for reads, folder in folders.items() for one in readings(folder / "concept", reads, sites, ids))
     return concept.told_by_features(read, rows, names, statistics, seed)
 
 
@@ -129,18 +126,6 @@ def with_repeats(probe: ProbeParams, most: int) -> ProbeParams:
     """The same params with so many repeats of the folds, the first ones, at most."""
     repeats = min(most, probe.grouped.repeats)
     return probe.model_copy(update={"grouped": probe.grouped.model_copy(update={"repeats": repeats})})
-
-
-def read_items(sites: list[str]) -> dict[str, Items]:
-    """The items of either kind of token at every site."""
-    of_site = {site: items_of(FEATURES / "items", site) for site in sites}
-    return {
-        kind: Items(
-            pd.concat([table[table["kind"] == kind].assign(site=site) for site, (table, _) in of_site.items()]),
-            {site: masses[(table["kind"] == kind).to_numpy()] for site, (table, masses) in of_site.items()},
-        )
-        for kind in KINDS
-    }
 
 
 if __name__ == "__main__":

@@ -13,9 +13,8 @@ from signbridge.command_line import run
 from signbridge.metrics import Metric
 from signbridge.model_name import model_name
 from signbridge.probing.statistics import StatisticsParams
-from signbridge.sae.feature_tables import KINDS, items_of
 from signbridge.sae.judge_settings import SaeJudgeParams
-from signbridge.sae.judging import Items, judged
+from signbridge.sae.judging import judged, read_items
 from signbridge.sae.pretrained.class_features import LISTED, class_features, published_of_classes, share_found
 from signbridge.sae.pretrained.settings import NONE, OfFolder, OfHub, OfRelease, SaePretrainedParams, chosen_pretrained
 
@@ -63,14 +62,9 @@ def main() -> None:
 def fit_metrics(site: str) -> dict[str, Metric]:
     """How much the autoencoder explains of image and of text tokens, with intervals; what is not known is left out."""
     statistics, bounds = params.section("statistics", StatisticsParams), params.section("sae_judge", SaeJudgeParams)
-    items, masses = items_of(FEATURES / "items", site)
-    of_kinds = {
-        kind: Items(items[items["kind"] == kind].assign(site=site), {site: masses[(items["kind"] == kind).to_numpy()]})
-        for kind in KINDS
-    }
     generator = np.random.default_rng(params.seed())
     features = tables.read(FEATURES / "features.parquet")
-    table, _ = judged(of_kinds, features, tuple(bounds.shared), statistics, generator)
+    table, _ = judged(read_items(FEATURES / "items", [site]), features, tuple(bounds.shared), statistics, generator)
     values: dict[str, Metric] = {}
     for row in table[table["measure"].isin(OF_KINDS)].itertuples():
         ends = {"": row.value, "_low": row.low, "_high": row.high}

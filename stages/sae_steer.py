@@ -30,6 +30,7 @@ from signbridge.sae.concept import ConceptParams, with_answers, with_concept
 from signbridge.sae.concept_tables import ANSWERS as CONCEPT_ANSWERS
 from signbridge.sae.pretrained.settings import chosen_pretrained
 from signbridge.sae.sae_lens_installed import require_sae_lens
+from signbridge.sae.steering.feature_directions import FeatureDirections, features_table
 from signbridge.sae.steering.feature_edits import CLASSES, CONCEPT, PRETRAINED
 from signbridge.sae.steering.settings import SaeSteeringParams
 from signbridge.vlm.loading import ModelParams, device_from_environment
@@ -79,14 +80,13 @@ def main() -> None:
     pretrained = chosen_pretrained()
     sample = tables.read(SAMPLE)
     trained = tables.made_by(SAES / "training.parquet")
-    from signbridge.sae.steering.feature_directions import FeatureDirections, features_table  # these import SAELens
-    from signbridge.sae.stored import open_autoencoders
+    from signbridge.sae.stored import open_autoencoders  # imports SAELens, which takes long
 
     device = device_from_environment()
     made_by = {
         **made_from(name, model, MODEL, SAMPLE), "trained": trained, "causal": causal.model_dump(),
         "concept": concept.model_dump(), "sae_steering": sweep.model_dump(), "seed": seed,
-        "pretrained": tables.made_by(PRETRAINED_FEATURES / "features.parquet")["pretrained"],
+        "pretrained": tables.made_by(PRETRAINED_FEATURES / "features.parquet"),
     }  # fmt: skip
     scratch = SCRATCH / "sae_steer" / fingerprint(made_by, device, __file__)
     reader = open_reader(model, SCRATCH / "models", device)
@@ -116,29 +116,31 @@ def main() -> None:
         )  # fmt: skip
     with whole_folder(STEERING) as unfinished:
         for kind, one in steered.items():
-            fitted: list[FeatureDirections] = []
-
-            def fit(half: Bool[np.ndarray, " images"], one: Steered = one, fitted: list = fitted) -> FeatureDirections:
-                labels = one.rows["label"].to_numpy()
-                fitted.append(
-                    FeatureDirections(
-                        one.autoencoders, one.read_features(), labels, half, one.doses.draws, seed, one.published or {}
-                    )
-                )
-                return fitted[0]
-
-            sites = list(one.autoencoders)
-            todo = courses(one.reader, describer, one.doses, sites, one.rows, fit, seed) if sites else []
-            steerer = Steerer(one.reader, describer, one.doses)
-            shards = read_in_shards(steerer, todo, scratch / kind, COURSES_PER_SHARD, f"steer {kind}", "course")
-            found = {
-                "answers": answers_table(todo, one.doses, shards), "damage": damage_table(todo, one.doses, shards),
-                "descriptions": descriptions_table(todo, one.doses, shards),
-                "features": features_table(fitted, [(course.pair, course.at) for course in todo], sites),
-            }  # fmt: skip
+            found = tables_of(one, describer, scratch / kind, seed)
             for table_name, table in found.items():
                 tables.write(table, unfinished / kind / f"{table_name}.parquet", made_by)
     shutil.rmtree(SCRATCH / "sae_steer", ignore_errors=True)  # what other settings left there too
+
+
+def tables_of(one: Steered, describer: Reader, scratch: Path, seed: int) -> dict[str, pd.DataFrame]:
+    """Steer, shard by shard in `scratch`, and what came of it by the name of its table."""
+    sites, fitted = list(one.autoencoders), []
+
+    def fit(half: Bool[np.ndarray, " images"]) -> FeatureDirections:
+        labels, published = one.rows["label"].to_numpy(), one.published or {}
+        features = one.read_features()
+        fitted.append(FeatureDirections(one.autoencoders, features, labels, half, one.doses.draws, seed, published))
+        return fitted[0]
+
+    todo = courses(one.reader, describer, one.doses, sites, one.rows, fit, seed)
+    steerer = Steerer(one.reader, describer, one.doses)
+    shards = read_in_shards(steerer, todo, scratch, COURSES_PER_SHARD, f"steer {scratch.name}", "course")
+    return {
+        "answers": answers_table(todo, one.doses, shards),
+        "damage": damage_table(todo, one.doses, shards),
+        "descriptions": descriptions_table(todo, one.doses, shards),
+        "features": features_table(fitted, [(course.pair, course.at) for course in todo], sites),
+    }
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float
 from pydantic import Field
-from scipy.stats import rankdata
 
 from signbridge.causal.pairs import fitted_half
 from signbridge.datasets.poses import poses
@@ -21,9 +20,9 @@ from signbridge.metrics import Metric
 from signbridge.params import Section
 from signbridge.probing.statistics import StatisticsParams, draw_photos, interval
 from signbridge.sae.feature_tables import MODEL, STREAM, TWIN
+from signbridge.sae.ranking import aucs
 
 COLUMNS = ["reads", "site", "position", "feature", "auc_fitted", "auc", "low", "high"]
-_AT_ONCE = 4096  # columns
 
 
 class ConceptParams(Section):
@@ -96,15 +95,15 @@ def told_by_features(
     drawn = _photo_weights(photos[~half], statistics.resamples, np.random.default_rng(seed))
     found, resampled = [], []
     for reading in readings:
-        areas = aucs(reading.columns[half], true[half])
-        told = np.abs(areas - 0.5) if reading.reads == STREAM else areas
-        best = int(told.argmax())
-        scores = reading.columns[~half, best] * (-1 if areas[best] < 0.5 and reading.reads == STREAM else 1)
+        (areas,) = aucs(reading.columns[half], true[half], [True])
+        sign = np.where(areas < 0.5, -1, 1) if reading.reads == STREAM else np.ones(len(areas), int)  # has none itself
+        areas = np.where(sign < 0, 1 - areas, areas)
+        best = int(areas.argmax())
+        scores = reading.columns[~half, best] * sign[best]
         weights = np.vstack([np.ones(len(scores)), drawn])
         area, *draws = weighted_aucs(scores, true[~half], weights)
         low, high = (float(end[0]) for end in interval(np.array(draws)[:, None], statistics.confidence))
-        fitted = max(areas[best], 1 - areas[best]) if reading.reads == STREAM else areas[best]
-        found.append((reading.reads, reading.site, reading.position, best, float(fitted), float(area), low, high))
+        found.append((reading.reads, reading.site, reading.position, best, float(areas[best]), float(area), low, high))
         resampled.append(draws)
     table = pd.DataFrame(found, columns=COLUMNS)
     return table, _metrics(table, np.array(resampled), rows, names, statistics)
@@ -141,18 +140,6 @@ def _metrics(
             name = f"concept_model_over_{other}"
             metrics |= {name: value, f"{name}_low": low, f"{name}_high": high}
     return metrics
-
-
-def aucs(
-    columns: Float[np.ndarray, "images columns"], true: Bool[np.ndarray, " images"]
-) -> Float[np.ndarray, " columns"]:
-    """Of each column the chance that an image that is true has more of it than one that is not; ties count half."""
-    positive, others = true.sum(), (~true).sum()
-    parts = []
-    for start in range(0, columns.shape[1], _AT_ONCE):
-        ranks = rankdata(columns[:, start : start + _AT_ONCE], axis=0)
-        parts.append((ranks[true].sum(0) - positive * (positive + 1) / 2) / (positive * others))
-    return np.concatenate(parts)
 
 
 def weighted_aucs(

@@ -14,6 +14,7 @@ from signbridge.shards import vectors_of
 
 KINDS = ("image", "text")  # of tokens
 MODEL, TWIN, STREAM = "model", "untrained_twin", "stream"  # whose features, or the model's dimensions
+SAE = "sae"  # features, beside dimensions of the stream
 POSITIONS = ("prompt_last", "image_mean")  # of which the features of the sample are kept
 _AS_READ = ("tokens", "error", "active", "nll", "nll_sae", "nll_zero")
 

@@ -10,7 +10,9 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 from jaxtyping import Bool
+from transformers import PreTrainedTokenizerBase
 
+from signbridge.errors import SignBridgeError
 from signbridge.lenses.patches import looked_at
 from signbridge.sae.token_stream import Deck
 
@@ -40,5 +42,25 @@ def judged_phrases(
     corpus: Sequence[str], is_unread: Bool[np.ndarray, "phrases"], most: int, generator: np.random.Generator
 ) -> list[str]:
     """Up to `most` phrases, drawn, in the order of the corpus, that training did not read; if it read all, any."""
-    among = np.flatnonzero(is_unread) if is_unread.sum() >= _FEWEST else np.arange(len(corpus))
-    return [corpus[place] for place in np.sort(generator.permutation(among)[:most])]
+    unread_phrases = [phrase for phrase, one in zip(corpus, is_unread, strict=True) if one]
+    return drawn_phrases(unread_phrases if len(unread_phrases) >= _FEWEST else corpus, most, generator)
+
+
+def drawn_phrases(phrases: Sequence[str], most: int, generator: np.random.Generator) -> list[str]:
+    """Up to `most` of them, drawn, in their order."""
+    return [phrases[place] for place in np.sort(generator.permutation(len(phrases))[:most])]
+
+
+def with_successors(phrases: Sequence[str], tokenizer: PreTrainedTokenizerBase, corpus: str) -> dict[str, list[int]]:
+    """The token ids of those phrases that have two tokens or more, so that one follows another; the shorter ones first.
+
+    Raises `SignBridgeError` naming the `corpus` if there are too few.
+    """
+    token_ids = dict(zip(phrases, tokenizer(list(phrases))["input_ids"], strict=True))
+    said = sorted((text for text in phrases if len(token_ids[text]) > 1), key=lambda text: len(token_ids[text]))
+    if len(said) < _FEWEST:
+        raise SignBridgeError(
+            f"{corpus}: {len(said)} phrases of two tokens or more; autoencoders are judged by two at least. "
+            "Add some, or templates that make some of words."
+        )
+    return {text: token_ids[text] for text in said}

@@ -4,7 +4,8 @@ Items are resampled: photos for image tokens, phrases for text tokens, independe
 alike, so that layers can be compared.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -14,7 +15,7 @@ from jaxtyping import Float, Int
 from signbridge.causal.resampling import Effects, effects
 from signbridge.metrics import Metric
 from signbridge.probing.statistics import StatisticsParams, draw_photos, interval
-from signbridge.sae.feature_tables import KINDS, modality_scores
+from signbridge.sae.feature_tables import KINDS, items_of, modality_scores
 
 BOTH = "both"  # kinds together
 SHARES = ("shared", "image_only", "text_only")  # of the features that are not dead
@@ -27,6 +28,18 @@ class Items(NamedTuple):
 
     table: pd.DataFrame  # site, item, and what `feature_tables.item_table` has of each
     masses: dict[str, Float[np.ndarray, "items features"]]  # by site, summed over the item's tokens
+
+
+def read_items(folder: Path, sites: Sequence[str]) -> dict[str, Items]:
+    """The items of either kind of token, from the tables of `feature_tables.item_table` in `folder`."""
+    of_site = {site: items_of(folder, site) for site in sites}
+    return {
+        kind: Items(
+            pd.concat([table[table["kind"] == kind].assign(site=site) for site, (table, _) in of_site.items()]),
+            {site: masses[(table["kind"] == kind).to_numpy()] for site, (table, masses) in of_site.items()},
+        )
+        for kind in KINDS
+    }
 
 
 class Drawn(NamedTuple):

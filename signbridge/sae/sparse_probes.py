@@ -24,9 +24,9 @@ from signbridge.probing.protocols import Split
 from signbridge.probing.shuffled_labels import accuracy_of_draws
 from signbridge.probing.statistics import holm
 from signbridge.probing.sweep import Cell, Penalties
+from signbridge.sae.feature_tables import SAE, STREAM
 
 DENSE = "dense"  # in place of k: all features, or dimensions
-SAE, STREAM = "sae", "stream"  # what is read
 _ENDS = ("", "_low", "_high", "_p_holm")  # of what is known of a difference
 COLUMNS = ["protocol", "site", "position", "reads", "k", "accuracy", "low", "high", "shuffled", "selectivity"]
 

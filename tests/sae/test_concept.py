@@ -10,17 +10,17 @@ from signbridge.datasets.letter_poses import LETTER_POSES
 from signbridge.datasets.rendered import photo_in_numbers
 from signbridge.lenses.hand_words import is_up
 from signbridge.probing.statistics import StatisticsParams
-from signbridge.sae import concept
+from signbridge.sae import ranking
 from signbridge.sae.concept import (
     COLUMNS,
     Readings,
-    aucs,
     told_by_features,
     weighted_aucs,
     with_answers,
     with_concept,
 )
 from signbridge.sae.feature_tables import MODEL, STREAM, TWIN
+from signbridge.sae.ranking import aucs
 
 NAMES = ("index finger not up", "index finger up")
 STATISTICS = StatisticsParams(confidence=0.9, resamples=200)
@@ -51,11 +51,11 @@ def told(*readings: Readings, seed: int = 42) -> tuple[pd.DataFrame, dict]:
 
 
 def test_areas_are_scikit_learns_with_ties(monkeypatch):
-    monkeypatch.setattr(concept, "_AT_ONCE", 5)  # fewer than there are columns
+    monkeypatch.setattr(ranking, "_FEATURES_AT_ONCE", 5)  # fewer than there are columns
     columns = np.hstack([noise(4), noise(4, 1).round(), np.maximum(noise(3, 2), 0), np.zeros((len(ROWS), 1))])
     expected = [roc_auc_score(TRUE, column) for column in columns.T]
-    np.testing.assert_allclose(aucs(columns, TRUE), expected)
-    assert aucs(columns, TRUE)[-1] == 0.5
+    np.testing.assert_allclose(aucs(columns, TRUE, [True])[0], expected)
+    assert aucs(columns, TRUE, [True])[0][-1] == 0.5
 
 
 def test_weighted_areas_are_scikit_learns_with_ties():

@@ -10,8 +10,8 @@ import pytest
 from signbridge import activations, tables
 from signbridge.causal.pairs import fitted_half
 from signbridge.sae import fingers
-from signbridge.sae.concept import aucs
 from signbridge.sae.feature_tables import MODEL, POSITIONS, STREAM, TWIN
+from signbridge.sae.ranking import aucs
 from stages import sae_features, sae_judge, sae_twin
 from tests.stages.causal_study import IDS, LABELS, PHOTOS, copy_to_run, extracted
 from tests.stages.sae_study import SITES, UP, set_up
@@ -115,8 +115,8 @@ def test_features_are_held_to_the_twins_and_to_the_stream_at_telling_the_concept
     folders = {MODEL: sae_features.FEATURES / "concept/features", TWIN: sae_twin.TWIN / "concept/features"}
     for row in table[table["reads"] != STREAM].itertuples():
         features = activations.read(folders[row.reads], row.site, row.position, IDS)
-        assert float(row.auc_fitted) == pytest.approx(aucs(features[half], up[half]).max(), abs=1e-5)
-        of_others = aucs(features[~half], up[~half])
+        assert float(row.auc_fitted) == pytest.approx(aucs(features[half], up[half], [True]).max(), abs=1e-5)
+        of_others = aucs(features[~half], up[~half], [True])[0]
         assert float(row.auc) == pytest.approx(of_others[int(row.feature)], abs=1e-5)
     metrics = found()
     assert metrics["concept"] == UP

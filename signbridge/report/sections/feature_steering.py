@@ -6,6 +6,7 @@ import pandas as pd
 
 from signbridge.report.charts.dose_response import dose_response
 from signbridge.report.charts.style import BLUE, GREEN, GREY, PURPLE, VERMILLION, Series
+from signbridge.report.dose_table import dose_table
 from signbridge.report.images import thumbnail
 from signbridge.report.page_parts import Cell, Picture, Section, Table, Thumbnail
 from signbridge.report.study import Study
@@ -121,13 +122,8 @@ def _dose_response(study: Study, steered: str) -> Picture:
     rows = rows[(rows[["at", "during", "site"]] == best[["at", "during", "site"]]).all(axis=1)]
     table = rows.assign(series=[LOOKS[name].name for name in rows["direction"]])
     table = table.rename(columns={"probability_low": "low", "probability_high": "high"})
-    twin = Table(
-        f"Dose and response {_name(study, steered)} at {best['site']}",
-        ("what is added", "strength", "probability", "text says it", "damage (nats a token)"),
-        tuple((row["series"], format(row["strength"], "g"),
-               share_with_interval(row["probability"], row["low"], row["high"]), percent(row["says"]),
-               number(row["damage"], 2)) for _, row in table.iterrows()),
-    )  # fmt: skip
+    caption = f"Dose and response {_name(study, steered)} at {best['site']}"
+    twin = dose_table(caption, table, "what is added", "probability")
     columns = ["series", "strength", "damage", "probability", "low", "high"]
     spec = dose_response(table[columns], list(LOOKS.values()), "probability of the wanted answer")
     broken = None if math.isnan(best["breakdown_strength"]) else f"{best['breakdown_strength']:g}"

@@ -7,6 +7,7 @@ import pandas as pd
 from signbridge.report.charts.dose_response import dose_response
 from signbridge.report.charts.heat_map import position_by_site
 from signbridge.report.charts.style import BLUE, GREEN, GREY, PURPLE, VERMILLION, Series
+from signbridge.report.dose_table import dose_table
 from signbridge.report.images import thumbnail
 from signbridge.report.page_parts import Cell, Picture, Section, Table, Thumbnail
 from signbridge.report.study import Study
@@ -112,13 +113,7 @@ def _dose_response(study: Study, at: str) -> Picture:
     table = rows.assign(series=rows["direction"].map(lambda name: _name(study, name))).rename(
         columns={"probability_low": "low", "probability_high": "high"}
     )
-    columns = ("direction", "strength", "probability of the other answer", "text says it", "damage (nats a token)")
-    twin = Table(
-        f"Dose and response at {site}", columns,
-        tuple((row["series"], format(row["strength"], "g"),
-               share_with_interval(row["probability"], row["low"], row["high"]), percent(row["says"]),
-               number(row["damage"], 2)) for _, row in table.iterrows()),
-    )  # fmt: skip
+    twin = dose_table(f"Dose and response at {site}", table, "direction", "probability of the other answer")
     series = [look._replace(name=_name(study, name)) for name, look in LOOKS.items()]
     spec = dose_response(
         table[["series", "strength", "damage", "probability", "low", "high"]], series,

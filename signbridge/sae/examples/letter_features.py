@@ -1,8 +1,7 @@
 """Which features tell a letter: ranked on half of the photos, and what they are worth on the other half.
 
-The measure is the AUC: how often a feature is stronger in an image of the letter than in one of another letter, ties
-counted as half. What was picked as the best of thousands looks better than it is where it was picked; so the AUC that
-counts is that on the photos that had no part in the ranking.
+The measure is the AUC (`ranking.aucs`). What was picked as the best of thousands looks better than it is where it was
+picked; so the AUC that counts is that on the photos that had no part in the ranking.
 """
 
 from collections.abc import Sequence
@@ -11,12 +10,11 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float, Int
-from scipy.stats import rankdata
 
 from signbridge.causal.pairs import fitted_half
+from signbridge.sae.ranking import aucs
 
 COLUMNS = ["letter", "rank", "feature", "auc", "auc_held_out"]
-_FEATURES_AT_ONCE = 4096
 
 
 class Halves(NamedTuple):
@@ -67,19 +65,6 @@ def best_dimension(vectors: Float[np.ndarray, "images width"], labels: np.ndarra
     """The same of the stream's own dimensions, the best one a letter; a dimension has no sign, so either may be it."""
     found = letter_features(np.concatenate([vectors, -vectors], axis=1), labels, halves, most=1)
     return found.assign(feature=found["feature"] % vectors.shape[1])
-
-
-def aucs(
-    vectors: Float[np.ndarray, "images features"], labels: np.ndarray, letters: Sequence[str]
-) -> Float[np.ndarray, "letters features"]:
-    """The AUC of every feature for each of `letters` against all other images."""
-    is_letter = np.array([labels == letter for letter in letters], dtype=np.float64)
-    own = is_letter.sum(1, keepdims=True)
-    parts = [np.empty((len(letters), 0))]
-    for start in range(0, vectors.shape[1], _FEATURES_AT_ONCE):
-        ranks = rankdata(vectors[:, start : start + _FEATURES_AT_ONCE], axis=0)
-        parts.append((is_letter @ ranks - own * (own + 1) / 2) / (own * (len(labels) - own)))
-    return np.concatenate(parts, axis=1)
 
 
 def _differences(

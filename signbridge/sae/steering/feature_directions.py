@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float, Int
-from sae_lens import SAE
+from torch import nn
 
 from signbridge.causal.edits import POSITION_OF, RANDOM, SteeredAt
 from signbridge.causal.pairs import ClassPair
@@ -98,7 +98,7 @@ class FeatureDirections:
 
     def __init__(
         self,
-        autoencoders: Mapping[str, SAE],
+        autoencoders: Mapping[str, nn.Module],
         features: Mapping[tuple[str, str], Float[np.ndarray, "images _"]],
         labels: np.ndarray,
         half: Bool[np.ndarray, " images"],
@@ -106,7 +106,7 @@ class FeatureDirections:
         seed: int,
         published: Mapping[str, Sequence[int]] = MappingProxyType({}),
     ):
-        """`autoencoders` are by site, in order of depth; `features` by site and position, a row for each label.
+        """`autoencoders` are SAELens's, by site in order of depth; `features`, by site and position, a row a label.
 
         `published` names features of classes that others found, which are taken instead.
         """

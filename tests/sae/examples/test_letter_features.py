@@ -6,12 +6,12 @@ from sklearn.metrics import roc_auc_score
 
 from signbridge.sae.examples.letter_features import (
     COLUMNS,
-    aucs,
     best_dimension,
     halves_of,
     letter_features,
     letter_means,
 )
+from signbridge.sae.ranking import aucs
 
 LABELS = np.repeat(list("ABC"), 16)
 PHOTOS = np.array([f"{label}{index // 2 % 8}" for index, label in enumerate(LABELS)])
