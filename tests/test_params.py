@@ -98,7 +98,7 @@ def test_the_chosen_entry_is_read_with_its_name_and_the_others_are_not_checked(f
         ("20", "0", "sample.classes: expected greater than or equal to 1, 'all' or a list (got 0)"),
         ("classes: 20", "classes:", "sample.classes: expected an integer, 'all' or a list (got None)"),
         ("sample:", "sampel:", "key 'sample' is missing. Did you mean 'sampel'?"),
-        ("strategy: signbridge", "strategy: [", "line 4: not readable as YAML: expected"),
+        ("strategy: signbridge", "strategy: [", "line 4: not readable as YAML: did not find expected ',' or ']'"),
         ("classes: 20", "strategy: signbridge", "line 3: not readable as YAML: found duplicate key"),
     ],
 )
