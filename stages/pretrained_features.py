@@ -47,7 +47,7 @@ def read_study(name: str, entry: OfRelease | OfHub | OfFolder) -> None:
     from signbridge.lenses.patches import looked_at
     from signbridge.sae.feature_tables import feature_rows, item_table
     from signbridge.sae.held_out import drawn_phrases, with_successors
-    from signbridge.sae.pretrained.fit import check_fits_model, check_prompt, read_together
+    from signbridge.sae.pretrained.fit import check_fits_model, read_together
     from signbridge.sae.pretrained.position_features import FEATURES as ARRAY
     from signbridge.sae.pretrained.position_features import PositionReader
     from signbridge.sae.splicing import ImageSplicer, PhraseSplicer
@@ -74,7 +74,7 @@ def read_study(name: str, entry: OfRelease | OfHub | OfFolder) -> None:
     }  # fmt: skip
     folder = SCRATCH / "pretrained_features" / fingerprint({**made_by, "corpus": corpus}, device, __file__)
     reader = open_reader(model, SCRATCH / "models", device)
-    check_prompt(name, entry.prompt, reader.loaded)
+    under_prompt = reader.asking(entry.prompt, f"pretrained_saes.{name}.prompt", causal.describe_tokens)
     autoencoders = open_autoencoders(PRETRAINED, [site], device)
     check_fits_model(name, autoencoders[site], entry.layer, reader.loaded)
     judged = looked_at(sample, settings.images, seed)
@@ -82,7 +82,6 @@ def read_study(name: str, entry: OfRelease | OfHub | OfFolder) -> None:
     read_phrases = drawn_phrases(corpus, settings.phrases, np.random.default_rng(seed))
     said = with_successors(read_phrases, reader.loaded.processor.tokenizer, text_index.corpus)
 
-    under_prompt = Reader(reader.loaded, entry.prompt, causal.describe_tokens, reader.batch_size)
     of_sample = read_in_shards(
         PositionReader(under_prompt, site, autoencoders[site], entry.position), decoded(sample["image"]),
         folder / "sample", images_per_shard(), "features of the sample",

@@ -15,7 +15,7 @@ import pandas as pd
 from signbridge import activations, params, tables
 from signbridge.causal.sweeps import CausalParams
 from signbridge.command_line import run
-from signbridge.extraction import Reader, read_in_shards
+from signbridge.extraction import read_in_shards
 from signbridge.extraction_run import fingerprint, images_per_shard, made_from, open_reader
 from signbridge.extraction_tables import decoded
 from signbridge.sae.concept import ConceptParams
@@ -67,7 +67,8 @@ def main() -> None:
     said = with_successors(read_phrases, reader.loaded.processor.tokenizer, text_index.corpus)
 
     autoencoders = open_autoencoders(SAES, trained["sites"], device)
-    describer = Reader(reader.loaded, causal.describe, causal.describe_tokens, reader.batch_size)
+    describer = reader.asking(causal.describe, "causal.describe", causal.describe_tokens)
+    asked = reader.asking(concept.prompt, "concept.prompt", 1)
     shards = {
         "image": read_in_shards(
             ImageSplicer(describer, autoencoders), decoded(judged["image"]), folder / "image", images_per_shard(),
@@ -84,8 +85,8 @@ def main() -> None:
     )  # fmt: skip
 
     of_concept = read_in_shards(
-        FeatureReader(Reader(reader.loaded, concept.prompt, 1, reader.batch_size), autoencoders),
-        decoded(sample["image"]), folder / "concept", images_per_shard(), "features of the concept",
+        FeatureReader(asked, autoencoders), decoded(sample["image"]), folder / "concept", images_per_shard(),
+        "features of the concept",
     )  # fmt: skip
 
     in_training = set(said) - {text for text, one in zip(corpus, is_unread, strict=True) if one}

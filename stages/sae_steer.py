@@ -90,7 +90,7 @@ def main() -> None:
     }  # fmt: skip
     scratch = SCRATCH / "sae_steer" / fingerprint(made_by, device, __file__)
     reader = open_reader(model, SCRATCH / "models", device)
-    describer = Reader(reader.loaded, causal.describe, causal.describe_tokens, reader.batch_size)
+    describer = reader.asking(causal.describe, "causal.describe", causal.describe_tokens)
     autoencoders = open_autoencoders(SAES, trained["sites"], device)
     of_classes = sample.merge(tables.read(ANSWERS, columns=["image_id", "answer"]), on="image_id", validate="1:1")
     known = with_concept(sample, concept.finger, tables.made_by(IMAGES))
@@ -100,7 +100,7 @@ def main() -> None:
             "Hands with and without the %s finger up take two photos each, of which the model does not say the same: "
             "the concept is not steered.", concept.finger,
         )  # fmt: skip
-    concept_reader = Reader(reader.loaded, concept.prompt, 1, reader.batch_size)
+    concept_reader = reader.asking(concept.prompt, "concept.prompt", 1)
     steered = {
         CLASSES: Steered(reader, of_classes, sweep.of_classes, autoencoders, FEATURES / "sample"),
         CONCEPT: Steered(

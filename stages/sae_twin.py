@@ -11,7 +11,7 @@ from pathlib import Path
 from signbridge import params, tables
 from signbridge.command_line import run
 from signbridge.datasets.control_images import ControlsParams
-from signbridge.extraction import Reader, read_in_shards
+from signbridge.extraction import read_in_shards
 from signbridge.extraction_run import fingerprint, images_per_shard, made_from, open_reader
 from signbridge.extraction_tables import decoded
 from signbridge.sae.concept import ConceptParams
@@ -43,12 +43,12 @@ def main() -> None:
     folder = SCRATCH / "sae_twin" / fingerprint(made_by, device, __file__)
     twin = untrained_twin(model, controls.twin_seed, SCRATCH / "sae_twin/twin", SCRATCH / "models")
     reader = open_reader(twin, SCRATCH / "models", device)
+    asked = reader.asking(concept.prompt, "concept.prompt", 1)
     with whole_folder(TWIN) as unfinished:
         sites = train_and_write(training, reader, unfinished / "sae", folder / "training", device, made_by)
         from signbridge.sae.sample_features import FeatureReader  # these import SAELens, which takes long
         from signbridge.sae.stored import open_autoencoders
 
-        asked = Reader(reader.loaded, concept.prompt, 1, reader.batch_size)
         shards = read_in_shards(
             FeatureReader(asked, open_autoencoders(unfinished / "sae", sites, device)), decoded(sample["image"]),
             folder / "concept", images_per_shard(), "features of the concept",

@@ -18,7 +18,7 @@ from signbridge.causal.steering import COURSES_PER_SHARD, Steerer, SteeringParam
 from signbridge.causal.steering_tables import answers_table, damage_table, descriptions_table
 from signbridge.causal.sweeps import CausalParams, spread_layers
 from signbridge.command_line import run
-from signbridge.extraction import Reader, read_in_shards
+from signbridge.extraction import read_in_shards
 from signbridge.extraction_run import fingerprint, made_from, open_reader
 from signbridge.vlm.loading import ModelParams, device_from_environment
 
@@ -49,7 +49,7 @@ def main() -> None:
     folder = SCRATCH / "steer" / fingerprint(made_by, device, __file__)
 
     reader = open_reader(model, SCRATCH / "models", device)
-    describer = Reader(reader.loaded, causal.describe, causal.describe_tokens, reader.batch_size)
+    describer = reader.asking(causal.describe, "causal.describe", causal.describe_tokens)
     seed, sites = params.seed(), spread_layers(sweep.layers, len(reader.loaded.parts.blocks))
 
     def fit(half: Bool[np.ndarray, " images"]) -> ClassDirections:

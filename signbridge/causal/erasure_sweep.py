@@ -88,7 +88,7 @@ def _damage(
     """With erasers fitted once more, under the prompt that asks for a description: its last token is another."""
     labels, photos = sample["label"].to_numpy(), sample["photo"].to_numpy()
     images, folder = decoded(sample["image"]), scratch.folder / "descriptions"
-    prompt = Reader(reader.loaded, causal.describe, 1, reader.batch_size)
+    prompt = reader.asking(causal.describe, "causal.describe", 1)
     shards = read_in_shards(prompt, images, folder, scratch.images_per_shard, "describing prompt")
 
     def clean(site: str, position: str) -> np.ndarray:
@@ -97,7 +97,7 @@ def _damage(
     edits: dict[str, list[Removal]] = {site: edits_at(site, clean, labels, photos, sweep, seed) for site in sites}
     others = one_of_each_photo(photos, np.random.default_rng(seed))[: sweep.others]
     shown = [images[row] for row in others]
-    describer = Reader(reader.loaded, causal.describe, causal.describe_tokens, reader.batch_size)
+    describer = reader.asking(causal.describe, "causal.describe", causal.describe_tokens)
     descriptions = describer.retrying(lambda: describe(describer, shown))
     damages = {
         at: describer.retrying(lambda at=at: damage(describer, shown, descriptions, edits, at)) for at in sweep.at

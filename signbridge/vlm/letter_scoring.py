@@ -18,6 +18,7 @@ from signbridge.extraction import Reader
 from signbridge.params import Section
 from signbridge.shards import Shard
 from signbridge.vlm.loading import LoadedModel
+from signbridge.vlm.prompts import check_prompt
 
 PLACEHOLDER = "{letters}"
 VECTORS = "class.log_probability"  # the name of a shard's one array: images x classes, natural logarithm
@@ -52,11 +53,7 @@ def continuations(
     `key` is where the params have the prompt. Raises `SignBridgeError` if the prompt does not hold one image, if its
     own tokens change where an answer follows, or if two classes are the same tokens.
     """
-    if prompt.count(processor.image_token) != 1:
-        raise SignBridgeError(
-            f"params.yaml: {key} must hold {processor.image_token} exactly once, not "
-            f"{prompt.count(processor.image_token)} times: {prompt!r}"
-        )
+    check_prompt(prompt, key, processor)
     added: dict[tuple[int, ...], str] = {}
     for name in classes:
         tokens = tuple(added_tokens(processor, prompt, _spoken(name), key))

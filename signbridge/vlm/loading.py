@@ -107,7 +107,7 @@ def load(params: HubModel | FolderModel | TinyRandomModel, scratch: Path, device
     try:
         folder = model_folder(params, scratch)
         processor = AutoProcessor.from_pretrained(folder, backend="pil", local_files_only=True)
-        _check_prompt(params.prompt, processor)
+        check_prompt(params.prompt, "models.<model>.prompt", processor)
         model, found = AutoModelForImageTextToText.from_pretrained(
             folder,
             use_safetensors=True,
@@ -242,11 +242,3 @@ def _expanded_weights_fit(loaded: LoadedModel) -> bool:
         free / 2**30,
     )
     return fits
-
-
-def _check_prompt(prompt: str, processor: ProcessorMixin) -> None:
-    if prompt.count(processor.image_token) != 1:
-        raise SignBridgeError(
-            f"params.yaml: models.<model>.prompt must hold {processor.image_token} exactly once, not "
-            f"{prompt.count(processor.image_token)} times: {prompt!r}"
-        )

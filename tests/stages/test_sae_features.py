@@ -132,6 +132,8 @@ def test_a_killed_run_goes_on_to_the_same_bytes(study, monkeypatch, killed_after
         ({"sae_judge__shared": [0.5]}, "sae_judge.shared"),
         ({"sae_judge__k": [0]}, "sae_judge.k"),
         ({"text_index__corpus": "absent.txt"}, "absent.txt"),
+        ({"concept__prompt": "The finger is"}, "concept.prompt must hold <image> exactly once, not 0 times"),
+        ({"causal__describe": "<image><image>"}, "causal.describe must hold <image> exactly once, not 2 times"),
     ],
 )
 def test_params_that_cannot_be_are_refused_by_their_key(study, changed, said):

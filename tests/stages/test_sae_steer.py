@@ -191,6 +191,8 @@ def test_a_concept_that_is_not_known_of_the_classes_is_left_out(study, caplog):
         ({"sae_steering__small__of_concept": {**STEERED, "strengths": [0.0]}}, "small.of_concept.strengths.0"),
         ({"sae_steering__small__of_classes": {**STEERED, "layers": 2}}, "sae_steering.small.of_classes.layers"),
         ({"concept__finger": "indx"}, "concept.finger"),
+        ({"concept__prompt": "The finger is"}, "concept.prompt must hold <image> exactly once"),
+        ({"causal__describe": "A hand."}, "causal.describe must hold <image> exactly once"),
     ],
 )  # fmt: skip
 def test_a_mistake_in_the_params_is_named_and_no_table_is_touched(study, finished, settings, said):

@@ -118,6 +118,7 @@ def test_a_run_killed_as_it_trains_goes_on_to_the_same_bytes(study, monkeypatch)
         ({"sae__preset": "big"}, "sae.preset"),
         ({"concept__finger": "thumb"}, "concept.finger"),
         ({"concept__prompt": ""}, "concept.prompt"),
+        ({"concept__prompt": "The finger is"}, "concept.prompt must hold <image> exactly once"),
         ({"controls__twin_seed": -1}, "controls.twin_seed"),
     ],
 )

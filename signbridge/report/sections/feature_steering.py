@@ -32,6 +32,7 @@ LOOKS = {
 }
 NULLS = ("random", "like_features", "neighbours")
 PUSHED = ("feature", "clamp", "feature_down")
+ADDED_OR_SUBTRACTED = ("feature", "feature_down")
 STEERED = {
     "concept": "towards “{concept}”",
     "concept_undone": "away from “{concept}”",
@@ -68,19 +69,24 @@ def _name(study: Study, steered: str) -> str:
 
 
 def _verdict(study: Study, steered: str) -> str:
-    """Whether adding the feature does more than every null."""
-    name, key = _name(study, steered), f"{steered}_feature"
-    begin = f"{name[0].upper()}{name[1:]}, {plural(study.number(f'{steered}_images', 'sae_steered'), 'image')}:"
+    """Whether adding the one feature, or subtracting the other, does more than every null."""
+    name, images = _name(study, steered), plural(study.number(f"{steered}_images", "sae_steered"), "image")
+    told = "; ".join(_one_way(study, steered, direction) for direction in ADDED_OR_SUBTRACTED)
+    return f"{name[0].upper()}{name[1:]}, {images}: {told}."
+
+
+def _one_way(study: Study, steered: str, direction: str) -> str:
+    key, what = f"{steered}_{direction}", f"with {LOOKS[direction].name}"
     if f"{key}_probability" not in study.sae_steered:
-        return f"{begin} no place was found, on both halves, that does no more damage than allowed."
+        return f"{what}, no place was found, on both halves, that does no more damage than allowed"
     gaps = [study.share(f"{key}_over_{null}", "sae_steered") for null in NULLS]
     least = min(gaps, key=lambda gap: gap.value)
     holds = "it steers" if all(gap.low > 0 for gap in gaps) else "it is not shown to do more than every null"
     probability = share_with_interval(*study.share(f"{key}_probability", "sae_steered"))
     return (
-        f"{begin} with the feature added {_where(study, key)}, the wanted answer has {probability}, at "
-        f"{number(study.number(f'{key}_damage', 'sae_steered'), 2)} nats a token of damage; {holds} (by "
-        f"{points_with_interval(*least)} over the one that does most)."
+        f"{what} {_where(study, key)}, the wanted answer has {probability}, at "
+        f"{number(study.number(f'{key}_damage', 'sae_steered'), 2)} nats a token of damage, and {holds} (by "
+        f"{points_with_interval(*least)} over the one that does most)"
     )
 
 

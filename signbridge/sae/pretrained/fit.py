@@ -9,16 +9,6 @@ from signbridge.errors import SignBridgeError
 from signbridge.vlm.loading import LoadedModel
 
 
-def check_prompt(name: str, prompt: str, loaded: LoadedModel) -> None:
-    """Raises `SignBridgeError` if the prompt of the entry `name` does not hold the image token once."""
-    image_token = loaded.processor.image_token
-    if prompt.count(image_token) != 1:
-        raise SignBridgeError(
-            f"params.yaml: pretrained_saes.{name}.prompt must hold {image_token} exactly once, not "
-            f"{prompt.count(image_token)} times: {prompt[:100]!r}"
-        )
-
-
 def check_fits_model(name: str, autoencoder: SAE, layer: int, loaded: LoadedModel) -> None:
     """Raises `SignBridgeError` if the decoder has no block `layer`, or its stream another width."""
     blocks, width = len(loaded.parts.blocks), loaded.model.config.get_text_config().hidden_size
