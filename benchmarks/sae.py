@@ -37,8 +37,8 @@ from signbridge.sae.token_stream import ShuffledTokens, Tokens
 
 SITES = ("layer_04", "layer_08")
 TOKENS, READ_AT_ONCE, BUFFER, DIRECTIONS, ACTIVE = 40_000, 4_480, 8_192, 1_000, 10
-COMMON = {"architecture": "batchtopk", "k": 32, "lr": 1e-3, "warm_up": 0.05, "decay": 0.3, "mean_norm": "sqrt_width",
-          "dead_after": 30}  # fmt: skip
+COMMON = {"architecture": "batchtopk", "k": 32, "buffer": BUFFER, "lr": 1e-3, "warm_up": 0.05, "decay": 0.3,
+          "mean_norm": "sqrt_width", "dead_after": 30}  # fmt: skip
 SETTINGS = {
     192: TopKPreset(**COMMON, width="4x", batch=256, tokens=25_600),
     768: TopKPreset(**COMMON, width="4x", batch=512, tokens=10_240),
@@ -70,7 +70,7 @@ def signbridge_way(path: Path, preset: TopKPreset) -> None:
     """Train as the stage does."""
     from signbridge.sae.training import train
 
-    train(ShuffledTokens(StoredTokens(path), BUFFER, preset.batch, 0), preset, 0, torch.device("cpu"), {})
+    train(ShuffledTokens(StoredTokens(path), preset.buffer, preset.batch, 0), preset, 0, torch.device("cpu"), {})
 
 
 def sae_lens_way(path: Path, preset: TopKPreset) -> None:

@@ -23,7 +23,7 @@ from signbridge.shards import Shard, is_whole, made_with, shard_path, write_shar
 from signbridge.vlm.answering import read_and_answer
 from signbridge.vlm.loading import LoadedModel
 from signbridge.vlm.memory import first_batch_size
-from signbridge.vlm.prompts import check_prompt
+from signbridge.vlm.prompts import prompt_for
 
 log = logging.getLogger(__name__)
 
@@ -48,10 +48,10 @@ class Reader:
     def asking(self, prompt: str, key: str, max_new_tokens: int) -> "Reader":
         """Of the same model, with another prompt, which the params have at `key`; batches are as large.
 
-        Raises `SignBridgeError` if the prompt does not hold the image token once.
+        `<image>` stands for the model's own image token. Raises `SignBridgeError` if the prompt does not hold it once.
         """
-        check_prompt(prompt, key, self.loaded.processor)
-        return Reader(self.loaded, prompt, max_new_tokens, self.batch_size)
+        own = prompt_for(prompt, key, self.loaded.processor.image_token)
+        return Reader(self.loaded, own, max_new_tokens, self.batch_size)
 
     @property
     def made_with(self) -> str:

@@ -87,7 +87,8 @@ def read_study(name: str, entry: OfRelease | OfHub | OfFolder) -> None:
         folder / "sample", images_per_shard(), "features of the sample",
     )  # fmt: skip
     images = decoded(judged["image"])
-    describer = Reader(reader.loaded, entry.prompt, causal.describe_tokens, read_together(images, reader.batch_size))
+    at_once = read_together(images, reader.batch_size)
+    describer = Reader(reader.loaded, under_prompt.prompt, causal.describe_tokens, at_once)
     shards = {
         "image": read_in_shards(
             ImageSplicer(describer, autoencoders), images, folder / "image", images_per_shard(),

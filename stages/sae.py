@@ -12,7 +12,7 @@ from signbridge import params
 from signbridge.command_line import run
 from signbridge.extraction_run import fingerprint, open_reader, read_with
 from signbridge.sae.sae_lens_installed import require_sae_lens
-from signbridge.sae.study_training import train_and_write, training_of_study
+from signbridge.sae.study_training import training_of_study
 from signbridge.vlm.loading import ModelParams, device_from_environment
 from signbridge.whole_folder import whole_folder
 
@@ -29,6 +29,8 @@ def main() -> None:
     training = training_of_study(IMAGES, model.prompt)
     device = device_from_environment()
     made_by = {**read_with(name, model, MODEL), **training.made_by}
+    from signbridge.sae.training_run import train_and_write  # imports SAELens, which takes long
+
     folder = SCRATCH / "sae" / fingerprint(made_by, device, __file__)
     reader = open_reader(model, SCRATCH / "models", device)
     with whole_folder(SAES) as unfinished:

@@ -1,4 +1,8 @@
-"""sae_effects: what steering by single features amounts to, against noise and against other features."""
+"""sae_effects: what steering by single features amounts to, against noise and against other features.
+
+Metrics of the feature that is subtracted call its nulls as those of the feature that is added are called:
+`feature_down_over_like_features` is beyond features of like activation that are subtracted.
+"""
 
 from pathlib import Path
 
@@ -17,7 +21,9 @@ from signbridge.sae.steering.feature_edits import (
     CONCEPT,
     CONCEPT_UNDONE,
     FEATURE_DIRECTIONS,
+    FEATURE_DOWN,
     FEATURE_NULLS,
+    NULLS_DOWN,
     PRETRAINED,
 )
 from signbridge.sae.steering.steered import read_steered
@@ -42,7 +48,8 @@ def main() -> None:
     doses, areas = [], []
     for kind, generator in zip(kinds, generators, strict=True):
         of_kind = (table[table["steered"] == kind] for table in (answers, damage))
-        steering = Steering(*of_kind, settings, statistics, FEATURE_DIRECTIONS, FEATURE_NULLS, kind)
+        nulls_of = {FEATURE_DOWN: NULLS_DOWN}
+        steering = Steering(*of_kind, settings, statistics, FEATURE_DIRECTIONS, FEATURE_NULLS, kind, nulls_of)
         of_doses, of_areas, found = steering_effects(steering, generator)
         values |= found
         doses.append(of_doses.assign(steered=kind))

@@ -21,7 +21,7 @@ from signbridge.lenses.patches import looked_at
 from signbridge.sae.examples.letter_features import best_dimension, halves_of, letter_features, letter_means
 from signbridge.sae.examples.settings import SaeExamplesParams
 from signbridge.sae.examples.shown_features import kind_of, shown_features
-from signbridge.sae.feature_tables import SAE, STREAM
+from signbridge.sae.feature_tables import AUTOENCODER, STREAM
 from signbridge.sae.held_out import drawn_phrases
 from signbridge.sae.judge_settings import SaeJudgeParams
 from signbridge.sae.sae_lens_installed import require_sae_lens
@@ -116,7 +116,7 @@ def chosen_features(
         stream = activations.read(ACTIVATIONS, site, POSITION, list(ids))
         of_site = letter_features(vectors, labels, halves, settings.letters)
         told += [
-            of_site.assign(site=site, reads=SAE),
+            of_site.assign(site=site, reads=AUTOENCODER),
             best_dimension(stream, labels, halves).assign(site=site, reads=STREAM),
         ]
         rows = features[features["site"] == site].set_index("feature", drop=False)

@@ -12,20 +12,20 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from signbridge import activations, params, tables
+from signbridge import params, tables
 from signbridge.causal.sweeps import CausalParams
 from signbridge.command_line import run
+from signbridge.datasets.control_images import NO_IMAGE, ControlsParams, mean_grey, uniform_image
 from signbridge.extraction import read_in_shards
 from signbridge.extraction_run import fingerprint, images_per_shard, made_from, open_reader
 from signbridge.extraction_tables import decoded
 from signbridge.sae.concept import ConceptParams
 from signbridge.sae.concept_tables import write_concept
-from signbridge.sae.feature_tables import POSITIONS, feature_rows, item_table
+from signbridge.sae.feature_tables import feature_rows, item_table, write_features
 from signbridge.sae.held_out import judged_images, judged_phrases, unread, with_successors
 from signbridge.sae.judge_settings import SaeJudgeParams
 from signbridge.sae.sae_lens_installed import require_sae_lens
 from signbridge.sae.study_training import prompts_by_image
-from signbridge.shards import vectors_of
 from signbridge.text_index.corpus import phrases
 from signbridge.text_index.reading import TextIndexParams
 from signbridge.vlm.loading import ModelParams, device_from_environment
@@ -44,7 +44,7 @@ def main() -> None:
     require_sae_lens()
     name, model = params.selected("model", "models", ModelParams)
     settings, causal = params.section("sae_judge", SaeJudgeParams), params.section("causal", CausalParams)
-    concept = params.section("concept", ConceptParams)
+    concept, controls = params.section("concept", ConceptParams), params.section("controls", ControlsParams)
     text_index, seed = params.section("text_index", TextIndexParams), params.seed()
     corpus, sample = phrases(text_index.corpus, text_index.templates), tables.read(SAMPLE)
     trained = tables.made_by(SAES / "training.parquet")
@@ -88,22 +88,32 @@ def main() -> None:
         FeatureReader(asked, autoencoders), decoded(sample["image"]), folder / "concept", images_per_shard(),
         "features of the concept",
     )  # fmt: skip
+    if NO_IMAGE in controls.read:
+        grey = mean_grey(sample["image"].tolist())
+        which, pngs = pd.factorize(sample["image"].map(lambda png: uniform_image(png, grey)))  # one of each size
+        of_grey = read_in_shards(
+            FeatureReader(reader, autoencoders), decoded(pngs), folder / NO_IMAGE, images_per_shard(),
+            "features of no image",
+        )  # fmt: skip
 
     in_training = set(said) - {text for text, one in zip(corpus, is_unread, strict=True) if one}
     made_by |= {
         "images": len(judged), "images_in_training": int((~judged["image_id"].isin(unread_ids)).sum()),
         "phrases": len(said), "phrases_in_training": len(in_training),
     }  # fmt: skip
+    image_ids = sample["image_id"].tolist()
     items = {"image": (judged["photo"].tolist(), shards["image"]), "text": (list(said), shards["text"])}
     with whole_folder(FEATURES) as unfinished:
         rows = []
         for site in autoencoders:
             tables.write(item_table(site, items), unfinished / "items" / f"{site}.parquet", made_by)
-            vectors = {position: vectors_of(of_sample, f"{site}.{position}") for position in POSITIONS}
-            activations.write(unfinished / "sample", site, sample["image_id"].tolist(), vectors, made_by)
             rows.append(feature_rows(site, shards))
         tables.write(pd.concat(rows, ignore_index=True), unfinished / "features.parquet", made_by)
-        write_concept(unfinished / "concept", autoencoders, of_concept, sample["image_id"].tolist(), made_by)
+        write_features(unfinished / "sample", autoencoders, of_sample, image_ids, made_by)
+        write_concept(unfinished / "concept", autoencoders, of_concept, image_ids, made_by)
+        if NO_IMAGE in controls.read:
+            about = {**made_by, "control": NO_IMAGE, "grey": grey}
+            write_features(unfinished / NO_IMAGE, autoencoders, of_grey, image_ids, about, which)
     shutil.rmtree(SCRATCH / "sae_features")  # what other settings left there too
 
 

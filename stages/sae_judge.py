@@ -1,5 +1,6 @@
 """sae_judge: how well sparse autoencoders do, of image and of text tokens, and what letters a few features tell."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,9 @@ from tqdm import tqdm
 
 from signbridge import activations, metrics, params, tables
 from signbridge.command_line import run
+from signbridge.datasets.control_images import NO_IMAGE, OTHER_LETTER, UNTRAINED_TWIN, ControlsParams
 from signbridge.datasets.poses import are_drawn, poses
+from signbridge.errors import SignBridgeError
 from signbridge.model_name import model_name
 from signbridge.probing.curves import curves
 from signbridge.probing.settings import ProbeParams, splits_of
@@ -17,11 +20,14 @@ from signbridge.probing.statistics import StatisticsParams
 from signbridge.probing.sweep import Cell, Penalties, side_by_side
 from signbridge.sae import concept, fingers
 from signbridge.sae.concept_tables import readings
-from signbridge.sae.feature_tables import MODEL, POSITIONS, SAE, STREAM, TWIN
+from signbridge.sae.feature_tables import AUTOENCODER, MODEL, POSITIONS, STREAM, TWIN
 from signbridge.sae.judge_settings import SaeJudgeParams
 from signbridge.sae.judging import judged, read_items
 from signbridge.sae.sparse_probes import (
+    ControlCell,
+    Read,
     predictions_table,
+    read_control,
     read_sparsely,
     sparse_probe_metrics,
     sparse_probe_table,
@@ -32,11 +38,18 @@ ACTIVATIONS = Path("data/activations")
 FEATURES = Path("data/sae_features")
 SAE_TWIN = Path("data/sae_twin")
 IMAGES = Path("data/images.parquet")
+CONTROLS = Path("data/control_activations")
+CONTROL_ANSWERS = Path("data/control_answers.parquet")
+CONTROL_FEATURES = {
+    UNTRAINED_TWIN: SAE_TWIN / "sample",
+    NO_IMAGE: FEATURES / "no_image",
+    OTHER_LETTER: FEATURES / "sample",  # of the images that are shown
+}
 
 
 def main() -> None:
-    """Read `data/sae_features/`, `data/sae_twin/`, activations and sample, write metrics/sae.json, plots/sae*.csv."""
-    settings, probe = params.section("sae_judge", SaeJudgeParams), params.section("probe", ProbeParams)
+    """Read the sample, features and activations, those of the controls too, write metrics/sae.json, plots/sae*.csv."""
+    settings = params.section("sae_judge", SaeJudgeParams)
     statistics, seed = params.section("statistics", StatisticsParams), params.seed()
     of_judging, of_probes, of_fingers = np.random.default_rng(seed).spawn(3)
     made_by = tables.made_by(FEATURES / "features.parquet")
@@ -47,25 +60,7 @@ def main() -> None:
     found, judgement = judged(items, features, tuple(settings.shared), statistics, of_judging)
 
     sample = tables.read(SAMPLE, columns=["image_id", "label", "photo"])
-    image_ids, labels, photos = (sample[column].to_numpy() for column in ("image_id", "label", "photo"))
-    splits = splits_of(with_repeats(probe, settings.repeats), labels, photos, seed)
-    grouped = [split for split in splits if split.protocol == "grouped"]
-    targets = np.unique(labels, return_inverse=True)[1]
-    draws = draws_by_repeat(targets, photos, grouped, settings.draws, seed) if grouped else []
-    places = [(site, position, reads) for site in sites for position in POSITIONS for reads in (SAE, STREAM)]
-    folders = {SAE: FEATURES / "sample", STREAM: ACTIVATIONS}
-    cells = (
-        Cell(site, position, activations.read(folders[reads], site, position, list(image_ids)))
-        for site, position, reads in places
-    )
-    penalties = Penalties(probe.signbridge.C, probe.grouped.C)
-    results = side_by_side(read_sparsely, cells, labels, splits, settings.k, penalties, draws, probe.memory_bytes)
-    reads = dict(zip(places, tqdm(results, total=len(places), desc="sparse probes", unit="cell"), strict=True))
-    accuracies = curves(
-        predictions_table(reads, image_ids, labels), sample.set_index("image_id")["photo"], statistics, of_probes
-    )
-    probes = sparse_probe_table(accuracies, reads)
-
+    probes = letters_told(sample, sites, settings, statistics, of_probes)
     told, of_concept = known_concept(sample, sites, statistics, seed)
     tracking, of_tracking = tracked_fingers(sample, sites, of_fingers)
 
@@ -80,6 +75,75 @@ def main() -> None:
     tables.write_csv(tracking, Path("plots/sae_fingers.csv"))
     tables.write_csv(found, Path("plots/sae.csv"))
     tables.write_csv(probes, Path("plots/sae_probes.csv"))
+
+
+def letters_told(
+    sample: pd.DataFrame,
+    sites: list[str],
+    settings: SaeJudgeParams,
+    statistics: StatisticsParams,
+    generator: np.random.Generator,
+) -> pd.DataFrame:
+    """The table of sparse probes, on features and on the stream, beside shuffled letters and what the controls show."""
+    probe, seed = params.section("probe", ProbeParams), params.seed()
+    image_ids, labels, photos = (sample[column].to_numpy() for column in ("image_id", "label", "photo"))
+    splits = splits_of(with_repeats(probe, settings.repeats), labels, photos, seed)
+    grouped = [split for split in splits if split.protocol == "grouped"]
+    targets = np.unique(labels, return_inverse=True)[1]
+    draws = draws_by_repeat(targets, photos, grouped, settings.draws, seed) if grouped else []
+    places = [(site, position, reads) for site in sites for position in POSITIONS for reads in (AUTOENCODER, STREAM)]
+    folders = {AUTOENCODER: FEATURES / "sample", STREAM: ACTIVATIONS}
+    cells = (
+        Cell(site, position, activations.read(folders[reads], site, position, list(image_ids)))
+        for site, position, reads in places
+    )
+    penalties = Penalties(probe.signbridge.C, probe.grouped.C)
+    results = side_by_side(read_sparsely, cells, labels, splits, settings.k, penalties, draws, probe.memory_bytes)
+    reads = dict(zip(places, tqdm(results, total=len(places), desc="sparse probes", unit="cell"), strict=True))
+
+    controls = {}
+    if grouped:
+        places, cells = control_cells(reads, list(image_ids), probe.grouped.C)
+        results = side_by_side(read_control, cells, targets, grouped, probe.memory_bytes)
+        controls = dict(zip(places, tqdm(results, total=len(places), desc="their controls", unit="cell"), strict=True))
+    accuracies = curves(
+        predictions_table(reads, image_ids, labels), sample.set_index("image_id")["photo"], statistics, generator
+    )
+    return sparse_probe_table(accuracies, reads, controls)
+
+
+def control_cells(
+    reads: dict[tuple[str, str, str], Read], image_ids: list[str], Cs: list[float]
+) -> tuple[list[tuple[str, str, str, str]], Iterator[ControlCell]]:
+    """Control, site, position and what is read there, of every control that was read; and what it shows there.
+
+    The twin's probes choose among `Cs`, as those of `reads` did; the others have what was chosen for the model.
+    """
+    read = params.section("controls", ControlsParams).read
+    places = [(control, *place) for control in read for place in reads]
+    shown = dict.fromkeys(read, image_ids) | ({OTHER_LETTER: shown_instead(image_ids)} if OTHER_LETTER in read else {})
+
+    def cell(control: str, site: str, position: str, what: str) -> ControlCell:
+        if what == STREAM:
+            vectors = activations.read(CONTROLS / control, site, position, image_ids)
+        else:
+            vectors = activations.read(CONTROL_FEATURES[control], site, position, shown[control])
+        chosen = reads[site, position, what].Cs
+        return ControlCell(
+            vectors, {k: [Cs if control == UNTRAINED_TWIN else [C] for C in of_k] for k, of_k in chosen.items()}
+        )
+
+    return places, (cell(*place) for place in places)
+
+
+def shown_instead(image_ids: list[str]) -> list[str]:
+    """Which image of another letter the model was shown in place of each."""
+    answers = tables.read(CONTROL_ANSWERS, columns=["control", "image_id", "shown"])
+    shown = answers[answers["control"] == OTHER_LETTER].set_index("image_id")["shown"]
+    try:
+        return shown.loc[image_ids].tolist()
+    except KeyError:
+        raise SignBridgeError(f"{CONTROL_ANSWERS}: not of these images. Run `dvc repro`.") from None
 
 
 def known_concept(
@@ -107,19 +171,21 @@ def tracked_fingers(
     angles = pd.DataFrame([pose[image_id].angles() for image_id in first["image_id"]])
     hands = fingers.Hands(angles, first["label"].to_numpy())
     found, counts = [], {}
-    folders = {MODEL: FEATURES / "sample", TWIN: SAE_TWIN / "concept/features"}
-    # The twin was read under another prompt, which its image tokens, being before it, do not see.
-    places = [(MODEL, site, position) for site in sites for position in POSITIONS]
-    places += [(TWIN, site, "image_mean") for site in sites]
-    for reads, site, position in places:
-        features = fingers.by_photo(activations.read(folders[reads], site, position, ids), photos)
-        rows, counts[reads, site, position] = fingers.tracking_table(
-            reads, site, position, features, hands, settings, generator
-        )
+    for reads, folder in ((MODEL, FEATURES), (TWIN, SAE_TWIN)):
+        there = [
+            fingers.Place(
+                site, position,
+                lambda folder=folder, site=site, position=position: fingers.by_photo(
+                    activations.read(folder / "sample", site, position, ids), photos
+                ),
+            )
+            for site in sites for position in POSITIONS
+        ]  # fmt: skip
+        rows, of_places = fingers.tracking_table(reads, there, hands, settings, generator)
         found += [rows] if len(rows) else []
-    if not found:
-        return pd.DataFrame(columns=fingers.COLUMNS), fingers.finger_metrics(counts)
-    return pd.concat(found, ignore_index=True), fingers.finger_metrics(counts)
+        counts |= of_places
+    table = pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=fingers.COLUMNS)
+    return table, fingers.finger_metrics(counts)
 
 
 def with_repeats(probe: ProbeParams, most: int) -> ProbeParams:

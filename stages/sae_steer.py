@@ -28,6 +28,7 @@ from signbridge.extraction import Reader, read_in_shards
 from signbridge.extraction_run import fingerprint, made_from, open_reader
 from signbridge.sae.concept import ConceptParams, with_answers, with_concept
 from signbridge.sae.concept_tables import ANSWERS as CONCEPT_ANSWERS
+from signbridge.sae.pretrained.class_features import published_of_classes
 from signbridge.sae.pretrained.settings import chosen_pretrained
 from signbridge.sae.sae_lens_installed import require_sae_lens
 from signbridge.sae.steering.feature_directions import FeatureDirections, features_table
@@ -84,7 +85,7 @@ def main() -> None:
 
     device = device_from_environment()
     made_by = {
-        **made_from(name, model, MODEL, SAMPLE), "trained": trained, "causal": causal.model_dump(),
+        **made_from(name, model, MODEL, SAMPLE), "trained": trained, "causal": causal.model_dump(exclude={"C"}),
         "concept": concept.model_dump(), "sae_steering": sweep.model_dump(), "seed": seed,
         "pretrained": tables.made_by(PRETRAINED_FEATURES / "features.parquet"),
     }  # fmt: skip
@@ -132,7 +133,8 @@ def tables_of(one: Steered, describer: Reader, scratch: Path, seed: int) -> dict
         fitted.append(FeatureDirections(one.autoencoders, features, labels, half, one.doses.draws, seed, published))
         return fitted[0]
 
-    todo = courses(one.reader, describer, one.doses, sites, one.rows, fit, seed)
+    named = published_of_classes(one.published or {}, one.rows["label"].unique().tolist())
+    todo = courses(one.reader, describer, one.doses, sites, one.rows, fit, seed, first=named)
     steerer = Steerer(one.reader, describer, one.doses)
     shards = read_in_shards(steerer, todo, scratch, COURSES_PER_SHARD, f"steer {scratch.name}", "course")
     return {

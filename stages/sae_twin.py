@@ -16,8 +16,9 @@ from signbridge.extraction_run import fingerprint, images_per_shard, made_from, 
 from signbridge.extraction_tables import decoded
 from signbridge.sae.concept import ConceptParams
 from signbridge.sae.concept_tables import write_concept
+from signbridge.sae.feature_tables import write_features
 from signbridge.sae.sae_lens_installed import require_sae_lens
-from signbridge.sae.study_training import train_and_write, training_of_study
+from signbridge.sae.study_training import training_of_study
 from signbridge.vlm.loading import ModelParams, device_from_environment
 from signbridge.vlm.untrained_twin import untrained_twin
 from signbridge.whole_folder import whole_folder
@@ -40,20 +41,29 @@ def main() -> None:
         **made_from(name, model, MODEL, SAMPLE), **training.made_by, "twin_seed": controls.twin_seed,
         "concept_prompt": concept.prompt,
     }  # fmt: skip
+    # These import SAELens, which takes long; and before the fingerprint, which is of the code that is loaded.
+    from signbridge.sae.sample_features import FeatureReader
+    from signbridge.sae.stored import open_autoencoders
+    from signbridge.sae.training_run import train_and_write
+
     folder = SCRATCH / "sae_twin" / fingerprint(made_by, device, __file__)
     twin = untrained_twin(model, controls.twin_seed, SCRATCH / "sae_twin/twin", SCRATCH / "models")
     reader = open_reader(twin, SCRATCH / "models", device)
     asked = reader.asking(concept.prompt, "concept.prompt", 1)
     with whole_folder(TWIN) as unfinished:
         sites = train_and_write(training, reader, unfinished / "sae", folder / "training", device, made_by)
-        from signbridge.sae.sample_features import FeatureReader  # these import SAELens, which takes long
-        from signbridge.sae.stored import open_autoencoders
-
-        shards = read_in_shards(
-            FeatureReader(asked, open_autoencoders(unfinished / "sae", sites, device)), decoded(sample["image"]),
-            folder / "concept", images_per_shard(), "features of the concept",
+        autoencoders = open_autoencoders(unfinished / "sae", sites, device)
+        of_sample = read_in_shards(
+            FeatureReader(reader, autoencoders), decoded(sample["image"]), folder / "sample", images_per_shard(),
+            "features of the sample",
         )  # fmt: skip
-        write_concept(unfinished / "concept", sites, shards, sample["image_id"].tolist(), {**made_by, "sites": sites})
+        of_concept = read_in_shards(
+            FeatureReader(asked, autoencoders), decoded(sample["image"]), folder / "concept", images_per_shard(),
+            "features of the concept",
+        )  # fmt: skip
+        image_ids, made_by = sample["image_id"].tolist(), {**made_by, "sites": sites}
+        write_features(unfinished / "sample", sites, of_sample, image_ids, made_by)
+        write_concept(unfinished / "concept", sites, of_concept, image_ids, made_by)
     shutil.rmtree(SCRATCH / "sae_twin")  # with what other settings left there, and the twin
 
 

@@ -41,7 +41,7 @@ def main() -> None:
     scorer = LetterScorer(reader.loaded, prompt, classes, reader.batch_size)
     shards = read_in_shards(scorer, decoded(sample["image"]), folder, images_per_shard(), "score letters")
 
-    tables.write(_table(sample, prompt, classes, vectors_of(shards, VECTORS)), SCORES, made_by)
+    tables.write(_table(sample, scorer.prompt, classes, vectors_of(shards, VECTORS)), SCORES, made_by)
     shutil.rmtree(SCRATCH / "score_letters")  # what other settings left there too
 
 

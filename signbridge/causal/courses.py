@@ -1,7 +1,7 @@
 """Which images are steered where to, and by which directions: all that a steering sweep is drawn and fitted from."""
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -44,15 +44,17 @@ def courses(
     sample: pd.DataFrame,
     fit: Callable[[Bool[np.ndarray, " images"]], Directed],
     seed: int,
+    first: Collection[str] = (),
 ) -> list[Course]:
     """Every pair of classes at every place, with its images, its directions and what a strength of 1 is.
 
     `sample` has image_id, label, photo, image (PNG) and answer; `fit` makes directions of the images that are marked
-    for it. Without two answers there is no course. Raises `SignBridgeError` if a class has a single photo.
+    for it. Pairs that leave a class among `first` come before others. Without two answers there is no course. Raises
+    `SignBridgeError` if a class has a single photo.
     """
     labels, photos, answers = (sample[name].to_numpy() for name in ("label", "photo", "answer"))
     generator = np.random.default_rng(seed)
-    pairs = class_pairs(labels, answers, sweep.pairs, generator)
+    pairs = class_pairs(labels, answers, sweep.pairs, generator, first)
     if not pairs or not sites:
         if sweep.pairs and sites and len(labels):
             log.warning("Every class mostly got the same answer, so there is no other to steer to: nothing is steered.")

@@ -1,6 +1,6 @@
 """Which images are compared: pairs of photos of different letters, and the halves that keep fit and test apart."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import NamedTuple
 
 import numpy as np
@@ -53,11 +53,16 @@ def image_pairs(
 
 
 def class_pairs(
-    labels: np.ndarray, answers: np.ndarray, wanted: int, generator: np.random.Generator
+    labels: np.ndarray,
+    answers: np.ndarray,
+    wanted: int,
+    generator: np.random.Generator,
+    first: Collection[str] = (),
 ) -> list[ClassPair]:
     """Up to `wanted` ordered pairs of letters whose commonest answers differ, drawn so that letters recur late.
 
-    A letter's commonest answer is the first by name of equals; letters that mostly got no answer are left out.
+    A letter's commonest answer is the first by name of equals; letters that mostly got no answer are left out. Pairs
+    whose `a` is among `first` come before all others.
     """
     commonest = {
         letter: min(group.index[group == group.max()])
@@ -70,7 +75,7 @@ def class_pairs(
     used = dict.fromkeys(letters, 0)
     pairs = []
     while every and len(pairs) < wanted:
-        a, b = min(every, key=lambda pair: used[pair[0]] + used[pair[1]])
+        a, b = min(every, key=lambda pair: (pair[0] not in first, used[pair[0]] + used[pair[1]]))
         every.remove((a, b))
         used[a] += 1
         used[b] += 1

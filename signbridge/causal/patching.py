@@ -35,7 +35,10 @@ from signbridge.shards import Shard, vectors_of
 from signbridge.vlm.branching import clean_run, image_span, leave
 from signbridge.vlm.letter_scoring import continuations, offering_prompt
 from signbridge.vlm.loading import LoadedModel
+from signbridge.vlm.prompts import prompt_for
 from signbridge.vlm.residual import decoder_sites, editing, reading
+
+TWO_LETTERS = "patching.two_letters"  # where the params have that prompt
 
 
 class PatchingSweep(Section):
@@ -98,7 +101,7 @@ def swaps(
 ) -> list[Swap]:
     """The images of `pairs` (rows of `pngs` and `labels`) with the prompt and the tokens that `settings` ask for.
 
-    Raises `SignBridgeError` if the two-letter prompt does not fit the model's tokenizer.
+    Raises `SignBridgeError` if the two-letter prompt does not hold one image or does not fit the model's tokenizer.
     """
     images = decoded([pngs[row] for pair in pairs for row in pair])
     found = []
@@ -106,7 +109,8 @@ def swaps(
         prompt, tokens = patcher.prompt, None
         if settings.question == "two_letters":
             letters = [labels[pair.a], labels[pair.b]]
-            prompt = offering_prompt(settings.two_letters, sorted(letters), "patching.two_letters")
+            offering = offering_prompt(settings.two_letters, sorted(letters), TWO_LETTERS)
+            prompt = prompt_for(offering, TWO_LETTERS, patcher.loaded.processor.image_token)
             tokens = _first_tokens(patcher.loaded, prompt, letters)
         found.append(Swap(images[2 * number], images[2 * number + 1], prompt, tokens))
     return found
@@ -114,7 +118,7 @@ def swaps(
 
 def _first_tokens(loaded: LoadedModel, prompt: str, letters: list[str]) -> tuple[int, int]:
     """The first token of each letter; the same one twice leaves the pair without a difference to move."""
-    a, b = continuations(loaded.processor, prompt, letters, "patching.two_letters")
+    a, b = continuations(loaded.processor, prompt, letters, TWO_LETTERS)
     return a[0], b[0]
 
 

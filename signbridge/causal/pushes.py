@@ -9,12 +9,15 @@ from torch import Tensor
 
 
 class Encoder(Protocol):
-    """What tells the features of a token: a sparse autoencoder."""
+    """What tells the features of a token, and a token of its features: a sparse autoencoder."""
 
     W_dec: Tensor  # features x width
 
     def encode(self, x: Tensor) -> Tensor:
         """The features of each of the vectors `x`."""
+
+    def decode(self, feature_acts: Tensor) -> Tensor:
+        """The vectors that have these features: `feature_acts @ W_dec`, and a bias."""
 
 
 class Clamped(NamedTuple):
@@ -22,17 +25,22 @@ class Clamped(NamedTuple):
 
     encoder: Encoder
     features: Int[Tensor, " pushes"]
+    decoded: Bool[Tensor, " pushes"]  # whether the other features, decoded, take the place of the token
 
     def __getitem__(self, which: slice) -> "Clamped":
         """Those of these pushes."""
-        return Clamped(self.encoder, self.features[which])
+        return Clamped(self.encoder, self.features[which], self.decoded[which])
 
 
 class Pushes(NamedTuple):
     """Several pushes of the stream at one site, each a vector that is added to a token.
 
-    A feature f of an autoencoder is clamped to a value v by h + (v - f(h)) d with d its decoder direction (as
-    multimodal-sae does, Zhang et al. 2024): v d is what is added, and `clamped` says that f(h) d is taken out.
+    A feature f of an autoencoder is clamped to a value v in one of two ways. With d its decoder direction, either is v
+    d plus what `clamped` makes of the token h:
+    h - f(h) d: what the autoencoder does not explain stays, as in Templeton et al. (2024), "Scaling Monosemanticity";
+    the decoding of all features but f: what it does not explain is lost, as in multimodal-sae (Zhang et al. 2024,
+    "Large Multi-modal Models Can Interpret Features in Large Multi-modal Models"). That sets f before the strongest k
+    features are taken, so that f displaces the weakest of them; here it comes beside them.
     """
 
     added: Float[Tensor, "pushes width"]
@@ -47,7 +55,8 @@ class Pushes(NamedTuple):
         """One push a row: push after push, all prompts."""
         clamped = self.clamped
         if clamped is not None:
-            clamped = clamped._replace(features=clamped.features.repeat_interleave(prompts))
+            features, decoded = (of_each.repeat_interleave(prompts) for of_each in (clamped.features, clamped.decoded))
+            clamped = Clamped(clamped.encoder, features, decoded)
         return Pushes(self.added.repeat_interleave(prompts, dim=0), clamped)
 
     def onto(self, stream: Float[Tensor, "pushes tokens width"]) -> Float[Tensor, "pushes tokens width"]:
@@ -55,11 +64,16 @@ class Pushes(NamedTuple):
         pushed = stream + self.added[:, None].to(stream.dtype)
         if self.clamped is None:
             return pushed
-        encoder, features = self.clamped
+        encoder, features, decoded = self.clamped
         for row, feature in enumerate(features.tolist()):  # one at a time: the features of many tokens take much memory
-            if feature >= 0:
-                active = encoder.encode(stream[row].float())[:, feature, None]
-                pushed[row] -= (active * encoder.W_dec[feature].float()).to(stream.dtype)
+            if feature < 0:
+                continue
+            active = encoder.encode(stream[row].float())
+            if decoded[row]:
+                active[:, feature] = 0
+                pushed[row] = (encoder.decode(active) + self.added[row].float()).to(stream.dtype)
+            else:
+                pushed[row] -= (active[:, feature, None] * encoder.W_dec[feature].float()).to(stream.dtype)
         return pushed
 
     def _some(self, which: slice) -> "Pushes":
@@ -70,7 +84,9 @@ def joined(parts: Sequence[Pushes]) -> Pushes:
     """The pushes of all `parts`, which clamp by one encoder or not at all."""
     clamped = parts[0].clamped
     if clamped is not None:
-        clamped = clamped._replace(features=torch.cat([part.clamped.features for part in parts if part.clamped]))
+        every = [part.clamped for part in parts if part.clamped]
+        features, decoded = (torch.cat([getattr(one, name) for one in every]) for name in ("features", "decoded"))
+        clamped = Clamped(clamped.encoder, features, decoded)
     return Pushes(torch.cat([part.added for part in parts]), clamped)
 
 

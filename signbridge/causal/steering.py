@@ -15,7 +15,7 @@ from typing import Annotated, NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from PIL import Image
 from pydantic import Field
 from torch import Tensor
@@ -51,7 +51,7 @@ class Doses(Section):
     at: list[SteeredAt] = Field(min_length=1)
     during: list[During] = Field(min_length=1)
     strengths: list[Annotated[float, Field(gt=0)]] = Field(min_length=1)  # in mean residual norms
-    draws: int = Field(ge=1)  # of the random direction
+    draws: int = Field(ge=1)  # of each null
     answer_tokens: int = Field(ge=1)  # of a steered answer at most
 
 
@@ -95,6 +95,7 @@ class Clamps(NamedTuple):
 
     encoder: Encoder
     features: Int[np.ndarray, " directions"]
+    decoded: Bool[np.ndarray, " directions"] | bool = False  # those where the stream is what is decoded of its features
 
 
 class Steered(NamedTuple):
@@ -180,8 +181,9 @@ class Steerer(Reader):
             flat = torch.tensor(edits.reshape(-1, edits.shape[-1]), dtype=torch.float32).to(self.loaded.device)
             clamps, clamped = course.clamps.get(site), None
             if clamps is not None:
-                features = torch.from_numpy(clamps.features).repeat_interleave(len(self.sweep.strengths))
-                clamped = Clamped(clamps.encoder, features)
+                decoded = np.broadcast_to(clamps.decoded, clamps.features.shape)
+                of_pushes = (np.repeat(one, len(self.sweep.strengths)) for one in (clamps.features, decoded))
+                clamped = Clamped(clamps.encoder, *map(torch.from_numpy, of_pushes))
             pushes[site] = Pushes(flat, clamped)
         return pushes
 

@@ -5,8 +5,9 @@ images and half of the described ones, and quoted on the other halves, and the o
 not flatter it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -46,6 +47,12 @@ class Steering(NamedTuple):
     directions: Sequence[str] = DIRECTIONS
     nulls: Sequence[str] = NULLS  # RANDOM is one of them
     name: str = "steering"  # what the metrics begin with
+    nulls_of: Mapping[str, Mapping[str, str]] = MappingProxyType({})  # by direction, what takes the place of a null
+
+    def compared(self, direction: str) -> dict[str, str]:
+        """The nulls of a direction, by the names that metrics call them."""
+        own = self.nulls_of.get(direction, {})
+        return {null: own.get(null, null) for null in self.nulls}
 
 
 def steering_effects(
@@ -77,7 +84,8 @@ def dose_response(steering: Steering, generator: np.random.Generator) -> pd.Data
     table = table.merge(rise.table("damage", confidence), on=keys)
     sites = sorted(table["site"].unique())
     table.insert(0, "depth", table["site"].map(lambda site: int(site.removeprefix("layer_"))))
-    order = {name: index for index, name in enumerate((*steering.directions, *steering.nulls))}
+    own_nulls = [null for own in steering.nulls_of.values() for null in own.values()]
+    order = {name: index for index, name in enumerate((*steering.directions, *steering.nulls, *own_nulls))}
     ranks = {"direction": order.get, "site": sites.index}
     return table.sort_values(keys, key=lambda c: c.map(ranks[c.name]) if c.name in ranks else c, ignore_index=True)
 
@@ -113,7 +121,8 @@ def at_the_best_place(doses: pd.DataFrame, areas: pd.DataFrame) -> pd.DataFrame:
 def steering_metrics(steering: Steering, by_image: pd.DataFrame, generator: np.random.Generator) -> dict[str, Metric]:
     """For each direction: efficacy and damage where it works best, against the nulls, and the layer of greatest effect.
 
-    Also what stands behind the figures: pairs of classes, steered and described images, and draws of each null.
+    A direction that has a null of its own in place of another is compared with that one, under the other's name. Also
+    what stands behind the figures: pairs of classes, steered and described images, and draws of each null.
     """
     answers = steering.answers
     counts: dict[str, Metric] = {
@@ -180,7 +189,8 @@ def trapezoid_weights(places: Float[np.ndarray, "points"], end: float) -> Float[
 
 def _at_its_best(steering: Steering, direction: str, generator: np.random.Generator) -> dict[str, Metric]:
     """Chosen on one half of the steered and of the described images, quoted on the others, both ways."""
-    names, compared = [*PLACE, "strength"], [direction, *steering.nulls]
+    names, nulls = [*PLACE, "strength"], steering.compared(direction)
+    compared = [direction, *nulls.values()]
     answers = steering.answers[steering.answers["direction"].isin(compared)]
     values = answers.pivot_table(["probability", "says"], [*names, "image_id"], "direction")
     gain = values["probability"][direction] - values["probability"][RANDOM]
@@ -207,11 +217,11 @@ def _at_its_best(steering: Steering, direction: str, generator: np.random.Genera
     }  # fmt: skip
     steered = table["probability"][direction]
     drawn = draw_photos(len(table), steering.statistics.resamples, generator)
-    over_nulls = {f"over_{null}": steered - table["probability"][null] for null in steering.nulls}
+    over_nulls = {f"over_{name}": steered - table["probability"][null] for name, null in nulls.items()}
     measured = {"probability": steered, **over_nulls}
     for name, of_image in measured.items():
         found |= mean_metrics(name, of_image.to_numpy(), drawn, steering.statistics.confidence)
-    for name, prefix in zip(compared, ("", *(f"{null}_" for null in steering.nulls)), strict=True):
+    for name, prefix in zip(compared, ("", *(f"{name}_" for name in nulls)), strict=True):
         found |= {f"{prefix}says": float(table["says"][name].mean()), f"{prefix}damage": float(risen[name].mean())}
     return found
 

@@ -68,7 +68,7 @@ def cells_of(folder: Path, places: Iterable[tuple[str, str]], image_ids: list[st
 
 
 def side_by_side(
-    work: Callable[..., T], cells: Iterable[Cell], *arguments: object, workers: int | None = None
+    work: Callable[..., T], cells: Iterable[object], *arguments: object, workers: int | None = None
 ) -> Iterator[T]:
     """`work(cell, *arguments)` of every cell, in order, several cells at once.
 

@@ -207,6 +207,9 @@ COLUMNS: dict[str, dict[str, Kind]] = {
         "accuracy": "number",
         "low": "number",
         "high": "number",
+        "untrained_twin": "number",
+        "no_image": "number",
+        "other_letter": "number",
     },
     "sae_concept": {
         "reads": "text",

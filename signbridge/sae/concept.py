@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from pydantic import Field
 
 from signbridge.causal.pairs import fitted_half
@@ -20,7 +20,7 @@ from signbridge.metrics import Metric
 from signbridge.params import Section
 from signbridge.probing.statistics import StatisticsParams, draw_photos, interval
 from signbridge.sae.feature_tables import MODEL, STREAM, TWIN
-from signbridge.sae.ranking import aucs
+from signbridge.sae.ranking import aucs, weighted_aucs
 
 COLUMNS = ["reads", "site", "position", "feature", "auc_fitted", "auc", "low", "high"]
 
@@ -140,17 +140,6 @@ def _metrics(
             name = f"concept_model_over_{other}"
             metrics |= {name: value, f"{name}_low": low, f"{name}_high": high}
     return metrics
-
-
-def weighted_aucs(
-    scores: Float[np.ndarray, " images"], true: Bool[np.ndarray, " images"], weights: Float[np.ndarray, "draws images"]
-) -> Float[np.ndarray, " draws"]:
-    """The area under the ROC curve where images count by each row of `weights`; half where one kind has no weight."""
-    above = np.sign(scores[true][:, None] - scores[~true]) / 2 + 0.5
-    of_true, of_others = weights[:, true], weights[:, ~true]
-    total = of_true.sum(1) * of_others.sum(1)
-    won = ((of_true @ above) * of_others).sum(1)
-    return np.divide(won, total, out=np.full(len(weights), 0.5), where=total > 0)
 
 
 def _photo_weights(

@@ -1,6 +1,6 @@
 """What was read of autoencoders, as tables: by item and by feature, and the features of the sample's images."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +9,12 @@ import pandas as pd
 import pyarrow as pa
 from jaxtyping import Float, Int
 
-from signbridge import tables
+from signbridge import activations, tables
 from signbridge.shards import vectors_of
 
 KINDS = ("image", "text")  # of tokens
 MODEL, TWIN, STREAM = "model", "untrained_twin", "stream"  # whose features, or the model's dimensions
-SAE = "sae"  # features, beside dimensions of the stream
+AUTOENCODER = "sae"  # its features, beside dimensions of the stream
 POSITIONS = ("prompt_last", "image_mean")  # of which the features of the sample are kept
 _AS_READ = ("tokens", "error", "active", "nll", "nll_sae", "nll_zero")
 
@@ -65,6 +65,25 @@ def feature_rows(site: str, shards: dict[str, list[Path]]) -> pd.DataFrame:
     modality = modality_scores(columns["image_mean"], columns["text_mean"])
     features = len(modality)
     return pd.DataFrame({"site": [site] * features, "feature": np.arange(features), **columns, "modality": modality})
+
+
+def write_features(
+    folder: Path,
+    sites: Collection[str],
+    shards: list[Path],
+    image_ids: list[str],
+    made_by: dict[str, Any],
+    rows: Int[np.ndarray, "images"] | None = None,
+) -> None:
+    """Write `SITE.parquet` to `folder`, the features of images by position, from the shards of `FeatureReader`.
+
+    `rows` is which image of the shards each of `image_ids` has; without it they are the same, in order.
+    """
+    for site in sites:
+        vectors = {position: vectors_of(shards, f"{site}.{position}") for position in POSITIONS}
+        if rows is not None:
+            vectors = {position: read[rows] for position, read in vectors.items()}
+        activations.write(folder, site, image_ids, vectors, made_by)
 
 
 def modality_scores(image: Float[np.ndarray, "..."], text: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:

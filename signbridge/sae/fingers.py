@@ -1,12 +1,14 @@
 """Which features track a finger: correlations with the joint angles of drawn hands, over photos.
 
 A photo's images are averaged, as its hand is one. Shuffled hands, each photo with the angles of another, say how large
-the largest correlation of all features and joints gets by chance; a p-value is the share of shuffles whose largest is
-as large (Westfall and Young 1993, max-T), so it holds however many features and joints were tried. As letters differ in
-their fingers, a feature of a letter correlates with them all: so the same is asked within letters, where features and
-angles are taken from their means of each letter and hands are shuffled among the photos of one letter.
+the largest correlation of all features and joints gets by chance, at all places together, as they are shuffled alike; a
+p-value is the share of shuffles whose largest is as large (Westfall and Young 1993, max-T), so it holds however many
+features, joints and places were tried. As letters differ in their fingers, a feature of a letter correlates with them
+all: so the same is asked within letters, where features and angles are taken from their means of each letter and hands
+are shuffled among the photos of one letter. Those are two questions, each with p-values of its own.
 """
 
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -39,6 +41,14 @@ class Hands(NamedTuple):
     letters: np.ndarray  # of each photo
 
 
+class Place(NamedTuple):
+    """Where features are read."""
+
+    site: str
+    position: str
+    features: Callable[[], Float[np.ndarray, "photos _"]]  # read when it is called: all places may be too much at once
+
+
 class Tracked(NamedTuple):
     """Of each feature the joint that it goes with most."""
 
@@ -56,61 +66,70 @@ def by_photo(values: Float[np.ndarray, "images columns"], photos: np.ndarray) ->
 
 
 def tracked(
-    features: Float[np.ndarray, "photos features"],
+    features_of_places: Iterable[Float[np.ndarray, "photos _"]],
     hands: Hands,
     draws: int,
     generator: np.random.Generator,
     within: bool,
-) -> Tracked:
-    """The strongest Pearson correlation of each feature with a joint, and its family-wise p-value.
+) -> list[Tracked]:
+    """By place the strongest Pearson correlation of each feature with a joint, and its p-value, family-wise over all.
 
     `within` letters: of what is left without each letter's mean. A feature or joint that does not vary has r = 0.
     """
     angles = hands.angles.to_numpy(np.float64)
     groups = hands.letters if within else np.zeros(len(angles), int)
-    features, angles = (_standardised(values, groups) for values in (features, angles))
-    r = features.T @ angles
-    joint = np.abs(r).argmax(1)
-    strongest = np.take_along_axis(r, joint[:, None], 1)[:, 0]
-    largest = _largest_by_chance(features, angles, groups, draws, generator)
-    as_large = len(largest) - np.searchsorted(np.sort(largest), np.abs(strongest) - _TIE)
-    return Tracked(joint, strongest, (1 + as_large) / (1 + draws))
+    angles = _standardised(angles, groups)
+    orders = np.stack([_shuffled_within(groups, generator) for _ in range(draws)])
+    found, largest = [], np.zeros(draws)
+    for features in features_of_places:
+        features = _standardised(features, groups)
+        r = features.T @ angles
+        joint = np.abs(r).argmax(1)
+        found.append((joint, np.take_along_axis(r, joint[:, None], 1)[:, 0]))
+        largest = np.maximum(largest, _largest_by_chance(features, angles, orders))
+    largest.sort()
+    return [
+        Tracked(joint, r, (1 + draws - np.searchsorted(largest, np.abs(r) - _TIE)) / (1 + draws)) for joint, r in found
+    ]
 
 
 def tracking_table(
-    reads: str,
-    site: str,
-    position: str,
-    features: Float[np.ndarray, "photos features"],
-    hands: Hands,
-    settings: FingerParams,
-    generator: np.random.Generator,
-) -> tuple[pd.DataFrame, dict[str, float]]:
-    """The rows of `plots/sae_fingers.csv` at one place, strongest first, and how many features track a joint there.
+    reads: str, places: Sequence[Place], hands: Hands, settings: FingerParams, generator: np.random.Generator
+) -> tuple[pd.DataFrame, dict[tuple[str, str, str], dict[str, float]]]:
+    """The rows of `plots/sae_fingers.csv`, and by reads, site and position how many features track a joint there.
 
     A row a feature whose p-value is small over all photos or within letters, with its strongest correlation of either
-    kind; the joint is that of the smaller p-value. Counts: `tracking`, `tracking_within_letters`, and `alive`, the
-    features that vary at all.
+    kind; the joint is that of the smaller p-value; place by place, strongest first. Counts: `tracking`,
+    `tracking_within_letters`, and `alive`, the features that vary at all.
     """
-    over, within = (tracked(features, hands, settings.draws, generator, one) for one in (False, True))
-    joints = np.array(hands.angles.columns)
+    over, within = (
+        tracked((place.features() for place in places), hands, settings.draws, generator, one) for one in (False, True)
+    )
+    tables, counts = [pd.DataFrame(columns=COLUMNS)], {}
+    for place, of_all, of_letters in zip(places, over, within, strict=True):
+        table = _table(reads, place, of_all, of_letters, np.array(hands.angles.columns))
+        small = (table["p"] < settings.p) | (table["within_p"] < settings.p)
+        strength = np.maximum(table["r"].abs(), table["within_r"].abs())
+        listed = table.assign(strength=strength)[small].sort_values("strength", ascending=False, kind="stable")
+        tables += [listed.head(settings.listed)[COLUMNS]] if small.any() else []
+        counts[reads, place.site, place.position] = {
+            "alive": int((np.ptp(place.features(), axis=0) > 0).sum()),
+            "tracking": int((of_all.p < settings.p).sum()),
+            "tracking_within_letters": int((of_letters.p < settings.p).sum()),
+        }
+    return pd.concat(tables[1:] or tables, ignore_index=True), counts
+
+
+def _table(reads: str, place: Place, over: Tracked, within: Tracked, joints: np.ndarray) -> pd.DataFrame:
+    """A row a feature."""
     told = np.where(within.p < over.p, within.joint, over.joint)
     finger, joint = np.array([name.split("_", 1) if "_" in name else (name, name) for name in joints[told]]).T
-    table = pd.DataFrame(
+    return pd.DataFrame(
         {
-            "reads": reads, "site": site, "feature": np.arange(features.shape[1]), "position": position,
+            "reads": reads, "site": place.site, "feature": np.arange(len(over.r)), "position": place.position,
             "finger": finger, "joint": joint, "r": over.r, "p": over.p, "within_r": within.r, "within_p": within.p,
         }
     )  # fmt: skip
-    small = (table["p"] < settings.p) | (table["within_p"] < settings.p)
-    strength = np.maximum(table["r"].abs(), table["within_r"].abs())
-    listed = table.assign(strength=strength)[small].sort_values("strength", ascending=False, kind="stable")
-    counts = {
-        "alive": int((np.ptp(features, axis=0) > 0).sum()),
-        "tracking": int((over.p < settings.p).sum()),
-        "tracking_within_letters": int((within.p < settings.p).sum()),
-    }
-    return listed.head(settings.listed)[COLUMNS], counts
 
 
 def finger_metrics(counts: dict[tuple[str, str, str], dict[str, float]]) -> dict[str, Metric]:
@@ -126,14 +145,11 @@ def finger_metrics(counts: dict[tuple[str, str, str], dict[str, float]]) -> dict
 def _largest_by_chance(
     features: Float[np.ndarray, "photos features"],
     angles: Float[np.ndarray, "photos joints"],
-    groups: np.ndarray,
-    draws: int,
-    generator: np.random.Generator,
+    orders: Int[np.ndarray, "draws photos"],
 ) -> Float[np.ndarray, " draws"]:
-    """The largest absolute correlation of all where hands are shuffled among the photos of one group, by draw."""
-    orders = np.stack([_shuffled_within(groups, generator) for _ in range(draws)])
-    largest = np.zeros(draws)
-    for start in range(0, draws, _SHUFFLES_AT_ONCE):
+    """The largest absolute correlation of all where hands are in another of the `orders`, by draw."""
+    largest = np.zeros(len(orders))
+    for start in range(0, len(orders), _SHUFFLES_AT_ONCE):
         some = orders[start : start + _SHUFFLES_AT_ONCE]
         shuffled = angles[some].transpose(1, 0, 2).reshape(len(angles), -1).astype(np.float32)
         for first in range(0, features.shape[1], _FEATURES_AT_ONCE):

@@ -1,8 +1,7 @@
 """How well autoencoders do at image and at text tokens, and which of their features are both kinds', with intervals.
 
 Items are resampled: photos for image tokens, phrases for text tokens, independently of each other and for all sites
-alike, so that layers can be compared. Which features fire at all depends on how many items there are: in a resample,
-which has fewer different ones, shares of features are off to one side, so their intervals are the basic ones.
+alike, so that layers can be compared.
 """
 
 from collections.abc import Mapping, Sequence
@@ -112,7 +111,11 @@ def shares_of_modality(
     statistics: StatisticsParams,
     generator: np.random.Generator,
 ) -> dict[str, dict[str, Drawn]]:
-    """By site the `SHARES` of the features that fire: those with a modality score within `bounds`, above, and below."""
+    """By site the `SHARES` of the features that fire: those with a modality score within `bounds`, above, and below.
+
+    A resample has fewer different items than there are, and no item for some features: these count as they do in all
+    items. Left out, they would pull every resample to one side, as most rare features are of one kind.
+    """
     drawn, tokens = {}, {}
     for kind in KINDS:
         first = items[kind].table.drop_duplicates("item")
@@ -141,6 +144,7 @@ def _counts_of_modality(
             of_kind = masses[kind][:, start : start + _FEATURES_AT_ONCE].astype(np.float64)
             means.append((drawn[kind] @ of_kind) / (drawn[kind] @ tokens[kind])[:, None])
         score = modality_scores(*means)
+        score = np.where(np.isnan(score), score[0], score)
         low, high = bounds
         for row, which in enumerate([(score >= low) & (score <= high), score > high, score < low]):
             counts[row] += which.sum(1)
@@ -154,15 +158,9 @@ def _share(features: pd.DataFrame, which: pd.Series, measure: str, modality: str
 
 
 def _row(site: str, modality: str, measure: str, drawn: Drawn, confidence: float) -> pd.DataFrame:
-    low, high = (min(max(end, 0.0), 1.0) for end in _basic_interval(drawn, confidence))  # of a share
-    row = {"site": site, "modality": modality, "measure": measure, "value": drawn.value, "low": low, "high": high}
-    return pd.DataFrame([row])
-
-
-def _basic_interval(drawn: Drawn, confidence: float) -> tuple[float, float]:
-    """The basic bootstrap interval, the percentile one turned about the value (Davison and Hinkley 1997, 5.2.1)."""
     low, high = interval(drawn.resampled[:, None], confidence)
-    return 2 * drawn.value - float(high[0]), 2 * drawn.value - float(low[0])
+    one = {"site": site, "modality": modality, "measure": measure, "value": drawn.value, "low": low, "high": high}
+    return pd.DataFrame(one)
 
 
 def _zeros_unclear(drawn: Mapping[tuple[str, str, str], Drawn], confidence: float) -> set[tuple[str, str, str]]:
@@ -189,11 +187,7 @@ def _metrics(
                 metrics[f"{name}_{end}"] = float(value[site])
         first, last = (drawn.get((site, *place)) for site in (sites[0], sites[-1]))
         if len(sites) > 1 and first and last and np.isfinite([first.value, last.value]).all():
-            more = Drawn(last.value - first.value, last.resampled - first.resampled)
-            if place[1] in SHARES:
-                low, high = _basic_interval(more, statistics.confidence)
-            else:
-                low, high = (float(end[0]) for end in interval(more.resampled[:, None], statistics.confidence))
-            ends = {"": more.value, "_low": low, "_high": high}
-            metrics |= {f"{name}_last_minus_first{end}": value for end, value in ends.items()}
+            low, high = interval((last.resampled - first.resampled)[:, None], statistics.confidence)
+            metrics[f"{name}_last_minus_first"] = last.value - first.value
+            metrics |= {f"{name}_last_minus_first_{end}": float(of[0]) for end, of in (("low", low), ("high", high))}
     return metrics

@@ -12,6 +12,7 @@ from signbridge.errors import SignBridgeError
 from signbridge.layer_choice import Layers, evenly_spread
 from signbridge.lenses.captions import caption, check_caption
 from signbridge.params import Section
+from signbridge.vlm.prompts import prompt_for
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -23,7 +24,6 @@ class SaeParams(Section):
     layers: Annotated[list[int], Field(min_length=1)] | Layers  # decoder blocks, 0-based; or how many, or all
     prompts: list[str] = Field(min_length=1)  # under which images are read: `own` is the model's; {label}, {words}
     text_share: Share  # of all tokens: those of the corpus, read without an image
-    buffer: int = Field(ge=1)  # tokens
     pretrained: str  # an entry of pretrained_saes (signbridge/sae/pretrained/): nothing to do with training
 
 
@@ -33,6 +33,7 @@ class _Preset(Section):
     width: Annotated[int, Field(ge=1)] | Annotated[str, Field(pattern=r"^[1-9][0-9]*x$")]  # 16x that of the stream
     tokens: int = Field(ge=1)
     batch: int = Field(ge=1)  # tokens a step
+    buffer: int = Field(ge=1)  # tokens that are shuffled, of which half are drawn before it is filled up again
     lr: float = Field(gt=0)  # of Adam
     warm_up: Share  # of the steps, in which the learning rate rises to `lr`
     decay: Share  # of the steps, the last, in which it falls to nothing
@@ -78,19 +79,13 @@ def chosen_preset(name: str, path: Path = params.PARAMS) -> TopKPreset | Standar
         )
     if preset.tokens < preset.batch:
         raise SignBridgeError(f"{where}: {preset.tokens} tokens make no batch of {preset.batch}. Raise tokens.")
+    if preset.buffer < preset.batch:
+        raise SignBridgeError(f"{where}: a buffer of {preset.buffer} holds no batch of {preset.batch}. Raise buffer.")
     return preset
 
 
-def check_buffer(buffer: int, preset: TopKPreset | StandardPreset) -> None:
-    """Raises `SignBridgeError` if the buffer holds no batch."""
-    if buffer < preset.batch:
-        raise SignBridgeError(
-            f"params.yaml: sae.buffer: {buffer} tokens hold no batch of {preset.batch}. Take many batches."
-        )
-
-
 def features_of(preset: TopKPreset | StandardPreset, stream_width: int) -> int:
-    """How many features an autoencoder of `stream_width` has. Raises `SignBridgeError` if not more than k."""
+    """How many features an autoencoder of `stream_width` has. Raises `SignBridgeError` if they are fewer than k."""
     width = preset.width
     features = width if isinstance(width, int) else int(width[:-1]) * stream_width
     if isinstance(preset, TopKPreset) and features < preset.k:
@@ -125,12 +120,10 @@ def prompts_of_images(
 ) -> list[list[str]]:
     """The prompts under which each image is read; one that needs words is left out where none are known of an image.
 
-    `own` stands for the model's own prompt. Raises `SignBridgeError` if a template does not hold the image token once,
-    or has other braces than `{label}` and `{words}`.
+    `own` stands for the model's own prompt, `<image>` for `image_token`. Raises `SignBridgeError` if a template does
+    not hold that once, or has other braces than `{label}` and `{words}`.
     """
-    for template in templates:
-        if template != "own":
-            _check(template, image_token)
+    templates = [template if template == "own" else _of_model(template, image_token) for template in templates]
     return [
         [
             text
@@ -141,7 +134,6 @@ def prompts_of_images(
     ]
 
 
-def _check(template: str, image_token: str) -> None:
-    if template.count(image_token) != 1:
-        raise SignBridgeError(f"params.yaml: sae.prompts: {template!r} must hold {image_token} exactly once.")
+def _of_model(template: str, image_token: str) -> str:
     check_caption(template, "sae.prompts")
+    return prompt_for(template, "sae.prompts", image_token)

@@ -7,6 +7,10 @@ features are those whose means differ most between letters against their spread 
 variance, which of two classes ranks as the difference of means over the spread does. They are chosen among the
 training images of each fold, for shuffled letters by the shuffled letters, and then a probe reads them as it reads a
 site (`nested.py`; the penalty too is chosen among the training images, of the same k features).
+
+What the controls show instead (`datasets/control_images.py`) is read in the same folds: features are chosen and probes
+fitted anew, with the penalties that were chosen for the model; for its untrained twin they too are chosen anew. Which
+image of another letter is shown was drawn once, for all repeats.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,6 +20,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
 
+from signbridge.datasets.control_images import CONTROLS
 from signbridge.probing.curves import Curves
 from signbridge.probing.folds import folds_of
 from signbridge.probing.nested import LOOSE_TOLERANCE, TOLERANCE_FOR_PREDICTIONS
@@ -24,11 +29,12 @@ from signbridge.probing.protocols import Split
 from signbridge.probing.shuffled_labels import accuracy_of_draws
 from signbridge.probing.statistics import holm
 from signbridge.probing.sweep import Cell, Penalties
-from signbridge.sae.feature_tables import SAE, STREAM
+from signbridge.sae.feature_tables import AUTOENCODER, STREAM
 
 DENSE = "dense"  # in place of k: all features, or dimensions
 _ENDS = ("", "_low", "_high", "_p_holm")  # of what is known of a difference
-COLUMNS = ["protocol", "site", "position", "reads", "k", "accuracy", "low", "high", "shuffled", "selectivity"]
+_PLACE = ("protocol", "site", "position", "reads", "k")
+COLUMNS = [*_PLACE, "accuracy", "low", "high", "shuffled", "selectivity", *CONTROLS]
 
 
 class Read(NamedTuple):
@@ -36,6 +42,14 @@ class Read(NamedTuple):
 
     predictions: pd.DataFrame  # protocol, k, row (of the sample), predicted (index of the letter)
     shuffled: pd.DataFrame  # k, draw, accuracy: of shuffled letters, in the folds of `grouped`
+    Cs: dict[int | str, list[float]]  # by k: the penalty that was chosen in each of those folds
+
+
+class ControlCell(NamedTuple):
+    """What a control shows at one place, in the images' stead."""
+
+    vectors: Float[np.ndarray, "images width"]
+    Cs: Mapping[int | str, Sequence[Sequence[float]]]  # by k, which must not exceed the width: of each fold, to choose
 
 
 def ranked(vectors: Float[np.ndarray, "images width"], targets: Int[np.ndarray, "images"]) -> Int[np.ndarray, "width"]:
@@ -66,7 +80,7 @@ def read_sparsely(
     """
     letters, targets = np.unique(labels, return_inverse=True)
     numbers: list[int | str] = [*sorted({k for k in ks if k < cell.vectors.shape[1]}), DENSE]
-    predictions, accuracies = [], {k: [] for k in numbers}
+    predictions, accuracies, chosen = [], {k: [] for k in numbers}, {k: [] for k in numbers}
     for split in splits:
         orders = _Orders(cell.vectors, split, targets, _draws_of(split, draws))
         for k in numbers:
@@ -75,8 +89,9 @@ def read_sparsely(
                 probe = fit_notebook_probe(best, labels, split.train, penalties.signbridge)
                 predicted = np.searchsorted(letters, probe.predict(best[split.test]))
             else:
-                predicted, right = _read_fold(orders, k, penalties.grouped, memory_bytes)
+                predicted, right, C = _read_fold(orders, k, penalties.grouped, memory_bytes)
                 accuracies[k].append(right)
+                chosen[k].append(C)
             rows = {"protocol": split.protocol, "k": str(k), "row": np.flatnonzero(split.test), "predicted": predicted}
             predictions.append(pd.DataFrame(rows))
     grouped = [split for split in splits if split.protocol == "grouped"]
@@ -84,7 +99,22 @@ def read_sparsely(
     return Read(
         pd.concat(predictions, ignore_index=True),
         pd.concat(shuffled, ignore_index=True) if shuffled else pd.DataFrame(columns=["draw", "accuracy", "k"]),
+        chosen,
     )
+
+
+def read_control(
+    cell: ControlCell, targets: Int[np.ndarray, "images"], splits: Sequence[Split], memory_bytes: int
+) -> dict[str, float]:
+    """By k the accuracy, over the tested images of all `splits` of `grouped`, of probes of what a control shows."""
+    right = dict.fromkeys(cell.Cs, 0)
+    for number, split in enumerate(splits):
+        orders = _Orders(cell.vectors, split, targets, [])
+        for k, Cs in cell.Cs.items():
+            predicted, _, _ = _read_fold(orders, k, Cs[number], memory_bytes)
+            right[k] += int((predicted == targets[split.test]).sum())
+    tested = sum(int(split.test.sum()) for split in splits)
+    return {str(k): count / tested for k, count in right.items()}
 
 
 class _Orders:
@@ -103,15 +133,18 @@ class _Orders:
 
 def _read_fold(
     orders: _Orders, k: int | str, Cs: Sequence[float], memory_bytes: int
-) -> tuple[Int[np.ndarray, "tested"], Float[np.ndarray, "draws"]]:
-    """What a probe of the k best features says of the tested images, and how accurate those of shuffled letters are."""
+) -> tuple[Int[np.ndarray, "tested"], Float[np.ndarray, "draws"], float]:
+    """What a probe of the k best features says of the tested images, how accurate those of shuffled letters are, its C.
+
+    Of `Cs` the best in the inner folds is taken; one alone is not tried.
+    """
     (fold,) = folds_of(orders.best(k), [orders.split], memory_bytes)
-    C = fold.choose(orders.targets, Cs).C
+    C = fold.choose(orders.targets, Cs).C if len(Cs) > 1 else float(Cs[0])
     right = []
     for number, draw in enumerate(orders.draws):
         (its,) = [fold] if k == DENSE else folds_of(orders.best(k, number), [orders.split], memory_bytes)
         right.append((its.read(draw, C, LOOSE_TOLERANCE).predicted == draw[orders.split.test]).mean())
-    return fold.read(orders.targets, C, TOLERANCE_FOR_PREDICTIONS).predicted, np.array(right, dtype=float)
+    return fold.read(orders.targets, C, TOLERANCE_FOR_PREDICTIONS).predicted, np.array(right, dtype=float), C
 
 
 def _draws_of(split: Split, draws: Sequence) -> Sequence[Int[np.ndarray, "images"]]:
@@ -123,7 +156,7 @@ def predictions_table(
 ) -> pd.DataFrame:
     """All predictions as `curves` takes them; the series is what was read and k: `sae 5`.
 
-    The keys of `reads` are site, position, and `SAE` or `STREAM`.
+    The keys of `reads` are site, position, and `AUTOENCODER` or `STREAM`.
     """
     letters = np.unique(labels)
     parts = []
@@ -135,24 +168,32 @@ def predictions_table(
     return pd.concat(parts, ignore_index=True).drop(columns=["row", "k"])
 
 
-def sparse_probe_table(curves: Curves, reads: Mapping[tuple[str, str, str], Read]) -> pd.DataFrame:
+def sparse_probe_table(
+    curves: Curves,
+    reads: Mapping[tuple[str, str, str], Read],
+    controls: Mapping[tuple[str, str, str, str], Mapping[str, float]],
+) -> pd.DataFrame:
     """A row a probe: `COLUMNS`, and of probes of features how much better they are than those of the stream.
 
     `minus_same_k` is the accuracy less that of the k best dimensions of the stream, `minus_dense` less that of all of
     them, each with its interval on the same resamples (`_low`, `_high`) and its p-value (`_p_holm`), corrected
     together with all others of the same protocol and kind. `shuffled` is the mean over draws of shuffled letters, and
-    `selectivity` the accuracy less that; both are of `grouped` alone.
+    `selectivity` the accuracy less that. The columns of `CONTROLS` have the accuracies of `controls`, which are by
+    control, site, position and what was read, then by k; NaN of a control that was not read. All these are of `grouped`
+    alone.
     """
     table = curves.table.copy()
     table[["reads", "k"]] = table["series"].str.split(" ", expand=True).to_numpy()
-    places = zip(*(table[name] for name in ("site", "position", "reads", "k")), strict=True)
+    places = list(zip(*(table[name] for name in ("site", "position", "reads", "k")), strict=True))
     by_chance = {
         (*place, k): rows["accuracy"].mean() for place, read in reads.items() for k, rows in read.shuffled.groupby("k")
     }
     table["shuffled"] = [by_chance.get(place, np.nan) for place in places]
-    table.loc[table["protocol"] != "grouped", "shuffled"] = np.nan
+    for control in CONTROLS:
+        table[control] = [controls.get((control, *place), {}).get(k, np.nan) for *place, k in places]
+    table.loc[table["protocol"] != "grouped", ["shuffled", *CONTROLS]] = np.nan
     table["selectivity"] = table["accuracy"] - table["shuffled"]
-    of_features = table["reads"] == SAE
+    of_features = table["reads"] == AUTOENCODER
     for name, against in (("minus_same_k", table["k"].replace(DENSE, "")), ("minus_dense", DENSE)):
         table[[name + end for end in _ENDS]] = np.nan
         other = [
@@ -171,6 +212,7 @@ def sparse_probe_table(curves: Curves, reads: Mapping[tuple[str, str, str], Read
 def sparse_probe_metrics(table: pd.DataFrame, confidence: float) -> dict[str, float | int]:
     """Under `grouped`: each accuracy at the first and last site, and how many probes of features beat the stream's.
 
+    Beside that of all features stand its controls that were read: `sae_dense_image_mean_last_no_image`.
     `sae_probes_above_dense` are those whose accuracy is above that of all dimensions, tested and corrected for being
     many, `_below_dense` below; `_same_k` against as many dimensions.
     """
@@ -179,8 +221,12 @@ def sparse_probe_metrics(table: pd.DataFrame, confidence: float) -> dict[str, fl
     metrics: dict[str, float | int] = {}
     for end, site in (("first", sites[0]), ("last", sites[-1])) if sites else ():
         for row in table[table["site"] == site].itertuples():
-            metrics[f"{row.reads}_{row.k}_{row.position}_{end}"] = float(row.accuracy)
-    of_features = table[table["reads"] == SAE]
+            name = f"{row.reads}_{row.k}_{row.position}_{end}"
+            metrics[name] = float(row.accuracy)
+            if (row.reads, row.k) == (AUTOENCODER, DENSE):
+                of_controls = {f"{name}_{control}": float(getattr(row, control)) for control in CONTROLS}
+                metrics |= {name: accuracy for name, accuracy in of_controls.items() if not np.isnan(accuracy)}
+    of_features = table[table["reads"] == AUTOENCODER]
     for against in ("dense", "same_k"):
         difference, p_value = of_features[f"minus_{against}"], of_features[f"minus_{against}_p_holm"]
         sure = p_value < 1 - confidence

@@ -6,8 +6,10 @@ A new family is one more function in `FAMILIES`, keyed by the `model_type` of it
 from collections.abc import Mapping
 from typing import NamedTuple
 
+import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel, ProcessorMixin
+from transformers.models.gemma.modeling_gemma import GemmaTextScaledWordEmbedding
 from transformers.models.llava_next.modeling_llava_next import image_size_to_num_patches
 
 from signbridge.errors import SignBridgeError
@@ -18,7 +20,7 @@ class Parts(NamedTuple):
 
     blocks: list[nn.Module]  # the decoder blocks; the input of block i is the residual stream before it
     final_norm: nn.Module  # its input is the residual stream after the last block
-    projector: nn.Module  # takes the tower's features that the model uses, gives the image tokens
+    projector: nn.Module  # takes the tower's features that the model uses, gives the image tokens, not yet scaled
     image_token_id: int  # marks the image tokens among the prompt's
 
 
@@ -69,6 +71,20 @@ def tiles_of_images(model: PreTrainedModel, inputs: Mapping[str, Tensor]) -> lis
         return None
     grid, side = model.config.image_grid_pinpoints, model.config.vision_config.image_size
     return [image_size_to_num_patches(size, grid, side) for size in inputs["image_sizes"]]
+
+
+def scale_image_tokens(model: PreTrainedModel) -> None:
+    """Where the text model of a LLaVA is Gemma, multiply what the projector gives by the root of the width, for good.
+
+    Such models (Intel/llava-gemma-2b) were trained while `GemmaModel.forward` multiplied all that came in, image tokens
+    and words. In Transformers 5.23 its word embeddings are multiplied where they are looked up, image tokens are not.
+    The site `projector` is read and edited before this is done, `embedding` after.
+    """
+    words = model.get_input_embeddings()
+    if model.config.model_type != "llava" or not isinstance(words, GemmaTextScaledWordEmbedding):
+        return
+    root = torch.tensor(words.embedding_dim**0.5, dtype=words.weight.dtype).item()  # rounded, as it is for words
+    parts_of(model).projector.register_forward_hook(lambda _, args, image_tokens: image_tokens * root)
 
 
 def complete_processor(processor: ProcessorMixin, model: PreTrainedModel) -> None:

@@ -18,7 +18,7 @@ from signbridge.extraction import Reader
 from signbridge.params import Section
 from signbridge.shards import Shard
 from signbridge.vlm.loading import LoadedModel
-from signbridge.vlm.prompts import check_prompt
+from signbridge.vlm.prompts import prompt_for
 
 PLACEHOLDER = "{letters}"
 VECTORS = "class.log_probability"  # the name of a shard's one array: images x classes, natural logarithm
@@ -50,10 +50,9 @@ def continuations(
 ) -> list[list[int]]:
     """The tokens that each class, after a space, adds to `prompt`.
 
-    `key` is where the params have the prompt. Raises `SignBridgeError` if the prompt does not hold one image, if its
-    own tokens change where an answer follows, or if two classes are the same tokens.
+    `key` is where the params have the prompt, here with the model's own image token (`prompt_for`). Raises
+    `SignBridgeError` if its tokens change where an answer follows, or if two classes are the same tokens.
     """
-    check_prompt(prompt, key, processor)
     added: dict[tuple[int, ...], str] = {}
     for name in classes:
         tokens = tuple(added_tokens(processor, prompt, _spoken(name), key))
@@ -108,6 +107,11 @@ class LetterScorer(Reader):
     """
 
     def __init__(self, loaded: LoadedModel, prompt: str, classes: Sequence[str], batch_size: int | None = None):
+        """`prompt` is one of a study: `<image>` in it stands for the model's own image token.
+
+        Raises `SignBridgeError` if it does not hold that once, or does not fit the model's tokenizer.
+        """
+        prompt = prompt_for(prompt, "prompts.offer_letters", loaded.processor.image_token)
         self.classes = list(classes)
         self.continuations = continuations(loaded.processor, prompt, classes)
         super().__init__(loaded, prompt, max(map(len, self.continuations)), batch_size)

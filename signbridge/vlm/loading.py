@@ -28,9 +28,10 @@ from transformers import (
 from signbridge.errors import SignBridgeError
 from signbridge.params import Section
 from signbridge.vlm import random_weights, small_tokenizer
-from signbridge.vlm.families import Parts, complete_processor, parts_of
+from signbridge.vlm.families import Parts, complete_processor, parts_of, scale_image_tokens
 from signbridge.vlm.memory import free_bytes
 from signbridge.vlm.model_folder import MODEL_FILES
+from signbridge.vlm.prompts import check_prompt
 from signbridge.vlm.random_weights import tiny_config, write_random_llava
 
 log = logging.getLogger(__name__)
@@ -107,7 +108,7 @@ def load(params: HubModel | FolderModel | TinyRandomModel, scratch: Path, device
     try:
         folder = model_folder(params, scratch)
         processor = AutoProcessor.from_pretrained(folder, backend="pil", local_files_only=True)
-        check_prompt(params.prompt, "models.<model>.prompt", processor)
+        check_prompt(params.prompt, "models.<model>.prompt", processor.image_token)
         model, found = AutoModelForImageTextToText.from_pretrained(
             folder,
             use_safetensors=True,
@@ -127,6 +128,8 @@ def load(params: HubModel | FolderModel | TinyRandomModel, scratch: Path, device
         ) from None
     _check_complete(found, folder)
     model.eval()
+    _packed_alike_on_any_processor(model)
+    scale_image_tokens(model)
     complete_processor(processor, model)
     processor.tokenizer.padding_side = "left"
     end_tokens = model.generation_config.eos_token_id
@@ -230,8 +233,21 @@ def _unusable(params: HubModel | FolderModel | TinyRandomModel, error: Exception
     return SignBridgeError(f"model {where} cannot be loaded: {first_line}")
 
 
+def _packed_layers(model: PreTrainedModel) -> list[torch.nn.Module]:
+    return [layer for layer in model.modules() if type(layer).__name__ == "Linear4bit"]
+
+
+def _packed_alike_on_any_processor(model: PreTrainedModel) -> None:
+    """Keep bitsandbytes from packing NF4 weights anew on processors that have AVX512-BF16.
+
+    That takes matrices of some shapes only, and its products are bfloat16's: results would depend on the processor.
+    """
+    for layer in _packed_layers(model):
+        layer.support_avx512bf16_for_cpu = False
+
+
 def _expanded_weights_fit(loaded: LoadedModel) -> bool:
-    packed = [layer for layer in loaded.model.modules() if type(layer).__name__ == "Linear4bit"]
+    packed = _packed_layers(loaded.model)
     expanded = sum(layer.in_features * layer.out_features for layer in packed) * loaded.model.dtype.itemsize
     free = free_bytes(loaded.device)
     fits = expanded + BYTES_BESIDE_EXPANDED_WEIGHTS < free

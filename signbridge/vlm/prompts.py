@@ -1,15 +1,28 @@
 """Prompts that the params hold."""
 
-from transformers import ProcessorMixin
-
 from signbridge.errors import SignBridgeError
 
+IMAGE = "<image>"  # in a study's prompts: where the model takes the image, whatever its own token for it
 
-def check_prompt(prompt: str, key: str, processor: ProcessorMixin) -> None:
-    """Raises `SignBridgeError` if the prompt, which the params have at `key`, does not hold the image token once."""
-    image_token = processor.image_token
+
+def prompt_for(prompt: str, key: str, image_token: str) -> str:
+    """A study's prompt, which the params have at `key`, with the model's own `image_token` in place of `<image>`.
+
+    Raises `SignBridgeError` if it does not say once where the image goes.
+    """
+    own = prompt.replace(IMAGE, image_token)
+    _check_once(own, image_token, key, IMAGE if image_token == IMAGE else f"{IMAGE} (or {image_token})")
+    return own
+
+
+def check_prompt(prompt: str, key: str, image_token: str) -> None:
+    """Raises `SignBridgeError` if a model's prompt, which the params have at `key`, does not hold its token once."""
+    _check_once(prompt, image_token, key, image_token)
+
+
+def _check_once(prompt: str, image_token: str, key: str, expected: str) -> None:
     if prompt.count(image_token) != 1:
         raise SignBridgeError(
-            f"params.yaml: {key} must hold {image_token} exactly once, not {prompt.count(image_token)} times: "
+            f"params.yaml: {key} must hold {expected} exactly once, not {prompt.count(image_token)} times: "
             f"{prompt[:100]!r}"
         )

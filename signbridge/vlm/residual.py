@@ -92,7 +92,8 @@ def _put_hooks(parts: Parts) -> list[RemovableHandle]:
     takers = zip(decoder_sites(parts), [*parts.blocks, parts.final_norm], strict=True)
     return [
         _on_input(parts.projector, "vision"),
-        parts.projector.register_forward_hook(lambda _, args, output: _passed_on("projector", output)),
+        # before `families.scale_image_tokens`, which would otherwise run first
+        parts.projector.register_forward_hook(lambda _, args, output: _passed_on("projector", output), prepend=True),
         *(_on_input(module, site) for site, module in takers),
     ]
 

@@ -81,6 +81,17 @@ def test_letters_recur_as_late_as_they_can():
         assert sorted(letter for pair in first for letter in pair[:2]) == list("ABCD")
 
 
+def test_pairs_that_leave_a_class_named_first_come_before_others_and_change_no_draw():
+    said = {letter: letter.lower() for letter in "ABCD"}
+    for seed in range(10):
+        found = class_pairs(LABELS, answers(said), 8, generator(seed), first={"C", "D", "Z"})
+        assert {pair.a for pair in found[:6]} == {"C", "D"}
+        assert {pair.a for pair in found[6:]} <= {"A", "B"}
+        plain = class_pairs(LABELS, answers(said), 8, generator(seed))
+        assert class_pairs(LABELS, answers(said), 8, generator(seed), first=()) == plain
+        assert class_pairs(LABELS, answers(said), 8, generator(seed), first={"Z"}) == plain
+
+
 def test_the_commonest_answer_counts_and_of_equals_the_first_by_name():
     given = answers(SAID)
     given[LABELS == "A"] = ["Fist"] * 5 + ["Palm"] * 7

@@ -174,10 +174,11 @@ def test_classes_that_begin_alike_move_nothing_and_are_dropped_from_the_table(ti
 
 
 def test_a_two_letter_prompt_that_does_not_fit_is_named_by_its_own_key(tiny, images):
-    settings = asking("two_letters").model_copy(update={"two_letters": "USER: <image>\nWhich?\nASSISTANT:"})
     patcher = Patcher(tiny, PROMPT, 1, batch_size=16)
-    with pytest.raises(SignBridgeError, match=r"patching\.two_letters must hold {letters} exactly once"):
-        swaps(patcher, settings, pngs_of(images), list("ABCABC"), [ImagePair(0, 1)])
+    for prompt, missing in (("USER: <image>\nWhich?", "{letters}"), ("Which of {letters}?", "<image>")):
+        settings = asking("two_letters").model_copy(update={"two_letters": prompt})
+        with pytest.raises(SignBridgeError, match=rf"patching\.two_letters must hold {missing} exactly once"):
+            swaps(patcher, settings, pngs_of(images), list("ABCABC"), [ImagePair(0, 1)])
 
 
 def test_swaps_of_prompts_of_several_lengths_are_those_of_each_alone_in_order(tiny, images):

@@ -6,6 +6,7 @@ import torch
 from signbridge.causal.pushes import Clamped, Pushes, joined, with_pushes
 
 WIDTH, FEATURES = 6, 4
+BIAS = torch.linspace(-1, 1, WIDTH)  # of the decoder
 
 
 class Orthogonal:
@@ -19,21 +20,33 @@ class Orthogonal:
         assert x.dtype == torch.float32, "features are told in full precision"
         return (x @ self.W_dec.T).relu()
 
+    def decode(self, feature_acts: torch.Tensor) -> torch.Tensor:
+        return feature_acts @ self.W_dec + BIAS
+
 
 ENCODER = Orthogonal()
 
 
 def five(clamped: bool = True) -> Pushes:
-    """Five pushes, of which the second and the last hold a feature."""
-    features = torch.tensor([-1, 2, -1, -1, 0])
+    """Five pushes, of which the second and the last hold a feature, the last in what is decoded."""
+    features, decoded = torch.tensor([-1, 2, -1, -1, 0]), torch.tensor([False] * 4 + [True])
     added = torch.arange(5 * WIDTH, dtype=torch.float32).view(5, WIDTH)
-    return Pushes(added, Clamped(ENCODER, features) if clamped else None)
+    return Pushes(added, Clamped(ENCODER, features, decoded) if clamped else None)
 
 
-def of_each(pushes: Pushes) -> list[tuple[list[float], int | None]]:
-    """Every push with the feature that it holds."""
-    held = [None] * len(pushes.added) if pushes.clamped is None else pushes.clamped.features.tolist()
-    return list(zip(pushes.added.tolist(), held, strict=True))
+def holding(feature: int, value: float, decoded: bool = False) -> Pushes:
+    """A single push that holds a feature at a value."""
+    return Pushes(
+        value * ENCODER.W_dec[None, feature], Clamped(ENCODER, torch.tensor([feature]), torch.tensor([decoded]))
+    )
+
+
+def of_each(pushes: Pushes) -> list[tuple[list[float], int | None, bool]]:
+    """Every push with the feature that it holds, and whether in what is decoded."""
+    held, decoded = [None] * len(pushes.added), [False] * len(pushes.added)
+    if pushes.clamped is not None:
+        held, decoded = pushes.clamped.features.tolist(), pushes.clamped.decoded.tolist()
+    return list(zip(pushes.added.tolist(), held, decoded, strict=True))
 
 
 def test_split_keeps_every_clamp_with_its_push():
@@ -82,7 +95,7 @@ def test_a_clamp_holds_a_feature_at_its_value_whatever_it_was_and_no_other(value
     amounts = torch.rand(1, 50, FEATURES, generator=torch.Generator().manual_seed(2)) * 10
     amounts[0, 0] = 0
     given = amounts @ ENCODER.W_dec + 3 * torch.ones(WIDTH) @ (torch.eye(WIDTH) - ENCODER.W_dec.T @ ENCODER.W_dec)
-    held = Pushes(value * ENCODER.W_dec[None, 2], Clamped(ENCODER, torch.tensor([2]))).onto(given)
+    held = holding(2, value).onto(given)
     found = ENCODER.encode(held)
     torch.testing.assert_close(found[..., 2], torch.full((1, 50), value), atol=1e-5, rtol=0)
     rest = [0, 1, 3]
@@ -93,8 +106,43 @@ def test_a_clamp_holds_a_feature_at_its_value_whatever_it_was_and_no_other(value
 def test_a_feature_that_is_silent_gives_nothing_up():
     """Below its threshold nothing is there to be taken out: the value alone is added."""
     given = -5 * ENCODER.W_dec[None, 2:3]
-    held = Pushes(3 * ENCODER.W_dec[None, 2], Clamped(ENCODER, torch.tensor([2]))).onto(given)
+    held = holding(2, 3.0).onto(given)
     torch.testing.assert_close(held, -2 * ENCODER.W_dec[None, 2:3])
+
+
+@pytest.mark.parametrize("value", [0.0, 0.25, 7.0])
+def test_a_clamp_in_what_is_decoded_is_the_decoding_of_the_features_with_the_one_set(value):
+    given = 3 * stream(1, 50)
+    before = given.clone()
+    features = ENCODER.encode(given)
+    assert (features[..., 2] > 0).any()
+    assert (features[..., 2] == 0).any()
+    features[..., 2] = value
+    found = holding(2, value, decoded=True).onto(given)
+    torch.testing.assert_close(found, ENCODER.decode(features), atol=1e-5, rtol=0)
+    assert torch.equal(given, before)
+
+
+def test_what_the_autoencoder_does_not_explain_is_lost_in_what_is_decoded_and_kept_elsewhere():
+    unexplained = torch.eye(WIDTH) - ENCODER.W_dec.T @ ENCODER.W_dec
+    given = stream(1, 5)
+    rest = (stream(1, 5) + 4) @ unexplained
+    for decoded, moved in ((True, torch.zeros(1, 5, WIDTH)), (False, rest)):
+        push = holding(1, 2.0, decoded)
+        torch.testing.assert_close(push.onto(given + rest) - push.onto(given), moved, atol=1e-5, rtol=0)
+
+
+def test_one_row_is_encoded_once_whichever_way_it_is_held():
+    seen = []
+
+    class Counting(Orthogonal):
+        def encode(self, x: torch.Tensor) -> torch.Tensor:
+            seen.append(x)
+            return super().encode(x)
+
+    pushes = five()
+    pushes._replace(clamped=pushes.clamped._replace(encoder=Counting())).onto(stream(5, 3))
+    assert len(seen) == 2
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])

@@ -48,6 +48,9 @@ class Ramps:
     def encode(self, x: torch.Tensor) -> torch.Tensor:
         return (x @ self.W_dec.flip(0).T + 0.1).relu()
 
+    def decode(self, feature_acts: torch.Tensor) -> torch.Tensor:
+        return feature_acts @ self.W_dec + 0.1
+
 
 def course(images: list[Image.Image], at: str, width: int, zero: bool = False, **changes) -> Course:
     """A course of the directions `NAMES`; the last of them holds the second feature of `Ramps`."""
@@ -87,14 +90,16 @@ def plain_edit(loaded, inputs, of: Course, site: str, during: str, direction: in
     where = [prompt_tokens(loaded, inputs, of.at)]
     if during == "every_step":
         where.append(slice(inputs["input_ids"].shape[1], None))
-    encoder, features = of.clamps[site]
+    encoder, features, decoded = of.clamps[site]
 
     def push(stream: torch.Tensor) -> torch.Tensor:
         if features[direction] < 0:
             return stream + added
-        return (
-            stream + added - encoder.encode(stream)[..., features[direction], None] * encoder.W_dec[features[direction]]
-        )
+        active, row = encoder.encode(stream), encoder.W_dec[features[direction]]
+        if np.any(decoded):
+            active[..., features[direction]] = strength * of.unit[site] / row.norm()
+            return encoder.decode(active)
+        return stream + added - active[..., features[direction], None] * row
 
     return edit_at(site, where, push)
 
@@ -165,6 +170,22 @@ def test_the_descriptions_told_are_of_the_first_image_under_the_last_kind_of_edi
     for number, (direction, strength) in enumerate(itertools.product((0, 3, CLAMP), STRENGTHS)):
         edit = plain_edit(tiny, inputs, made, SITES[1], during, direction, strength)
         assert [found.descriptions[SITES[1]][number]] == texts(tiny, greedy(tiny, inputs, 3, edit))
+
+
+@every_place
+def test_a_feature_that_is_held_in_what_is_decoded_is_held_so_at_every_token_edited(tiny, images, at):
+    """The strength is the length of what the feature adds, as it is of a direction."""
+    made = course(images, at, width_of(tiny))
+    held = {site: clamps._replace(decoded=np.arange(len(NAMES)) == CLAMP) for site, clamps in made.clamps.items()}
+    found, kept = steerer(tiny).steer(made._replace(clamps=held)), steerer(tiny).steer(made)
+    np.testing.assert_array_equal(found.probability[:, :, :CLAMP], kept.probability[:, :, :CLAMP])
+    during = durings(at, ["prefill", "every_step"])[-1]
+    inputs = Reader(tiny, PROMPT, 5, 2).prepare(images[:2])
+    for number, site in enumerate(SITES):
+        edit = plain_edit(tiny, inputs, made._replace(clamps=held), site, during, CLAMP, STRENGTHS[0])
+        slow = log_probabilities(tiny, inputs, ANSWER, edit).sum(-1).exp()
+        np.testing.assert_allclose(found.probability[number, -1, CLAMP, 0], slow, rtol=2e-3, atol=0)
+        assert not np.allclose(kept.probability[number, -1, CLAMP, 0], slow, rtol=0.05, atol=0)
 
 
 @every_place

@@ -62,6 +62,27 @@ def found():
     return effects_of(*tables())
 
 
+def test_a_direction_with_nulls_of_its_own_is_compared_with_them_under_the_others_names():
+    """The null that the others have does all that there is to be done; the own one does half."""
+
+    def likely(place, direction, strength, image) -> float:
+        return {"probe": 0.8, SHUFFLED_MEANS: 0.8, "own": 0.45}.get(direction, CLEAN)
+
+    answers, damage = tables(likely)
+    own = [table[table["direction"] == SHUFFLED_MEANS].assign(direction="own") for table in (answers, damage)]
+    own[0]["probability"], own[1]["damage"] = 0.45, 0.07
+    both = [pd.concat(parts, ignore_index=True) for parts in zip((answers, damage), own, strict=True)]
+    steering = Steering(*both, SETTINGS, StatisticsParams(confidence=0.9, resamples=50))
+    steering = steering._replace(nulls_of={"probe": {SHUFFLED_MEANS: "own"}})
+    doses, areas, metrics = steering_effects(steering, np.random.default_rng(0))
+    assert metrics[f"steering_probe_over_{SHUFFLED_MEANS}"] == pytest.approx(0.35)
+    assert metrics[f"steering_probe_{SHUFFLED_MEANS}_damage"] == pytest.approx(0.07)
+    assert metrics["steering_probe_over_random"] == pytest.approx(0.7)
+    assert metrics[f"steering_class_means_over_{SHUFFLED_MEANS}"] == pytest.approx(CLEAN - 0.8)
+    assert not any("own" in name for name in metrics)
+    assert set(doses["direction"]) == set(areas["direction"]) == {*DIRECTIONS, RANDOM, SHUFFLED_MEANS, "own"}
+
+
 def cell(table, place=BEST, **more):
     wanted = dict(zip(("at", "during", "site"), place, strict=True)) | more
     rows = table[np.logical_and.reduce([table[name] == value for name, value in wanted.items()])]

@@ -7,13 +7,15 @@ import pandas as pd
 
 from signbridge.report.inputs import COLUMNS
 
-DIRECTIONS = ("feature", "clamp", "feature_down", "random", "like_features", "neighbours")
+PUSHED = ("feature", "clamp", "clamp_decoded", "feature_down")
+DIRECTIONS = (*PUSHED, "random", "like_features", "neighbours", "like_features_down", "neighbours_down")
 MOST = {
-    "concept": dict(zip(DIRECTIONS, (0.7, 0.6, 0.2, 0.0, 0.1, 0.05), strict=True)),
+    "concept": dict(zip(DIRECTIONS, (0.7, 0.6, 0.55, 0.2, 0.0, 0.1, 0.05, 0.15, 0.02), strict=True)),
     "concept_undone": dict.fromkeys(DIRECTIONS, 0.01),
-    "classes": dict(zip(DIRECTIONS, (0.5, 0.5, 0.1, 0.0, 0.0, 0.0), strict=True)),
+    "classes": dict(zip(DIRECTIONS, (0.5, 0.5, 0.4, 0.1, 0.0, 0.0, 0.0, 0.0, 0.0), strict=True)),
 }
 NULLS = ("random", "like_features", "neighbours")
+DOWN = {"like_features": "like_features_down", "neighbours": "neighbours_down"}
 STRENGTHS = (0.0, 1.0, 2.0)
 
 
@@ -41,9 +43,9 @@ def tables(blocks: list[str], sample: pd.DataFrame) -> dict[str, Any]:
                 texts += [
                     (a, b, site, at, "every_step", direction, strength, sample["image_id"].iloc[0], "It is down.",
                      f"{direction} made it up.", steered)
-                    for strength in STRENGTHS[1:] if direction in ("feature", "clamp", "random")
+                    for strength in STRENGTHS[1:] if direction in (*PUSHED, "random")
                 ]  # fmt: skip
-                if direction not in NULLS:
+                if direction in PUSHED:
                     metrics |= _at_its_best(f"{steered}_{direction}", site, at, top, most)
     return {
         "sae_steering": pd.DataFrame(doses, columns=list(COLUMNS["sae_steering"])),
@@ -60,7 +62,8 @@ def tables(blocks: list[str], sample: pd.DataFrame) -> dict[str, Any]:
 def _at_its_best(key: str, site: str, at: str, top: float, most: dict[str, float]) -> dict[str, Any]:
     found = {f"{key}_best_site": site, f"{key}_best_at": at, f"{key}_best_during": "every_step",
              f"{key}_best_strength": 2.0, f"{key}_says": 1.0 * (top > 0.4), f"{key}_damage": 0.2}  # fmt: skip
-    gaps = {"probability": top, **{f"over_{null}": top - most[null] for null in NULLS}}
+    own = DOWN if key.endswith("_down") else {}
+    gaps = {"probability": top, **{f"over_{null}": top - most[own.get(null, null)] for null in NULLS}}
     for name, value in gaps.items():
         found |= {f"{key}_{name}": value, f"{key}_{name}_low": value - 0.02, f"{key}_{name}_high": value + 0.02}
     return found

@@ -25,10 +25,9 @@ def test_what_is_shown_to_steer_says_so_and_what_is_not_does_not():
 def test_a_null_that_does_as_much_takes_the_verdict_back():
     run = made_up.study()
     tied = {**run.sae_steered, "concept_feature_over_like_features_low": -0.01}
-    assert (
-        "not shown to do more than every null"
-        in text_of(feature_steering.section(made_up.study(sae_steered=tied)))[:900]
-    )
+    before, after = (feature_steering.section(study).lead[1] for study in (run, made_up.study(sae_steered=tied)))
+    said = "it is not shown to do more than every null"
+    assert (before.count(said), after.count(said)) == (0, 1)
 
 
 def test_there_is_a_picture_for_each_kind_with_the_features_that_are_pushed():
@@ -43,11 +42,21 @@ def test_there_is_a_picture_for_each_kind_with_the_features_that_are_pushed():
 
 def test_texts_are_told_at_the_strength_that_is_quoted():
     best, texts = feature_steering.section(made_up.study()).tables
-    assert len(best.rows) == 9
-    before, added, held, noise = texts.rows[0][2:]
-    assert (before, added, held, noise) == (
-        "It is down.", "feature made it up.", "clamp made it up.", "random made it up."
+    assert len(best.rows) == 12
+    assert texts.columns[2:] == (
+        "before", "feature added", "feature held", "feature held, stream decoded", "other's feature subtracted", "noise"
     )  # fmt: skip
+    pushed = ("feature", "clamp", "clamp_decoded", "feature_down", "random")
+    assert texts.rows[0][2:] == ("It is down.", *(f"{name} made it up." for name in pushed))
+
+
+def test_the_nulls_of_what_is_subtracted_are_drawn_and_each_series_looks_its_own_way():
+    picture = feature_steering.section(made_up.study()).pictures[0]
+    drawn = {row[0] for row in picture.twin.rows}
+    assert drawn == {look.name for look in feature_steering.LOOKS.values()}
+    looks = [look[1:] for look in feature_steering.LOOKS.values()]
+    assert len(set(looks)) == len(looks)
+    assert len({(look.colour, look.dash) for look in feature_steering.LOOKS.values()}) == len(looks)
 
 
 @pytest.mark.parametrize("kind", ["concept", "classes"])

@@ -51,3 +51,11 @@ def test_without_classes_that_fire_there_is_no_table_and_without_one_chosen_a_li
     assert pretrained.section(none_fire).tables == ()
     default = made_up.study(pretrained={"pretrained": "none"}, pretrained_features=made_up.empty("pretrained_features"))
     assert "sae.pretrained" in Page(page(default)).section("pretrained").text
+
+
+def test_a_fidelity_that_cannot_be_told_is_not_said_to_be_high_enough():
+    known = made_up.study().pretrained
+    unknown = {name: value for name, value in known.items() if not name.startswith("fidelity_image")}
+    said = " ".join(pretrained.section(made_up.study(pretrained=unknown)).lead)
+    assert "Neither" not in said
+    assert "The variance is not below 0.50 at image tokens." in said

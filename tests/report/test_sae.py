@@ -20,10 +20,23 @@ def test_either_kind_of_token_has_its_row_and_what_cannot_be_told_a_dash():
     quality, letters, _ = sae.section(made_up.study()).tables
     assert quality.rows[0] == ("layer_00, image", "98.0\u202f% (97.0\u00a0to\u00a099.0\u202f%)", "30.0", "–", "0.5000")
     assert quality.rows[1][3] == "0.90 (0.80\u00a0to\u00a01.00)"
-    assert letters.columns == ("what is read", "k = 1", "k = 20", "all")
-    assert letters.rows[1] == (
+    assert letters.columns[:4] == ("what is read", "k = 1", "k = 20", "all")
+    assert letters.rows[1][:4] == (
         "layer_00, last token of the prompt: dimensions of the stream", "20.0\u202f%", "70.0\u202f%", "90.0\u202f%"
     )  # fmt: skip
+
+
+def test_controls_that_were_read_stand_beside_what_all_features_tell():
+    study = made_up.study()
+    _, letters, _ = sae.section(study).tables
+    assert letters.columns[4:] == ("all: untrained twin", "all: no image"), "another letter's image was not read"
+    assert letters.rows[0][4:] == ("20.0\u202f%", "5.0\u202f%")
+    assert letters.rows[1][4:] == ("15.0\u202f%", "4.0\u202f%")
+    _, letters, _ = sae.section(made_up.study(sae_probes=study.sae_probes.assign(other_letter=0.06))).tables
+    assert letters.columns[-1] == "all: another letter's image"
+    _, letters, _ = sae.section(made_up.study(sae_probes=study.sae_probes.assign(**dict.fromkeys(
+        ("untrained_twin", "no_image", "other_letter"), float("nan"))))).tables  # fmt: skip
+    assert letters.columns[-1] == "all"
 
 
 def test_one_layer_alone_is_compared_with_none():

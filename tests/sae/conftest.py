@@ -15,7 +15,7 @@ __all__ = ["images", "model_scratch", "tiny"]
 SITES = ["layer_03", "layer_07"]
 WIDTH, PLANTED, ACTIVE = 40, 50, 3
 
-SHORT = {"width": "2x", "tokens": 6 * 64, "batch": 64, "lr": 1e-3, "warm_up": 0.2, "decay": 0.2,
+SHORT = {"width": "2x", "tokens": 6 * 64, "batch": 64, "buffer": 256, "lr": 1e-3, "warm_up": 0.2, "decay": 0.2,
          "mean_norm": "sqrt_width", "dead_after": 2}  # fmt: skip
 PRESETS = {
     "batchtopk": TopKPreset(architecture="batchtopk", k=3, **SHORT),

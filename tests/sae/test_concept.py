@@ -1,4 +1,4 @@
-"""A concept told by one feature: areas held to scikit-learn's, and a choice that must not flatter itself."""
+"""A concept told by one feature: a choice that must not flatter itself."""
 
 import numpy as np
 import pandas as pd
@@ -10,17 +10,14 @@ from signbridge.datasets.letter_poses import LETTER_POSES
 from signbridge.datasets.rendered import photo_in_numbers
 from signbridge.lenses.hand_words import is_up
 from signbridge.probing.statistics import StatisticsParams
-from signbridge.sae import ranking
 from signbridge.sae.concept import (
     COLUMNS,
     Readings,
     told_by_features,
-    weighted_aucs,
     with_answers,
     with_concept,
 )
 from signbridge.sae.feature_tables import MODEL, STREAM, TWIN
-from signbridge.sae.ranking import aucs
 
 NAMES = ("index finger not up", "index finger up")
 STATISTICS = StatisticsParams(confidence=0.9, resamples=200)
@@ -45,31 +42,6 @@ def reading(columns: np.ndarray, reads: str = MODEL, site: str = "layer_06") -> 
 
 def told(*readings: Readings, seed: int = 42) -> tuple[pd.DataFrame, dict]:
     return told_by_features(readings, ROWS, NAMES, STATISTICS, seed)
-
-
-# Areas ---------------------------------------------------------------------------------------------------------------
-
-
-def test_areas_are_scikit_learns_with_ties(monkeypatch):
-    monkeypatch.setattr(ranking, "_FEATURES_AT_ONCE", 5)  # fewer than there are columns
-    columns = np.hstack([noise(4), noise(4, 1).round(), np.maximum(noise(3, 2), 0), np.zeros((len(ROWS), 1))])
-    expected = [roc_auc_score(TRUE, column) for column in columns.T]
-    np.testing.assert_allclose(aucs(columns, TRUE, [True])[0], expected)
-    assert aucs(columns, TRUE, [True])[0][-1] == 0.5
-
-
-def test_weighted_areas_are_scikit_learns_with_ties():
-    generator = np.random.default_rng(0)
-    weights = generator.integers(0, 4, (6, len(ROWS))).astype(np.float64)
-    for scores in (noise(1)[:, 0], noise(1).round()[:, 0]):
-        expected = [roc_auc_score(TRUE, scores, sample_weight=of_draw) for of_draw in weights]
-        np.testing.assert_allclose(weighted_aucs(scores, TRUE, weights), expected)
-
-
-def test_where_a_draw_has_one_kind_of_image_alone_nothing_is_told():
-    weights = np.stack([TRUE, ~TRUE, np.ones(len(ROWS))]).astype(np.float64)
-    found = weighted_aucs(TRUE.astype(float), TRUE, weights)
-    assert found.tolist() == [0.5, 0.5, 1]
 
 
 # What the best feature tells -----------------------------------------------------------------------------------------

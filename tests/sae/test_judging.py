@@ -75,14 +75,31 @@ def test_each_feature_is_counted_by_what_it_fires_on():
 def test_intervals_are_over_items_and_a_feature_of_one_phrase_is_not_sure():
     both = {"image": items("image", active=np.arange(COUNT)), "text": items("text")}
     for masses in {id(of): of for of in both["text"].masses.values()}.values():
+        masses[0, 1] = masses[:, 1].sum()
         masses[1:, 1] = 0  # the shared feature fires in the first phrase alone
     table, _ = judged(both, features(), BOUNDS, STATISTICS, np.random.default_rng(0))
     table = table.set_index(["site", "modality", "measure"])
     l0, shared = (table.loc[("layer_02", *of)] for of in (("image", "l0"), ("both", "shared")))
     assert l0["low"] < l0["value"] < l0["high"]
+    assert shared["value"] == pytest.approx(1 / 3)
     assert shared["low"] == 0
     fidelity = table.loc[("layer_02", "text", "fidelity")]
     assert fidelity["low"] == fidelity["high"] == 1
+
+
+def test_the_interval_of_a_share_is_not_pulled_from_it_by_features_that_few_items_light():
+    """Features that fire in one image each, which a third of all resamples have not, beside others of every phrase."""
+    of_text = np.zeros((COUNT, 2 * COUNT))
+    of_text[:, COUNT:] = 1.0  # features of every phrase
+    of_images = np.hstack([np.eye(COUNT), np.zeros((COUNT, COUNT))])
+    both = {
+        kind: Items(items(kind).table, dict.fromkeys(SITES, masses))
+        for kind, masses in (("image", of_images), ("text", of_text))
+    }
+    table, _ = judged(both, features(), BOUNDS, STATISTICS, np.random.default_rng(0))
+    for _, row in table[table["measure"].isin(["image_only", "text_only"])].iterrows():
+        assert row["value"] == 0.5
+        assert row["low"] <= 0.5 <= row["high"]
 
 
 def test_planted_directions_are_explained_whole():

@@ -11,7 +11,6 @@ from signbridge.activations import layer_site
 from signbridge.errors import SignBridgeError
 from signbridge.sae.settings import (
     SaeParams,
-    check_buffer,
     chosen_preset,
     features_of,
     prompts_of_images,
@@ -35,9 +34,11 @@ def mine(tmp_path) -> Callable[[dict], Path]:
     return write
 
 
-def test_the_committed_section_goes_with_its_preset():
-    settings = params.section("sae", SaeParams, PARAMS)
-    check_buffer(settings.buffer, chosen_preset(settings.preset, PARAMS))
+def test_every_committed_preset_can_be_chosen():
+    assert params.section("sae", SaeParams, PARAMS).preset == "default"
+    for name in ("default", "line_of_sight", "multimodal_sae"):
+        preset = chosen_preset(name, PARAMS)
+        assert preset.buffer >= 16 * preset.batch
 
 
 def test_the_published_recipes_are_what_they_say():
@@ -62,6 +63,7 @@ def test_no_preset_but_the_chosen_one_is_checked(mine):
     [
         ({"warm_up": 0.7, "decay": 0.7}, "sae_presets.mine: .*1.4 of the steps"),
         ({"tokens": 63}, "sae_presets.mine: .*no batch of 64"),
+        ({"buffer": 63}, "sae_presets.mine: a buffer of 63 holds no batch of 64"),
         ({"kk": 3}, "sae_presets.mine.kk: unknown key. Did you mean 'k'"),
         ({"architecture": "gated"}, "sae_presets.mine.architecture: expected .*batchtopk"),
         ({"width": "16 x"}, "sae_presets.mine.width"),
@@ -72,11 +74,6 @@ def test_no_preset_but_the_chosen_one_is_checked(mine):
 def test_a_preset_that_cannot_be_is_refused_with_its_key(mine, changed, said):
     with pytest.raises(SignBridgeError, match=said):
         chosen_preset("mine", mine(changed))
-
-
-def test_a_buffer_that_holds_no_batch_is_refused():
-    with pytest.raises(SignBridgeError, match=r"sae\.buffer"):
-        check_buffer(63, PRESETS["topk"])
 
 
 def test_layers_are_named_or_evenly_spread_or_all():
@@ -103,6 +100,11 @@ def test_prompts_are_filled_in_and_those_that_need_unknown_words_left_out():
         ["<image> {?", "<image> A", "<image> The fingers are bent, curved and up."],
         ["<image> {?", "<image> B"],
     ]
+
+
+def test_image_in_a_prompt_stands_for_the_models_own_token():
+    found = prompts_of_images(["own", "<image> {label}"], "<own> What?", "<own>", ["A"], [None])
+    assert found == [["<own> What?", "<own> A"]]
 
 
 @pytest.mark.parametrize("template", ["no image", "<image> <image>", "<image> {word}", "<image> {", "<image> {0}"])

@@ -10,11 +10,12 @@ from signbridge.probing.protocols import grouped, signbridge
 from signbridge.probing.shuffled_labels import draws_by_repeat
 from signbridge.probing.statistics import StatisticsParams
 from signbridge.probing.sweep import Cell, Penalties
+from signbridge.sae.feature_tables import AUTOENCODER, STREAM
 from signbridge.sae.sparse_probes import (
-    SAE,
-    STREAM,
+    ControlCell,
     predictions_table,
     ranked,
+    read_control,
     read_sparsely,
     sparse_probe_metrics,
     sparse_probe_table,
@@ -107,16 +108,18 @@ def table() -> pd.DataFrame:
     reads = {
         ("layer_00", at, what): read(vectors)
         for at, both in position.items()
-        for what, vectors in zip((SAE, STREAM), both, strict=True)
+        for what, vectors in zip((AUTOENCODER, STREAM), both, strict=True)
     }
     photo_of = pd.Series(PHOTOS, index=IDS)
     found = curves(predictions_table(reads, IDS, LABELS), photo_of, STATISTICS, np.random.default_rng(0))
-    return sparse_probe_table(found, reads)
+    at_features = ("layer_00", "prompt_last", AUTOENCODER)
+    controls = {("no_image", *at_features): {"1": 0.3, "dense": 0.25}, ("other_letter", *at_features): {"dense": 0.5}}
+    return sparse_probe_table(found, reads, controls)
 
 
 def test_features_are_compared_with_the_stream(table):
     keys = table.set_index(["protocol", "site", "position", "reads", "k"])
-    best = keys.loc[("grouped", "layer_00", "prompt_last", SAE, "3")]
+    best = keys.loc[("grouped", "layer_00", "prompt_last", AUTOENCODER, "3")]
     assert best["accuracy"] == 1
     dense = keys.loc[("grouped", "layer_00", "prompt_last", STREAM, "dense"), "accuracy"]
     same = keys.loc[("grouped", "layer_00", "prompt_last", STREAM, "3"), "accuracy"]
@@ -124,7 +127,7 @@ def test_features_are_compared_with_the_stream(table):
     assert best["minus_same_k"] == pytest.approx(1 - same)
     assert 0 < best["minus_dense_low"] <= best["minus_dense"] <= best["minus_dense_high"]
     assert best["minus_dense_p_holm"] < 0.05
-    worst = keys.loc[("grouped", "layer_00", "image_mean", SAE, "3")]
+    worst = keys.loc[("grouped", "layer_00", "image_mean", AUTOENCODER, "3")]
     assert worst["minus_dense_high"] < 0
     assert best["selectivity"] == pytest.approx(1 - best["shuffled"])
     of_stream = keys.xs(STREAM, level="reads")
@@ -144,11 +147,54 @@ def test_the_metrics_count_what_beats_the_stream_for_sure(table):
     assert metrics["sae_3_prompt_last_first"] == metrics["sae_3_prompt_last_last"] == 1
 
 
+def test_controls_stand_beside_the_probes_that_they_are_of_and_where_none_was_read_there_is_nothing(table):
+    keys = table.set_index(["protocol", "site", "position", "reads", "k"])
+    controls = keys[["untrained_twin", "no_image", "other_letter"]]
+    place = ("grouped", "layer_00", "prompt_last", AUTOENCODER)
+    assert controls.loc[(*place, "1"), "no_image"] == 0.3
+    assert controls.loc[(*place, "dense"), ["no_image", "other_letter"]].tolist() == [0.25, 0.5]
+    assert controls.notna().sum().tolist() == [0, 2, 1], "none under `signbridge`, of the stream, or elsewhere"
+    metrics = sparse_probe_metrics(table, 0.95)
+    of_controls = {name: value for name, value in metrics.items() if name.endswith(("_twin", "_image", "_letter"))}
+    name = "sae_dense_prompt_last"
+    ends = {f"{name}_{end}_{control}": value for end in ("first", "last")
+            for control, value in (("no_image", 0.25), ("other_letter", 0.5))}  # fmt: skip
+    assert of_controls == ends
+
+
+# Controls ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_control_is_read_as_the_model_with_features_of_its_own_and_the_penalties_that_it_is_given():
+    folds, found = splits(2)[1:], read(coded(), repeats=2)
+    assert {k: len(Cs) for k, Cs in found.Cs.items()} == {1: 8, 3: 8, "dense": 8}
+    assert set(np.concatenate(list(found.Cs.values()))) <= set(PENALTIES.grouped)
+    right = accuracies(found)["grouped"]
+    given = {k: [[C] for C in Cs] for k, Cs in found.Cs.items()}
+    chosen = {k: [PENALTIES.grouped] * 8 for k in found.Cs}
+    for Cs in (given, chosen):
+        assert read_control(ControlCell(coded(), Cs), TARGETS, folds, 2**30) == pytest.approx(dict(right))
+    elsewhere = read_control(ControlCell(coded()[:, ::-1].copy(), given), TARGETS, folds, 2**30)
+    assert elsewhere["3"] == 1, "the three features, wherever they are"
+
+
+def test_a_control_without_penalties_to_choose_from_takes_the_one_that_it_is_given():
+    vectors, folds = coded() + 3 * noise(20, seed=2), splits()[1:]
+    accuracy = {C: read_control(ControlCell(vectors, {3: [[C]] * 4}), TARGETS, folds, 2**30)["3"] for C in (1e-9, 0.1)}
+    assert accuracy[1e-9] != accuracy[0.1]
+
+
+def test_one_vector_for_all_images_tells_nothing():
+    same = np.tile(coded()[:1], (len(LABELS), 1))
+    found = read_control(ControlCell(same, {k: [[0.1]] * 4 for k in (1, 3, "dense")}), TARGETS, splits()[1:], 2**30)
+    assert set(found) == {"1", "3", "dense"}
+    assert max(found.values()) <= 1 / 3
+
+
 def test_without_the_grouped_protocol_there_are_predictions_and_nothing_shuffled():
     found = read_sparsely(Cell("s", "p", coded()), LABELS, splits()[:1], [3], PENALTIES, [], 2**30)
     assert found.shuffled.empty
-    metrics = sparse_probe_metrics(
-        sparse_probe_table(
-            curves(predictions_table({("s", "p", SAE): found}, IDS, LABELS), pd.Series(PHOTOS, index=IDS), STATISTICS,
-                   np.random.default_rng(0)), {("s", "p", SAE): found}), 0.95)  # fmt: skip
+    reads, photo_of = {("s", "p", AUTOENCODER): found}, pd.Series(PHOTOS, index=IDS)
+    accuracy = curves(predictions_table(reads, IDS, LABELS), photo_of, STATISTICS, np.random.default_rng(0))
+    metrics = sparse_probe_metrics(sparse_probe_table(accuracy, reads, {}), 0.95)
     assert metrics["sae_probes_compared_dense"] == 0

@@ -9,8 +9,7 @@ import torch
 from signbridge.activations import layer_site
 from signbridge.extraction import Reader
 from signbridge.sae.token_reading import IS_IMAGE, Passage, TokenReader
-from signbridge.vlm.residual import reading
-from tests.vlm.conftest import PROMPT
+from tests.vlm.conftest import PROMPT, plain_streams
 
 SITES = [layer_site(0), layer_site(1)]
 LONGER = PROMPT + " It shows a hand."
@@ -20,14 +19,6 @@ def png_of(image) -> bytes:
     kept = io.BytesIO()
     image.save(kept, "PNG")
     return kept.getvalue()
-
-
-@torch.inference_mode()
-def plain_streams(tiny, inputs) -> dict[str, torch.Tensor]:
-    streams = {}
-    with reading(tiny.parts, lambda site, stream: streams.update({site: stream.clone()})):
-        tiny.model(**inputs)
-    return streams
 
 
 def read_tokens(tiny, passages, sites=SITES):

@@ -58,8 +58,9 @@ def made(folder: Path, family: str) -> Iterator[Workspace]:
         position, format = POSITIONS[family], PAIRS[family]
         weights = formats.planted(mean_streams(FolderModel.model_validate(model), sample["image"], position))
         formats.WRITERS[format](Path("text_sae"), weights, LAYER)
+        prompt = other_families.PROMPTS[family].replace("<start_of_image>", "<image>")
         entry = {**formats.folder_entry(Path("text_sae"), format, LAYER), "model": "tiny",
-                 "prompt": other_families.PROMPTS[family], "position": position, "neuronpedia": None,
+                 "prompt": prompt, "position": position, "neuronpedia": None,
                  "published": {"Golden Retriever": [1, 900], "pizza": [2], "alps": [0]}}  # fmt: skip
         workspace.set(
             model="tiny", models__tiny=model, pretrained_saes={"none": {}, "pair": entry}, sae__pretrained="pair",

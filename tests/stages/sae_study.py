@@ -17,8 +17,8 @@ PHRASES = [
 ]
 LAYERS = [0, 1]
 SITES = [f"layer_{layer:02d}" for layer in LAYERS]
-PRESET = {"architecture": "batchtopk", "width": "2x", "k": 4, "tokens": 512, "batch": 256, "lr": 0.001, "warm_up": 0.1,
-          "decay": 0.2, "mean_norm": "sqrt_width", "dead_after": 3}  # fmt: skip
+PRESET = {"architecture": "batchtopk", "width": "2x", "k": 4, "tokens": 512, "batch": 256, "buffer": 256, "lr": 0.001,
+          "warm_up": 0.1, "decay": 0.2, "mean_norm": "sqrt_width", "dead_after": 3}  # fmt: skip
 STEERED_KINDS = ("of_classes", "of_concept", "of_pretrained")
 IMAGES, PHRASES_READ = 5, 9
 UP = "index finger up"  # B's, of the letters of the study
@@ -35,8 +35,7 @@ def set_up(workspace: Workspace) -> None:
     workspace.set(
         text_index={"corpus": "corpus.txt", "templates": [], "contexts": 1, "layers": "published",
                     "storage": "float8"},
-        sae={"preset": "small", "layers": LAYERS, "text_share": 0.0, "buffer": 256, "prompts": ["own"],
-             "pretrained": "none"},
+        sae={"preset": "small", "layers": LAYERS, "text_share": 0.0, "prompts": ["own"], "pretrained": "none"},
         sae_presets={"small": PRESET},
         sae_judge={"images": IMAGES, "phrases": PHRASES_READ, "shared": [0.1, 0.9], "k": [1, 5], "repeats": 1,
                    "draws": 2},

@@ -12,14 +12,14 @@ from sae_lens import SAE
 
 from signbridge import tables
 from signbridge.datasets.images import encode_png
-from signbridge.sae import checkpoints, study_training, training
+from signbridge.sae import checkpoints, training, training_run
 from stages import sae
 from tests.stages.causal_study import Killed
 from tests.stages.small_study import as_declared, copy_into, declared, outputs, working_in, written_by
 
 PHRASES = [f"The {finger} finger is {how}." for finger in ("index", "middle", "ring") for how in ("up", "bent")]
-PRESET = {"architecture": "batchtopk", "width": "2x", "k": 4, "tokens": 2048, "batch": 256, "lr": 0.001, "warm_up": 0.1,
-          "decay": 0.2, "mean_norm": "sqrt_width", "dead_after": 3}  # fmt: skip
+PRESET = {"architecture": "batchtopk", "width": "2x", "k": 4, "tokens": 2048, "batch": 256, "buffer": 1024, "lr": 0.001,
+          "warm_up": 0.1, "decay": 0.2, "mean_norm": "sqrt_width", "dead_after": 3}  # fmt: skip
 STANDARD = {**{key: value for key, value in PRESET.items() if key != "k"}, "architecture": "standard", "l1": 1.0,
             "l1_ramp": 0.1}  # fmt: skip
 LAYERS = [0, 1]
@@ -38,7 +38,7 @@ def finished(tmp_path_factory) -> tuple[Path, dict[str, bytes]]:
             model="tiny-random",
             text_index={"corpus": "corpus.txt", "templates": [], "contexts": 1, "layers": "published",
                         "storage": "float8"},
-            sae={"preset": "small", "layers": LAYERS, "text_share": 0.3, "buffer": 1024,
+            sae={"preset": "small", "layers": LAYERS, "text_share": 0.3,
                  "prompts": ["own", "USER: <image>\nDescribe the hand.\nASSISTANT: The fingers are {words}."],
                  "pretrained": "none"},
             sae_presets={"small": PRESET, "relu": STANDARD},
@@ -102,7 +102,7 @@ def test_keys_are_in_one_order_whatever_process_writes_them(study):
 
 def test_a_killed_run_goes_on_to_the_same_bytes(study, monkeypatch):
     expected, taken = outputs(), []
-    monkeypatch.setattr(study_training, "SECONDS_BETWEEN_CHECKPOINTS", 0)
+    monkeypatch.setattr(training_run, "SECONDS_BETWEEN_CHECKPOINTS", 0)
     take_step = training._step
 
     def dies_in_the_fifth(site, trainer, *args):
@@ -125,7 +125,7 @@ def test_a_killed_run_goes_on_to_the_same_bytes(study, monkeypatch):
 
 
 def test_another_setting_does_not_go_on_from_what_is_kept(study, monkeypatch):
-    monkeypatch.setattr(study_training, "SECONDS_BETWEEN_CHECKPOINTS", 0)
+    monkeypatch.setattr(training_run, "SECONDS_BETWEEN_CHECKPOINTS", 0)
 
     def dies(self, *args):
         write(self, *args)
@@ -157,7 +157,7 @@ def test_nothing_is_asked_of_a_network(study, monkeypatch):
         ({"sae__layers": [0, 99]}, "sae.layers"),
         ({"sae__text_share": 1.5}, "sae.text_share"),
         ({"sae__preset": "big"}, "sae.preset"),
-        ({"sae__buffer": 100}, "sae.buffer"),
+        ({"sae_presets__small": {**PRESET, "buffer": 100}}, "a buffer of 100"),
         ({"sae__prompts": ["no image in it"]}, "sae.prompts"),
         ({"text_index__corpus": "absent.txt"}, "absent.txt"),
         ({"sae_presets__small": {**PRESET, "tokens": 100}}, "sae_presets.small"),

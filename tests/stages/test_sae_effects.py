@@ -7,7 +7,14 @@ import pandas as pd
 import pytest
 
 from signbridge import tables
-from signbridge.sae.steering.feature_edits import CLASSES, CONCEPT, CONCEPT_UNDONE, FEATURE_DIRECTIONS, FEATURE_NULLS
+from signbridge.sae.steering.feature_edits import (
+    CLASSES,
+    CONCEPT,
+    CONCEPT_UNDONE,
+    FEATURE_DIRECTIONS,
+    FEATURE_NULLS,
+    NULLS_DOWN,
+)
 from stages import sae_features, sae_steer
 from stages.sae_effects import main
 from tests.stages.causal_study import LABELS, extracted
@@ -66,7 +73,7 @@ def test_what_was_found_is_written_under_the_names_that_dvc_knows(study, finishe
 def test_towards_the_concept_and_away_from_it_are_told_apart(study):
     doses, answers = csv("sae_steering"), tables.read(sae_steer.STEERING / CONCEPT / "answers.parquet")
     assert set(doses["steered"]) == {CLASSES, CONCEPT, CONCEPT_UNDONE}
-    assert set(doses["direction"]) == {*FEATURE_DIRECTIONS, *FEATURE_NULLS}
+    assert set(doses["direction"]) == {*FEATURE_DIRECTIONS, *FEATURE_NULLS, *NULLS_DOWN.values()}
     for kind, mine in ((CONCEPT, answers["b"] == UP), (CONCEPT_UNDONE, answers["b"] != UP)):
         for name in ("feature", "clamp", "random"):
             here = answers[mine & (answers["site"] == "layer_01") & (answers["strength"] == 2)]
@@ -74,6 +81,25 @@ def test_towards_the_concept_and_away_from_it_are_told_apart(study):
             row = doses[(doses["steered"] == kind) & (doses["site"] == "layer_01") & (doses["direction"] == name)]
             quoted = row.loc[row["strength"].astype(float) == 2, "probability"].astype(float)
             assert quoted.tolist() == pytest.approx([of_images.mean()], rel=1e-2)
+
+
+def test_what_is_subtracted_is_compared_with_what_is_subtracted_and_the_rest_with_what_is_added(study):
+    before = found()
+    for kind in (CLASSES, CONCEPT):
+        path = sae_steer.STEERING / kind / "answers.parquet"
+        table = tables.read(path)
+        down = table["direction"].isin(NULLS_DOWN.values())
+        table.loc[down, "probability"] = 0.0
+        tables.write(table, path, tables.made_by(path))
+    main()
+    after = found()
+    changed = {name for name in before if not name.endswith(("_low", "_high")) and before[name] != after[name]}
+    assert changed == {
+        f"{kind}_feature_down_over_{null}" for kind in (CLASSES, CONCEPT, CONCEPT_UNDONE) for null in NULLS_DOWN
+    }
+    for name in changed:
+        kind = name.split("_feature_down_over_")[0]
+        assert after[name] == pytest.approx(after[f"{kind}_feature_down_probability"])
 
 
 def test_every_interval_holds_its_value(study):

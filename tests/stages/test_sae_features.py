@@ -8,8 +8,10 @@ import torch
 from sae_lens import SAE
 
 from signbridge import activations, tables
+from signbridge.datasets.control_images import NO_IMAGE
+from signbridge.datasets.images import encode_png
 from signbridge.sae.feature_tables import items_of
-from stages import sae, sae_features
+from stages import extract_controls, sae, sae_features
 from tests.stages.causal_study import IDS, PHOTOS, copy_to_run, extracted, resumes_with_the_same_bytes
 from tests.stages.sae_study import IMAGES, PHRASES, PHRASES_READ, SITES, set_up
 from tests.stages.small_study import as_declared, declared, outputs, written_by
@@ -36,7 +38,7 @@ def made_by() -> dict:
 def test_what_is_declared_is_written(finished):
     assert as_declared("sae_features", finished[1]) == declared("sae_features")
     names = {path.removeprefix("data/sae_features/") for path in finished[1]}
-    kinds = ("items", "sample", "concept/features", "concept/stream")
+    kinds = ("items", "sample", "no_image", "concept/features", "concept/stream")
     of_sites = {f"{kind}/{site}.parquet" for kind in kinds for site in SITES}
     assert names == {"features.parquet", "concept/answers.parquet"} | of_sites
 
@@ -100,6 +102,44 @@ def test_the_concept_is_read_under_a_prompt_of_its_own(study):
     assert not np.allclose(after, before, atol=1e-2)
 
 
+def test_no_image_is_the_grey_that_the_controls_show_once_for_every_image(study):
+    extract_controls.main()
+    for site in SITES:
+        autoencoder = SAE.load_from_disk(sae.SAES / site)
+        stream = activations.read(extract_controls.ACTIVATIONS / NO_IMAGE, site, "prompt_last", IDS)
+        features = activations.read(sae_features.FEATURES / NO_IMAGE, site, "prompt_last", IDS)
+        with torch.inference_mode():
+            np.testing.assert_allclose(features, autoencoder.encode(torch.from_numpy(stream)), rtol=1e-3, atol=1e-4)
+        means = activations.read(sae_features.FEATURES / NO_IMAGE, site, "image_mean", IDS)
+        assert (means == means[0]).all()
+        assert means.any()
+
+
+def test_no_image_is_read_once_in_every_size(study):
+    path = Path("data/sample.parquet")
+    table, wide = tables.read(path), encode_png(np.full((14, 28), 90, np.uint8))
+    images = [wide if row in (1, 4) else png for row, png in enumerate(table["image"])]
+    tables.write(table.assign(image=images), path, tables.made_by(path))
+    counts = []
+    read = sae_features.read_in_shards
+
+    def counted(reader, images, folder, *args):
+        counts.extend([len(images)] if folder.name == NO_IMAGE else [])
+        return read(reader, images, folder, *args)
+
+    with pytest.MonkeyPatch.context() as here:
+        here.setattr(sae_features, "read_in_shards", counted)
+        sae_features.main()
+    assert counts == [2]
+    assert len(activations.read(sae_features.FEATURES / NO_IMAGE, SITES[0], "image_mean", IDS)) == len(IDS)
+
+
+def test_without_that_control_no_image_is_not_read(study):
+    study.set(controls__read=["other_letter"])
+    sae_features.main()
+    assert not (sae_features.FEATURES / NO_IMAGE).exists()
+
+
 def test_features_have_a_row_each_with_shares_of_tokens(study):
     features = tables.read(sae_features.FEATURES / "features.parquet")
     for site, rows in features.groupby("site"):
@@ -121,7 +161,7 @@ def test_the_same_study_gives_the_same_bytes(study, finished):
 
 @pytest.mark.parametrize("killed_after", [1, 3])
 def test_a_killed_run_goes_on_to_the_same_bytes(study, monkeypatch, killed_after):
-    resumes_with_the_same_bytes(sae_features.main, monkeypatch, killed_after, shards=1 + 2 + 2 + 2)
+    resumes_with_the_same_bytes(sae_features.main, monkeypatch, killed_after, shards=1 + 2 + 2 + 2 + 1)
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,11 @@ import pytest
 
 from signbridge import activations, tables
 from signbridge.causal.pairs import fitted_half
+from signbridge.datasets.control_images import CONTROLS
 from signbridge.sae import fingers
-from signbridge.sae.feature_tables import MODEL, POSITIONS, STREAM, TWIN
+from signbridge.sae.feature_tables import AUTOENCODER, MODEL, POSITIONS, STREAM, TWIN
 from signbridge.sae.ranking import aucs
-from stages import sae_features, sae_judge, sae_twin
+from stages import extract_controls, sae_features, sae_judge, sae_twin
 from tests.stages.causal_study import IDS, LABELS, PHOTOS, copy_to_run, extracted
 from tests.stages.sae_study import SITES, UP, set_up
 from tests.stages.small_study import as_declared, declared, written_by
@@ -24,6 +25,7 @@ def finished(tmp_path_factory) -> tuple[Path, dict[str, bytes]]:
     folder = tmp_path_factory.mktemp("sae_judge")
     with extracted(folder) as workspace:
         set_up(workspace)
+        extract_controls.main()
         sae_features.main()
         sae_twin.main()
         return folder, written_by(sae_judge.main)
@@ -80,6 +82,57 @@ def test_there_is_a_probe_of_features_and_of_the_stream_for_every_k_position_and
     grouped = keys.loc["grouped"]
     assert (grouped["shuffled"] != "").all()
     assert (grouped.xs("sae", level="reads")["minus_dense"] != "").all()
+
+
+def test_every_control_that_was_read_stands_beside_the_probes_of_the_folds(study):
+    controls = tables.read_csv("plots/sae_probes.csv").set_index("protocol")[list(CONTROLS)]
+    assert (controls.loc["signbridge"] == "").all(axis=None)
+    assert controls.loc["grouped"].astype(float).ge(0).all(axis=None)
+    study.set(controls__read=["other_letter"])
+    sae_judge.main()
+    fewer = tables.read_csv("plots/sae_probes.csv").set_index("protocol")
+    assert (fewer[["untrained_twin", "no_image"]] == "").all(axis=None)
+    assert fewer["other_letter"].tolist() == controls["other_letter"].tolist()
+    assert {name.removeprefix("sae_dense_image_mean_last") for name in found() if "image_mean_last" in name} >= {
+        "", "_other_letter"
+    }  # fmt: skip
+    assert not [name for name in found() if name.endswith("_no_image")]
+
+
+def cell_of(control: str, reads: str) -> np.ndarray:
+    """What a control shows at the first site's image tokens."""
+    one = sae_judge.Read(pd.DataFrame(), pd.DataFrame(), {1: [0.01, 0.1]})
+    places, cells = sae_judge.control_cells({(SITES[0], "image_mean", reads): one}, IDS, [0.01, 0.1])
+    given = dict(zip(places, cells, strict=True))[control, SITES[0], "image_mean", reads]
+    twins = [[0.01, 0.1]] * 2
+    assert given.Cs == {1: twins if control == TWIN else [[0.01], [0.1]]}, "the twin's are chosen, the others' are not"
+    return given.vectors
+
+
+def test_controls_show_the_twins_features_the_grey_images_and_those_of_another_letter(study):
+    def stored(folder: Path, ids: list[str]) -> np.ndarray:
+        return activations.read(folder, SITES[0], "image_mean", ids)
+
+    answers = tables.read(sae_judge.CONTROL_ANSWERS)
+    shown = answers[answers["control"] == "other_letter"].set_index("image_id")["shown"]
+    other = [shown[image_id] for image_id in IDS]
+    label = dict(zip(IDS, LABELS, strict=True))
+    assert all(label[mine] != label[theirs] for mine, theirs in zip(IDS, other, strict=True))
+    expected = {
+        TWIN: stored(sae_twin.TWIN / "sample", IDS),
+        "no_image": stored(sae_features.FEATURES / "no_image", IDS),
+        "other_letter": stored(sae_features.FEATURES / "sample", other),
+    }
+    for control, features in expected.items():
+        np.testing.assert_array_equal(cell_of(control, AUTOENCODER), features)
+        np.testing.assert_array_equal(cell_of(control, STREAM), stored(sae_judge.CONTROLS / control, IDS))
+    np.testing.assert_allclose(cell_of("other_letter", STREAM), stored(sae_judge.ACTIVATIONS, other), atol=1e-4)
+
+
+def test_answers_of_other_images_than_the_samples_are_refused(study):
+    answers = tables.read(sae_judge.CONTROL_ANSWERS)
+    tables.write(answers[answers["image_id"] != IDS[3]], sae_judge.CONTROL_ANSWERS, {})
+    assert "control_answers.parquet: not of these images" in study.message_of_failure(sae_judge.main)
 
 
 def test_the_same_study_gives_the_same_bytes(study, finished):
@@ -153,11 +206,11 @@ def as_if_drawn() -> pd.DataFrame:
     tables.write(pd.DataFrame({"image_id": ids, "label": LABELS}), sae_judge.IMAGES, made_by)
     pose = sae_judge.poses(ids, list(LABELS), made_by)
     pip = np.array([pose[one].angles()["index_pip"] for one in ids], np.float32)
-    for folder in (sae_features.FEATURES / "sample", sae_twin.TWIN / "concept/features"):
+    for folder in (sae_features.FEATURES / "sample", sae_twin.TWIN / "sample"):
         for site in SITES:
             about = tables.made_by(folder / f"{site}.parquet")
             vectors = {position: activations.read(folder, site, position, IDS) for position in POSITIONS}
-            if folder.name == "sample" and site == SITES[0]:
+            if folder.parent == sae_features.FEATURES and site == SITES[0]:
                 vectors["image_mean"][:, 5] = pip
             activations.write(folder, site, ids, vectors, {**about, "sites": SITES})
     return pd.DataFrame({"image_id": ids, "label": LABELS, "photo": PHOTOS}).sample(frac=1, random_state=0)
@@ -174,7 +227,8 @@ def test_of_drawn_hands_the_features_that_follow_a_joint_are_listed_whatever_the
     shares = {name: value for name, value in metrics.items() if name.startswith("fingers_")}
     assert shares
     assert all(0 <= share <= 1 for share in shares.values())
-    assert {name.split("_image_mean")[0] for name in shares if TWIN in name} == {f"fingers_{TWIN}"}
+    of_twin = {f"fingers_{TWIN}_{position}_tracking{of}" for position in POSITIONS for of in ("", "_within_letters")}
+    assert {name for name in shares if TWIN in name} == of_twin
 
 
 @pytest.mark.parametrize("missing", ["concept/features/layer_01", "concept/stream/layer_00"])

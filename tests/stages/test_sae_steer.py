@@ -12,12 +12,15 @@ from signbridge.causal.pairs import fitted_half
 from signbridge.sae.concept import concept_names
 from signbridge.sae.steering.feature_edits import (
     CLAMP,
+    CLAMP_DECODED,
     CLASSES,
     CONCEPT,
     FEATURE,
     FEATURE_DOWN,
     LIKE_FEATURES,
+    LIKE_FEATURES_DOWN,
     NEIGHBOURS,
+    NEIGHBOURS_DOWN,
     PRETRAINED,
 )
 from stages import pretrained_features, pretrained_sae, sae_features
@@ -39,8 +42,8 @@ KINDS, TABLES = (CLASSES, CONCEPT), ("answers", "damage", "descriptions", "featu
 NOT_UP = concept_names("index")[0]
 CALLED = {"A": NOT_UP, "B": UP, "C": NOT_UP}
 SAID = {"A": "bent", "B": "up", "C": "bent"}
-EDITS = [(FEATURE, 0), (CLAMP, 0), (FEATURE_DOWN, 0)]
-EDITS += [(null, 0) for null in (RANDOM, LIKE_FEATURES, NEIGHBOURS)]
+EDITS = [(name, 0) for name in (FEATURE, CLAMP, CLAMP_DECODED, FEATURE_DOWN)]
+EDITS += [(null, 0) for null in (RANDOM, LIKE_FEATURES, NEIGHBOURS, LIKE_FEATURES_DOWN, NEIGHBOURS_DOWN)]
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +94,7 @@ def test_every_edit_of_every_image_is_there_with_what_made_it(study, kind):
     assert damage["damage"].abs().max() > 0
     changed = answers.groupby(["a", "b", "at", "site", "image_id"])["probability"].nunique()
     assert changed.max() > 3, "directions do different things"
-    assert set(read(kind, "descriptions")["direction"]) == {FEATURE, CLAMP, RANDOM}
+    assert set(read(kind, "descriptions")["direction"]) == {FEATURE, CLAMP, CLAMP_DECODED, FEATURE_DOWN, RANDOM}
     made_by = tables.made_by(STEERING / kind / "answers.parquet")
     assert made_by["model"]["name"] == "tiny-random"
     assert made_by["trained"]["sites"] == SITES
@@ -214,7 +217,7 @@ def test_a_pretrained_autoencoder_steers_by_its_published_features(study):
         pretrained_saes={"mine": {
             "source": "folder", "path": "data/sae/layer_01", "format": "sae_lens", "norm_scaling_factor": None,
             "model": "tiny-random", "layer": 1, "prompt": "USER: <image>\nDescribe it.\nASSISTANT:",
-            "position": "prompt_last", "neuronpedia": None, "published": {"a": [3], "B": [5]},
+            "position": "prompt_last", "neuronpedia": None, "published": {"a": [3], "C": [5]},
         }},
     )  # fmt: skip
     pretrained_sae.main()
@@ -222,10 +225,11 @@ def test_a_pretrained_autoencoder_steers_by_its_published_features(study):
     main()
     chosen = read(PRETRAINED, "features")
     assert set(chosen["site"]) == {"layer_01"}
-    named = {"A": 3, "B": 5}
+    named = {"A": 3, "C": 5}
     for row in chosen.itertuples(index=False):
         assert row.up == named.get(row.b, row.up)
         assert row.down == named.get(row.a, row.down)
-    assert {"A", "B"} & {*chosen["a"], *chosen["b"]}
+    assert len(pairs(chosen)) == 2
+    assert set(chosen["a"]) <= {"A", "C"}, "classes with published features are left first"
     assert not read(PRETRAINED, "answers").empty
     assert list(read(PRETRAINED, "answers").columns) == list(read(CLASSES, "answers").columns)

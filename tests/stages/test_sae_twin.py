@@ -9,8 +9,8 @@ import torch
 from sae_lens import SAE
 
 from signbridge import activations, tables
-from signbridge.sae import study_training, training
-from stages import sae, sae_features, sae_twin
+from signbridge.sae import training, training_run
+from stages import extract_controls, sae, sae_features, sae_twin
 from tests.stages.causal_study import IDS, Killed, copy_to_run, extracted, resumes_with_the_same_bytes
 from tests.stages.sae_study import PRESET, SITES, set_up
 from tests.stages.small_study import as_declared, declared, outputs, written_by
@@ -41,8 +41,9 @@ def test_what_is_declared_is_written(finished):
     assert as_declared("sae_twin", finished[1]) == declared("sae_twin")
     stored = {f"sae/{site}/{file}" for site in SITES for file in ("cfg.json", "sae_weights.safetensors")}
     of_concept = {f"concept/{kind}/{site}.parquet" for kind in ("features", "stream") for site in SITES}
+    of_sample = {f"sample/{site}.parquet" for site in SITES}
     names = {path.removeprefix("data/sae_twin/") for path in finished[1]}
-    assert names == {"sae/training.parquet", "concept/answers.parquet"} | stored | of_concept
+    assert names == {"sae/training.parquet", "concept/answers.parquet"} | stored | of_concept | of_sample
 
 
 def test_features_are_those_that_the_twins_autoencoders_make_of_the_twins_stream(study):
@@ -52,6 +53,20 @@ def test_features_are_those_that_the_twins_autoencoders_make_of_the_twins_stream
             expected = autoencoder.encode(torch.from_numpy(read(CONCEPT, "stream", site)))
         np.testing.assert_allclose(read(CONCEPT, "features", site), expected, rtol=1e-3, atol=1e-4)
         assert read(CONCEPT, "features", site, "image_mean").any()
+
+
+def test_the_sample_is_read_by_the_same_twin_under_the_models_own_prompt(study):
+    """Its streams are those that the controls have of the twin; what image tokens say does not depend on the prompt."""
+    extract_controls.main()
+    for site in SITES:
+        stream = read(extract_controls.ACTIVATIONS, "untrained_twin", site)
+        autoencoder = SAE.load_from_disk(sae_twin.TWIN / "sae" / site)
+        with torch.inference_mode():
+            expected = autoencoder.encode(torch.from_numpy(stream))
+        np.testing.assert_allclose(read(sae_twin.TWIN, "sample", site), expected, rtol=1e-3, atol=1e-4)
+        assert not np.allclose(read(sae_twin.TWIN, "sample", site), read(CONCEPT, "features", site), atol=1e-3)
+        means = read(sae_twin.TWIN, "sample", site, "image_mean")
+        np.testing.assert_allclose(means, read(CONCEPT, "features", site, "image_mean"), rtol=1e-3, atol=1e-4)
 
 
 def test_the_twin_is_another_model_whose_autoencoders_are_trained_as_the_models(study):
@@ -85,12 +100,12 @@ def test_another_seed_draws_another_twin(study):
 
 
 def test_a_run_killed_as_it_reads_the_concept_goes_on_to_the_same_bytes(study, monkeypatch):
-    resumes_with_the_same_bytes(sae_twin.main, monkeypatch, killed_after=1, shards=2)
+    resumes_with_the_same_bytes(sae_twin.main, monkeypatch, killed_after=3, shards=2 + 2)
 
 
 def test_a_run_killed_as_it_trains_goes_on_to_the_same_bytes(study, monkeypatch):
     expected, steps = outputs(), []
-    monkeypatch.setattr(study_training, "SECONDS_BETWEEN_CHECKPOINTS", 0)
+    monkeypatch.setattr(training_run, "SECONDS_BETWEEN_CHECKPOINTS", 0)
     take_step = training._step
 
     def dies_in_the_second(site, trainer, *args):

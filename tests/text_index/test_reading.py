@@ -10,16 +10,8 @@ from signbridge.errors import SignBridgeError
 from signbridge.extraction import Reader
 from signbridge.lenses.patches import PatchReader, grid_of, grid_shape, looked_at
 from signbridge.text_index.reading import Phrase, TextReader, text_sites
-from signbridge.vlm.residual import decoder_sites, reading
-from tests.vlm.conftest import PROMPT
-
-
-@torch.inference_mode()
-def plain_streams(tiny, **inputs) -> dict[str, torch.Tensor]:
-    streams = {}
-    with reading(tiny.parts, lambda site, stream: streams.update({site: stream.clone()})):
-        tiny.model(**inputs)
-    return streams
+from signbridge.vlm.residual import decoder_sites
+from tests.vlm.conftest import PROMPT, plain_streams
 
 
 def test_a_phrase_in_a_batch_reads_as_alone(tiny):
@@ -28,7 +20,7 @@ def test_a_phrase_in_a_batch_reads_as_alone(tiny):
     sites = [layer_site(0), layer_site(1)]
     shard = TextReader(Reader(tiny, PROMPT, 1, batch_size=4), sites).read(phrases)
     for site in sites:
-        plain = [plain_streams(tiny, input_ids=torch.tensor([ids]))[site][0] for ids in tokens]
+        plain = [plain_streams(tiny, {"input_ids": torch.tensor([ids])})[site][0] for ids in tokens]
         expected = np.stack([plain[0][1], plain[0][3], plain[1][2], plain[2][4]])
         np.testing.assert_allclose(shard.vectors[site], expected, rtol=1e-4, atol=1e-5)
 
@@ -54,7 +46,7 @@ def test_patches_are_the_image_tokens_streams_in_their_places(tiny, images):
     sites = [decoder_sites(tiny.parts)[0], layer_site(1)]
     shard = PatchReader(reader, sites, most=9).read(images)
     inputs = reader.prepare(images)
-    streams = plain_streams(tiny, **inputs)
+    streams = plain_streams(tiny, inputs)
     where = (inputs["input_ids"][0] == tiny.parts.image_token_id).nonzero().flatten()
     for site in sites:
         expected = streams[site][:, where[shard.vectors["patch"][0]]]

@@ -1,5 +1,6 @@
 """Models with random weights, loaded by the code that loads trained ones."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import torch
 from PIL import Image
 
 from signbridge.vlm.loading import LoadedModel, TinyRandomModel, load
+from signbridge.vlm.residual import reading
 
 PROMPT = "USER: <image>\nWhat sign is being made in this image? Answer with one word.\nASSISTANT:"
 CPU = torch.device("cpu")
@@ -25,6 +27,15 @@ def tiny_random(**changes: object) -> TinyRandomModel:
         "max_new_tokens": 20,
     }
     return TinyRandomModel.model_validate(entry | changes)
+
+
+@torch.inference_mode()
+def plain_streams(loaded: LoadedModel, inputs: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The stream at every site, prompts x tokens x width, of one pass by nothing but the model itself."""
+    streams = {}
+    with reading(loaded.parts, lambda site, stream: streams.update({site: stream.clone()})):
+        loaded.model(**inputs)
+    return streams
 
 
 @pytest.fixture(scope="session")

@@ -51,7 +51,7 @@ def test_a_prompt_without_one_place_for_the_letters_is_refused(template, times):
 @pytest.mark.parametrize(("prompt", "times"), [("Which? ASSISTANT:", 0), ("<image><image> Which?", 2)])
 def test_a_prompt_without_one_image_is_refused(tiny, prompt, times):
     with pytest.raises(SignBridgeError, match=rf"prompts\.offer_letters must hold <image> .* not {times} times"):
-        continuations(tiny.processor, prompt, ["A", "B"])
+        LetterScorer(tiny, prompt, ["A", "B"])
 
 
 def test_the_tokens_of_a_class_are_what_it_adds_to_the_prompt(tiny):

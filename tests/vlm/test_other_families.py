@@ -6,14 +6,18 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from transformers import LlavaForConditionalGeneration
 
 from signbridge.causal.descriptions import read_described
+from signbridge.causal.edits import PATCHED
+from signbridge.causal.patching import patch, patch_one_by_one
 from signbridge.extraction import Reader
-from signbridge.vlm.answering import prefill
+from signbridge.vlm.answering import prefill, read_and_answer
 from signbridge.vlm.branching import clean_run, leave
 from signbridge.vlm.key_value_cache import roomy_cache
+from signbridge.vlm.letter_scoring import LetterScorer, class_log_probabilities
 from signbridge.vlm.loading import FolderModel, LoadedModel, load
-from signbridge.vlm.residual import reading
+from signbridge.vlm.residual import decoder_sites, editing, reading
 from tests.vlm import other_families
 
 CPU = torch.device("cpu")
@@ -29,12 +33,12 @@ def reader(request, folders) -> Reader:
     return _reader(folders, request.param)
 
 
-def _reader(folders: Path, family: str) -> Reader:
+def _reader(folders: Path, family: str, dtype: str = "float32") -> Reader:
     if not (folders / family).exists():
         other_families.WRITERS[family](folders / family)
     prompt = other_families.PROMPTS[family]
     entry = FolderModel(
-        source="folder", path=str(folders / family), quantization="none", dequantize="never", dtype="float32",
+        source="folder", path=str(folders / family), quantization="none", dequantize="never", dtype=dtype,
         prompt=prompt, max_new_tokens=3,
     )  # fmt: skip
     return Reader(load(entry, folders, CPU), prompt, 3, 2)
@@ -91,20 +95,76 @@ def test_images_of_several_sizes_are_read_as_each_would_be_alone(folders):
                     torch.testing.assert_close(vectors[site][position][row], vector[0], atol=1e-4, rtol=1e-4)
 
 
-def test_gemma_scales_the_embeddings_of_text_and_takes_image_tokens_as_the_projector_gives_them(folders):
-    """What Gemma's autoencoders were trained on: word embeddings times the root of the width, in block 0's input.
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+@pytest.mark.parametrize("family", list(other_families.WRITERS))
+def test_words_and_image_tokens_enter_block_0_scaled_as_in_training(folders, family, dtype):
+    """Gemma multiplies words by the root of the width, rounded to the dtype; LLaVA-Gemma its image tokens as well.
 
-    The model's own code scales; scaling anything once more would give autoencoders what they never saw.
+    Once: if Transformers scaled again what comes in, either of the two would be scaled twice.
     """
-    for family in ("llava-gemma", "gemma3"):
-        loaded = _reader(folders, family).loaded
-        inputs = Reader(loaded, other_families.PROMPTS[family], 1, 1).prepare([picture(0)])
+    loaded = _reader(folders, family, dtype).loaded
+    inputs = Reader(loaded, other_families.PROMPTS[family], 1, 1).prepare([picture(0)])
+    inputs = inputs.to(CPU, dtype=getattr(torch, dtype))
+    streams = streams_of(loaded, inputs)
+    is_image = inputs["input_ids"][0] == loaded.parts.image_token_id
+    words = loaded.model.get_input_embeddings().weight[inputs["input_ids"][0, ~is_image]]
+    root = torch.tensor(other_families.WIDTH**0.5, dtype=words.dtype)
+    assert streams["embedding"].dtype == words.dtype
+    assert torch.equal(streams["embedding"][0, ~is_image], words * (1 if family == "llava-next" else root))
+    if family == "llava-next":  # puts tiles together, with a token at the end of each row
+        given = set(map(tuple, streams["projector"].flatten(0, 1).tolist()))
+        entering = set(map(tuple, streams["embedding"][0, is_image].tolist()))
+        assert len(entering - given) == 1
+    else:
+        image_tokens = streams["projector"][0] * (root if family == "llava-gemma" else 1)
+        assert torch.equal(streams["embedding"][0, is_image], image_tokens)
+
+
+def test_llava_gemma_answers_as_with_a_decoder_that_scales_all_that_comes_in(folders):
+    """What `GemmaModel.forward` did when it was trained, restated: the same logits, and the same greedy answer."""
+    loaded = _reader(folders, "llava-gemma").loaded
+    inputs = Reader(loaded, other_families.PROMPTS["llava-gemma"], 4, 1).prepare([picture(0)])
+    plain = LlavaForConditionalGeneration.from_pretrained(folders / "llava-gemma").eval()
+    lookup = plain.get_input_embeddings()
+    lookup.embed_scale.fill_(1)
+    root = other_families.WIDTH**0.5
+
+    def scaled(_, args, kwargs):
+        return args, {**kwargs, "inputs_embeds": kwargs["inputs_embeds"] * root}
+
+    plain.model.language_model.register_forward_pre_hook(scaled, with_kwargs=True)
+    with torch.inference_mode():
+        torch.testing.assert_close(loaded.model(**inputs).logits, plain(**inputs).logits, atol=1e-4, rtol=1e-4)
+    expected = plain.generate(**inputs, max_new_tokens=4, do_sample=False)[0, inputs["input_ids"].shape[1] :].tolist()
+    model, parts = loaded.model, loaded.parts
+    assert read_and_answer(model, parts, inputs, 4, loaded.end_tokens).answers == [expected]
+
+
+def test_image_tokens_are_scaled_once_where_nf4_weights_are_expanded(folders):
+    if not (folders / "llava-gemma").exists():
+        other_families.write_llava_gemma(folders / "llava-gemma")
+    prompt = other_families.PROMPTS["llava-gemma"]
+    entry = FolderModel(
+        source="folder", path=str(folders / "llava-gemma"), quantization="nf4", dequantize="always", dtype="float32",
+        prompt=prompt, max_new_tokens=3,
+    )  # fmt: skip
+    loaded = load(entry, folders, CPU)
+    inputs = Reader(loaded, prompt, 1, 1).prepare([picture(0)])
+    streams = streams_of(loaded, inputs)
+    is_image = inputs["input_ids"][0] == loaded.parts.image_token_id
+    expected = streams["projector"][0] * other_families.WIDTH**0.5
+    torch.testing.assert_close(streams["embedding"][0, is_image], expected)
+
+
+def test_an_edit_of_what_the_projector_gives_is_scaled_with_it(folders):
+    loaded = _reader(folders, "llava-gemma").loaded
+    inputs = Reader(loaded, other_families.PROMPTS["llava-gemma"], 1, 1).prepare([picture(0)])
+    is_image = inputs["input_ids"][0] == loaded.parts.image_token_id
+    with editing(loaded.parts, lambda site, stream: torch.ones_like(stream) if site == "projector" else stream):
         streams = streams_of(loaded, inputs)
-        is_image = inputs["input_ids"][0] == loaded.parts.image_token_id
-        words = loaded.model.get_input_embeddings().weight[inputs["input_ids"][0, ~is_image]]
-        root = other_families.WIDTH**0.5
-        torch.testing.assert_close(streams["embedding"][0, ~is_image], words * root, rtol=1e-3, atol=1e-4)
-        torch.testing.assert_close(streams["embedding"][0, is_image], streams["projector"][0])
+    torch.testing.assert_close(streams["projector"], torch.ones_like(streams["projector"]))
+    entering = streams["embedding"][0, is_image]
+    torch.testing.assert_close(entering, torch.full_like(entering, other_families.WIDTH**0.5))
 
 
 def test_a_branch_that_leaves_unedited_ends_as_the_clean_run(reader):
@@ -141,6 +201,36 @@ def test_image_tokens_of_gemma_3_see_the_tokens_after_them(folders):
     assert moved[: where[0]].max() < 1e-5
     with pytest.raises(ValueError, match="within an image"):
         leave(reader.loaded, clean, int(where[1]), {"embedding": edited[:, where[1] :]})
+
+
+def test_classes_of_several_tokens_are_scored_as_by_a_plain_pass(reader):
+    """Also where the model is told which tokens are of an image, and where its image token is not `<image>`."""
+    loaded, classes = reader.loaded, [[5], [5, 6], [7, 8, 9]]
+    scorer = LetterScorer(loaded, "user <image> What is it?:", ["hand"], batch_size=1)
+    inputs = scorer.prepare([picture(0)])
+    scores = class_log_probabilities(loaded.model, inputs, classes)[0]
+    for tokens, score in zip(classes, scores, strict=True):
+        ids = torch.cat([inputs["input_ids"], torch.tensor([tokens])], dim=1)
+        fed = {**inputs, "input_ids": ids}
+        if "token_type_ids" in inputs:
+            fed["token_type_ids"] = (ids == loaded.parts.image_token_id).long()
+        with torch.inference_mode():
+            following = loaded.model(**fed).logits[0, -len(tokens) - 1 : -1].log_softmax(-1)
+        expected = following.gather(-1, torch.tensor(tokens)[:, None]).sum()
+        torch.testing.assert_close(score, expected, atol=1e-4, rtol=1e-4)
+
+
+def test_patching_is_a_whole_pass_for_each_cell(reader):
+    loaded = reader.loaded
+    inputs = reader.prepare([picture(0), picture(1)])
+    a, b = reader.prepare([picture(0)]), reader.prepare([picture(1)])
+    found = patch(loaded, inputs, [(5, 6)])
+    cells = [(site, position) for site in decoder_sites(loaded.parts) for position in PATCHED]
+    for run, (receiver, donor, of_receiver, of_donor) in enumerate(((a, b, 5, 6), (b, a, 6, 5))):
+        with torch.inference_mode():
+            slow = torch.stack(list(patch_one_by_one(loaded, receiver, donor, cells)))
+        expected = slow[:, of_donor] - slow[:, of_receiver]
+        np.testing.assert_allclose(found.patched[run].ravel(), expected, atol=1e-4, rtol=1e-4)
 
 
 def test_descriptions_are_fed_behind_the_prompt(reader):

@@ -25,13 +25,18 @@ TITLE = "Pushing a single feature"
 LOOKS = {
     "feature": Series("the feature, added", BLUE, "circle", (1, 0)),
     "clamp": Series("the feature, held at a value", VERMILLION, "triangle-up", (6, 3)),
+    "clamp_decoded": Series("the same, in the autoencoder's decoding", VERMILLION, "triangle-right", (12, 3, 2, 3)),
     "feature_down": Series("the other's feature, subtracted", GREEN, "square", (2, 2)),
     "like_features": Series("features of like activation", PURPLE, "cross", (8, 2, 2, 2)),
     "neighbours": Series("the feature's neighbours in index", PURPLE, "triangle-down", (3, 3)),
+    "like_features_down": Series("those like the other's feature, subtracted", GREEN, "cross", (8, 2, 2, 2)),
+    "neighbours_down": Series("its neighbours in index, subtracted", GREEN, "triangle-down", (12, 3)),
     "random": Series("noise", GREY, "diamond", (8, 4)),
 }
-NULLS = ("random", "like_features", "neighbours")
-PUSHED = ("feature", "clamp", "feature_down")
+NULLS = ("random", "like_features", "neighbours")  # as metrics call them: of what is subtracted, subtracted
+PUSHED = ("feature", "clamp", "clamp_decoded", "feature_down")
+TOLD = {"feature": "feature added", "clamp": "feature held", "clamp_decoded": "feature held, stream decoded",
+        "feature_down": "other's feature subtracted", "random": "noise"}  # fmt: skip
 ADDED_OR_SUBTRACTED = ("feature", "feature_down")
 STEERED = {
     "concept": "towards “{concept}”",
@@ -56,11 +61,12 @@ def _lead(study: Study, there: list[str]) -> str:
     draws = study.number(f"{there[0]}_draws", "sae_steered")
     return (
         "The decoder direction of one feature is added to the stream (strength 1 is as long as the stream itself), the "
-        "feature is held at that value, or a feature of what is there is subtracted. Features are chosen on half of "
+        "feature is held at that value (and what the autoencoder does not explain of the stream is kept, or lost as in "
+        "multimodal-sae), or a feature of what is there is subtracted. Features are chosen on half of "
         "the photos by their mean activation; images of the other half are steered. Efficacy is the probability of the "
         "wanted answer, damage how much less likely the model's own descriptions of other images become. Nulls of the "
         "same length: noise, other features of like activation, and the feature's neighbours in index "
-        f"({plural(draws, 'draw')} of each)."
+        f"({plural(draws, 'draw')} of each); what is subtracted is compared with such features subtracted."
     )
 
 
@@ -168,7 +174,7 @@ def _texts(study: Study) -> tuple[Table, ...]:
             if image_id in png:
                 shown = Thumbnail(thumbnail(png[image_id]), f"{short(str(a))}, steered to {short(str(b))}")
             where = f"{short(str(a))} to {short(str(b))}, {_where(study, f'{steered}_feature')}"
-            texts = (pair["before"].iloc[0], *(after.get(name, "–") for name in ("feature", "clamp", "random")))
+            texts = (pair["before"].iloc[0], *(after.get(name, "–") for name in TOLD))
             rows.append((where, shown, *map(short, texts)))
-    columns = ("steered", "image", "before", "feature added", "feature held", "noise")
+    columns = ("steered", "image", "before", *TOLD.values())
     return (Table("Descriptions before and after", columns, tuple(rows[:MOST_TEXTS])),) if rows else ()

@@ -49,8 +49,9 @@ def _fit(study: Study) -> str:
         kept = f"a fidelity of {value_with_interval(*fidelity)}" if fidelity.known else "a fidelity that cannot be told"
         parts.append(f"{share_with_interval(*explained)} of the variance of {kind} tokens, with {kept}")
     limit = number(study.number("threshold", "pretrained"), 2)
+    which = "Neither is" if study.share("fidelity_image", "pretrained").known else "The variance is not"
     verdict = (
-        f"Neither is below {limit} at image tokens."
+        f"{which} below {limit} at image tokens."
         if _fits(study)
         else f"At image tokens that is below {limit}: the table below is {UNFIT}, and its features may mean nothing."
     )

@@ -6,6 +6,7 @@ from signbridge.report.layer_table import layer_table
 from signbridge.report.page_parts import Picture, Section, Table
 from signbridge.report.study import Share, Study
 from signbridge.report.wording import (
+    CONTROLS,
     POSITIONS,
     count,
     listing,
@@ -168,18 +169,21 @@ def _quality(study: Study) -> Table:
 
 
 def _letters(study: Study) -> Table:
-    """Accuracy of sparse probes with no photo on both sides."""
+    """Accuracy of sparse probes with no photo on both sides; from all, beside it, where a control was read."""
     rows = study.sae_probes[study.sae_probes["protocol"] == "grouped"]
     ks = list(dict.fromkeys(rows["k"]))
     cells = {tuple(row[["site", "position", "reads", "k"]]): row for _, row in rows.iterrows()}
     named = list(dict.fromkeys(rows[["site", "position", "reads"]].itertuples(index=False, name=None)))
+    controls = [control for control in CONTROLS if control in rows and rows[control].notna().any()]
     return Table(
         "Letters read right from the k best, no photo on both sides",
-        ("what is read", *("all" if k == "dense" else f"k = {k}" for k in ks)),
+        ("what is read", *("all" if k == "dense" else f"k = {k}" for k in ks),
+         *(f"all: {study.control_name(control)}" for control in controls)),
         tuple(
             (f"{site}, {POSITIONS[position]}: {READS[reads]}",
              *(percent(cells[site, position, reads, k]["accuracy"]) if (site, position, reads, k) in cells else "–"
-               for k in ks))
+               for k in ks),
+             *(percent(cells[site, position, reads, "dense"][control]) for control in controls))
             for site, position, reads in named
         ),
     )  # fmt: skip

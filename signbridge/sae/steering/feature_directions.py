@@ -2,8 +2,9 @@
 
 To steer towards class b the feature is pushed up, or held at a value, that has the largest mean activation on b beyond
 that on a; or the one that has the largest on a beyond b is pushed down. The decoder's rows have length 1, and its bias
-is left out. Nulls, for the feature that is pushed up: Gaussian noise, features drawn from those of like activation, and
-the feature's neighbours in index, which mean nothing more in common with it than any others.
+is left out of what is added. Nulls: Gaussian noise, features drawn from those of like activation, and the feature's
+neighbours in index, which mean nothing more in common with it than any others. These features are added where the
+feature is that is pushed up, and subtracted where it is the one that is pushed down.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -19,7 +20,16 @@ from signbridge.causal.edits import POSITION_OF, RANDOM, SteeredAt
 from signbridge.causal.pairs import ClassPair
 from signbridge.causal.steering import Clamps
 from signbridge.sae.pretrained.class_features import published_of_classes
-from signbridge.sae.steering.feature_edits import CLAMP, FEATURE, FEATURE_DOWN, LIKE_FEATURES, NEIGHBOURS
+from signbridge.sae.steering.feature_edits import (
+    CLAMP,
+    CLAMP_DECODED,
+    FEATURE,
+    FEATURE_DOWN,
+    LIKE_FEATURES,
+    LIKE_FEATURES_DOWN,
+    NEIGHBOURS,
+    NEIGHBOURS_DOWN,
+)
 
 LIKE = 20  # features nearest in activation, that the null is drawn from, for each draw that is wanted
 
@@ -33,8 +43,9 @@ class Chosen(NamedTuple):
 
 def named(draws: int) -> list[tuple[str, int]]:
     """The name and draw of every row of `feature_directions`."""
-    nulls = [(name, draw) for name in (RANDOM, LIKE_FEATURES, NEIGHBOURS) for draw in range(draws)]
-    return [(FEATURE, 0), (CLAMP, 0), (FEATURE_DOWN, 0), *nulls]
+    nulls = (RANDOM, LIKE_FEATURES, NEIGHBOURS, LIKE_FEATURES_DOWN, NEIGHBOURS_DOWN)
+    pushed = [(name, 0) for name in (FEATURE, CLAMP, CLAMP_DECODED, FEATURE_DOWN)]
+    return [*pushed, *((name, draw) for name in nulls for draw in range(draws))]
 
 
 def chosen_features(
@@ -82,11 +93,10 @@ def feature_directions(
     generator: np.random.Generator,
 ) -> Float[np.ndarray, "directions width"]:
     """One row for each of `named`, each of length 1; `mean` is what features are of all images."""
-    up, noise = decoder[chosen.up], generator.normal(size=(draws, decoder.shape[1]))
-    like = decoder[like_features(mean, chosen.up, draws, generator)]
-    rows = np.stack(
-        [up, up, -decoder[chosen.down], *noise, *like, *decoder[neighbours(chosen.up, len(decoder), draws)]]
-    )
+    up, down, noise = decoder[chosen.up], -decoder[chosen.down], generator.normal(size=(draws, decoder.shape[1]))
+    like, like_down = (decoder[like_features(mean, feature, draws, generator)] for feature in chosen)
+    near, near_down = (decoder[neighbours(feature, len(decoder), draws)] for feature in chosen)
+    rows = np.stack([up, up, up, down, *noise, *like, *near, *-like_down, *-near_down])
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
     return np.divide(rows, lengths, out=np.zeros_like(rows, dtype=np.float64), where=lengths > 0)
 
@@ -94,7 +104,7 @@ def feature_directions(
 class FeatureDirections:
     """`Directed` by features of autoencoders, chosen by what they are on the images of one half."""
 
-    told = (FEATURE, CLAMP, RANDOM)
+    told = (FEATURE, CLAMP, CLAMP_DECODED, FEATURE_DOWN, RANDOM)
 
     def __init__(
         self,
@@ -129,10 +139,11 @@ class FeatureDirections:
         }  # fmt: skip
 
     def clamps(self, pair: ClassPair, at: SteeredAt) -> Mapping[str, Clamps]:
-        """By site the feature that `CLAMP` holds."""
-        rows = [name == CLAMP for name, _ in self.names]
+        """By site the feature that `CLAMP` and `CLAMP_DECODED` hold."""
+        names = np.array([name for name, _ in self.names])
+        held, decoded = np.isin(names, (CLAMP, CLAMP_DECODED)), names == CLAMP_DECODED
         return {
-            site: Clamps(autoencoder, np.where(rows, self.chosen(site, pair, at).up, -1))
+            site: Clamps(autoencoder, np.where(held, self.chosen(site, pair, at).up, -1), decoded)
             for site, autoencoder in self._autoencoders.items()
         }
 

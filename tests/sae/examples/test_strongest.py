@@ -9,8 +9,8 @@ from signbridge.sae.examples.example_tables import image_table, phrase_table, to
 from signbridge.sae.examples.strongest import ExampleReader, strongest_in
 from signbridge.sae.token_reading import Passage, special_tokens
 from tests.sae.hand_made import hand_made, identity
-from tests.sae.test_token_reading import SITES, plain_streams, png_of
-from tests.vlm.conftest import PROMPT
+from tests.sae.test_token_reading import SITES, png_of
+from tests.vlm.conftest import PROMPT, plain_streams
 
 TEXTS = ["a hand", "a hand is bent", "a hand is up and the others are bent", "the index finger is up", "a fist"]
 CHOSEN = {SITES[0]: [3, 0, 40], SITES[1]: [5, 33]}

@@ -17,7 +17,19 @@ from signbridge.sae.steering.feature_directions import (
     named,
     neighbours,
 )
-from signbridge.sae.steering.feature_edits import CLAMP, FEATURE, FEATURE_DOWN, FEATURE_NULLS, LIKE_FEATURES, NEIGHBOURS
+from signbridge.sae.steering.feature_edits import (
+    CLAMP,
+    CLAMP_DECODED,
+    FEATURE,
+    FEATURE_DIRECTIONS,
+    FEATURE_DOWN,
+    FEATURE_NULLS,
+    LIKE_FEATURES,
+    LIKE_FEATURES_DOWN,
+    NEIGHBOURS,
+    NEIGHBOURS_DOWN,
+    NULLS_DOWN,
+)
 from tests.sae.hand_made import hand_made
 
 WIDTH, FEATURES, DRAWS = 6, 200, 3
@@ -47,9 +59,9 @@ def unit(vector: np.ndarray) -> np.ndarray:
     return vector / np.linalg.norm(vector)
 
 
-def numbers_of(rows: dict[tuple[str, int], np.ndarray], name: str) -> list[int]:
-    """Which features the rows of a null are."""
-    cosines = [DECODER @ rows[name, draw] / np.linalg.norm(DECODER, axis=1) for draw in range(DRAWS)]
+def numbers_of(rows: dict[tuple[str, int], np.ndarray], name: str, sign: int = 1) -> list[int]:
+    """Which features the rows of a null are, added, or subtracted where the sign is -1."""
+    cosines = [sign * DECODER @ rows[name, draw] / np.linalg.norm(DECODER, axis=1) for draw in range(DRAWS)]
     assert all(of_draw.max() == pytest.approx(1) for of_draw in cosines)
     return [int(of_draw.argmax()) for of_draw in cosines]
 
@@ -57,13 +69,23 @@ def numbers_of(rows: dict[tuple[str, int], np.ndarray], name: str) -> list[int]:
 def test_the_rows_are_what_their_names_say():
     rows = rows_of()
     np.testing.assert_allclose(rows[FEATURE, 0], unit(DECODER[7]))
-    np.testing.assert_allclose(rows[CLAMP, 0], unit(DECODER[7]))
+    for name in (CLAMP, CLAMP_DECODED):
+        np.testing.assert_allclose(rows[name, 0], unit(DECODER[7]))
     np.testing.assert_allclose(rows[FEATURE_DOWN, 0], -unit(DECODER[30]))
     assert numbers_of(rows, NEIGHBOURS) == [8, 6, 9]
     assert set(numbers_of(rows, LIKE_FEATURES)) <= set(nearest(7, LIKE * DRAWS))
     for draw in range(DRAWS):
         assert np.abs(DECODER @ rows[RANDOM, draw] / np.linalg.norm(DECODER, axis=1)).max() < 0.999, "of no feature"
-    assert {name for name, _ in rows} == {FEATURE, CLAMP, FEATURE_DOWN, *FEATURE_NULLS}
+    assert {name for name, _ in rows} == {*FEATURE_DIRECTIONS, *FEATURE_NULLS, *NULLS_DOWN.values()}
+
+
+def test_the_nulls_of_the_feature_that_is_subtracted_are_features_like_it_and_next_to_it_subtracted():
+    rows = rows_of()
+    assert numbers_of(rows, NEIGHBOURS_DOWN, -1) == [31, 29, 32]
+    like = numbers_of(rows, LIKE_FEATURES_DOWN, -1)
+    assert set(like) <= set(nearest(30, LIKE * DRAWS))
+    assert len(set(like)) == DRAWS
+    assert like != numbers_of(rows, LIKE_FEATURES)
 
 
 def test_every_row_is_of_length_1_but_that_of_a_feature_that_writes_nothing():
@@ -178,14 +200,17 @@ def test_only_the_images_of_the_fitted_half_are_looked_at():
             np.testing.assert_array_equal(first.between(PAIR, at, 0)[site], second.between(PAIR, at, 0)[site])
 
 
-def test_the_clamp_alone_holds_a_feature_the_one_that_is_pushed_up():
+def test_the_two_clamps_alone_hold_a_feature_the_one_that_is_pushed_up_and_one_decodes():
     directed = study(random_features())
     held = directed.clamps(PAIR, "image")
     assert list(held) == SITES
     for site in SITES:
         by_name = dict(zip(directed.names, held[site].features.tolist(), strict=True))
-        assert by_name.pop((CLAMP, 0)) == directed.chosen(site, PAIR, "image").up
+        for name in (CLAMP, CLAMP_DECODED):
+            assert by_name.pop((name, 0)) == directed.chosen(site, PAIR, "image").up
         assert set(by_name.values()) == {-1}
+        decoded = dict(zip(directed.names, held[site].decoded.tolist(), strict=True))
+        assert [name for name, is_so in decoded.items() if is_so] == [(CLAMP_DECODED, 0)]
         given = torch.ones(3, WIDTH)
         torch.testing.assert_close(held[site].encoder.encode(given), autoencoders()[site].encode(given))
 

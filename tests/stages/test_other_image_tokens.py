@@ -1,0 +1,58 @@
+"""The prompts of a study, which say `<image>`, put to a model whose own image token is another: Gemma 3's."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from signbridge import tables
+from stages import erase, extract, patch, sae, sae_features, score_letters, steer
+from tests.conftest import Workspace
+from tests.stages import pretrained_study
+from tests.stages.causal_study import ERASURE, STEERING, copy_to_run
+from tests.stages.sae_study import PRESET
+
+DESCRIBED = "USER: <image>\nDescribe the hand.\nASSISTANT: A {label}."
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> Iterator[Path]:
+    """The folder of a study whose stages with prompts of their own have run."""
+    with pretrained_study.made(tmp_path_factory.mktemp("gemma3"), "gemma3") as workspace:
+        workspace.set(
+            patching__question="two_letters", patching__small={"pairs": 2}, steering__small=STEERING,
+            erasure__small={**ERASURE, "layers": 1}, sae_presets={"small": PRESET},
+            sae={"preset": "small", "layers": [1], "text_share": 0.0, "prompts": [DESCRIBED], "pretrained": "none"},
+        )  # fmt: skip
+        extract.main()
+        sample = tables.read("data/sample.parquet")
+        answers = sample[["image_id", "label"]].assign(prompt="?", answer=sample["label"])
+        tables.write(answers, "data/answers.parquet", {"model": {"name": "tiny"}})
+        tables.write(sample.drop(columns="photo"), "data/images.parquet", {"source": "image_folder"})
+        for stage in (score_letters, patch, steer, erase, sae, sae_features):
+            stage.main()
+        yield workspace.folder
+
+
+@pytest.fixture
+def study(workspace, finished, monkeypatch) -> Workspace:
+    return copy_to_run(workspace, finished, monkeypatch)
+
+
+def test_every_stage_reads_its_prompt_with_the_models_own_image_token(study):
+    [prompt] = set(tables.read("data/letter_scores.parquet")["prompt"])
+    assert prompt.startswith("USER: <start_of_image>\nWhich letter")
+    for name in ("patching", "steering_damage", "erasure_damage", "sae_features/features"):
+        assert not tables.read(f"data/{name}.parquet").empty, name
+    assert Path("data/sae_features/concept/answers.parquet").is_file()
+
+
+@pytest.mark.parametrize(
+    ("param", "stage"),
+    [("prompts__offer_letters", score_letters), ("patching__two_letters", patch), ("causal__describe", steer)],
+)
+def test_a_prompt_without_an_image_is_named_with_both_tokens(study, param, stage):
+    study.set(**{param: "Which of {letters}?" if "letters" in param else "Which?"})
+    said = study.message_of_failure(stage.main)
+    key = param.replace("__", ".")
+    assert f"{key} must hold <image> (or <start_of_image>) exactly once, not 0 times" in said
