@@ -36,9 +36,12 @@ class Eraser(NamedTuple):
 def leace(vectors: Float[np.ndarray, "images width"], labels: np.ndarray) -> Eraser:
     """The least change after which no linear probe, fitted on these vectors, tells the classes apart.
 
-    Their covariance is shrunk (Ledoit and Wolf), since images are few, and the change may not add to its trace.
+    Their covariance is shrunk (Ledoit and Wolf), since images are few, and the change may not add to its trace. Vectors
+    that are all alike are left as they are.
     """
     mean, span, coordinates = _span(vectors)
+    if not span.shape[1]:
+        return Eraser(span, span.T, mean)
     classes = np.unique(labels, return_inverse=True)[1]
     one_hot = np.eye(classes.max() + 1)[classes]
     found = LeaceEraser.fit(
@@ -67,5 +70,6 @@ def _span(
     rows = vectors.astype(np.float64)
     mean = rows.mean(axis=0)
     left, spread, basis = np.linalg.svd(rows - mean, full_matrices=False)
-    there = spread > spread[0] * max(rows.shape) * np.finfo(np.float32).eps
+    rounding = np.linalg.norm(rows) * np.finfo(np.float64).eps  # of the mean, off which lie vectors that are all alike
+    there = spread > max(spread[0] * max(rows.shape) * np.finfo(np.float32).eps, max(rows.shape) * rounding)
     return mean, basis[there].T, left[:, there] * spread[there]

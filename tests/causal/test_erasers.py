@@ -131,3 +131,13 @@ def test_a_stream_keeps_its_dtype_and_shape_and_is_erased_row_by_row(dtype):
     torch.testing.assert_close(
         found.view(6, 10).double(), expected, rtol=2e-2 if dtype == torch.bfloat16 else 2e-3, atol=2e-2
     )
+
+
+@pytest.mark.parametrize("value", [0.0, 0.1, 1e4 / 3])
+def test_where_all_vectors_are_alike_nothing_is_erased(value):
+    """As where no token before has seen the image; their mean may differ from them in the last digit."""
+    vectors = np.full((30, 8), value, np.float32)
+    labels = np.arange(30) % LETTERS
+    for eraser in (leace(vectors, labels), random_subspace(vectors, 3, np.random.default_rng(0))):
+        assert eraser.left.shape == (8, 0)
+        np.testing.assert_array_equal(eraser.erase(torch.from_numpy(vectors)), vectors)
