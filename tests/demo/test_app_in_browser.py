@@ -134,12 +134,9 @@ def test_the_switch_shows_the_model_the_whole_picture(page, analysis, tmp_path):
     wide.save(tmp_path / "wide.png")
     upload(page, tmp_path / "wide.png")
     page.wait_for_selector("[data-testid=verdict]")
-    like_dataset = seen(page)
+    like_dataset, before = seen(page), page.get_attribute("[data-testid=seen]", "src")
     page.click("#like-dataset input")
-    page.wait_for_function(
-        "uri => document.querySelector('[data-testid=seen]').src != uri",
-        arg=page.get_attribute("[data-testid=seen]", "src"),
-    )
+    expect(page.locator("[data-testid=seen]")).not_to_have_attribute("src", before)
     assert not np.array_equal(seen(page), like_dataset)
     assert_shows(page, analysis, tmp_path / "wide.png", *analysis.study.best, like_dataset=False)
 
