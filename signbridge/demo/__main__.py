@@ -59,7 +59,8 @@ def serve(study: DemoStudy, port: int | None, share: bool) -> None:
     logging.getLogger("httpx").setLevel(logging.WARNING)  # Gradio asks itself whether it is there,
     os.environ["NO_PROXY"] = ",".join(filter(None, [os.environ.get("NO_PROXY"), "127.0.0.1"]))  # and not by a proxy
     opened = threading.Event()  # before it there is no use for the model, nor for its progress bar over an error
-    page = build(Analysis(study, lambda: opened.wait() and open_reader(study)), share)
+    analysis = Analysis(study, lambda: opened.wait() and open_reader(study))
+    page = build(analysis, share)
     try:
         _, url, shared_url = page.launch(
             server_name="127.0.0.1",
@@ -77,9 +78,12 @@ def serve(study: DemoStudy, port: int | None, share: bool) -> None:
     except OSError:
         where = f"port {port} is taken" if port else "no port from 7860 on is free"
         raise SignBridgeError(f"{where} on 127.0.0.1. Name another: --port 7999") from None
-    opened.set()
-    log.info("Open %s (Ctrl-C ends it)%s", url, f"; shared as {shared_url}" if shared_url else "")
-    page.block_thread()
+    try:
+        opened.set()
+        log.info("Open %s (Ctrl-C ends it)%s", url, f"; shared as {shared_url}" if shared_url else "")
+        page.block_thread()
+    finally:
+        analysis.end()
 
 
 def open_reader(study: DemoStudy) -> Reader:

@@ -39,12 +39,17 @@ class Analysis:
         self.neighbourhood = lru_cache(maxsize=CELLS_HELD)(self._neighbourhood)
         self._one_at_a_time = threading.Lock()
         self._reader: Future[Reader] = Future()
+        self._ended = threading.Event()
         threading.Thread(target=self._open, args=(open_reader,), daemon=True).start()
 
     @property
     def is_loading(self) -> bool:
         """Whether the model is still being loaded."""
         return not self._reader.done()
+
+    def end(self) -> None:
+        """The program ends: if the model is still being loaded, that it fails now is no error."""
+        self._ended.set()
 
     def reader(self) -> Reader:
         """The loaded model, once it is. Raises what loading it raised."""
@@ -77,7 +82,7 @@ class Analysis:
         try:
             self._reader.set_result(open_reader())
         except Exception as error:  # whoever asks for the reader is told too
-            if not threading.main_thread().is_alive():  # the program was ended meanwhile
+            if self._ended.is_set():
                 return
             log.error("error: the model cannot be loaded: %s", error, exc_info=not isinstance(error, SignBridgeError))
             self._reader.set_exception(error)

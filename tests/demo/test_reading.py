@@ -1,5 +1,7 @@
 """One picture through the model gives what the pipeline gives for it."""
 
+import threading
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -77,3 +79,24 @@ def test_whoever_asks_for_a_model_that_did_not_load_is_told_why(in_study):
     with pytest.raises(ValueError, match="no such model"):
         analysis.reader()
     assert not analysis.is_loading
+
+
+@pytest.mark.parametrize("ended", [False, True])
+def test_a_model_that_fails_to_load_as_the_program_ends_is_no_error(in_study, caplog, ended):
+    """As an executor fails once the interpreter shuts down."""
+    began, may_fail, loading = threading.Event(), threading.Event(), []
+
+    def broken():
+        loading.append(threading.current_thread())
+        began.set()
+        may_fail.wait(10)
+        raise RuntimeError("cannot schedule new futures after interpreter shutdown")
+
+    analysis = Analysis(DemoStudy(), broken)
+    assert began.wait(10)
+    if ended:
+        analysis.end()
+    may_fail.set()
+    loading[0].join(10)
+    assert not loading[0].is_alive()
+    assert ("cannot be loaded" in caplog.text) != ended
