@@ -15,16 +15,21 @@ from PIL import Image
 from benchmarks.extract import SCRATCH, entry_of
 from benchmarks.machine import describe, keep
 from benchmarks.timing import peak_gib, timed
-from signbridge.causal.descriptions import describe as describe_images
+from signbridge.causal.damage import describe as describe_images
 from signbridge.causal.directions import all_directions
 from signbridge.causal.erasure import ErasingReader, ErasureSweep, edits_at
 from signbridge.causal.pairs import ClassPair
 from signbridge.causal.patching import Patcher, Swap
-from signbridge.causal.steering import Course, Steerer, SteeringSweep, mean_norms
-from signbridge.causal.sweeps import spread_layers
-from signbridge.command_line import run
-from signbridge.extraction import Reader
+from signbridge.causal.steering import (
+    Course,
+    Steerer,
+    SteeringSweep,
+    mean_norms,
+)
+from signbridge.core.command_line import run
+from signbridge.core.sweeps import spread_layers
 from signbridge.vlm.branching import clean_run
+from signbridge.vlm.extraction import Reader
 from signbridge.vlm.loading import LoadedModel, device_from_environment, load
 
 DESCRIBE = "USER: <image>\nDescribe the hand.\nASSISTANT:"

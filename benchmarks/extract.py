@@ -25,12 +25,18 @@ from transformers import AutoModelForImageTextToText
 from benchmarks.llava_shape import llava_1_5_7b_config
 from benchmarks.machine import describe, keep
 from benchmarks.timing import timed
-from signbridge import params
-from signbridge.command_line import run
-from signbridge.extraction import Reader
+from signbridge.core import params
+from signbridge.core.command_line import run
 from signbridge.vlm.answering import prefill
+from signbridge.vlm.extraction import Reader
 from signbridge.vlm.key_value_cache import roomy_cache
-from signbridge.vlm.loading import LoadedModel, ModelParams, device_from_environment, expand_nf4, load
+from signbridge.vlm.loading import (
+    LoadedModel,
+    ModelParams,
+    device_from_environment,
+    expand_nf4,
+    load,
+)
 from signbridge.vlm.random_weights import write_random_llava
 
 T = TypeVar("T")

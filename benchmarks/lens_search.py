@@ -38,9 +38,15 @@ from torch.nn import functional
 
 from benchmarks.extract import matrix_product_rate
 from benchmarks.machine import describe, keep
-from signbridge.command_line import run
-from signbridge.text_index.search import Neighbours, block_sizes, nearest, nearest_approximate, recall
-from signbridge.text_index.stored_vectors import StoredVectors, write
+from signbridge.core.command_line import run
+from signbridge.lenses.search import (
+    Neighbours,
+    block_sizes,
+    nearest,
+    nearest_approximate,
+    recall,
+)
+from signbridge.lenses.stored_vectors import StoredVectors, write
 
 ROWS, WIDTH, CONTEXTS, K = 300_000, 4096, 20, 5
 PATCHES, IMAGES = 49, 300

@@ -27,25 +27,24 @@ from transformers import BatchFeature
 from benchmarks.extract import SCRATCH, entry_of, matrix_product_rate, model_operations
 from benchmarks.machine import describe, keep
 from benchmarks.timing import peak_gib, timed
-from signbridge import params
-from signbridge.command_line import run
-from signbridge.extraction import IMAGES_PER_SHARD, Reader
-from signbridge.lenses.embedding import embedding_lens
-from signbridge.lenses.latent import latent_lens
-from signbridge.lenses.logit import logit_lens
+from signbridge.core import params
+from signbridge.core.command_line import run
+from signbridge.core.shards import Shard
+from signbridge.lenses import stored_vectors
+from signbridge.lenses.contexts import Reservoirs, sampled_blocks
+from signbridge.lenses.lens import LOGIT_ROWS, embedding_lens, latent_lens, lens_rows, logit_lens, vocabulary_table
 from signbridge.lenses.patches import PatchReader
-from signbridge.lenses.table import LOGIT_ROWS, lens_rows, vocabulary_table
-from signbridge.shards import Shard
-from signbridge.text_index import stored_vectors
-from signbridge.text_index.blocks import sampled_blocks
-from signbridge.text_index.contexts import Reservoirs
-from signbridge.text_index.corpus import phrases
-from signbridge.text_index.index import TextIndex
-from signbridge.text_index.indexing import index_corpus, write_index
-from signbridge.text_index.reading import TextIndexParams, TextReader, text_sites
-from signbridge.text_index.stored_vectors import StoredVectors
-from signbridge.vlm.loading import LoadedModel, device_from_environment, expand_nf4, load
+from signbridge.lenses.stored_vectors import StoredVectors, TextIndex
+from signbridge.lenses.text_index import index_corpus, write_index
+from signbridge.vlm.extraction import IMAGES_PER_SHARD, Reader
+from signbridge.vlm.loading import (
+    LoadedModel,
+    device_from_environment,
+    expand_nf4,
+    load,
+)
 from signbridge.vlm.residual import decoder_sites
+from signbridge.vlm.text import TextIndexParams, TextReader, phrases, text_sites
 
 T = TypeVar("T")
 PATCHES, K, TURNS = 49, 5, 8  # the first turn is not counted

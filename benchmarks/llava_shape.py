@@ -18,9 +18,9 @@ from PIL import Image
 from transformers import CLIPVisionConfig, LlamaConfig, LlavaConfig
 
 from benchmarks.machine import describe, keep
-from signbridge import params
-from signbridge.command_line import run
-from signbridge.extraction import Reader
+from signbridge.core import params
+from signbridge.core.command_line import run
+from signbridge.vlm.extraction import Reader
 from signbridge.vlm.loading import FolderModel, device_from_environment, load
 from signbridge.vlm.random_weights import IMAGE_TOKEN, SPECIAL_TOKENS, write_random_llava
 

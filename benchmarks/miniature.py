@@ -25,14 +25,14 @@ from PIL import Image
 
 from benchmarks.machine import describe, keep
 from models.miniature.lessons import SENTENCE_PROMPT, hands
-from signbridge import params
-from signbridge.command_line import run
+from signbridge.core import params
+from signbridge.core.command_line import run
 from signbridge.datasets.images import LabelledImage, encode_png, grey_pixels
 from signbridge.datasets.near_duplicates import PhotosParams, find_photos
-from signbridge.datasets.rendered import RenderedParams, render
 from signbridge.datasets.sign_mnist import read_archive
-from signbridge.extraction import Reader
-from signbridge.probing.statistics import StatisticsParams, photo_bootstrap
+from signbridge.rendered.dataset import RenderedParams, render
+from signbridge.statistics.intervals import StatisticsParams, photo_bootstrap
+from signbridge.vlm.extraction import Reader
 from signbridge.vlm.loading import FolderModel, LoadedModel, load
 
 COPIES = 3  # of each photo, asked for an answer and a sentence

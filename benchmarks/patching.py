@@ -28,13 +28,25 @@ from torch import Tensor, nn
 
 from benchmarks.extract import matrix_product_rate
 from benchmarks.machine import describe, keep
-from signbridge import params, tables
-from signbridge.causal.edits import PATCHED
 from signbridge.causal.pairs import image_pairs
-from signbridge.causal.patching import Patcher, PatchingParams, Swap, image_span, patch_one_by_one, swaps
-from signbridge.command_line import run
-from signbridge.extraction_run import open_reader
-from signbridge.vlm.loading import LoadedModel, ModelParams, device_from_environment, load
+from signbridge.causal.patching import (
+    Patcher,
+    PatchingParams,
+    Swap,
+    image_span,
+    patch_one_by_one,
+    swaps,
+)
+from signbridge.core import params, tables
+from signbridge.core.command_line import run
+from signbridge.core.names import PATCHED
+from signbridge.vlm.loading import (
+    LoadedModel,
+    ModelParams,
+    device_from_environment,
+    load,
+)
+from signbridge.vlm.model_run import open_reader
 from signbridge.vlm.residual import decoder_sites
 
 try:
@@ -132,7 +144,7 @@ def measured(
 
 
 def pairs_to_swap(patcher: Patcher, wanted: int) -> list[Swap]:
-    """Pairs of the sample's images with different answers, as `stages.patch` draws them."""
+    """Pairs of the sample's images with different answers, as `stages.causal.patch` draws them."""
     sample = tables.read(Path("data/sample.parquet"))
     answers = tables.read(Path("data/answers.parquet")).set_index("image_id")["answer"]
     said, labels = answers.loc[sample["image_id"]].to_numpy(), sample["label"].to_numpy()

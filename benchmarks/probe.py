@@ -25,10 +25,9 @@ from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from benchmarks.machine import describe, keep
+from signbridge.probing.coordinates import centre, reduce, scalers
+from signbridge.probing.folds import TOLERANCE_FOR_PREDICTIONS
 from signbridge.probing.logistic_regression import decision, fit
-from signbridge.probing.nested import TOLERANCE_FOR_PREDICTIONS
-from signbridge.probing.reduction import reduce
-from signbridge.probing.standardising import centre, scalers
 
 IMAGES, WIDTH, LETTERS, FOLDS = 300, 4096, 20, 5
 CS = (0.001, 0.01, 0.1)  # of params.yaml

@@ -31,7 +31,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.machine import describe, keep
-from signbridge.command_line import run
+from signbridge.core.command_line import run
 from signbridge.sae.settings import TopKPreset, features_of
 from signbridge.sae.token_stream import ShuffledTokens, Tokens
 

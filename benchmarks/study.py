@@ -24,7 +24,7 @@ import psutil
 from tqdm import tqdm
 
 from benchmarks.machine import describe, keep
-from signbridge import activations, tables
+from signbridge.core import activations, tables
 from signbridge.datasets.control_images import CONTROLS, NO_IMAGE
 from signbridge.datasets.images import encode_png
 

@@ -1,6 +1,6 @@
 """answers: what the text gives away, beside what a probe reads from the layers of the same images.
 
-`named` and the metrics go by the rule of `signbridge.answers.named_class`.
+`named` and the metrics go by the rule of `signbridge.statistics.answers.named_class`.
 """
 
 from pathlib import Path
@@ -8,13 +8,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from signbridge import answers, metrics, params, tables
-from signbridge.command_line import run
-from signbridge.model_name import model_name
-from signbridge.mutual_information import AnswersParams, answer_information
-from signbridge.peak import chosen_layer, headline_position
-from signbridge.probing.statistics import StatisticsParams
+from signbridge.core import params, tables
+from signbridge.core.command_line import run
+from signbridge.core.names import model_name
+from signbridge.probing.peak import chosen_layer, headline_position
 from signbridge.probing.within_word import ALL_WORDS
+from signbridge.statistics import answers
+from signbridge.statistics.intervals import StatisticsParams
+from signbridge.statistics.mutual_information import AnswersParams, answer_information
 
 ANSWERS = Path("data/answers.parquet")
 WITHIN_WORD = Path("plots/within_word.csv")
@@ -40,7 +41,7 @@ def main() -> None:
     if position is not None:
         values |= {"probe_position": position, **_within_word(chosen_layer(choices, position), position)}
 
-    metrics.write(Path("metrics/answers.json"), values)
+    tables.write_metrics(Path("metrics/answers.json"), values)
     tables.write_csv(named.replace({"named": {"": "(none)"}}), "plots/answers.csv")
     tables.write_csv(answers.commonest_by_letter(given), "plots/answers_by_letter.csv")
 

@@ -7,8 +7,8 @@ message, which does not say what there is, after it has removed the outputs of t
 from pathlib import Path
 from typing import Any
 
-from signbridge import params
-from signbridge.command_line import run
+from signbridge.core import params
+from signbridge.core.command_line import run
 
 CHECKED = Path("data/choice.txt")
 

@@ -4,13 +4,14 @@ from pathlib import Path
 
 import pandas as pd
 
-from signbridge import activations, params, tables
-from signbridge.command_line import run
+from signbridge.core import activations, params, tables
+from signbridge.core.command_line import run
+from signbridge.core.errors import SignBridgeError
 from signbridge.datasets.control_images import OTHER_LETTER, UNTRAINED_TWIN, ControlsParams
-from signbridge.errors import SignBridgeError
 from signbridge.probing.control_sweep import (
     ControlSweep,
     Penalty,
+    ShuffledLabelsParams,
     score_other_letter,
     score_read,
     score_shuffled,
@@ -19,7 +20,6 @@ from signbridge.probing.control_sweep import (
 from signbridge.probing.predictions import choices_table, predictions_table
 from signbridge.probing.protocols import Split
 from signbridge.probing.settings import ProbeParams, places, splits_of
-from signbridge.probing.shuffled_labels import ShuffledLabelsParams
 
 ACTIVATIONS = Path("data/activations")
 CONTROLS = Path("data/control_activations")

@@ -9,13 +9,20 @@ two); all are found out where they are not set. Finished shards lie in .scratch/
 import shutil
 from pathlib import Path
 
-from signbridge import params, tables
-from signbridge.command_line import run
-from signbridge.extraction import read_in_shards
-from signbridge.extraction_run import fingerprint, images_per_shard, made_from, open_reader
-from signbridge.extraction_tables import decoded, sites_of, write_sites
-from signbridge.shards import answers_of
+from signbridge.core import params, tables
+from signbridge.core.command_line import run
+from signbridge.core.shards import answers_of
+from signbridge.vlm.extraction import read_in_shards
 from signbridge.vlm.loading import ModelParams, device_from_environment
+from signbridge.vlm.model_run import (
+    decoded,
+    fingerprint,
+    images_per_shard,
+    made_from,
+    open_reader,
+    sites_of,
+    write_sites,
+)
 
 SAMPLE = Path("data/sample.parquet")
 MODEL = Path("data/model.json")

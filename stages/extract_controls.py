@@ -15,8 +15,9 @@ import numpy as np
 import pandas as pd
 import torch
 
-from signbridge import params, tables
-from signbridge.command_line import run
+from signbridge.core import params, tables
+from signbridge.core.command_line import run
+from signbridge.core.shards import answers_of
 from signbridge.datasets.control_images import (
     CONTROLS,
     NO_IMAGE,
@@ -27,11 +28,23 @@ from signbridge.datasets.control_images import (
     other_letter_rows,
     uniform_image,
 )
-from signbridge.extraction import read_in_shards
-from signbridge.extraction_run import fingerprint, images_per_shard, made_from, open_reader
-from signbridge.extraction_tables import decoded, sites_of, write_sites
-from signbridge.shards import answers_of
-from signbridge.vlm.loading import FolderModel, HubModel, ModelParams, TinyRandomModel, device_from_environment
+from signbridge.vlm.extraction import read_in_shards
+from signbridge.vlm.loading import (
+    FolderModel,
+    HubModel,
+    ModelParams,
+    TinyRandomModel,
+    device_from_environment,
+)
+from signbridge.vlm.model_run import (
+    decoded,
+    fingerprint,
+    images_per_shard,
+    made_from,
+    open_reader,
+    sites_of,
+    write_sites,
+)
 from signbridge.vlm.untrained_twin import untrained_twin
 
 SAMPLE = Path("data/sample.parquet")

@@ -6,15 +6,16 @@ from typing import Annotated, Any
 import PIL
 from pydantic import Field
 
-from signbridge import tables
-from signbridge.command_line import run
-from signbridge.datasets import image_folder, rendered, sign_mnist
+from signbridge.core import tables
+from signbridge.core.command_line import run
+from signbridge.core.params import selected
+from signbridge.datasets import image_folder, sign_mnist
 from signbridge.datasets.images import LabelledImage, images_table
-from signbridge.params import selected
+from signbridge.rendered import dataset
 
 IMAGES = Path("data/images.parquet")
 Dataset = Annotated[
-    rendered.RenderedParams | sign_mnist.SignMnistParams | image_folder.ImageFolderParams,
+    dataset.RenderedParams | sign_mnist.SignMnistParams | image_folder.ImageFolderParams,
     Field(discriminator="source"),
 ]
 
@@ -36,8 +37,8 @@ def fetch(params: Dataset) -> tuple[list[LabelledImage], dict[str, Any]]:
         case image_folder.ImageFolderParams():
             folder = Path(params.path).expanduser()
             return image_folder.read_folder(folder), {"from": folder.name}
-        case rendered.RenderedParams():
-            return rendered.render(params), {"params": params.model_dump()}
+        case dataset.RenderedParams():
+            return dataset.render(params), {"params": params.model_dump()}
 
 
 if __name__ == "__main__":

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from signbridge import metrics, params, tables
-from signbridge.command_line import run
+from signbridge.core import params, tables
+from signbridge.core.command_line import run
 from signbridge.datasets.images import grey_pixels
 from signbridge.probing.leakage import leakage_of_dataset, leakage_of_splits
 from signbridge.probing.settings import ProbeParams, splits_of
@@ -25,7 +25,7 @@ def main() -> None:
     labels, sample_photos = sample["label"].to_numpy(), sample["photo"].to_numpy()
     splits = splits_of(probe, labels, sample_photos, params.seed())
     numbers |= leakage_of_splits(splits, labels, sample_photos, pixels)
-    metrics.write("metrics/leakage.json", numbers)
+    tables.write_metrics("metrics/leakage.json", numbers)
 
 
 if __name__ == "__main__":

@@ -7,8 +7,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from signbridge.command_line import run
-from signbridge.params import selected
+from signbridge.core.command_line import run
+from signbridge.core.params import selected
 from signbridge.vlm.model_folder import folder_sha256
 
 MODEL = Path("data/model.json")

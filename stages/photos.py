@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from signbridge import tables
-from signbridge.command_line import run
+from signbridge.core import tables
+from signbridge.core.command_line import run
+from signbridge.core.params import section
 from signbridge.datasets.images import grey_pixels
 from signbridge.datasets.near_duplicates import PhotosParams, find_photos
-from signbridge.params import section
 
 IMAGES = Path("data/images.parquet")
 PHOTOS = Path("data/photos.parquet")

@@ -8,14 +8,19 @@ import numpy as np
 import sklearn
 from tqdm import tqdm
 
-from signbridge import activations, params, tables
-from signbridge.command_line import run
+from signbridge.core import activations, params, tables
+from signbridge.core.command_line import run
 from signbridge.probing import probes
-from signbridge.probing.answer_reading import read_answers
 from signbridge.probing.description_length import online_blocks
-from signbridge.probing.predictions import choices_table, description_length_table, predictions_table
+from signbridge.probing.predictions import choices_table, description_length_table, predictions_table, read_answers
 from signbridge.probing.settings import ProbeParams, places, splits_of
-from signbridge.probing.sweep import Penalties, Scored, cells_of, score, side_by_side
+from signbridge.probing.sweep import (
+    Penalties,
+    Scored,
+    cells_of,
+    score,
+    side_by_side,
+)
 
 ACTIVATIONS = Path("data/activations")
 PROBES = Path("data/probes")

@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from signbridge import activations, params, tables
-from signbridge.command_line import run
-from signbridge.figures.saving import save_figure
-from signbridge.figures.umap_projection import umap_projection
-from signbridge.model_name import model_name
-from signbridge.projection import ProjectParams, choose_site, project
+from signbridge.core import activations, params, tables
+from signbridge.core.command_line import run
+from signbridge.core.names import model_name
+from signbridge.probing.projection import ProjectParams, choose_site, project
+from signbridge.report.figures.saving import save_figure
+from signbridge.report.figures.umap_projection import umap_projection
 
 ACTIVATIONS = Path("data/activations")
 

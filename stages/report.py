@@ -2,14 +2,20 @@
 
 from pathlib import Path
 
-from signbridge import tables
-from signbridge.command_line import run
-from signbridge.params import PARAMS
-from signbridge.report.inputs import COLUMNS, read_bytes, read_csv, read_metrics, read_text
+from signbridge.core import tables
+from signbridge.core.command_line import run
+from signbridge.core.params import PARAMS
+from signbridge.core.tables import whole_file
+from signbridge.report.inputs import (
+    COLUMNS,
+    read_bytes,
+    read_csv,
+    read_metrics,
+    read_text,
+)
 from signbridge.report.page import page
 from signbridge.report.study import Study
-from signbridge.sae.steering.steered import read_steered
-from signbridge.whole_file import whole_file
+from signbridge.sae.feature_directions import read_steered
 
 REPORT = Path("report/index.html")
 PLOTS = {

@@ -2,14 +2,14 @@
 
 from pathlib import Path
 
-from signbridge import tables
-from signbridge.command_line import run
+from signbridge.core import tables
+from signbridge.core.command_line import run
+from signbridge.core.errors import SignBridgeError
+from signbridge.core.params import section, seed
 from signbridge.datasets.images import decode_png
 from signbridge.datasets.sampling import SampleParams, draw
-from signbridge.errors import SignBridgeError
-from signbridge.figures.class_grid import class_grid
-from signbridge.figures.saving import save_figure
-from signbridge.params import section, seed
+from signbridge.report.figures.class_grid import class_grid
+from signbridge.report.figures.saving import save_figure
 
 IMAGES = Path("data/images.parquet")
 PHOTOS = Path("data/photos.parquet")

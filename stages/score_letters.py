@@ -11,14 +11,24 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from signbridge import params, tables
-from signbridge.command_line import run
-from signbridge.extraction import read_in_shards
-from signbridge.extraction_run import fingerprint, images_per_shard, made_from, open_reader
-from signbridge.extraction_tables import decoded
-from signbridge.shards import vectors_of
-from signbridge.vlm.letter_scoring import VECTORS, LetterScorer, PromptsParams, offering_prompt
+from signbridge.core import params, tables
+from signbridge.core.command_line import run
+from signbridge.core.shards import vectors_of
+from signbridge.vlm.extraction import read_in_shards
+from signbridge.vlm.letter_scoring import (
+    VECTORS,
+    LetterScorer,
+    PromptsParams,
+    offering_prompt,
+)
 from signbridge.vlm.loading import ModelParams, device_from_environment
+from signbridge.vlm.model_run import (
+    decoded,
+    fingerprint,
+    images_per_shard,
+    made_from,
+    open_reader,
+)
 
 SAMPLE = Path("data/sample.parquet")
 MODEL = Path("data/model.json")

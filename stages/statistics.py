@@ -5,23 +5,28 @@ from typing import Any
 
 import numpy as np
 
-from signbridge import metrics, params, tables
-from signbridge.command_line import run
-from signbridge.figures.probe_accuracy_curve import probe_accuracy_curve
-from signbridge.figures.saving import save_figure
-from signbridge.model_name import model_name
-from signbridge.peak import headline
-from signbridge.probing import summary
-from signbridge.probing.accuracy import accuracy_table
-from signbridge.probing.controls import controls_table
-from signbridge.probing.curves import curves, with_headlines
-from signbridge.probing.layers import layer_comparison, peak_table
-from signbridge.probing.letters import confused_pairs, letter_accuracy
+from signbridge.core import params, tables
+from signbridge.core.command_line import run
+from signbridge.core.names import model_name
+from signbridge.probing.peak import headline
 from signbridge.probing.protocols import copies_in_train
 from signbridge.probing.settings import ProbeParams, splits_of
-from signbridge.probing.statistics import StatisticsParams
 from signbridge.probing.within_word import accuracy_within
-from signbridge.published import Study, published_table
+from signbridge.report.figures.probe_accuracy_curve import probe_accuracy_curve
+from signbridge.report.figures.saving import save_figure
+from signbridge.statistics import summary
+from signbridge.statistics.curves import (
+    accuracy_table,
+    confused_pairs,
+    controls_table,
+    curves,
+    layer_comparison,
+    letter_accuracy,
+    peak_table,
+    with_headlines,
+)
+from signbridge.statistics.intervals import StatisticsParams
+from signbridge.statistics.summary import Study, published_table
 
 ANSWERS = Path("data/answers.parquet")
 SAMPLE = Path("data/sample.parquet")
@@ -56,7 +61,7 @@ def main() -> None:
     model = model_name(ANSWERS)
     numbers = {"images": len(sample), "photos": int(photo_of.nunique()), "letters": len(letters), "model": model}
     numbers |= summary.summary(findings, leaks)
-    metrics.write("metrics/probe.json", numbers)
+    tables.write_metrics("metrics/probe.json", numbers)
 
     generator = np.random.default_rng(seed)
     for name, table in {

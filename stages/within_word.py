@@ -4,8 +4,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from signbridge import activations, params, tables
-from signbridge.command_line import run
+from signbridge.core import activations, params, tables
+from signbridge.core.command_line import run
 from signbridge.probing.settings import ProbeParams, places
 from signbridge.probing.sweep import cells_of, side_by_side
 from signbridge.probing.within_word import (

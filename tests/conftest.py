@@ -17,7 +17,7 @@ install_import_hook("signbridge", "tests.type_checking.check")  # before the fir
 import pytest  # noqa: E402
 from ruamel.yaml import YAML  # noqa: E402
 
-from signbridge.command_line import run  # noqa: E402
+from signbridge.core.command_line import run  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -12,9 +12,9 @@ from joblib import Parallel, delayed
 from PIL import Image
 from tqdm import tqdm
 
-from signbridge.datasets.hand_photo import develop
-from signbridge.datasets.letter_poses import LETTERS
-from signbridge.datasets.rendered import copy_of, frame_of, photo_in_numbers
+from signbridge.rendered.dataset import copy_of, frame_of, photo_in_numbers
+from signbridge.rendered.hand_photo import develop
+from signbridge.rendered.letter_poses import LETTERS
 
 SIDE = 56  # pixels, what the tower takes in
 SIZES = (28, 56)  # pixels, of every other copy: Sign Language MNIST's, and the tower's own

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from ruamel.yaml import YAML
 
-from signbridge.vlm.small_tokenizer import IMAGE_TOKEN
+from signbridge.vlm.random_weights import IMAGE_TOKEN
 
 WORDS = Path(__file__).with_name("words.yaml")
 

@@ -11,8 +11,8 @@ from transformers import LlavaForConditionalGeneration, LlavaProcessor
 
 from models.miniature.drawings import Drawings
 from models.miniature.lessons import SENTENCE_PROMPT, WORD_PROMPT, clauses, hands, plain_sentence
-from signbridge.datasets.letter_poses import LETTERS
-from signbridge.vlm.small_tokenizer import IMAGE_TOKEN
+from signbridge.rendered.letter_poses import LETTERS
+from signbridge.vlm.random_weights import IMAGE_TOKEN
 
 IGNORED = -100  # as a label: not part of the loss
 

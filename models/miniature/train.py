@@ -37,12 +37,17 @@ from models.miniature import drawings, lessons, teaching
 from models.miniature.drawings import SIDE, draw
 from models.miniature.lessons import vocabulary
 from models.miniature.teaching import ClauseHeads, StepOf, Teacher
-from signbridge.command_line import run
-from signbridge.errors import SignBridgeError
-from signbridge.vlm import small_tokenizer as small_tokenizer_module
+from signbridge.core.command_line import run
+from signbridge.core.errors import SignBridgeError
+from signbridge.core.tables import whole_file
+from signbridge.vlm import random_weights as small_tokenizer_module
 from signbridge.vlm.loading import device_from_environment
-from signbridge.vlm.small_tokenizer import IMAGE_TOKEN, SPECIAL_TOKENS, llava_processor, small_tokenizer
-from signbridge.whole_file import whole_file
+from signbridge.vlm.random_weights import (
+    IMAGE_TOKEN,
+    SPECIAL_TOKENS,
+    llava_processor,
+    small_tokenizer,
+)
 
 FOLDER = Path(__file__).parent
 SCRATCH = Path(".scratch/miniature")

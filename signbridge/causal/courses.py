@@ -8,15 +8,19 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float
 
-from signbridge.causal.answer_text import says
-from signbridge.causal.descriptions import describe
-from signbridge.causal.edits import SteeredAt
-from signbridge.causal.pairs import ClassPair, class_pairs, fitted_half
-from signbridge.causal.steering import Clamps, Course, Doses, mean_norms
-from signbridge.datasets.one_per_photo import one_of_each_photo
-from signbridge.extraction import Reader
-from signbridge.extraction_tables import decoded
+from signbridge.causal.damage import describe
+from signbridge.causal.pairs import ClassPair, class_pairs, fitted_half, says
+from signbridge.causal.steering import (
+    Clamps,
+    Course,
+    Doses,
+    mean_norms,
+)
+from signbridge.core.names import SteeredAt
+from signbridge.datasets.sampling import one_of_each_photo
+from signbridge.vlm.extraction import Reader
 from signbridge.vlm.letter_scoring import added_tokens
+from signbridge.vlm.model_run import decoded
 
 log = logging.getLogger(__name__)
 

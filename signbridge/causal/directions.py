@@ -13,15 +13,20 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float
 
-from signbridge import activations
-from signbridge.causal.answer_text import first_difference
-from signbridge.causal.edits import DIRECTIONS, POSITION_OF, RANDOM, SHUFFLED_MEANS, SteeredAt
-from signbridge.causal.pairs import ClassPair
+from signbridge.causal.pairs import ClassPair, first_difference
 from signbridge.causal.steering import Clamps, SteeringSweep
-from signbridge.extraction import Reader
+from signbridge.core import activations
+from signbridge.core.names import (
+    DIRECTIONS,
+    POSITION_OF,
+    RANDOM,
+    SHUFFLED_MEANS,
+    SteeredAt,
+)
+from signbridge.probing.control_sweep import shuffle_over_photos
 from signbridge.probing.probes import Probe
-from signbridge.probing.shuffled_labels import shuffle_over_photos
-from signbridge.probing.whole_sample import fit_whole_sample
+from signbridge.probing.sweep import fit_whole_sample
+from signbridge.vlm.extraction import Reader
 from signbridge.vlm.letter_scoring import added_tokens
 
 MEMORY_BYTES = 2 * 2**30  # of the probe's solver beside its vectors

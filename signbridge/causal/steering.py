@@ -20,20 +20,30 @@ from PIL import Image
 from pydantic import Field
 from torch import Tensor
 
-from signbridge.causal.descriptions import (
-    edited_tokens,
-    first_edited,
-    read_described,
-)
-from signbridge.causal.edits import During, SteeredAt
+from signbridge.causal.damage import edited_tokens, first_edited, read_described
 from signbridge.causal.pairs import ClassPair
-from signbridge.causal.pushes import Clamped, Encoder, Pushes, joined, with_pushes
-from signbridge.causal.sweeps import Sweeps
-from signbridge.extraction import Reader, in_batches
-from signbridge.layer_choice import Layers
-from signbridge.params import Section
-from signbridge.shards import Shard
-from signbridge.vlm.branching import Branches, CleanRun, answer_greedily, clean_run, go_on, image_span, leave
+from signbridge.causal.pushes import (
+    Clamped,
+    Encoder,
+    Pushes,
+    joined,
+    with_pushes,
+)
+from signbridge.core.activations import Layers
+from signbridge.core.names import During, SteeredAt
+from signbridge.core.params import Section
+from signbridge.core.shards import Shard
+from signbridge.core.sweeps import Sweeps
+from signbridge.vlm.branching import (
+    Branches,
+    CleanRun,
+    answer_greedily,
+    clean_run,
+    go_on,
+    image_span,
+    leave,
+)
+from signbridge.vlm.extraction import Reader, in_batches
 from signbridge.vlm.loading import LoadedModel
 from signbridge.vlm.residual import Edit, decoder_sites, reading
 

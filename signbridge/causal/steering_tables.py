@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from signbridge.causal.answer_text import says
+from signbridge.causal.pairs import says
 from signbridge.causal.steering import Course, Doses, durings
-from signbridge.shards import answers_of, vectors_of
+from signbridge.core.shards import answers_of, vectors_of
 
 
 def answers_table(courses: list[Course], sweep: Doses, shards: list[Path]) -> pd.DataFrame:

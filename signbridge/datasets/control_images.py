@@ -14,9 +14,9 @@ from jaxtyping import Int
 from PIL import Image
 from pydantic import Field
 
+from signbridge.core.errors import SignBridgeError
+from signbridge.core.params import Section
 from signbridge.datasets.images import encode_png
-from signbridge.errors import SignBridgeError
-from signbridge.params import Section
 
 UNTRAINED_TWIN = "untrained_twin"  # the row's own image, read by the same architecture with random weights
 NO_IMAGE = "no_image"  # the mean grey of the sample

@@ -13,9 +13,9 @@ from jaxtyping import UInt8
 from PIL import Image, ImageOps
 from tqdm import tqdm
 
+from signbridge.core.errors import SignBridgeError
+from signbridge.core.params import Section
 from signbridge.datasets.images import LabelledImage, eight_bits
-from signbridge.errors import SignBridgeError
-from signbridge.params import Section
 
 SPLITS = ("train", "test")  # in the order of the pool
 MOST_PIXELS = 50_000_000  # an image: beyond any camera's hand, within any machine's memory

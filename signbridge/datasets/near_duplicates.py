@@ -11,7 +11,7 @@ from pydantic import Field
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from signbridge.params import Section
+from signbridge.core.params import Section
 
 TILE = 512  # images a side of one matrix product: 1 MB of correlations at a time, however many images
 PAIRS = 2048  # pairs checked at once in float64

@@ -1,14 +1,26 @@
-"""Which images the study looks at."""
+"""One image of each photo, for whoever wants independent images.
+
+Which images the study looks at.
+"""
 
 import random
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Sequence
 from typing import Annotated, Literal
 
+import numpy as np
 from pydantic import Field
 
-from signbridge.errors import SignBridgeError
-from signbridge.params import Section
+from signbridge.core.errors import SignBridgeError
+from signbridge.core.params import Section
+
+
+def one_of_each_photo(photos: np.ndarray, generator: np.random.Generator) -> list[int]:
+    """The row of one image of each photo, drawn, in random order."""
+    rows = generator.permutation(len(photos))
+    first = np.sort(np.unique(photos[rows], return_index=True)[1])
+    return [int(row) for row in rows[first]]
+
 
 Count = Annotated[int, Field(ge=1)]
 

@@ -19,9 +19,9 @@ import pyarrow.csv
 from jaxtyping import UInt8
 from pydantic import Field
 
+from signbridge.core.errors import SignBridgeError
+from signbridge.core.params import Section
 from signbridge.datasets.images import GREY_SIZE, LabelledImage
-from signbridge.errors import SignBridgeError
-from signbridge.params import Section
 
 CSV_OF_SPLIT = {"train": "sign_mnist_train.csv", "test": "sign_mnist_test.csv"}  # in the order of the pool
 HEADER = ["label", *(f"pixel{i}" for i in range(1, GREY_SIZE**2 + 1))]

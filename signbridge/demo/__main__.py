@@ -14,8 +14,8 @@ import tempfile
 import threading
 from pathlib import Path
 
-from signbridge.command_line import run
-from signbridge.errors import SignBridgeError
+from signbridge.core.command_line import run
+from signbridge.core.errors import SignBridgeError
 
 try:
     import gradio as gr
@@ -26,7 +26,7 @@ except ImportError as error:
 from signbridge.demo.analysis import Analysis
 from signbridge.demo.app import CSS, FONT, build
 from signbridge.demo.study import DemoStudy
-from signbridge.extraction import Reader
+from signbridge.vlm.extraction import Reader
 from signbridge.vlm.loading import device_from_environment, load
 
 SCRATCH = Path(".scratch/models")

@@ -10,12 +10,12 @@ from typing import NamedTuple
 
 from PIL import Image
 
+from signbridge.core.errors import SignBridgeError
 from signbridge.demo.familiarity import Familiarity, Neighbourhood
-from signbridge.demo.preparing import prepared
 from signbridge.demo.reading import Reading, read
 from signbridge.demo.study import DemoStudy, Place
-from signbridge.errors import SignBridgeError
-from signbridge.extraction import Reader
+from signbridge.demo.uploads import prepared
+from signbridge.vlm.extraction import Reader
 
 log = logging.getLogger(__name__)
 

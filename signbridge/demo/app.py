@@ -10,13 +10,12 @@ from typing import Any, NamedTuple
 import gradio as gr
 from gradio.data_classes import ImageData
 
+from signbridge.core.errors import SignBridgeError
 from signbridge.demo import panels, text
 from signbridge.demo.analysis import Analysis, Picture
-from signbridge.demo.preparing import bounded, description
 from signbridge.demo.reading import Reading
 from signbridge.demo.study import DemoStudy
-from signbridge.demo.uploads import UploadError, open_upload
-from signbridge.errors import SignBridgeError
+from signbridge.demo.uploads import UploadError, bounded, description, open_upload
 
 KEPT_SECONDS = 60  # how long an uploaded file lies in the app's own folder
 LIVE_SECONDS = 3600  # of computing in one live session

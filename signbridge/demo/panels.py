@@ -6,7 +6,13 @@ import pandas as pd
 from jaxtyping import Float
 
 from signbridge.demo.study import DemoStudy, Place
-from signbridge.report.charts.style import BLUE, GREY, SEQUENTIAL, VERMILLION, short_site
+from signbridge.report.charts.style import (
+    BLUE,
+    GREY,
+    SEQUENTIAL,
+    VERMILLION,
+    short_site,
+)
 
 LIKELIEST = 5
 CONFIDENCE_HEIGHT, LETTER_HEIGHT = 260, 16  # pixels; of a letter's row in the heat map

@@ -10,8 +10,8 @@ from transformers import BatchFeature, ProcessorMixin
 
 from signbridge.datasets.images import grey_of
 from signbridge.demo.study import DemoStudy, Place
-from signbridge.extraction import Reader, stored_dtype
 from signbridge.vlm.answering import read_and_answer
+from signbridge.vlm.extraction import Reader, stored_dtype
 
 Vectors = dict[Place, Float[np.ndarray, "_width"]]
 

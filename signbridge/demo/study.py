@@ -9,16 +9,21 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 from pydantic import TypeAdapter, ValidationError
 
-from signbridge import activations, tables
+from signbridge.core import activations, tables
+from signbridge.core.errors import SignBridgeError
+from signbridge.core.names import model_name
 from signbridge.datasets.images import decode_png, grey_pixels
 from signbridge.datasets.near_duplicates import unit_rows
-from signbridge.errors import SignBridgeError
-from signbridge.extraction_tables import decoded
-from signbridge.model_name import model_name
-from signbridge.peak import chosen_layer, headline_position
+from signbridge.probing.peak import chosen_layer, headline_position
 from signbridge.probing.probes import Probe, load
-from signbridge.vlm.loading import FolderModel, HubModel, ModelParams, TinyRandomModel
+from signbridge.vlm.loading import (
+    FolderModel,
+    HubModel,
+    ModelParams,
+    TinyRandomModel,
+)
 from signbridge.vlm.model_folder import folder_sha256
+from signbridge.vlm.model_run import decoded
 
 SAMPLE = Path("data/sample.parquet")
 PHOTOS = Path("data/photos.parquet")

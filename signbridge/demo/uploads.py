@@ -2,6 +2,8 @@
 
 Nothing is decoded before its size is known, and nothing but pixels is taken from a file. Pixels become what they would
 in the dataset: `signbridge.datasets.images.eight_bits`.
+
+A picture made like those of the dataset: square, grey, as small.
 """
 
 import io
@@ -13,6 +15,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from signbridge.datasets.image_folder import MOST_PIXELS
 from signbridge.datasets.images import eight_bits
+from signbridge.demo.study import Format
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")  # of all that Pillow opens, those that cameras write
 LEAST_SIDE = 16  # pixels: smaller ones show no hand
@@ -99,3 +102,37 @@ def _not_a_picture(source: Path | str | bytes) -> str:
 def _start_of(path: Path) -> bytes:
     with path.open("rb") as file:
         return file.read(4096)
+
+
+LARGEST_SIDE = 2048  # pixels; no model of the catalog takes in more
+
+
+def prepared(image: Image.Image, form: Format) -> Image.Image:
+    """`image` with what all images of the dataset share: the middle square, grey, of their size; in RGB."""
+    if form.square:
+        side = min(image.size)
+        left, top = (image.width - side) // 2, (image.height - side) // 2
+        image = image.crop((left, top, left + side, top + side))
+    if form.grey:
+        image = image.convert("L")
+    if form.side is not None and form.side != image.width:
+        how = Image.Resampling.BICUBIC if form.side > image.width else Image.Resampling.BOX
+        image = image.resize((form.side, form.side), how)
+    return image.convert("RGB")
+
+
+def bounded(image: Image.Image) -> Image.Image:
+    """`image`, scaled down where a side is longer than `LARGEST_SIDE`."""
+    if max(image.size) <= LARGEST_SIDE:
+        return image
+    smaller = image.copy()
+    smaller.thumbnail((LARGEST_SIDE, LARGEST_SIDE))
+    return smaller
+
+
+def description(form: Format) -> str:
+    """What `prepared` does, for the switch: `Cropped to the middle square, grey, 28 x 28 pixels`."""
+    shared = [("cropped to the middle square", form.square), ("grey", form.grey)]
+    shared.append((f"{form.side} x {form.side} pixels", form.side is not None))
+    parts = ", ".join(part for part, is_shared in shared if is_shared)
+    return f"{parts[0].upper()}{parts[1:]}" if parts else "The dataset's images have no shape in common"

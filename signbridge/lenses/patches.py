@@ -10,9 +10,9 @@ from jaxtyping import Int
 from torch import Tensor
 from transformers import BatchFeature
 
-from signbridge.datasets.one_per_photo import one_of_each_photo
-from signbridge.extraction import Reader, stored_dtype
-from signbridge.shards import Shard
+from signbridge.core.shards import Shard
+from signbridge.datasets.sampling import one_of_each_photo
+from signbridge.vlm.extraction import Reader, stored_dtype
 from signbridge.vlm.residual import reading
 
 

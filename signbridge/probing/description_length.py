@@ -12,8 +12,8 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float, Int
 
+from signbridge.probing.coordinates import reduce
 from signbridge.probing.logistic_regression import decision, fit, probabilities
-from signbridge.probing.reduction import reduce
 
 TOLERANCE = 1e-5  # of the fits: a bit in ten thousand
 Block = Int[np.ndarray, "_images"]  # each block has another number of them

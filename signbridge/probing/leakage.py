@@ -9,7 +9,7 @@ import pandas as pd
 from jaxtyping import UInt8
 from sklearn.neighbors import KNeighborsClassifier
 
-from signbridge.metrics import Metric
+from signbridge.core.tables import Metric
 from signbridge.probing.protocols import Split, copies_in_train
 
 

@@ -29,10 +29,16 @@ from jaxtyping import Bool, Float, Int
 from scipy.linalg import blas, lapack
 from tqdm import tqdm
 
-from signbridge.errors import SignBridgeError
-from signbridge.probing.lbfgs import HISTORY, minimum_near
-from signbridge.probing.row_blocks import MOMENT_ROWS, RowBlocks
-from signbridge.probing.softmax_loss import Point, SoftmaxLoss, logits_of, probabilities_of
+from signbridge.core.errors import SignBridgeError
+from signbridge.probing.logistic_regression import VECTOR_PAIRS, minimum_near
+from signbridge.probing.softmax_loss import (
+    MOMENT_ROWS,
+    Point,
+    RowBlocks,
+    SoftmaxLoss,
+    logits_of,
+    probabilities_of,
+)
 
 TOLERANCE = 1e-3
 _NO_WEIGHTS = 0.01  # shorter ones count as this long: probes of vectors that say nothing
@@ -95,7 +101,7 @@ def _room(vectors: np.ndarray, rows: int, classes: int, penalty: np.ndarray, mem
     weights = 8 * probes * classes * (width + 1)
     preconditioners = 4 * width**2 * len(_alike(penalty))
     moments = 8 * width * (6 * (probes + 1) + 3 * MOMENT_ROWS)
-    always = _MARGIN + (2 * HISTORY + 14) * weights + preconditioners + moments
+    always = _MARGIN + (2 * VECTOR_PAIRS + 14) * weights + preconditioners + moments
     a_row = width * (vectors.itemsize + 4) + 4 * 6 * probes * classes  # as given, scaled for the Gram matrix, logits
     held, streamed = 4 * rows * width + FEWEST_ROWS * a_row, FEWEST_ROWS * (a_row + 4 * width)
     if memory_bytes < always + streamed:

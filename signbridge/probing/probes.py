@@ -3,6 +3,11 @@
 `data/probes/SITE.safetensors` holds `POSITION.FITTED_ON.{coef,intercept,mean,scale}` in float32, where FITTED_ON is
 `signbridge` (the training images of the notebook's split) or `sample` (every image); the file metadata names the
 letters of the rows of `coef`.
+
+The notebook's probe, by scikit-learn itself, so that protocol `signbridge` is its own to the last prediction.
+
+`StandardScaler` and `LogisticRegression(C=C)`, L2 and L-BFGS with its default tolerance, on float64. With more
+features than rows that stops short of the optimum, and where it stops depends on the path; so nothing else will do.
 """
 
 import json
@@ -10,13 +15,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as serialise
 from scipy.special import softmax
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
 
-from signbridge.errors import SignBridgeError
-from signbridge.whole_file import whole_file
+from signbridge.core.errors import SignBridgeError
+from signbridge.core.tables import whole_file
 
 _KEY = "classes"
 _TENSORS = ("coef", "intercept", "mean", "scale")
@@ -68,3 +75,19 @@ def load(path: Path | str, position: str, fitted_on: str) -> Probe:
         raise SignBridgeError(f"{path}: no such file. Make it with `dvc repro`, or get it with `dvc pull`.") from None
     except SafetensorError as error:
         raise SignBridgeError(f"{path}: not readable as safetensors ({error}). Delete it and `dvc repro`.") from None
+
+
+MAX_ITERATIONS = 1000  # the notebook's
+
+
+def fit_notebook_probe(
+    vectors: Float[np.ndarray, "images width"], labels: np.ndarray, train: Bool[np.ndarray, "images"], C: float
+) -> Probe:
+    """Fit the training images as the notebook does."""
+    rows = vectors.astype(np.float64)
+    scaler = StandardScaler().fit(rows[train])
+    model = LogisticRegression(C=C, max_iter=MAX_ITERATIONS).fit(scaler.transform(rows[train]), labels[train])
+    coef, intercept = model.coef_, model.intercept_
+    if len(model.classes_) == 2:  # one row that speaks for the second class
+        coef, intercept = np.vstack([0 * coef, coef]), np.append(0, intercept)
+    return Probe(list(model.classes_), coef, intercept, scaler.mean_, scaler.scale_)

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Bool
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedShuffleSplit
 
-from signbridge.errors import SignBridgeError
+from signbridge.core.errors import SignBridgeError
 
 PROTOCOLS = ("signbridge", "grouped")
 

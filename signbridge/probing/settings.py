@@ -5,9 +5,15 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field
 
-from signbridge.activations import POSITIONS_OF_SITE, SITES_BEFORE_LAYERS, TOKEN_POSITIONS, layer_site, positions_of
-from signbridge.errors import SignBridgeError
-from signbridge.params import Section
+from signbridge.core.activations import (
+    POSITIONS_OF_SITE,
+    SITES_BEFORE_LAYERS,
+    TOKEN_POSITIONS,
+    layer_site,
+    positions_of,
+)
+from signbridge.core.errors import SignBridgeError
+from signbridge.core.params import Section
 from signbridge.probing import protocols
 from signbridge.probing.protocols import PROTOCOLS, Split
 

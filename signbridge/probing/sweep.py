@@ -1,4 +1,7 @@
-"""Fit and test a probe at every site and position on the same splits, several at once."""
+"""The probe of every image, for those who want to use one, and what it takes to send the letters.
+
+Fit and test a probe at every site and position on the same splits, several at once.
+"""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -10,15 +13,58 @@ from jaxtyping import Float, Int
 from joblib import Parallel, cpu_count, delayed
 from threadpoolctl import threadpool_limits
 
-from signbridge import activations
-from signbridge.probing.description_length import Block
-from signbridge.probing.folds import Read, folds_of, likeliest
-from signbridge.probing.logistic_regression import TOLERANCE
-from signbridge.probing.nested import LOOSE_TOLERANCE, TOLERANCE_FOR_PREDICTIONS, Choice
-from signbridge.probing.notebook_probe import fit_notebook_probe
-from signbridge.probing.probes import Probe
+from signbridge.core import activations
+from signbridge.probing.coordinates import centre, reduce, scalers, weights_on_features
+from signbridge.probing.description_length import Block, shortest_description
+from signbridge.probing.folds import (
+    LOOSE_TOLERANCE,
+    TOLERANCE_FOR_PREDICTIONS,
+    Choice,
+    Read,
+    folds_of,
+    has_many_rows,
+    likeliest,
+)
+from signbridge.probing.logistic_regression import TOLERANCE, fit
+from signbridge.probing.many_rows import fit_and_test
+from signbridge.probing.probes import Probe, fit_notebook_probe
 from signbridge.probing.protocols import Split
-from signbridge.probing.whole_sample import fit_whole_sample
+
+
+class WholeSample(NamedTuple):
+    """What was learnt from all images together."""
+
+    probe: Probe
+    bits: float  # description length of the letters, mean over the orders of sending; NaN without any
+
+
+def fit_whole_sample(
+    vectors: Float[np.ndarray, "images width"],
+    labels: np.ndarray,
+    C: float,
+    orders: Sequence[Sequence[Block]],
+    Cs: Sequence[float],
+    memory_bytes: int,
+) -> WholeSample:
+    """Fit all images with penalty `C`, and send the letters in each of `orders` with the best of `Cs`.
+
+    Description lengths need a probe a block and C: of many wide rows (`has_many_rows`) they are left out.
+    """
+    letters, targets = np.unique(labels, return_inverse=True)
+    if has_many_rows(vectors):
+        every = np.ones((1, len(vectors)), dtype=bool)
+        [found] = fit_and_test(vectors, targets, every, ~every, len(letters), C, memory_bytes, progress=True)
+        return WholeSample(Probe(list(letters), found.coef, found.intercept, found.mean, found.scale), np.nan)
+    centred = centre(vectors)
+    shift, scale = scalers(centred, np.ones((1, len(vectors)), dtype=bool))
+    rows = (centred.rows - shift[0]) / scale[0]
+    coordinates = reduce(rows, rows[:0])
+    model = fit(coordinates, targets, len(letters), C)
+    coef = weights_on_features(coordinates, rows, model.weights)
+    probe = Probe(list(letters), coef, model.intercept - coef @ coordinates.centre, centred.origin + shift[0], scale[0])
+    bits = [shortest_description(coordinates.train, targets, blocks, Cs) for blocks in orders]
+    return WholeSample(probe, float(np.mean(bits)) if bits else np.nan)
+
 
 T = TypeVar("T")
 MEMORY_BYTES = 2 * 2**30

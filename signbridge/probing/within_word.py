@@ -16,8 +16,13 @@ from signbridge.probing import protocols
 from signbridge.probing.predictions import predictions_table
 from signbridge.probing.protocols import Split
 from signbridge.probing.settings import GroupedProtocol
-from signbridge.probing.statistics import StatisticsParams, photo_bootstrap
-from signbridge.probing.sweep import MEMORY_BYTES, Cell, Scored, predict
+from signbridge.probing.sweep import (
+    MEMORY_BYTES,
+    Cell,
+    Scored,
+    predict,
+)
+from signbridge.statistics.intervals import StatisticsParams, photo_bootstrap
 
 # Of a letter within a word: one to test, and two in training, so that the penalty can be chosen by one of them. A
 # rarer letter would also take folds, and with them training images, from all the others.

@@ -16,8 +16,13 @@ from jaxtyping import Float
 from signbridge.report.images import enlargeable
 from signbridge.report.page_parts import FeatureBrowser, Table
 from signbridge.report.study import Study
-from signbridge.report.wording import count, number, plural, short
-from signbridge.sae.feature_tables import MODEL
+from signbridge.report.wording import (
+    count,
+    number,
+    plural,
+    short,
+)
+from signbridge.sae.features import MODEL
 
 NAME = "features-browser"
 TITLE = "Open a feature"

@@ -10,9 +10,9 @@ from typing import Literal
 
 import pandas as pd
 
-from signbridge import tables
-from signbridge.errors import SignBridgeError
-from signbridge.metrics import Metric
+from signbridge.core import tables
+from signbridge.core.errors import SignBridgeError
+from signbridge.core.tables import Metric
 
 Kind = Literal["text", "number", "yes/no"]
 

@@ -11,14 +11,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from signbridge.layer_choice import evenly_spread
-from signbridge.lenses.names import DISPLAYED
-from signbridge.lenses.shown_words import excerpt, shown_words
+from signbridge.core.activations import evenly_spread
+from signbridge.core.names import DISPLAYED
+from signbridge.lenses.words import excerpt, shown_words
 from signbridge.report.images import enlargeable
 from signbridge.report.page_parts import PatchWords, Table, Thumbnail
 from signbridge.report.patch_cells import cells_of
 from signbridge.report.study import Study
-from signbridge.report.wording import LENS_SCORES, count, plural, short
+from signbridge.report.wording import (
+    LENS_SCORES,
+    count,
+    plural,
+    short,
+)
 
 NAME = "patch-words"
 TITLE = "Point at a patch"

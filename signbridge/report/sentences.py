@@ -6,7 +6,12 @@ pixels give away, where, and whether that layer stands out; the second what the 
 
 import math
 
-from signbridge.report.study import LEAKING, PROTOCOLS, Share, Study
+from signbridge.report.study import (
+    LEAKING,
+    PROTOCOLS,
+    Share,
+    Study,
+)
 from signbridge.report.wording import (
     POSITIONS,
     listing,

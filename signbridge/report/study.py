@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from signbridge.metrics import Metric
+from signbridge.core.tables import Metric
 from signbridge.report.wording import CONTROLS
 
 PROTOCOLS = {"signbridge": "the notebook's split", "grouped": "no photo on both sides"}

@@ -1,4 +1,8 @@
-"""Sparse autoencoders as SAELens makes, trains and stores them.
+"""How well an autoencoder gives back what it was given.
+
+The stored autoencoders of a study.
+
+Sparse autoencoders as SAELens makes, trains and stores them.
 
 The vectors are scaled to one mean length for training; the scale is folded into the weights at the end, and so are
 the lengths of the decoder's rows. A stored autoencoder takes the residual stream as it is, its decoder's rows have
@@ -6,17 +10,44 @@ length 1, and its features are in the units of the stream.
 """
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Float
+from sae_lens import SAE
 from sae_lens.config import SAETrainerConfig
+from sae_lens.constants import SAE_CFG_FILENAME, SAE_WEIGHTS_FILENAME
 from sae_lens.registry import get_sae_training_class
 from sae_lens.saes.sae import TrainingSAE
 from sae_lens.training.sae_trainer import SAETrainer
+from torch import Tensor
 
+from signbridge.core.errors import SignBridgeError
 from signbridge.sae.settings import StandardPreset, TopKPreset, features_of
+
+
+def variance_explained(given: Float[Tensor, "tokens width"], given_back: Float[Tensor, "tokens width"]) -> float:
+    """1 - squared error / squared distance from the mean of `given`, both summed over tokens; NaN without variance."""
+    deviation = (given - given.mean(0)).square().sum()
+    error = (given - given_back).square().sum()
+    return float(1 - error / deviation) if deviation > 0 else float("nan")
+
+
+def mean_active(features: Float[Tensor, "tokens features"]) -> float:
+    """L0: how many features fire for a token, in the mean; NaN without tokens."""
+    return float((features > 0).sum(1).float().mean())
+
+
+def open_autoencoders(folder: Path, sites: Sequence[str], device: torch.device) -> dict[str, SAE]:
+    """The autoencoder of each of `sites`, in that order. Raises `SignBridgeError` if one is not there."""
+    for site in sites:
+        for path in (folder / site / name for name in (SAE_CFG_FILENAME, SAE_WEIGHTS_FILENAME)):
+            if not path.is_file():
+                raise SignBridgeError(f"{path}: not there. Make it with `dvc repro`, or get it with `dvc pull`.")
+    return {site: SAE.load_from_disk(folder / site, device=str(device)) for site in sites}
 
 
 def steps_of(preset: TopKPreset | StandardPreset) -> int:

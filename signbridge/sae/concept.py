@@ -3,9 +3,12 @@
 The feature is chosen on half of the photos and held to the others. Its match in a model that has learnt nothing is
 chosen as freely: the best feature of as many in autoencoders of the untrained twin, trained in the same way. Each
 dimension of the stream itself, in either direction, is tried as well.
+
+What was read of the sample under the concept's prompt: features, the stream beside them, and what the model says.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,13 +17,15 @@ from jaxtyping import Float
 from pydantic import Field
 
 from signbridge.causal.pairs import fitted_half
-from signbridge.datasets.poses import poses
-from signbridge.lenses.hand_words import Finger, is_up
-from signbridge.metrics import Metric
-from signbridge.params import Section
-from signbridge.probing.statistics import StatisticsParams, draw_photos, interval
-from signbridge.sae.feature_tables import MODEL, STREAM, TWIN
-from signbridge.sae.ranking import aucs, weighted_aucs
+from signbridge.core import activations, tables
+from signbridge.core.params import Section
+from signbridge.core.shards import answers_of, vectors_of
+from signbridge.core.tables import Metric
+from signbridge.rendered.hand_words import Finger, is_up
+from signbridge.rendered.poses import poses
+from signbridge.sae.features import MODEL, POSITIONS, STREAM, TWIN
+from signbridge.statistics.intervals import StatisticsParams, draw_photos, interval
+from signbridge.statistics.ranking import aucs, weighted_aucs
 
 COLUMNS = ["reads", "site", "position", "feature", "auc_fitted", "auc", "low", "high"]
 
@@ -148,3 +153,26 @@ def _photo_weights(
     """How often each image is in each resample of the photos."""
     places = np.unique(photos, return_inverse=True)[1]
     return draw_photos(int(places.max()) + 1, resamples, generator)[:, places].astype(np.float64)
+
+
+ANSWERS = "answers.parquet"
+
+
+def write_concept(
+    folder: Path, sites: Collection[str], shards: list[Path], image_ids: list[str], made_by: dict[str, Any]
+) -> None:
+    """Write `features/SITE` and `stream/SITE` by position, and the answers (image_id, answer), from `FeatureReader`."""
+    for site in sites:
+        for kind, end in (("features", ""), (STREAM, ".stream")):
+            vectors = {position: vectors_of(shards, f"{site}.{position}{end}") for position in POSITIONS}
+            activations.write(folder / kind, site, image_ids, vectors, made_by)
+    answers = pd.DataFrame({"image_id": image_ids, "answer": answers_of(shards)})
+    tables.write(answers, folder / ANSWERS, made_by)
+
+
+def readings(folder: Path, reads: str, sites: Collection[str], image_ids: list[str]) -> Iterator[Readings]:
+    """What was read of these images at every place: features, or the stream if `reads` says so."""
+    kind = STREAM if reads == STREAM else "features"
+    for site in sites:
+        for position in POSITIONS:
+            yield Readings(reads, site, position, activations.read(folder / kind, site, position, image_ids))

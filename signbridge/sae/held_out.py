@@ -12,7 +12,7 @@ import pandas as pd
 from jaxtyping import Bool
 from transformers import PreTrainedTokenizerBase
 
-from signbridge.errors import SignBridgeError
+from signbridge.core.errors import SignBridgeError
 from signbridge.lenses.patches import looked_at
 from signbridge.sae.token_stream import Deck
 

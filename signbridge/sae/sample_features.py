@@ -7,9 +7,9 @@ from sae_lens import SAE
 from torch import Tensor
 from transformers import BatchFeature
 
-from signbridge.extraction import Reader
-from signbridge.sae.feature_tables import POSITIONS
-from signbridge.shards import Shard
+from signbridge.core.shards import Shard
+from signbridge.sae.features import POSITIONS
+from signbridge.vlm.extraction import Reader
 from signbridge.vlm.residual import reading
 
 

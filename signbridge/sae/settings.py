@@ -1,18 +1,41 @@
-"""What sparse autoencoders are trained on and how: the section `sae` and the catalog `sae_presets` of params.yaml."""
+"""Whether SAELens is there: an extra, as it brings much along and is needed by sparse autoencoders alone.
 
+What sparse autoencoders are trained on and how: the section `sae` and the catalog `sae_presets` of params.yaml.
+
+How sparse autoencoders are judged: the section `sae_judge` of params.yaml.
+
+Which features are shown, and how many examples of each: the section `sae_examples` of params.yaml.
+
+How far steering by features goes: the section `sae_steering` of params.yaml.
+"""
+
+import importlib.util
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, create_model
+from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
 
-from signbridge import params
-from signbridge.activations import layer_site
-from signbridge.errors import SignBridgeError
-from signbridge.layer_choice import Layers, evenly_spread
-from signbridge.lenses.captions import caption, check_caption
-from signbridge.params import Section
+from signbridge.causal.steering import Doses
+from signbridge.core import params
+from signbridge.core.activations import Layers, evenly_spread, layer_site
+from signbridge.core.errors import SignBridgeError
+from signbridge.core.params import Section
+from signbridge.core.sweeps import Sweeps
+from signbridge.lenses.words import caption, check_caption
 from signbridge.vlm.prompts import prompt_for
+
+
+def require_sae_lens() -> None:
+    """To be called before `sae_lens` is imported, which takes seconds. Raises `SignBridgeError` if it is missing.
+
+    What it brings along to log runs on a server is switched off.
+    """
+    os.environ.update(WANDB_MODE="disabled", WANDB_ERROR_REPORTING="false")
+    if importlib.util.find_spec("sae_lens") is None:
+        raise SignBridgeError("sparse autoencoders need SAELens: pip install -c requirements.lock -e '.[sae]'.")
+
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -137,3 +160,43 @@ def prompts_of_images(
 def _of_model(template: str, image_token: str) -> str:
     check_caption(template, "sae.prompts")
     return prompt_for(template, "sae.prompts", image_token)
+
+
+class SaeJudgeParams(Section):
+    """The section `sae_judge`."""
+
+    images: int = Field(ge=2)  # of the sample, of different photos, at most
+    phrases: int = Field(ge=2)  # of the corpus, at most
+    shared: Annotated[list[Annotated[float, Field(ge=0, le=1)]], Field(min_length=2, max_length=2)]  # modality scores
+    k: list[Annotated[int, Field(ge=1)]] = Field(min_length=1)  # features of a sparse probe
+    repeats: int = Field(ge=1)  # of the grouped protocol's folds, at most
+    draws: int = Field(ge=1)  # of shuffled letters
+
+    @model_validator(mode="after")
+    def _in_order(self) -> "SaeJudgeParams":
+        if self.shared[0] > self.shared[1]:
+            raise ValueError("the bounds of `shared` should be in ascending order")
+        return self
+
+
+class SaeExamplesParams(Section):
+    """The section `sae_examples`."""
+
+    letters: int = Field(ge=1)  # features of a class, at most: those that tell it best
+    features: int = Field(ge=1)  # of a site: those of the classes, all of them, and the most active beside them
+    images: int = Field(ge=1)  # strongest ones of a feature
+    phrases: int = Field(ge=1)  # strongest ones of a feature, no two of which begin alike up to its strongest token
+    images_read: int = Field(ge=1)  # of the sample, each of another photo, at most, drawn
+    phrases_read: int = Field(ge=1)  # of the corpus, at most, drawn
+
+
+class SaeSteeringSweep(Section):
+    """What of the section `sae_steering` differs between the sweeps."""
+
+    of_classes: Doses
+    of_concept: Doses
+    of_pretrained: Doses
+
+
+class SaeSteeringParams(Sweeps[SaeSteeringSweep]):
+    """The section `sae_steering`."""

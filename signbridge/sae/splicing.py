@@ -14,11 +14,11 @@ from sae_lens import SAE
 from torch import Tensor
 from transformers import BatchFeature
 
-from signbridge.causal.descriptions import describe, nll, read_described
-from signbridge.extraction import Reader, batches_of_one_length, in_batches
-from signbridge.sae.token_reading import special_tokens
-from signbridge.shards import Shard
+from signbridge.causal.damage import describe, nll, read_described
+from signbridge.core.shards import Shard
+from signbridge.sae.token_stream import special_tokens
 from signbridge.vlm.branching import CleanRun, clean_run, leave
+from signbridge.vlm.extraction import Reader, batches_of_one_length, in_batches
 
 Sums = dict[str, Tensor]  # by name, a row an item
 

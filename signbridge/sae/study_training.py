@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from signbridge import params, tables
-from signbridge.errors import SignBridgeError
-from signbridge.lenses.true_words import true_words
+from signbridge.core import params, tables
+from signbridge.core.errors import SignBridgeError
+from signbridge.lenses.words import true_words
 from signbridge.sae.settings import (
     SaeParams,
     StandardPreset,
@@ -18,9 +18,8 @@ from signbridge.sae.settings import (
     chosen_preset,
     prompts_of_images,
 )
-from signbridge.sae.token_reading import Passage
-from signbridge.text_index.corpus import phrases
-from signbridge.text_index.reading import TextIndexParams
+from signbridge.sae.token_stream import Passage
+from signbridge.vlm.text import TextIndexParams, phrases
 
 
 class StudyTraining(NamedTuple):

@@ -6,15 +6,13 @@ from typing import Any
 
 import torch
 
-from signbridge import tables
-from signbridge.extraction import Reader
+from signbridge.core import tables
 from signbridge.sae.autoencoders import write_autoencoder
-from signbridge.sae.checkpoints import Checkpoints
 from signbridge.sae.settings import sae_sites
 from signbridge.sae.study_training import StudyTraining, image_passages
-from signbridge.sae.token_reading import Passage, TokenReader
-from signbridge.sae.token_stream import ModelTokens, ShuffledTokens
-from signbridge.sae.training import train
+from signbridge.sae.token_stream import ModelTokens, Passage, ShuffledTokens, TokenReader
+from signbridge.sae.training import Checkpoints, train
+from signbridge.vlm.extraction import Reader
 
 SECONDS_BETWEEN_CHECKPOINTS = 120  # lost at most, and many times what it takes to write one
 TRAINING = "training.parquet"

@@ -18,11 +18,17 @@ from torch import Tensor
 from transformers import BatchFeature
 from transformers.cache_utils import Cache, DynamicLayer
 
-from signbridge.errors import SignBridgeError
+from signbridge.core.errors import SignBridgeError
 from signbridge.vlm.answering import greedy_answers
 from signbridge.vlm.key_value_cache import roomy_cache
 from signbridge.vlm.loading import LoadedModel
-from signbridge.vlm.residual import Edit, OnSite, decoder_sites, editing, reading
+from signbridge.vlm.residual import (
+    Edit,
+    OnSite,
+    decoder_sites,
+    editing,
+    reading,
+)
 
 WAY_OUT = (
     "Use images of one size, or leave the edits out: patching.<sweep>.pairs, steering.<sweep>.pairs and "

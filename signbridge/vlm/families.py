@@ -12,7 +12,7 @@ from transformers import PreTrainedModel, ProcessorMixin
 from transformers.models.gemma.modeling_gemma import GemmaTextScaledWordEmbedding
 from transformers.models.llava_next.modeling_llava_next import image_size_to_num_patches
 
-from signbridge.errors import SignBridgeError
+from signbridge.core.errors import SignBridgeError
 
 
 class Parts(NamedTuple):

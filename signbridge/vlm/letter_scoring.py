@@ -13,10 +13,10 @@ from pydantic import Field
 from torch import Tensor
 from transformers import BatchFeature, PreTrainedModel, ProcessorMixin
 
-from signbridge.errors import SignBridgeError
-from signbridge.extraction import Reader
-from signbridge.params import Section
-from signbridge.shards import Shard
+from signbridge.core.errors import SignBridgeError
+from signbridge.core.params import Section
+from signbridge.core.shards import Shard
+from signbridge.vlm.extraction import Reader
 from signbridge.vlm.loading import LoadedModel
 from signbridge.vlm.prompts import prompt_for
 

@@ -25,10 +25,15 @@ from transformers import (
     ProcessorMixin,
 )
 
-from signbridge.errors import SignBridgeError
-from signbridge.params import Section
-from signbridge.vlm import random_weights, small_tokenizer
-from signbridge.vlm.families import Parts, complete_processor, parts_of, scale_image_tokens
+from signbridge.core.errors import SignBridgeError
+from signbridge.core.params import Section
+from signbridge.vlm import random_weights
+from signbridge.vlm.families import (
+    Parts,
+    complete_processor,
+    parts_of,
+    scale_image_tokens,
+)
 from signbridge.vlm.memory import free_bytes
 from signbridge.vlm.model_folder import MODEL_FILES
 from signbridge.vlm.prompts import check_prompt
@@ -170,7 +175,7 @@ def model_folder(params: HubModel | FolderModel | TinyRandomModel, scratch: Path
         _check_folder(folder)
         return folder
     config = tiny_config()
-    code = [Path(module.__file__).read_text(encoding="utf-8") for module in (random_weights, small_tokenizer)]
+    code = [Path(random_weights.__file__).read_text(encoding="utf-8")]
     versions = [torch.__version__, transformers.__version__, tokenizers.__version__]
     made_from = json.dumps([params.seed, config.to_json_string(), versions, code])
     folder = scratch / f"tiny-random-{hashlib.sha256(made_from.encode()).hexdigest()[:16]}"

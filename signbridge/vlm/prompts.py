@@ -1,6 +1,6 @@
 """Prompts that the params hold."""
 
-from signbridge.errors import SignBridgeError
+from signbridge.core.errors import SignBridgeError
 
 IMAGE = "<image>"  # in a study's prompts: where the model takes the image, whatever its own token for it
 

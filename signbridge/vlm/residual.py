@@ -13,7 +13,7 @@ from typing import NamedTuple, TypeVar
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from signbridge.activations import layer_site
+from signbridge.core.activations import layer_site
 from signbridge.vlm.families import Parts
 
 OnSite = Callable[[str, Tensor], None]

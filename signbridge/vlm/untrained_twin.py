@@ -15,8 +15,13 @@ import transformers
 from safetensors import safe_open
 from transformers import AutoConfig, AutoModelForImageTextToText
 
-from signbridge.errors import SignBridgeError
-from signbridge.vlm.loading import FolderModel, HubModel, TinyRandomModel, model_folder
+from signbridge.core.errors import SignBridgeError
+from signbridge.vlm.loading import (
+    FolderModel,
+    HubModel,
+    TinyRandomModel,
+    model_folder,
+)
 from signbridge.vlm.model_folder import MODEL_FILES
 
 log = logging.getLogger(__name__)

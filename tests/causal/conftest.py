@@ -8,7 +8,12 @@ import torch
 from PIL import Image
 from ruamel.yaml import YAML
 
-from signbridge.datasets.rendered import copy_of, develop, frame_of, photo_in_numbers
+from signbridge.rendered.dataset import (
+    copy_of,
+    develop,
+    frame_of,
+    photo_in_numbers,
+)
 from signbridge.vlm.loading import FolderModel, LoadedModel, load
 from tests.conftest import ROOT
 from tests.vlm.conftest import images, model_scratch, tiny  # noqa: F401 (fixtures)

@@ -2,7 +2,12 @@
 
 import pytest
 
-from signbridge.causal.answer_text import differ, first_difference, plain, says
+from signbridge.causal.pairs import (
+    differ,
+    first_difference,
+    plain,
+    says,
+)
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,14 @@
 import numpy as np
 import pytest
 
-from signbridge.causal.directions import FittedClasses, all_directions, directions, fit_classes, fit_half_probe
-from signbridge.causal.edits import DIRECTIONS, RANDOM, SHUFFLED_MEANS
+from signbridge.causal.directions import (
+    FittedClasses,
+    all_directions,
+    directions,
+    fit_classes,
+    fit_half_probe,
+)
+from signbridge.core.names import DIRECTIONS, RANDOM, SHUFFLED_MEANS
 
 LABELS = np.repeat(list("ABC"), 10)
 PHOTOS = np.arange(30).astype(str)

@@ -5,7 +5,7 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 
-from signbridge.causal.erasers import leace, random_subspace
+from signbridge.causal.erasure import leace, random_subspace
 
 LETTERS = 4
 

@@ -4,12 +4,27 @@ import numpy as np
 import pytest
 import torch
 
-from signbridge.causal.edits import LEACE, POSITION_OF, RANDOM_SUBSPACE, SHUFFLED_LABELS, TOKENS_OF
-from signbridge.causal.erasers import leace, random_subspace
-from signbridge.causal.erasure import IMAGE_TOKEN, ErasingReader, ErasureSweep, Removal, damage, edits_at, shard_name
-from signbridge.extraction import Reader, read_in_shards
-from signbridge.shards import vectors_of
+from signbridge.causal.erasure import (
+    IMAGE_TOKEN,
+    ErasingReader,
+    ErasureSweep,
+    Removal,
+    damage,
+    edits_at,
+    leace,
+    random_subspace,
+    shard_name,
+)
+from signbridge.core.names import (
+    LEACE,
+    POSITION_OF,
+    RANDOM_SUBSPACE,
+    SHUFFLED_LABELS,
+    TOKENS_OF,
+)
+from signbridge.core.shards import vectors_of
 from signbridge.vlm.branching import image_span
+from signbridge.vlm.extraction import Reader, read_in_shards
 from signbridge.vlm.residual import editing, reading
 from tests.causal.plain_runs import last_logits, log_probabilities, no_edit
 from tests.vlm.conftest import PROMPT

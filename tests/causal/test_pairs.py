@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from signbridge.causal.pairs import class_pairs, fitted_half, image_pairs
-from signbridge.datasets.one_per_photo import one_of_each_photo
-from signbridge.errors import SignBridgeError
+from signbridge.core.errors import SignBridgeError
+from signbridge.datasets.sampling import one_of_each_photo
 
 LABELS = np.repeat(list("ABCD"), 12)
 PHOTOS = np.array([f"{label}{index % 4}" for index, label in enumerate(LABELS)])  # four a letter, three copies each

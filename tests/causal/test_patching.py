@@ -8,7 +8,6 @@ import pytest
 import torch
 from transformers import BatchFeature
 
-from signbridge.causal.edits import PATCHED
 from signbridge.causal.pairs import ImagePair
 from signbridge.causal.patching import (
     Patcher,
@@ -20,10 +19,11 @@ from signbridge.causal.patching import (
     patch_one_by_one,
     swaps,
 )
-from signbridge.errors import SignBridgeError
-from signbridge.extraction import Reader
-from signbridge.shards import Shard, write_shard
+from signbridge.core.errors import SignBridgeError
+from signbridge.core.names import PATCHED
+from signbridge.core.shards import Shard, write_shard
 from signbridge.vlm.branching import image_span
+from signbridge.vlm.extraction import Reader
 from signbridge.vlm.letter_scoring import continuations
 from signbridge.vlm.residual import decoder_sites
 from tests.causal.conftest import ENTRY

@@ -3,7 +3,12 @@
 import pytest
 import torch
 
-from signbridge.causal.pushes import Clamped, Pushes, joined, with_pushes
+from signbridge.causal.pushes import (
+    Clamped,
+    Pushes,
+    joined,
+    with_pushes,
+)
 
 WIDTH, FEATURES = 6, 4
 BIAS = torch.linspace(-1, 1, WIDTH)  # of the decoder

@@ -7,17 +7,31 @@ import pytest
 import torch
 from PIL import Image
 
-from signbridge.causal.answer_text import says
 from signbridge.causal.directions import all_directions, directions, fit_classes
-from signbridge.causal.edits import DIRECTIONS, RANDOM
-from signbridge.causal.pairs import ClassPair
-from signbridge.causal.steering import Clamps, Course, Steerer, SteeringSweep, durings, mean_norms, told_sites
-from signbridge.extraction import Reader
+from signbridge.causal.pairs import ClassPair, says
+from signbridge.causal.steering import (
+    Clamps,
+    Course,
+    Steerer,
+    SteeringSweep,
+    durings,
+    mean_norms,
+    told_sites,
+)
+from signbridge.core.names import DIRECTIONS, RANDOM
 from signbridge.vlm.branching import image_span
+from signbridge.vlm.extraction import Reader
 from signbridge.vlm.letter_scoring import added_tokens
 from signbridge.vlm.residual import decoder_sites
 from tests.causal.conftest import ENTRY
-from tests.causal.plain_runs import edit_at, greedy, last_logits, log_probabilities, no_edit, texts
+from tests.causal.plain_runs import (
+    edit_at,
+    greedy,
+    last_logits,
+    log_probabilities,
+    no_edit,
+    texts,
+)
 from tests.vlm.conftest import PROMPT
 
 DESCRIBE = "USER: <image>\nDescribe the hand.\nASSISTANT:"

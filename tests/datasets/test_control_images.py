@@ -6,9 +6,14 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from signbridge.datasets.control_images import ControlsParams, mean_grey, other_letter_rows, uniform_image
+from signbridge.core.errors import SignBridgeError
+from signbridge.datasets.control_images import (
+    ControlsParams,
+    mean_grey,
+    other_letter_rows,
+    uniform_image,
+)
 from signbridge.datasets.images import decode_png, encode_png
-from signbridge.errors import SignBridgeError
 
 # Images of each photo, letter by letter. The names are photos' letters.
 BALANCED = {"A": [3, 1, 2], "B": [2, 2, 2], "C": [1, 4, 1]}

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from signbridge.core.errors import SignBridgeError
 from signbridge.datasets import image_folder
 from signbridge.datasets.image_folder import read_folder, read_image
-from signbridge.errors import SignBridgeError
 
 GREY = np.arange(64, dtype=np.uint8).reshape(8, 8)
 COLOUR = np.stack([GREY, GREY.T, 255 - GREY], axis=-1)

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from signbridge.core.errors import SignBridgeError
 from signbridge.datasets.sampling import SampleParams, draw
-from signbridge.errors import SignBridgeError
 
 
 def params(strategy="signbridge", classes="all", per_class=3):

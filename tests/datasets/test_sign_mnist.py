@@ -4,10 +4,18 @@ import time
 import numpy as np
 import pytest
 
+from signbridge.core.errors import SignBridgeError
 from signbridge.datasets.images import decode_png, images_table
 from signbridge.datasets.sign_mnist import Rows, parse_csv, read_archive
-from signbridge.errors import SignBridgeError
-from tests.datasets.kaggle_layout import HEADER, TEST, TRAIN, csv_text, whole, with_cell, write_zip
+from tests.datasets.kaggle_layout import (
+    HEADER,
+    TEST,
+    TRAIN,
+    csv_text,
+    whole,
+    with_cell,
+    write_zip,
+)
 
 
 @pytest.fixture

@@ -20,7 +20,17 @@ from signbridge.demo.study import DemoStudy
 from signbridge.demo.uploads import open_upload
 from tests.demo import browser as demo_browser
 from tests.demo import pictures
-from tests.demo.browser import CAMERA, CHROMIUM, PATIENCE, Server, fake_camera, needs_browser, seen, table, upload
+from tests.demo.browser import (
+    CAMERA,
+    CHROMIUM,
+    PATIENCE,
+    Server,
+    fake_camera,
+    needs_browser,
+    seen,
+    table,
+    upload,
+)
 
 pytestmark = needs_browser
 DRAWN = "#{}-chart [data-testid=altair] .marks"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from signbridge import tables
+from signbridge.core import tables
 from signbridge.demo.analysis import Analysis, Picture
 from signbridge.demo.familiarity import FAR
 from signbridge.demo.reading import read

@@ -5,9 +5,9 @@ import shutil
 import numpy as np
 import pytest
 
-from signbridge import tables
+from signbridge.core import tables
+from signbridge.core.errors import SignBridgeError
 from signbridge.demo.study import DemoStudy
-from signbridge.errors import SignBridgeError
 from tests.conftest import ROOT
 
 

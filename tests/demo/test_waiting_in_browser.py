@@ -9,12 +9,17 @@ from contextlib import contextmanager
 import pytest
 from playwright.sync_api import Browser, expect, sync_playwright
 
+from signbridge.core.errors import SignBridgeError
 from signbridge.demo.analysis import Analysis
 from signbridge.demo.app import Handlers, build
 from signbridge.demo.study import DemoStudy
-from signbridge.errors import SignBridgeError
 from tests.demo import pictures
-from tests.demo.browser import CHROMIUM, PATIENCE, needs_browser, upload
+from tests.demo.browser import (
+    CHROMIUM,
+    PATIENCE,
+    needs_browser,
+    upload,
+)
 
 pytestmark = needs_browser
 

@@ -5,13 +5,11 @@ import pandas as pd
 import pytest
 import torch
 
-from signbridge.activations import layer_site
-from signbridge.extraction import Reader
-from signbridge.lenses.latent import latent_lens, reads_text, recall_of_some
-from signbridge.lenses.table import COLUMNS, lens_rows, vocabulary_table
-from signbridge.text_index import stored_vectors
-from signbridge.text_index.index import TextIndex
-from signbridge.text_index.stored_vectors import StoredVectors
+from signbridge.core.activations import layer_site
+from signbridge.lenses import stored_vectors
+from signbridge.lenses.lens import COLUMNS, latent_lens, lens_rows, reads_text, recall_of_some, vocabulary_table
+from signbridge.lenses.stored_vectors import StoredVectors, TextIndex
+from signbridge.vlm.extraction import Reader
 from signbridge.vlm.residual import decoder_sites, reading
 from tests.vlm.conftest import PROMPT
 

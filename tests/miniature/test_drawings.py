@@ -9,8 +9,8 @@ from ruamel.yaml import YAML
 
 from models.miniature.drawings import SIZES, draw
 from models.miniature.train import Recipe
-from signbridge.datasets.letter_poses import LETTERS
-from signbridge.datasets.rendered import RenderedParams, render
+from signbridge.rendered.dataset import RenderedParams, render
+from signbridge.rendered.letter_poses import LETTERS
 
 
 def test_the_copies_are_those_of_the_rendered_dataset_at_both_sizes(tmp_path):

@@ -17,10 +17,10 @@ from models.miniature.lessons import (
     sentence_of,
     vocabulary,
 )
-from signbridge.answers import named_letter
-from signbridge.datasets.hand import FINGERS, HandPose, skeleton
-from signbridge.datasets.letter_poses import LETTER_POSES, LETTERS
-from signbridge.vlm.small_tokenizer import small_tokenizer
+from signbridge.rendered.hand import FINGERS, HandPose, skeleton
+from signbridge.rendered.letter_poses import LETTER_POSES, LETTERS
+from signbridge.statistics.answers import named_letter
+from signbridge.vlm.random_weights import small_tokenizer
 
 PLAIN = [plain_sentence(np.random.default_rng(seed)) for seed in range(300)]
 

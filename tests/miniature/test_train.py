@@ -15,9 +15,9 @@ from models.miniature.drawings import SIZES, draw
 from models.miniature.lessons import SENTENCE_PROMPT, WORD_PROMPT, vocabulary
 from models.miniature.teaching import IGNORED, Teacher
 from models.miniature.train import Phase, Recipe, miniature_config, train
-from signbridge.datasets.rendered import RenderedParams, render
+from signbridge.rendered.dataset import RenderedParams, render
 from signbridge.vlm.loading import FolderModel, load
-from signbridge.vlm.small_tokenizer import llava_processor, small_tokenizer
+from signbridge.vlm.random_weights import llava_processor, small_tokenizer
 
 CPU = torch.device("cpu")
 SMALL = Recipe(

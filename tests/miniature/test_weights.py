@@ -12,9 +12,9 @@ from ruamel.yaml import YAML
 from safetensors import safe_open
 
 from models.miniature.lessons import SENTENCE_PROMPT, hands
-from signbridge.answers import named_letter
-from signbridge.datasets.rendered import RenderedParams, render
-from signbridge.extraction import Reader
+from signbridge.rendered.dataset import RenderedParams, render
+from signbridge.statistics.answers import named_letter
+from signbridge.vlm.extraction import Reader
 from signbridge.vlm.loading import FolderModel, LoadedModel, load
 from signbridge.vlm.model_folder import MODEL_FILES
 

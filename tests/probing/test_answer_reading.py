@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from signbridge.probing.answer_reading import read_answers
+from signbridge.probing.predictions import read_answers
 from signbridge.probing.protocols import Split, grouped
 
 LETTERS = np.repeat(list("AESVK"), 12)

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from signbridge import activations
+from signbridge.core import activations
 from signbridge.datasets.control_images import other_letter_rows
 from signbridge.probing import protocols, sweep
 from signbridge.probing.control_sweep import (

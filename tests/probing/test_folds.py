@@ -6,8 +6,13 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from signbridge.probing import folds, nested, protocols
-from signbridge.probing.folds import FewRows, ManyRows, folds_of, has_many_rows
+from signbridge.probing import folds, protocols
+from signbridge.probing.folds import (
+    FewRows,
+    ManyRows,
+    folds_of,
+    has_many_rows,
+)
 from signbridge.probing.protocols import Split
 
 MEMORY = 2**30
@@ -63,7 +68,7 @@ def test_a_fold_chooses_as_a_plain_loop_does(kind, monkeypatch):
 
     At its own tolerance the choice may differ by a prediction; what is asked here is that it be the same procedure.
     """
-    monkeypatch.setattr(nested, "LOOSE_TOLERANCE", 1e-6)
+    monkeypatch.setattr(folds, "LOOSE_TOLERANCE", 1e-6)
     rows = vectors().astype(np.float64)
     for split, fold in zip(SPLITS, folds_of(vectors(), SPLITS, MEMORY), strict=True):
         outer = (rows - rows[split.train].mean(axis=0)) / rows[split.train].std(axis=0)

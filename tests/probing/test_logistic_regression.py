@@ -10,10 +10,20 @@ from scipy.optimize import minimize
 from sklearn.linear_model import LogisticRegression
 
 from signbridge.probing import logistic_regression
-from signbridge.probing.logistic_regression import Model, decision, fit, probabilities
-from signbridge.probing.reduction import Coordinates, reduce, weights_on_features
-from signbridge.probing.standardising import centre, scalers
-from tests.probing.hard_rows import columns_constant, columns_doubled, rank_two, rows_doubled, widely_scaled
+from signbridge.probing.coordinates import Coordinates, centre, reduce, scalers, weights_on_features
+from signbridge.probing.logistic_regression import (
+    Model,
+    decision,
+    fit,
+    probabilities,
+)
+from tests.probing.hard_rows import (
+    columns_constant,
+    columns_doubled,
+    rank_two,
+    rows_doubled,
+    widely_scaled,
+)
 
 # How far a fit of the default tolerance may be from the optimum: of a row's largest logit, or a typical row's.
 NEAR = 5e-4

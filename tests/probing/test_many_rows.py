@@ -8,10 +8,16 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
-from signbridge.errors import SignBridgeError
+from signbridge.core.errors import SignBridgeError
 from signbridge.probing import many_rows
 from signbridge.probing.many_rows import fit_and_test
-from tests.probing.hard_rows import columns_constant, columns_doubled, rank_two, rows_doubled, widely_scaled
+from tests.probing.hard_rows import (
+    columns_constant,
+    columns_doubled,
+    rank_two,
+    rows_doubled,
+    widely_scaled,
+)
 
 PLENTY = 2**31
 # How near logits are to scikit-learn's, as a share of their spread: what weights within TOLERANCE leave open.

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from signbridge.probing import nested, protocols
-from signbridge.probing.nested import choose, read_letters, within
+from signbridge.probing import folds, protocols
+from signbridge.probing.coordinates import reduce
+from signbridge.probing.folds import choose, read_letters, within
 from signbridge.probing.protocols import InnerFold, Split
-from signbridge.probing.reduction import reduce
 
 PENALTIES = (1e-3, 1e-2, 1e-1)
 LETTERS = np.repeat(np.arange(4), 18)
@@ -35,7 +35,7 @@ def loop(rows: np.ndarray, letters: np.ndarray, inner: list[InnerFold], C: float
 
 @pytest.mark.parametrize("seed", range(4))
 def test_the_choice_is_that_of_a_plain_loop_with_scikit_learn(seed, monkeypatch):
-    monkeypatch.setattr(nested, "LOOSE_TOLERANCE", 1e-6)  # at its own it may differ by a prediction
+    monkeypatch.setattr(folds, "LOOSE_TOLERANCE", 1e-6)  # at its own it may differ by a prediction
     split, vectors = first_split(seed), noisy_clusters(seed)
     inner, rows, letters = within(split.inner, split.train), vectors[split.train], LETTERS[split.train]
     accuracy = {C: loop(rows, letters, inner, C) for C in PENALTIES}

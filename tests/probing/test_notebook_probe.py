@@ -6,7 +6,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from signbridge.probing.notebook_probe import fit_notebook_probe
+from signbridge.probing.probes import fit_notebook_probe
 
 
 @pytest.mark.parametrize("letters", [2, 6])

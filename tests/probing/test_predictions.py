@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from signbridge.probing import protocols
-from signbridge.probing.nested import Choice
+from signbridge.probing.folds import Choice
 from signbridge.probing.predictions import choices_table, description_length_table, predictions_table
 from signbridge.probing.probes import Probe
 from signbridge.probing.sweep import Scored

@@ -5,7 +5,7 @@ import stat
 import numpy as np
 import pytest
 
-from signbridge.errors import SignBridgeError
+from signbridge.core.errors import SignBridgeError
 from signbridge.probing import probes
 
 GENERATOR = np.random.default_rng(0)

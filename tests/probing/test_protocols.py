@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedShuffleSplit
 
-from signbridge.errors import SignBridgeError
+from signbridge.core.errors import SignBridgeError
 from signbridge.probing import protocols
 
 LABELS = np.repeat(list("ABCD"), 15)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from signbridge.probing.reduction import reduce, reduce_products, weights_on_features
+from signbridge.probing.coordinates import reduce, reduce_products, weights_on_features
 
 
 def rows(count: int, features: int, seed: int = 0) -> np.ndarray:

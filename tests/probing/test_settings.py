@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from signbridge.errors import SignBridgeError
-from signbridge.params import section
+from signbridge.core.errors import SignBridgeError
+from signbridge.core.params import section
 from signbridge.probing.settings import (
     ProbeParams,
     chosen_positions,

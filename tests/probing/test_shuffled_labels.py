@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from signbridge.probing import protocols
-from signbridge.probing.shuffled_labels import accuracy_of_draws, draws_by_repeat, shuffle_over_photos
+from signbridge.probing.control_sweep import accuracy_of_draws, draws_by_repeat, shuffle_over_photos
 from signbridge.probing.sweep import Cell, accuracy_of_labels
 
 PHOTOS = np.repeat(np.arange(40), 3)

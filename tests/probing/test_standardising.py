@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.preprocessing import StandardScaler
 
-from signbridge.probing.standardising import centre, scalers
+from signbridge.probing.coordinates import centre, scalers
 
 FOLDS = np.random.default_rng(0).random((6, 50)) < 0.8
 ROWS = np.random.default_rng(1).normal(size=(50, 12))

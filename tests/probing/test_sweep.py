@@ -8,7 +8,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from signbridge import activations
+from signbridge.core import activations
 from signbridge.probing import protocols
 from signbridge.probing.description_length import online_blocks, shortest_description
 from signbridge.probing.protocols import Split

@@ -6,7 +6,6 @@ import pyarrow as pa
 import pytest
 
 from signbridge.probing.settings import GroupedProtocol
-from signbridge.probing.statistics import StatisticsParams
 from signbridge.probing.sweep import Cell
 from signbridge.probing.within_word import (
     ALL_WORDS,
@@ -17,6 +16,7 @@ from signbridge.probing.within_word import (
     same_word,
     score_within,
 )
+from signbridge.statistics.intervals import StatisticsParams
 
 GROUPED = GroupedProtocol(folds=5, repeats=2, inner_folds=3, C=[0.01, 0.1, 1.0])
 STATISTICS = StatisticsParams(confidence=0.95, resamples=200)

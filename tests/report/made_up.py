@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from signbridge import metrics, tables
-from signbridge.activations import SITES_BEFORE_LAYERS, layer_site, positions_of
+from signbridge.core import tables
+from signbridge.core.activations import SITES_BEFORE_LAYERS, layer_site, positions_of
 from signbridge.report.inputs import COLUMNS
 from signbridge.report.study import Study
 from stages.report import EXAMPLE_TABLES, PLOTS
@@ -86,7 +86,7 @@ def write(run: Study, folder: Path) -> None:
         "pretrained": "sae_pretrained",
     }
     for name, file in files.items():
-        metrics.write(folder / f"metrics/{file or name}.json", getattr(run, name))
+        tables.write_metrics(folder / f"metrics/{file or name}.json", getattr(run, name))
     (folder / "plots").mkdir(exist_ok=True)
     for name, file in PLOTS.items():
         getattr(run, name).to_csv(folder / f"plots/{file}.csv", index=False, lineterminator="\n")

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import vl_convert
 
-from signbridge.activations import SITES_BEFORE_LAYERS, layer_site
+from signbridge.core.activations import SITES_BEFORE_LAYERS, layer_site
 from signbridge.report.charts import style
 from signbridge.report.page import page
 from tests.report import made_up

@@ -6,7 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from signbridge.report.feature_browser import feature_browser, levels_of, marked_phrase, written_activations
+from signbridge.report.feature_browser import (
+    feature_browser,
+    levels_of,
+    marked_phrase,
+    written_activations,
+)
 from signbridge.report.page import page
 from signbridge.report.sections import features
 from tests.report import made_up, made_up_features

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from signbridge.errors import SignBridgeError
+from signbridge.core.errors import SignBridgeError
 from signbridge.report.inputs import read_bytes, read_csv, read_metrics
 
 COLUMNS = {"word": "text", "share": "number", "leaking": "yes/no"}

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from signbridge.lenses.patches import grid_of
-from signbridge.lenses.shown_words import excerpt
+from signbridge.lenses.words import excerpt
 from signbridge.report.page import page
 from signbridge.report.patch_cells import cells_of
 from signbridge.report.patch_words import chosen_images, patch_words

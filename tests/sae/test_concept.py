@@ -6,10 +6,9 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from signbridge.causal.pairs import fitted_half
-from signbridge.datasets.letter_poses import LETTER_POSES
-from signbridge.datasets.rendered import photo_in_numbers
-from signbridge.lenses.hand_words import is_up
-from signbridge.probing.statistics import StatisticsParams
+from signbridge.rendered.dataset import photo_in_numbers
+from signbridge.rendered.hand_words import is_up
+from signbridge.rendered.letter_poses import LETTER_POSES
 from signbridge.sae.concept import (
     COLUMNS,
     Readings,
@@ -17,7 +16,8 @@ from signbridge.sae.concept import (
     with_answers,
     with_concept,
 )
-from signbridge.sae.feature_tables import MODEL, STREAM, TWIN
+from signbridge.sae.features import MODEL, STREAM, TWIN
+from signbridge.statistics.intervals import StatisticsParams
 
 NAMES = ("index finger not up", "index finger up")
 STATISTICS = StatisticsParams(confidence=0.9, resamples=200)

@@ -3,9 +3,15 @@
 import numpy as np
 import pytest
 
-from signbridge import tables
-from signbridge.sae.feature_tables import deviations, feature_rows, item_table, items_of, modality_scores
-from signbridge.shards import Shard, write_shard
+from signbridge.core import tables
+from signbridge.core.shards import Shard, write_shard
+from signbridge.sae.features import (
+    deviations,
+    feature_rows,
+    item_table,
+    items_of,
+    modality_scores,
+)
 
 SITE, WIDTH, FEATURES = "layer_03", 4, 3
 SUMS = ("tokens", "error", "active", "nll", "nll_sae", "nll_zero")

@@ -4,10 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from signbridge.core.shards import Shard
 from signbridge.sae.held_out import judged_images, judged_phrases, unread
-from signbridge.sae.token_reading import IS_IMAGE, Passage, TokenReader
-from signbridge.sae.token_stream import ModelTokens
-from signbridge.shards import Shard
+from signbridge.sae.token_stream import IS_IMAGE, ModelTokens, Passage, TokenReader
 
 SEED = 5
 

@@ -13,29 +13,48 @@ import torch
 from sae_lens import SAE
 
 from signbridge.causal.courses import courses
-from signbridge.causal.edits import RANDOM
 from signbridge.causal.steering import Doses, Steerer
+from signbridge.core.names import (
+    CLAMP,
+    FEATURE,
+    LIKE_FEATURES,
+    NEIGHBOURS,
+    RANDOM,
+)
 from signbridge.datasets.images import encode_png
-from signbridge.datasets.letter_poses import LETTERS
-from signbridge.datasets.rendered import copy_of, develop, frame_of, image_id, photo_in_numbers
-from signbridge.extraction import Reader
-from signbridge.extraction_tables import decoded
-from signbridge.lenses.true_words import true_words
-from signbridge.probing.statistics import StatisticsParams
-from signbridge.sae.autoencoders import write_autoencoder
-from signbridge.sae.concept import Readings, told_by_features, with_answers, with_concept
-from signbridge.sae.feature_tables import MODEL, TWIN
+from signbridge.lenses.words import true_words
+from signbridge.rendered.dataset import (
+    copy_of,
+    develop,
+    frame_of,
+    image_id,
+    photo_in_numbers,
+)
+from signbridge.rendered.letter_poses import LETTERS
+from signbridge.sae.autoencoders import open_autoencoders, write_autoencoder
+from signbridge.sae.concept import (
+    Readings,
+    told_by_features,
+    with_answers,
+    with_concept,
+)
+from signbridge.sae.feature_directions import FeatureDirections
+from signbridge.sae.features import MODEL, TWIN
 from signbridge.sae.sample_features import FeatureReader
 from signbridge.sae.settings import chosen_preset, prompts_of_images
-from signbridge.sae.steering.feature_directions import FeatureDirections
-from signbridge.sae.steering.feature_edits import CLAMP, FEATURE, LIKE_FEATURES, NEIGHBOURS
-from signbridge.sae.stored import open_autoencoders
-from signbridge.sae.token_reading import Passage, TokenReader
-from signbridge.sae.token_stream import ModelTokens, ShuffledTokens
+from signbridge.sae.token_stream import ModelTokens, Passage, ShuffledTokens, TokenReader
 from signbridge.sae.training import train
+from signbridge.statistics.intervals import StatisticsParams
+from signbridge.vlm.extraction import Reader
 from signbridge.vlm.loading import LoadedModel, load
+from signbridge.vlm.model_run import decoded
 from signbridge.vlm.untrained_twin import untrained_twin
-from tests.causal.conftest import ENTRY, SEED, SIZE, miniature
+from tests.causal.conftest import (
+    ENTRY,
+    SEED,
+    SIZE,
+    miniature,
+)
 from tests.conftest import ROOT
 
 __all__ = ["miniature"]

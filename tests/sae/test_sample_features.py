@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from signbridge.extraction import Reader
 from signbridge.sae.sample_features import FeatureReader
+from signbridge.vlm.extraction import Reader
 from tests.sae.hand_made import hand_made
 from tests.vlm.conftest import PROMPT
 

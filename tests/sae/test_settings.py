@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from signbridge import params
-from signbridge.activations import layer_site
-from signbridge.errors import SignBridgeError
+from signbridge.core import params
+from signbridge.core.activations import layer_site
+from signbridge.core.errors import SignBridgeError
 from signbridge.sae.settings import (
     SaeParams,
     chosen_preset,

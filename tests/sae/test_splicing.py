@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from signbridge.causal.descriptions import describe
-from signbridge.extraction import Reader
+from signbridge.causal.damage import describe
 from signbridge.sae.splicing import ImageSplicer, PhraseSplicer
+from signbridge.vlm.extraction import Reader
 from signbridge.vlm.residual import editing
 from tests.sae.hand_made import hand_made, identity, nothing
 

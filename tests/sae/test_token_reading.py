@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from signbridge.activations import layer_site
-from signbridge.extraction import Reader
-from signbridge.sae.token_reading import IS_IMAGE, Passage, TokenReader
+from signbridge.core.activations import layer_site
+from signbridge.sae.token_stream import IS_IMAGE, Passage, TokenReader
+from signbridge.vlm.extraction import Reader
 from tests.vlm.conftest import PROMPT, plain_streams
 
 SITES = [layer_site(0), layer_site(1)]

@@ -3,9 +3,15 @@
 import numpy as np
 import pytest
 
-from signbridge.extraction import Reader
-from signbridge.sae.token_reading import Passage, TokenReader
-from signbridge.sae.token_stream import PASSAGES_TOGETHER, Deck, ModelTokens, ShuffledTokens
+from signbridge.sae.token_stream import (
+    PASSAGES_TOGETHER,
+    Deck,
+    ModelTokens,
+    Passage,
+    ShuffledTokens,
+    TokenReader,
+)
+from signbridge.vlm.extraction import Reader
 from tests.sae.conftest import SITES, NumberedTokens, numbers_of
 from tests.vlm.conftest import PROMPT
 

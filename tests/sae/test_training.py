@@ -7,16 +7,21 @@ import pytest
 import torch
 from sae_lens import SAE
 
-from signbridge.errors import SignBridgeError
-from signbridge.sae import checkpoints
-from signbridge.sae.autoencoders import write_autoencoder
-from signbridge.sae.checkpoints import Checkpoints
-from signbridge.sae.measures import mean_active, variance_explained
+from signbridge.core.errors import SignBridgeError
+from signbridge.core.tables import whole_folder
+from signbridge.sae import training
+from signbridge.sae.autoencoders import mean_active, variance_explained, write_autoencoder
 from signbridge.sae.settings import TopKPreset
 from signbridge.sae.token_stream import ShuffledTokens
-from signbridge.sae.training import LOGGED, Trained, train
-from signbridge.whole_folder import whole_folder
-from tests.sae.conftest import ACTIVE, PLANTED, PRESETS, SITES, WIDTH, PlantedTokens
+from signbridge.sae.training import LOGGED, Checkpoints, Trained, train
+from tests.sae.conftest import (
+    ACTIVE,
+    PLANTED,
+    PRESETS,
+    SITES,
+    WIDTH,
+    PlantedTokens,
+)
 from tests.stages.causal_study import Killed
 
 CPU = torch.device("cpu")
@@ -148,7 +153,7 @@ def test_a_kill_while_a_checkpoint_is_written_leaves_the_one_before(planted_stre
         return whole_folder(path)
 
     with monkeypatch.context() as here:
-        here.setattr(checkpoints, "whole_folder", dies_in_the_third)
+        here.setattr(training, "whole_folder", dies_in_the_third)
         with pytest.raises(Killed):
             trained_on(planted_stream(64), preset, Checkpoints(kept, 0))
     assert Checkpoints(kept, 0).latest().steps == 2

@@ -9,13 +9,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
-import signbridge.extraction
-from signbridge import tables
+import signbridge.vlm.extraction
+from signbridge.core import tables
+from signbridge.core.shards import Shard, write_shard
 from signbridge.datasets.images import encode_png
-from signbridge.shards import Shard, write_shard
 from stages import extract
 from tests.conftest import Workspace
-from tests.stages.small_study import copy_into, outputs, unfinished, working_in
+from tests.stages.small_study import (
+    copy_into,
+    outputs,
+    unfinished,
+    working_in,
+)
 
 LABELS = np.array(list("AAAAABBBBCCCC"))
 PHOTOS = np.array(
@@ -87,11 +92,11 @@ def resumes_with_the_same_bytes(
 
         return write
 
-    monkeypatch.setattr(signbridge.extraction, "write_shard", writing(kept, killed_after))
+    monkeypatch.setattr(signbridge.vlm.extraction, "write_shard", writing(kept, killed_after))
     with pytest.raises(Killed):
         main()
     assert outputs() == expected, "no table is touched before the work is done"
-    monkeypatch.setattr(signbridge.extraction, "write_shard", writing(rest, shards))
+    monkeypatch.setattr(signbridge.vlm.extraction, "write_shard", writing(rest, shards))
     main()
     assert len({*kept, *rest}) == len(kept) + len(rest) == shards, "no shard is computed twice"
     assert outputs() == expected

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from signbridge import tables
+from signbridge.core import tables
 from tests.conftest import Workspace
 
 PHRASES = [

@@ -15,14 +15,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from signbridge import tables
+from signbridge.core import tables
 from signbridge.datasets.images import encode_png
-from signbridge.extraction import Reader
-from signbridge.extraction_tables import decoded
+from signbridge.vlm.extraction import Reader
 from signbridge.vlm.loading import FolderModel, load
+from signbridge.vlm.model_run import decoded
 from signbridge.vlm.residual import reading
 from tests.conftest import Workspace
-from tests.sae.pretrained import formats
+from tests.pretrained import formats
 from tests.stages.causal_study import ENVIRONMENT
 from tests.stages.sae_study import PHRASES
 from tests.stages.small_study import working_in

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from signbridge import tables
-from stages import pretrained_features, sae
+from signbridge.core import tables
+from stages.pretrained import features as features_stage
+from stages.sae import train
 from tests.conftest import Workspace
 from tests.stages.causal_study import IDS
 
@@ -50,8 +51,8 @@ def set_up(workspace: Workspace) -> None:
     others = pd.concat([sample.assign(image_id=sample["image_id"] + f"-{copy}") for copy in range(20)])
     images = pd.concat([sample, others], ignore_index=True)
     tables.write(images, "data/images.parquet", {"source": "sign_mnist"})
-    pretrained_features.main()  # none is chosen
-    sae.main()
+    features_stage.main()  # none is chosen
+    train.main()
 
 
 def write_concept_answers(said: list[str]) -> None:

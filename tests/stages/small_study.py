@@ -10,8 +10,14 @@ import pandas as pd
 import pytest
 from ruamel.yaml import YAML
 
-from signbridge import activations, tables
-from signbridge.datasets.control_images import CONTROLS, NO_IMAGE, OTHER_LETTER, UNTRAINED_TWIN, other_letter_rows
+from signbridge.core import activations, tables
+from signbridge.datasets.control_images import (
+    CONTROLS,
+    NO_IMAGE,
+    OTHER_LETTER,
+    UNTRAINED_TWIN,
+    other_letter_rows,
+)
 from tests.conftest import ROOT, Workspace
 
 SEED = 42

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from signbridge import tables
+from signbridge.core import tables
 from signbridge.probing.within_word import ALL_WORDS
 from stages.answers import main
 

@@ -8,8 +8,13 @@ import pandas as pd
 import pytest
 
 import stages.probe
-from signbridge import activations, tables
-from signbridge.datasets.control_images import CONTROLS, NO_IMAGE, OTHER_LETTER, UNTRAINED_TWIN
+from signbridge.core import activations, tables
+from signbridge.datasets.control_images import (
+    CONTROLS,
+    NO_IMAGE,
+    OTHER_LETTER,
+    UNTRAINED_TWIN,
+)
 from stages.controls import main
 from tests.stages.small_study import (
     CELLS,

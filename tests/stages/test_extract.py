@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from signbridge import activations, tables
+from signbridge.core import activations, tables
 from signbridge.datasets.images import encode_png
 
 ROOT = Path(__file__).parents[2]

@@ -7,13 +7,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
-import signbridge.extraction
-import signbridge.extraction_run
-from signbridge import activations, tables
+import signbridge.vlm.extraction
+import signbridge.vlm.model_run
+from signbridge.core import activations, tables
+from signbridge.core.shards import write_shard
 from signbridge.datasets.images import encode_png
-from signbridge.shards import write_shard
 from stages import extract, extract_controls
-from stages.extract_controls import ACTIVATIONS, ANSWERS, SAMPLE, main
+from stages.extract_controls import (
+    ACTIVATIONS,
+    ANSWERS,
+    SAMPLE,
+    main,
+)
 
 ALL = ["untrained_twin", "no_image", "other_letter"]
 SHARDS = 3  # of two images, a control
@@ -139,7 +144,7 @@ def test_a_killed_run_goes_on_where_it_stopped_and_ends_with_the_same_bytes(stud
         write_shard(path, shard)
         wrote.append(path)
 
-    monkeypatch.setattr(signbridge.extraction, "write_shard", write_until_killed)
+    monkeypatch.setattr(signbridge.vlm.extraction, "write_shard", write_until_killed)
     with pytest.raises(Killed):
         main()
     twins = {path: path.stat().st_mtime_ns for path in Path(".scratch").rglob("twin/*/*.safetensors")}
@@ -152,7 +157,7 @@ def test_a_killed_run_goes_on_where_it_stopped_and_ends_with_the_same_bytes(stud
         later.append(path)
         assert all(kept.stat().st_mtime_ns == time for kept, time in (there | twins).items())
 
-    monkeypatch.setattr(signbridge.extraction, "write_shard", write_and_look)
+    monkeypatch.setattr(signbridge.vlm.extraction, "write_shard", write_and_look)
     main()
     assert len(later) == 3 * SHARDS - shards
     assert not set(later) & set(wrote)
@@ -168,12 +173,12 @@ def test_another_choice_of_controls_keeps_the_shards_of_a_killed_run(study, monk
         write_shard(path, shard)
         wrote.append(path.parent.name)
 
-    monkeypatch.setattr(signbridge.extraction, "write_shard", write_until_killed)
+    monkeypatch.setattr(signbridge.vlm.extraction, "write_shard", write_until_killed)
     with pytest.raises(Killed):
         main()
     assert wrote == ["no_image"] * SHARDS + ["other_letter"]
     study.set(controls={"read": ["other_letter", "no_image"], "twin_seed": 2})
-    monkeypatch.setattr(signbridge.extraction, "write_shard", lambda *a: (write_shard(*a), wrote.append("again")))
+    monkeypatch.setattr(signbridge.vlm.extraction, "write_shard", lambda *a: (write_shard(*a), wrote.append("again")))
     main()
     assert wrote.count("again") == SHARDS - 1
 
@@ -181,7 +186,7 @@ def test_another_choice_of_controls_keeps_the_shards_of_a_killed_run(study, monk
 def test_two_models_are_never_in_memory_at_once(study, monkeypatch):
     """At LLaVA-1.5-7B's size a second one would not fit."""
     models: list[weakref.ref] = []
-    load, draw = signbridge.extraction_run.load, extract_controls.untrained_twin
+    load, draw = signbridge.vlm.model_run.load, extract_controls.untrained_twin
 
     def none_is_left() -> bool:
         return not any(model() for model in models)
@@ -196,7 +201,7 @@ def test_two_models_are_never_in_memory_at_once(study, monkeypatch):
         assert none_is_left()
         return draw(*arguments)
 
-    monkeypatch.setattr(signbridge.extraction_run, "load", load_alone)
+    monkeypatch.setattr(signbridge.vlm.model_run, "load", load_alone)
     monkeypatch.setattr(extract_controls, "untrained_twin", draw_alone)
     main()
     assert len(models) == 2, "once for both controls that the model itself reads, once for the twin"
@@ -212,7 +217,7 @@ def test_a_control_that_is_no_longer_chosen_goes(study):
 
 
 def test_without_controls_both_outputs_are_there_and_empty_and_no_model_is_loaded(study, monkeypatch):
-    monkeypatch.setattr(signbridge.extraction_run, "load", None)
+    monkeypatch.setattr(signbridge.vlm.model_run, "load", None)
     study.set(controls__read=[])
     main()
     assert list(ACTIVATIONS.iterdir()) == []
@@ -243,7 +248,7 @@ def test_what_cannot_be_used_is_said_and_no_table_is_touched(study, changes, sai
 
 
 def test_one_letter_is_refused_before_any_model_is_loaded(study, monkeypatch):
-    monkeypatch.setattr(signbridge.extraction_run, "load", None)
+    monkeypatch.setattr(signbridge.vlm.model_run, "load", None)
     write_sample("AAA", "abc")
     assert "other_letter needs two letters at least" in study.message_of_failure(main)
 

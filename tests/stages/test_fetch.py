@@ -8,9 +8,16 @@ import pytest
 from PIL import Image
 
 import stages.fetch
-from signbridge import tables
+from signbridge.core import tables
 from signbridge.datasets.images import decode_png
-from tests.datasets.kaggle_layout import TEST, TRAIN, csv_text, whole, with_cell, write_zip
+from tests.datasets.kaggle_layout import (
+    TEST,
+    TRAIN,
+    csv_text,
+    whole,
+    with_cell,
+    write_zip,
+)
 
 OUTPUT = Path("data/images.parquet")
 CLOSED = "http://ann:s3cret@127.0.0.1:9"  # nothing listens on the discard port

@@ -7,10 +7,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from signbridge import tables
+from signbridge.core import tables
 from signbridge.datasets.images import LabelledImage, images_table
 from stages.leakage import main
-from tests.stages.small_study import as_declared, declared, outputs, written_by
+from tests.stages.small_study import (
+    as_declared,
+    declared,
+    outputs,
+    written_by,
+)
 
 PHOTOS, COPIES = 4, 3  # of each letter, of each photo
 

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from signbridge import tables
-from stages import erase, extract, patch, sae, sae_features, score_letters, steer
+from signbridge.core import tables
+from stages import extract, score_letters
+from stages.causal import erase, patch, steer
+from stages.sae import train
 from tests.conftest import Workspace
 from tests.stages import pretrained_study
 from tests.stages.causal_study import ERASURE, STEERING, copy_to_run
@@ -29,7 +31,7 @@ def finished(tmp_path_factory) -> Iterator[Path]:
         answers = sample[["image_id", "label"]].assign(prompt="?", answer=sample["label"])
         tables.write(answers, "data/answers.parquet", {"model": {"name": "tiny"}})
         tables.write(sample.drop(columns="photo"), "data/images.parquet", {"source": "image_folder"})
-        for stage in (score_letters, patch, steer, erase, sae, sae_features):
+        for stage in (score_letters, patch, steer, erase, train, features):
             stage.main()
         yield workspace.folder
 

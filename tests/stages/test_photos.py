@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import stages.photos
-from signbridge import tables
+from signbridge.core import tables
 from signbridge.datasets.images import LabelledImage, images_table
 
 RNG = np.random.default_rng(0)

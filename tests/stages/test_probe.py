@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from signbridge import activations, tables
+from signbridge.core import activations, tables
 from signbridge.probing import probes
 from stages.probe import main
 from tests.stages.small_study import (

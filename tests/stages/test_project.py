@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from signbridge import activations, tables
-from signbridge.errors import SignBridgeError
+from signbridge.core import activations, tables
+from signbridge.core.errors import SignBridgeError
 from stages.project import main
 
 IDS = [f"image-{index}" for index in range(24)]

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 import stages.sample
-from signbridge import tables
+from signbridge.core import tables
 from signbridge.datasets.images import LabelledImage, images_table
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from signbridge import tables
+from signbridge.core import tables
 from signbridge.datasets.images import encode_png
 
 TEMPLATE = "USER: <image>\nWhich letter? Choose one of {letters}.\nASSISTANT:"

@@ -11,7 +11,7 @@ from PIL import Image
 import stages.controls
 import stages.probe
 import stages.within_word
-from signbridge import tables
+from signbridge.core import tables
 from stages.statistics import main
 from tests.conftest import Workspace
 from tests.stages.small_study import (

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from signbridge import activations, tables
+from signbridge.core import activations, tables
 from signbridge.probing.within_word import COLUMNS
 from stages.within_word import main
 

@@ -31,8 +31,7 @@ from transformers import (
     SiglipVisionConfig,
 )
 
-from signbridge.vlm.random_weights import WORDS
-from signbridge.vlm.small_tokenizer import small_tokenizer
+from signbridge.vlm.random_weights import WORDS, small_tokenizer
 
 WIDTH, BLOCKS, SIDE, PATCH = 32, 3, 28, 7
 PROMPTS = {

@@ -5,8 +5,8 @@ import pytest
 import torch
 from transformers import BatchFeature
 
-from signbridge.extraction import Reader
 from signbridge.vlm.answering import read_and_answer
+from signbridge.vlm.extraction import Reader
 from signbridge.vlm.residual import decoder_sites
 from tests.vlm.conftest import PROMPT
 

@@ -5,10 +5,15 @@ import torch
 from transformers import BatchFeature
 
 from signbridge.causal.steering import rewind
-from signbridge.errors import SignBridgeError
-from signbridge.extraction import Reader
+from signbridge.core.errors import SignBridgeError
 from signbridge.vlm.answering import read_and_answer
-from signbridge.vlm.branching import answer_greedily, clean_run, go_on, leave
+from signbridge.vlm.branching import (
+    answer_greedily,
+    clean_run,
+    go_on,
+    leave,
+)
+from signbridge.vlm.extraction import Reader
 from signbridge.vlm.residual import decoder_sites, editing, reading
 from tests.vlm.conftest import PROMPT
 

@@ -6,9 +6,9 @@ import torch
 from tokenizers import Tokenizer, models
 from transformers import PreTrainedTokenizerFast
 
-from signbridge.errors import SignBridgeError
-from signbridge.extraction import read_in_shards
-from signbridge.shards import answers_of, vectors_of
+from signbridge.core.errors import SignBridgeError
+from signbridge.core.shards import answers_of, vectors_of
+from signbridge.vlm.extraction import read_in_shards
 from signbridge.vlm.letter_scoring import (
     VECTORS,
     LetterScorer,
@@ -16,8 +16,7 @@ from signbridge.vlm.letter_scoring import (
     continuations,
     offering_prompt,
 )
-from signbridge.vlm.random_weights import tiny_config
-from signbridge.vlm.small_tokenizer import llava_processor
+from signbridge.vlm.random_weights import llava_processor, tiny_config
 
 TEMPLATE = "USER: <image>\nWhich letter does this hand show? Choose one of {letters}.\nASSISTANT:"
 PROMPT = TEMPLATE.replace("{letters}", "A, B or C")

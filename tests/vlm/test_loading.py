@@ -12,10 +12,15 @@ import torch
 from pydantic import TypeAdapter, ValidationError
 from safetensors.torch import load_file, save_file
 
-from signbridge.errors import SignBridgeError
-from signbridge.extraction import Reader
-from signbridge.vlm import random_weights, small_tokenizer
-from signbridge.vlm.loading import FolderModel, HubModel, ModelParams, load
+from signbridge.core.errors import SignBridgeError
+from signbridge.vlm import random_weights
+from signbridge.vlm.extraction import Reader
+from signbridge.vlm.loading import (
+    FolderModel,
+    HubModel,
+    ModelParams,
+    load,
+)
 from tests.vlm.conftest import CPU, PROMPT, tiny_random
 
 SETTINGS = {
@@ -107,7 +112,7 @@ def refusal(params, scratch) -> str:
     return message
 
 
-@pytest.mark.parametrize("module", [random_weights, small_tokenizer], ids=lambda module: module.__name__)
+@pytest.mark.parametrize("module", [random_weights], ids=lambda module: module.__name__)
 def test_a_random_model_of_other_code_is_made_anew(tmp_path, monkeypatch, module):
     load(tiny_random(), tmp_path, CPU)
     edited = tmp_path / "edited.py"
@@ -184,7 +189,7 @@ def test_an_unreachable_hub_is_said_in_two_lines(tmp_path):
     """In a process of its own, with the hub's address pointing at a closed port."""
     code = (
         "import sys, torch, pathlib\n"
-        "from signbridge.command_line import run\n"
+        "from signbridge.core.command_line import run\n"
         "from signbridge.vlm.loading import HubModel, load\n"
         f"params = HubModel(source='hub', hub_id='some/model', revision='{'0' * 40}', **{SETTINGS!r})\n"
         f"run(lambda: load(params, pathlib.Path({str(tmp_path)!r}), torch.device('cpu')))\n"
@@ -203,7 +208,7 @@ def test_a_hub_model_must_be_pinned_to_a_commit():
 
 
 def test_every_model_of_the_catalog_is_well_formed():
-    from signbridge import params
+    from signbridge.core import params
 
     for name, entry in params.section("models", dict).items():
         image_token = "<start_of_image>" if name == "gemma-3-4b-it" else "<image>"

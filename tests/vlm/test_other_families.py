@@ -8,12 +8,12 @@ import torch
 from PIL import Image
 from transformers import LlavaForConditionalGeneration
 
-from signbridge.causal.descriptions import read_described
-from signbridge.causal.edits import PATCHED
+from signbridge.causal.damage import read_described
 from signbridge.causal.patching import patch, patch_one_by_one
-from signbridge.extraction import Reader
+from signbridge.core.names import PATCHED
 from signbridge.vlm.answering import prefill, read_and_answer
 from signbridge.vlm.branching import clean_run, leave
+from signbridge.vlm.extraction import Reader
 from signbridge.vlm.key_value_cache import roomy_cache
 from signbridge.vlm.letter_scoring import LetterScorer, class_log_probabilities
 from signbridge.vlm.loading import FolderModel, LoadedModel, load

@@ -2,7 +2,7 @@
 
 import pytest
 
-from signbridge.errors import SignBridgeError
+from signbridge.core.errors import SignBridgeError
 from signbridge.vlm.prompts import check_prompt, prompt_for
 
 OWN = "<start_of_image>"

@@ -5,9 +5,9 @@ import threading
 import pytest
 import torch
 
-from signbridge.activations import layer_site
-from signbridge.extraction import Reader
+from signbridge.core.activations import layer_site
 from signbridge.vlm.answering import read_and_answer
+from signbridge.vlm.extraction import Reader
 from signbridge.vlm.residual import decoder_sites, editing, reading
 from tests.vlm.conftest import PROMPT
 

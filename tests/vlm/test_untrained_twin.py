@@ -12,9 +12,14 @@ from huggingface_hub import constants
 from safetensors.torch import load_file
 from transformers import LlavaForConditionalGeneration
 
-from signbridge.errors import SignBridgeError
-from signbridge.extraction import Reader
-from signbridge.vlm.loading import FolderModel, HubModel, LoadedModel, load
+from signbridge.core.errors import SignBridgeError
+from signbridge.vlm.extraction import Reader
+from signbridge.vlm.loading import (
+    FolderModel,
+    HubModel,
+    LoadedModel,
+    load,
+)
 from signbridge.vlm.untrained_twin import untrained_twin
 from tests.vlm.conftest import CPU, PROMPT, tiny_random
 

@@ -5,7 +5,14 @@ from collections.abc import Sequence
 import altair as alt
 import pandas as pd
 
-from signbridge.report.charts.style import GREY, POSITIONS, rows, series_scales, site_axis, specification
+from signbridge.report.charts.style import (
+    GREY,
+    POSITIONS,
+    rows,
+    series_scales,
+    site_axis,
+    specification,
+)
 
 
 def compression_by_site(table: pd.DataFrame, sites: Sequence[str]) -> dict:

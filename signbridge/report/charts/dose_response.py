@@ -5,7 +5,14 @@ from collections.abc import Sequence
 import altair as alt
 import pandas as pd
 
-from signbridge.report.charts.style import HEIGHT, Series, rows, series_scales, share_axis, specification
+from signbridge.report.charts.style import (
+    HEIGHT,
+    Series,
+    rows,
+    series_scales,
+    share_axis,
+    specification,
+)
 from signbridge.report.wording import number, share_with_interval
 
 

@@ -5,7 +5,13 @@ from collections.abc import Sequence
 import altair as alt
 import pandas as pd
 
-from signbridge.report.charts.style import BLUE, SEQUENTIAL, rows, site_axis, specification
+from signbridge.report.charts.style import (
+    BLUE,
+    SEQUENTIAL,
+    rows,
+    site_axis,
+    specification,
+)
 
 
 def position_by_site(table: pd.DataFrame, sites: Sequence[str], title: str = "read right", row: int = 56) -> dict:

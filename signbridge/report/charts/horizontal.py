@@ -3,7 +3,14 @@
 import altair as alt
 import pandas as pd
 
-from signbridge.report.charts.style import BLUE, GREY, VERMILLION, rows, share_axis, specification
+from signbridge.report.charts.style import (
+    BLUE,
+    GREY,
+    VERMILLION,
+    rows,
+    share_axis,
+    specification,
+)
 
 ROW = 34  # pixels a row
 MARGIN = 30

@@ -6,7 +6,15 @@ from collections.abc import Sequence
 import altair as alt
 import pandas as pd
 
-from signbridge.report.charts.style import HEIGHT, Series, rows, series_scales, share_axis, site_axis, specification
+from signbridge.report.charts.style import (
+    HEIGHT,
+    Series,
+    rows,
+    series_scales,
+    share_axis,
+    site_axis,
+    specification,
+)
 from signbridge.report.wording import share_with_interval, value_with_interval
 
 PLAIN = {"format": "~g"}

@@ -3,7 +3,14 @@
 import altair as alt
 import pandas as pd
 
-from signbridge.report.charts.style import BLUE, VERMILLION, legend, rows, share_axis, specification
+from signbridge.report.charts.style import (
+    BLUE,
+    VERMILLION,
+    legend,
+    rows,
+    share_axis,
+    specification,
+)
 
 
 def published_beside_reproduced(table: pd.DataFrame, published: str, reproduced: str) -> dict:

@@ -3,7 +3,15 @@
 import altair as alt
 import pandas as pd
 
-from signbridge.report.charts.style import BLUE, GREEN, INK, PURPLE, VERMILLION, rows, specification
+from signbridge.report.charts.style import (
+    BLUE,
+    GREEN,
+    INK,
+    PURPLE,
+    VERMILLION,
+    rows,
+    specification,
+)
 
 CYCLE = [BLUE, VERMILLION, GREEN, PURPLE, INK]  # the letter tells classes apart; the colour helps the eye to follow one
 MOST_IN_SVG = 3000  # marks; more are drawn on a canvas, which a browser scrolls faster

@@ -5,11 +5,24 @@ import math
 import pandas as pd
 
 from signbridge.report.charts.lines_by_site import lines_by_site
-from signbridge.report.charts.style import BLUE, GREEN, GREY, PURPLE, VERMILLION, Series
+from signbridge.report.charts.style import (
+    BLUE,
+    GREEN,
+    GREY,
+    PURPLE,
+    VERMILLION,
+    Series,
+)
 from signbridge.report.layer_table import layer_table
 from signbridge.report.page_parts import Picture, Section
 from signbridge.report.study import Share, Study
-from signbridge.report.wording import number, percent, plural, share_with_interval, value_with_interval
+from signbridge.report.wording import (
+    number,
+    percent,
+    plural,
+    share_with_interval,
+    value_with_interval,
+)
 
 TITLE = "Do image tokens and words share directions?"
 NEIGHBOURS = {

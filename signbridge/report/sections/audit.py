@@ -6,7 +6,12 @@ import pandas as pd
 
 from signbridge.report.charts.horizontal import bars
 from signbridge.report.images import data_uri
-from signbridge.report.page_parts import Picture, Section, Table, Thumbnail
+from signbridge.report.page_parts import (
+    Picture,
+    Section,
+    Table,
+    Thumbnail,
+)
 from signbridge.report.sentences import what_leaks
 from signbridge.report.study import LEAKING, PROTOCOLS, Study
 from signbridge.report.wording import count, number, percent

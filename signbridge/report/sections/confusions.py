@@ -6,7 +6,14 @@ from signbridge.report.charts.heat_map import confusion_matrix
 from signbridge.report.charts.horizontal import intervals
 from signbridge.report.page_parts import Picture, Section, Table
 from signbridge.report.study import LEAKING, Study
-from signbridge.report.wording import count, interval, listing, percent, share_with_interval, short
+from signbridge.report.wording import (
+    count,
+    interval,
+    listing,
+    percent,
+    share_with_interval,
+    short,
+)
 
 TITLE = "Which {kind}s are confused"
 NAMED = 3  # pairs named in the sentence

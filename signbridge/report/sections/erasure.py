@@ -6,7 +6,12 @@ import pandas as pd
 
 from signbridge.report.charts.heat_map import position_by_site
 from signbridge.report.charts.lines_by_site import lines_by_site
-from signbridge.report.charts.style import BLUE, GREY, VERMILLION, Series
+from signbridge.report.charts.style import (
+    BLUE,
+    GREY,
+    VERMILLION,
+    Series,
+)
 from signbridge.report.page_parts import Picture, Section, Table
 from signbridge.report.study import Study
 from signbridge.report.wording import (

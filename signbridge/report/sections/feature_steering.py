@@ -5,10 +5,23 @@ import math
 import pandas as pd
 
 from signbridge.report.charts.dose_response import dose_response
-from signbridge.report.charts.style import BLUE, GREEN, GREY, PURPLE, VERMILLION, Series
+from signbridge.report.charts.style import (
+    BLUE,
+    GREEN,
+    GREY,
+    PURPLE,
+    VERMILLION,
+    Series,
+)
 from signbridge.report.dose_table import dose_table
 from signbridge.report.images import thumbnail
-from signbridge.report.page_parts import Cell, Picture, Section, Table, Thumbnail
+from signbridge.report.page_parts import (
+    Cell,
+    Picture,
+    Section,
+    Table,
+    Thumbnail,
+)
 from signbridge.report.study import Study
 from signbridge.report.wording import (
     EDITED,

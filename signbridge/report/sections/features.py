@@ -5,7 +5,15 @@ import pandas as pd
 from signbridge.report.feature_browser import feature_browser, joint_name, tracked
 from signbridge.report.page_parts import Section, Table
 from signbridge.report.study import Study
-from signbridge.report.wording import POSITIONS, count, listing, number, p_value, plural, short
+from signbridge.report.wording import (
+    POSITIONS,
+    count,
+    listing,
+    number,
+    p_value,
+    plural,
+    short,
+)
 
 TITLE = "What single features fire for"
 NAME = "features"

@@ -9,7 +9,16 @@ from signbridge.report.charts import style
 from signbridge.report.charts.lines_by_site import lines_by_site
 from signbridge.report.page_parts import Picture, Section, Table
 from signbridge.report.study import Study
-from signbridge.report.wording import POSITIONS, count, interval, listing, p_value, percent, points, share_with_interval
+from signbridge.report.wording import (
+    POSITIONS,
+    count,
+    interval,
+    listing,
+    p_value,
+    percent,
+    points,
+    share_with_interval,
+)
 
 READ = "letters read right"
 MODEL = style.Series("the model", style.BLUE, "circle", (1, 0))

@@ -7,7 +7,13 @@ from signbridge.report.charts.layers_compared import distances_to_best, peak_pro
 from signbridge.report.page_parts import Picture, Section, Table
 from signbridge.report.sentences import standing
 from signbridge.report.study import Study
-from signbridge.report.wording import number, p_value, percent, plural, points_with_interval
+from signbridge.report.wording import (
+    number,
+    p_value,
+    percent,
+    plural,
+    points_with_interval,
+)
 
 TITLE = "Does a layer stand out?"
 

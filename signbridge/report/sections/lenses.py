@@ -4,14 +4,26 @@ import math
 
 import pandas as pd
 
-from signbridge.lenses.names import DISPLAYED
+from signbridge.core.names import DISPLAYED
 from signbridge.report.charts.heat_map import position_by_site
 from signbridge.report.charts.lines_by_site import lines_by_site
-from signbridge.report.charts.style import BLUE, GREEN, GREY, VERMILLION, Series
+from signbridge.report.charts.style import (
+    BLUE,
+    GREEN,
+    GREY,
+    VERMILLION,
+    Series,
+)
 from signbridge.report.page_parts import Picture, Section, Table
 from signbridge.report.patch_words import patch_words
 from signbridge.report.study import Study
-from signbridge.report.wording import listing, percent, plural, points_with_interval, share_with_interval
+from signbridge.report.wording import (
+    listing,
+    percent,
+    plural,
+    points_with_interval,
+    share_with_interval,
+)
 
 TITLE = "What image tokens say in words"
 LOOKS = {

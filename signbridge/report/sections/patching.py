@@ -4,10 +4,21 @@ import pandas as pd
 
 from signbridge.report.charts.heat_map import position_by_site
 from signbridge.report.charts.lines_by_site import lines_by_site
-from signbridge.report.charts.style import BLUE, GREEN, GREY, Series
+from signbridge.report.charts.style import (
+    BLUE,
+    GREEN,
+    GREY,
+    Series,
+)
 from signbridge.report.page_parts import Picture, Section, Table
 from signbridge.report.study import Study
-from signbridge.report.wording import EDITED, count, percent, points, share_with_interval
+from signbridge.report.wording import (
+    EDITED,
+    count,
+    percent,
+    points,
+    share_with_interval,
+)
 
 HARDLY = 0.1  # of the answer
 TITLE = "Where the answer comes from: another image's stream put in"

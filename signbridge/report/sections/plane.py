@@ -6,7 +6,12 @@ from scipy.spatial import cKDTree
 
 from signbridge.report.charts.umap_plane import umap_plane
 from signbridge.report.images import thumbnail, within_budget
-from signbridge.report.page_parts import Picture, Section, Table, Thumbnail
+from signbridge.report.page_parts import (
+    Picture,
+    Section,
+    Table,
+    Thumbnail,
+)
 from signbridge.report.study import Study
 from signbridge.report.wording import count, percent, short
 

@@ -1,7 +1,12 @@
 """Sparse autoencoders: how well they do, how many features image and text tokens share, and letters from the best."""
 
 from signbridge.report.charts.lines_by_site import lines_by_site
-from signbridge.report.charts.style import BLUE, GREEN, PURPLE, Series
+from signbridge.report.charts.style import (
+    BLUE,
+    GREEN,
+    PURPLE,
+    Series,
+)
 from signbridge.report.layer_table import layer_table
 from signbridge.report.page_parts import Picture, Section, Table
 from signbridge.report.study import Share, Study

@@ -8,7 +8,14 @@ from signbridge.report.charts import style
 from signbridge.report.charts.horizontal import intervals
 from signbridge.report.charts.lines_by_site import lines_by_site
 from signbridge.report.images import thumbnail
-from signbridge.report.page_parts import Card, Example, Picture, Section, Table, Thumbnail
+from signbridge.report.page_parts import (
+    Card,
+    Example,
+    Picture,
+    Section,
+    Table,
+    Thumbnail,
+)
 from signbridge.report.study import Study
 from signbridge.report.wording import (
     count,

@@ -1,1 +1,0 @@
-"""What image and text tokens have in common at the same layers."""

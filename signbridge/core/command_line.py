@@ -1,0 +1,24 @@
+"""How every command of the project starts and how it ends when the user has something to put right."""
+
+import logging
+import os
+import sys
+from collections.abc import Callable
+
+from signbridge.core.errors import SignBridgeError
+
+
+def run(main: Callable[[], None]) -> None:
+    """Run a command's `main`; a `SignBridgeError` becomes one message on stderr and exit status 1."""
+    try:
+        logging.basicConfig(level=_log_level(), format="%(message)s", stream=sys.stderr)
+        main()
+    except SignBridgeError as error:
+        sys.exit(f"error: {error}")
+
+
+def _log_level() -> str:
+    level = os.environ.get("SIGNBRIDGE_LOG", "INFO").upper()
+    if level not in logging.getLevelNamesMapping():
+        raise SignBridgeError(f"SIGNBRIDGE_LOG={level}: expected DEBUG, INFO, WARNING or ERROR.")
+    return level

@@ -1,0 +1,74 @@
+"""The edits of the residual stream that the causal stages make, by the names that params, tables and page share.
+
+The lenses, by the names that tables, plots and page share.
+
+The pushes by features that steering makes, and what is steered, by the names that tables and page share.
+
+How a model is named wherever its results are shown: with its note in params.yaml, where it has one.
+"""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import RootModel
+
+from signbridge.core import params, tables
+
+# Patching: which tokens become another image's.
+PATCHED = ("prompt_last", "image", "all")
+
+# Steering: which tokens are pushed, when, and which way.
+SteeredAt = Literal["image", "prompt_last", "every"]
+During = Literal["prefill", "every_step"]
+DIRECTIONS = ("class_means", "probe", "unembedding")
+RANDOM = "random"  # the null: Gaussian, of the same norm
+SHUFFLED_MEANS = "shuffled_means"  # the null among the data: differences of means of letters shuffled over photos
+
+# Erasure: which tokens are put through an eraser, and what it takes out.
+ErasedAt = Literal["prompt_last", "image", "both"]
+LEACE, RANDOM_SUBSPACE, SHUFFLED_LABELS = "leace", "random_subspace", "shuffled_labels"
+NOTHING = "nothing"
+LEACE_OTHER_PHOTOS = "leace_other_photos"  # fitted on half of the photos, read in the other half
+TOKENS_OF: dict[ErasedAt, tuple[str, ...]] = {
+    "prompt_last": ("prompt_last",),
+    "image": ("image",),
+    "both": ("image", "prompt_last"),
+}
+
+# The position of the stored vectors that speaks for the tokens of an edit: directions and erasers are fitted there.
+POSITION_OF = {"image": "image_mean", "prompt_last": "prompt_last", "every": "prompt_last"}
+
+
+LENSES = ("embedding", "logit", "latent")
+DISPLAYED = {"embedding": "EmbeddingLens", "logit": "LogitLens", "latent": "LatentLens"}
+
+
+FEATURE = "feature"  # the decoder direction of a feature of the wanted class, added
+CLAMP = "clamp"  # the same feature held at a value
+CLAMP_DECODED = "clamp_decoded"  # the same, and the stream is what the autoencoder decodes of all its features
+FEATURE_DOWN = "feature_down"  # the decoder direction of a feature of the class that is there, subtracted
+LIKE_FEATURES = "like_features"  # the null: other features of like activation, added
+NEIGHBOURS = "neighbours"  # the null: the next features in index, added
+LIKE_FEATURES_DOWN = "like_features_down"  # the nulls of FEATURE_DOWN: features like the one that is subtracted, and
+NEIGHBOURS_DOWN = "neighbours_down"  # the next in index to it, subtracted
+FEATURE_DIRECTIONS = (FEATURE, CLAMP, CLAMP_DECODED, FEATURE_DOWN)
+FEATURE_NULLS = (RANDOM, LIKE_FEATURES, NEIGHBOURS)
+NULLS_DOWN = {LIKE_FEATURES: LIKE_FEATURES_DOWN, NEIGHBOURS: NEIGHBOURS_DOWN}  # noise has no sign
+
+CLASSES, CONCEPT = "classes", "concept"  # what is steered: from class to class, or the concept known of every hand
+CONCEPT_UNDONE = "concept_undone"  # away from it
+PRETRAINED = "pretrained"  # from class to class by the features of an autoencoder that others trained
+
+
+class ModelNotes(RootModel[dict[str, str]]):
+    """`model_notes` of `params.yaml`: by the model's name in the catalog."""
+
+
+def model_name(table: Path | str) -> str:
+    """The model behind a table that `extract` wrote: `miniature (test bed with ...)`, or its bare name.
+
+    Reads the section `model_notes` of params.yaml, which has a text for some of the models.
+    """
+    name = tables.made_by(table)["model"]["name"]
+    note = params.section("model_notes", ModelNotes).root.get(name)
+    return f"{name} ({note})" if note else name

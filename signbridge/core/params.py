@@ -1,0 +1,159 @@
+"""Read `params.yaml`: one section at a time, each checked by the pydantic model that lives beside its code.
+
+No section is known here, so that a new one touches no other stage.
+"""
+
+import difflib
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any, TypeVar, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from ruamel.yaml import YAML, YAMLError
+
+from signbridge.core.errors import SignBridgeError
+
+PARAMS = Path("params.yaml")
+Checked = TypeVar("Checked")
+
+
+class Section(BaseModel):
+    """Base of every section: an unknown key is an error, and so is `"5"` where a number belongs."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+def section(name: str, model: type[Checked], path: Path = PARAMS) -> Checked:
+    """The section `name` of the params file, as `model` (a `Section`, or any type pydantic can check).
+
+    Raises `SignBridgeError` naming file, key and what was expected.
+    """
+    return _check(_lookup(_read(path), name, path), name, model, path)
+
+
+def seed(path: Path = PARAMS) -> int:
+    """The study's seed, which NumPy, scikit-learn and UMAP all take."""
+    return _check(_lookup(_read(path), "seed", path), "seed", Annotated[int, Field(strict=True, ge=0, lt=2**32)], path)
+
+
+def selected(choice: str, catalog: str, model: Any, path: Path = PARAMS) -> tuple[str, Any]:
+    """The catalog entry that the key `choice` names: `selected("dataset", "datasets", ...)`.
+
+    Returns its name and the entry as `model`, a `Section` or a union of them told apart by a
+    discriminator. Raises `SignBridgeError` saying which entries exist.
+    """
+    params = _read(path)
+    name = _check(_lookup(params, choice, path), choice, str, path)
+    entries = _lookup(params, catalog, path)
+    if not isinstance(entries, dict):
+        raise SignBridgeError(f"{path}: {catalog}: expected keys and values (got {_short(entries)}).")
+    if name not in entries:
+        raise SignBridgeError(
+            f"{path}: {choice}: no '{name}' under '{catalog}'. There are: {', '.join(sorted(entries))}."
+        )
+    return name, _check(entries[name], f"{catalog}.{name}", model, path)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        params = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise SignBridgeError(f"{path}: no such file here. Run from the project's root.") from None
+    except UnicodeDecodeError:
+        raise SignBridgeError(f"{path}: not UTF-8 text. Save it as UTF-8.") from None
+    except YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"{path}, line {mark.line + 1}" if mark else f"{path}"
+        problem = " ".join(str(getattr(error, "problem", None) or error).split())[:200]
+        raise SignBridgeError(f"{where}: not readable as YAML: {problem}. Correct that line.") from None
+    if not isinstance(params, dict):
+        raise SignBridgeError(f"{path}: expected keys and values, found {type(params).__name__}.")
+    return params
+
+
+def _lookup(params: dict[str, Any], key: str, path: Path) -> Any:
+    if key not in params:
+        raise SignBridgeError(f"{path}: key '{key}' is missing.{_hint(key, params)}")
+    return params[key]
+
+
+def _check(value: Any, where: str, model: Any, path: Path) -> Any:
+    try:
+        return TypeAdapter(model).validate_python(value)
+    except ValidationError as error:
+        key, message = _explain(error, value, model)
+        raise SignBridgeError(f"{path}: {'.'.join([where, *key])}: {message}") from None
+
+
+def _explain(error: ValidationError, value: Any, model: Any) -> tuple[list[str], str]:
+    """The key of the first mistake, within the section, and what is wrong there."""
+    # A misspelt key first: it explains the one that is missing.
+    mistakes = sorted(error.errors(include_url=False), key=lambda mistake: mistake["type"] != "extra_forbidden")
+    keys = [_key(mistake, value) for mistake in mistakes]
+    # A value that may be of several types gives one mistake for each; the one that went deepest understood it best.
+    key = max((k for k in keys if k[: len(keys[0])] == keys[0]), key=len)
+    here = [mistake for mistake, k in zip(mistakes, keys, strict=True) if k == key]
+    first = here[0]
+    context = first.get("ctx", {})
+    if first["type"] == "extra_forbidden":
+        known = [name for m in _models(model, first["loc"][:-1]) for name in m.model_fields]
+        return key, f"unknown key.{_hint(key[-1], known)}"
+    if first["type"] == "missing":
+        return key, "this key is missing."
+    if first["type"] == "union_tag_not_found":
+        return [*key, context["discriminator"].strip("'")], "this key is missing."
+    if first["type"] == "union_tag_invalid":
+        tag = context["discriminator"].strip("'")
+        return [*key, tag], f"expected {_either(context['expected_tags'].split(', '))} (got {_short(context['tag'])})."
+    expected = list(dict.fromkeys(_expected(mistake) for mistake in here))
+    return key, f"expected {_either(expected)} (got {_short(first['input'])})."
+
+
+def _key(mistake: dict[str, Any], value: Any) -> list[str]:
+    """Where a mistake lies in the params: pydantic's own location also names the types that it tried."""
+    key = []
+    for part in mistake["loc"]:
+        is_key = isinstance(value, dict) and part in value
+        if is_key or (isinstance(value, list) and isinstance(part, int)):
+            key.append(str(part))
+            value = value[part]
+    return [*key, str(mistake["loc"][-1])] if mistake["type"] == "missing" else key
+
+
+def _expected(mistake: dict[str, Any]) -> str:
+    context = mistake.get("ctx", {})
+    if mistake["type"] == "literal_error":
+        return context["expected"]
+    if mistake["type"] in ("model_type", "model_attributes_type", "dict_type"):
+        return "keys and values"
+    if mistake["type"] == "string_pattern_mismatch":
+        return f"text of the form {context['pattern']}"
+    words = re.sub(r"^.*? should (be|have) ", "", mistake["msg"])
+    return re.sub(r"^(a )?valid ", lambda found: "a " if found[1] else "", words).replace("a integer", "an integer")
+
+
+def _models(model: Any, location: tuple) -> list[type[BaseModel]]:
+    """The sections that may lie at `location`."""
+    if isinstance(model, type) and issubclass(model, BaseModel):
+        if not location:
+            return [model]
+        field = model.model_fields.get(location[0])
+        # The location of a union also names the member, which is no key.
+        return _models(field.annotation, location[1:]) if field else _models(model, location[1:])
+    return [found for member in get_args(model) for found in _models(member, location)]
+
+
+def _hint(key: str, known: Iterable[str]) -> str:
+    known = list(dict.fromkeys(known))
+    close = difflib.get_close_matches(key, known, n=1)
+    return f" Did you mean '{close[0]}'?" if close else f" There are: {', '.join(known)}."
+
+
+def _either(choices: list[str]) -> str:
+    return choices[0] if len(choices) == 1 else f"{', '.join(choices[:-1])} or {choices[-1]}"
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."

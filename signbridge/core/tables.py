@@ -1,0 +1,151 @@
+"""Files that are there whole or not at all, so that a run that is killed leaves nothing half written behind.
+
+Folders that are there whole or not at all, as `whole_file.py` has it for files.
+
+Parquet tables, each with what made it in its file metadata.
+
+One writer for all, so that equal rows give equal bytes: zstd, no clock, no host name.
+
+Metric files that `dvc metrics diff` can compare: one flat JSON object, numbers and words only.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from signbridge.core.errors import SignBridgeError
+
+
+@contextmanager
+def whole_file(path: Path | str) -> Iterator[Path]:
+    """Yield where to write; what was written there becomes `path` when the block ends, and only then.
+
+    The folder of `path` is made where it is missing. If the block raises, `path` stays as it was.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}.unfinished")
+    yield unfinished
+    os.replace(unfinished, path)
+
+
+@contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """Yield an empty folder to write into; it becomes `path` when the block ends, in place of what was there.
+
+    If the block raises, or is killed, `path` stays as it was. Between the two renames at the end there is none.
+    """
+    unfinished, replaced = (path.with_name(f".{path.name}.{state}") for state in ("unfinished", "replaced"))
+    for left_behind in (unfinished, replaced):
+        shutil.rmtree(left_behind, ignore_errors=True)
+    unfinished.mkdir(parents=True)
+    yield unfinished
+    if path.exists():
+        os.replace(path, replaced)
+    os.replace(unfinished, path)
+    shutil.rmtree(replaced, ignore_errors=True)
+
+
+_KEY = b"signbridge"
+
+
+def write(
+    table: pa.Table | pd.DataFrame, path: Path | str, made_by: dict[str, Any], rows_together: int | None = None
+) -> None:
+    """Write `table` to `path` whole or not at all, with `made_by` (JSON-able) in its file metadata.
+
+    `rows_together` is how many rows make a row group, which is the least that a reader has to take in. Vectors get no
+    dictionary: their numbers hardly repeat, and looking each up would take reading five times as long (measured).
+    """
+    if isinstance(table, pd.DataFrame):
+        table = pa.Table.from_pandas(table, preserve_index=False)
+    table = table.replace_schema_metadata({_KEY: json.dumps(made_by, sort_keys=True)})
+    with whole_file(path) as unfinished:
+        repeating = [field.name for field in table.schema if not pa.types.is_fixed_size_list(field.type)]
+        pq.write_table(
+            table, unfinished, compression="zstd", use_dictionary=repeating or False, row_group_size=rows_together
+        )
+
+
+def write_csv(table: pd.DataFrame, path: Path | str) -> None:
+    """Write `table` to `path` whole or not at all, as DVC's plots take it: no index, shares to six digits."""
+    with whole_file(path) as unfinished:
+        table.round(6).to_csv(unfinished, index=False, lineterminator="\n")
+
+
+def read_csv(path: Path | str) -> pd.DataFrame:
+    """Every cell of the CSV at `path` as the text that it is: an answer `NA` stays one. Without a header: no columns.
+
+    Raises `SignBridgeError` if the file is missing or no CSV.
+    """
+    try:
+        return pd.read_csv(path, dtype=object, keep_default_na=False, encoding="utf-8")
+    except FileNotFoundError:
+        raise SignBridgeError(f"{path}: no such table. Make it with `dvc repro`, or get it with `dvc pull`.") from None
+    except pd.errors.EmptyDataError:
+        return pd.DataFrame()
+    except (pd.errors.ParserError, UnicodeDecodeError) as error:
+        first_line = str(error).strip().splitlines()[0]
+        raise SignBridgeError(f"{path}: not a readable CSV table ({first_line}). Delete it and `dvc repro`.") from None
+
+
+def read(path: Path | str, columns: list[str] | None = None) -> pd.DataFrame:
+    """Read the table at `path`. Raises `SignBridgeError` if it is missing or no Parquet file."""
+    return _parquet(lambda source: pq.read_table(source, columns=columns), path).to_pandas()
+
+
+def read_arrow(path: Path | str, where: tuple[str, str] | None = None) -> pa.Table:
+    """Read the table at `path` as Arrow, for vectors that should not become Python objects.
+
+    `where` is a column and the value of the rows to read: row groups without it are skipped.
+    """
+    filters = None if where is None else [(where[0], "==", where[1])]
+    return _parquet(lambda source: pq.read_table(source, filters=filters), path)
+
+
+def made_by(path: Path | str) -> dict[str, Any]:
+    """What made the table at `path`: the dictionary it was written with."""
+    return json.loads(_schema(path).metadata[_KEY])
+
+
+def _schema(path: Path | str) -> pa.Schema:
+    return _parquet(pq.read_schema, path)
+
+
+def _parquet(reader: Any, path: Path | str) -> Any:
+    try:
+        return reader(path)
+    except FileNotFoundError:
+        raise SignBridgeError(f"{path}: no such table. Make it with `dvc repro`, or get it with `dvc pull`.") from None
+    except pa.ArrowInvalid as error:
+        first_line = str(error).splitlines()[0]
+        raise SignBridgeError(
+            f"{path}: not a readable Parquet table ({first_line}). Delete it and `dvc repro`."
+        ) from None
+
+
+Metric = int | float | str | bool
+
+
+def write_metrics(path: Path | str, metrics: dict[str, Metric]) -> None:
+    """Write `metrics` to `path` whole or not at all: keys sorted, floats to six digits.
+
+    Raises `TypeError` on None, lists and nested dictionaries: DVC would drop the first two without a word, and the
+    last reads badly in a diff.
+    """
+    for name, value in metrics.items():
+        if not isinstance(value, Metric):
+            raise TypeError(f"metric '{name}' is {type(value).__name__}, not a number or a string")
+        if isinstance(value, float) and not -float("inf") < value < float("inf"):
+            raise TypeError(f"metric '{name}' is {value}, which JSON cannot hold")
+    rounded = {name: round(value, 6) if isinstance(value, float) else value for name, value in metrics.items()}
+    with whole_file(path) as unfinished:
+        unfinished.write_text(json.dumps(rounded, indent=2, sort_keys=True) + "\n", encoding="utf-8", newline="\n")

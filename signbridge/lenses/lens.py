@@ -1,0 +1,212 @@
+"""EmbeddingLens: the cosine of an image token's vector with the rows of the input embedding matrix.
+
+LogitLens: what the model would say next if the stream ended here (nostalgebraist 2020).
+
+LatentLens: an image token's vector beside contextual vectors of text tokens, at whatever text layer is nearest.
+
+"LatentLens: Revealing Highly Interpretable Visual Tokens in LLMs" (2026): the top k by cosine over all stored text
+layers together, each shown with its sentence.
+
+One table for the three lenses: what each patch says at each visual layer.
+
+image_id, patch (its place among the image's tokens), site (the visual layer), lens, rank (1 is nearest), row (of the
+text index; of the other two lenses the token's id), token, word (which the token is part of, in its sentence),
+sentence, start and end (of the word in the sentence), text_site (the layer of the text vector), score (cosine; of
+LogitLens the logit). Sentence and text_site are LatentLens's alone. The metadata's `grid` has the rows and columns of
+all image tokens of an image, or None where their number is no square. After an approximate search it also has
+`recall`, of each site the share of the exact neighbours that were found, and a patch may have fewer of LatentLens's
+rows than k.
+"""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Float, Int
+from pydantic import Field
+from torch import Tensor, nn
+from transformers import PreTrainedTokenizerBase
+
+from signbridge.core.activations import Layers
+from signbridge.core.params import Section
+from signbridge.lenses.search import (
+    Neighbours,
+    nearest,
+    nearest_approximate,
+    recall,
+)
+from signbridge.lenses.stored_vectors import TextIndex
+from signbridge.vlm.loading import LoadedModel
+
+
+@torch.inference_mode()
+def embedding_lens(
+    vectors: Float[Tensor, "patches width"], embeddings: Float[Tensor, "vocabulary width"], k: int
+) -> tuple[Float[Tensor, "patches k"], Int[Tensor, "patches k"]]:
+    """The k most similar rows of `embeddings`: their cosines, in descending order, and the tokens that they are of."""
+    unit = torch.nn.functional.normalize(vectors.float(), dim=-1)
+    rows = torch.nn.functional.normalize(embeddings.float(), dim=-1)
+    return torch.topk(unit @ rows.T, k, dim=-1)
+
+
+@torch.inference_mode()
+def logit_lens(
+    vectors: Float[Tensor, "patches width"], final_norm: nn.Module, unembedding: nn.Module, k: int
+) -> tuple[Float[Tensor, "patches k"], Int[Tensor, "patches k"]]:
+    """The k likeliest tokens after the final norm and the unembedding: their logits, descending, and the tokens."""
+    weight = next(unembedding.parameters())
+    logits = unembedding(final_norm(vectors.to(weight.device, weight.dtype)))
+    return torch.topk(logits.float(), k, dim=-1)
+
+
+RECALL_OF = 256  # vectors, at most, that are searched exactly as well
+NEIGHBOURS = 64  # of a text token: its own sentence is among them at every text layer
+
+
+def latent_lens(
+    vectors: Float[Tensor, "patches width"], index: TextIndex, k: int, memory_bytes: int, probes: int | None = None
+) -> Neighbours:
+    """The k nearest text vectors of each patch: cosine, row of the index, and which of its text sites.
+
+    With `probes` the search is approximate: row and site are -1 where the cells that it looks into hold fewer than k.
+    """
+    if probes is None:
+        return nearest(vectors.float(), index.vectors, k, memory_bytes)
+    return nearest_approximate(vectors.float(), index.vectors, k, probes)
+
+
+def recall_of_some(
+    found: Neighbours,
+    vectors: Float[Tensor, "patches width"],
+    index: TextIndex,
+    memory_bytes: int,
+    generator: np.random.Generator,
+) -> float:
+    """The share of the exact neighbours that an approximate search has `found`, over up to 256 patches, drawn."""
+    drawn = torch.from_numpy(generator.permutation(len(vectors))[:RECALL_OF]).to(vectors.device)
+    exact = nearest(vectors[drawn].float(), index.vectors, found.row.shape[1], memory_bytes)
+    return recall(Neighbours(*(values[drawn] for values in found)), exact)
+
+
+def reads_text(index: TextIndex, words: int, generator: np.random.Generator, memory_bytes: int) -> float:
+    """How often LatentLens names a word of a text right: a control where there is something to find.
+
+    Stored vectors (up to `words`, drawn over all text sites) are looked up as if they were patches; right is whose
+    nearest neighbour in another sentence is the same word. NaN where every neighbour stands in the same sentence.
+    """
+    rows, sites = len(index.contexts), list(index.vectors)
+    drawn = generator.permutation(rows * len(sites))[:words]
+    vectors = [index.vectors[sites[place // rows]].block(place % rows, place % rows + 1, "cpu") for place in drawn]
+    found = nearest(torch.cat(vectors), index.vectors, NEIGHBOURS, memory_bytes)
+    sentence, word = (index.contexts[name].to_numpy() for name in ("sentence", "word"))
+    asked, near = drawn % rows, found.row.numpy()
+    elsewhere = sentence[near] != sentence[asked][:, None]
+    first = elsewhere.argmax(axis=1)
+    told = elsewhere.any(axis=1)
+    right = word[near[np.arange(len(near)), first]] == word[asked]
+    return float(right[told].mean()) if told.any() else float("nan")
+
+
+LOGIT_ROWS = 4096  # of patches x vocabulary logits at once
+COLUMNS = [
+    "image_id",
+    "patch",
+    "site",
+    "lens",
+    "rank",
+    "row",
+    "token",
+    "word",
+    "sentence",
+    "start",
+    "end",
+    "text_site",
+    "score",
+]
+
+
+class LensesParams(Section):
+    """The section `lenses`."""
+
+    images: int = Field(ge=1)  # of different photos, at most
+    patches: int = Field(ge=1)  # of an image, at most
+    layers: Layers  # visual layers: what enters block 0 is one of them
+    k: int = Field(ge=1)
+    search: Literal["exact", "approximate"]
+    probes: int = Field(ge=1)  # cells of the index that an approximate search looks into
+    memory_gib: float = Field(gt=0)
+
+
+def lens_rows(
+    vectors: Float[Tensor, "rows width"],
+    image_ids: Sequence[str],
+    patches: Int[np.ndarray, "patches"],
+    site: str,
+    loaded: LoadedModel,
+    vocabulary: pd.DataFrame,
+    index: TextIndex,
+    found: Neighbours,
+    k: int,
+) -> pd.DataFrame:
+    """The rows of one visual layer: `vectors` are those of the `patches` of each image, one image after the other.
+
+    `vocabulary` is that of `vocabulary_table`, and `found` what LatentLens has found in `index`.
+    """
+    model = loaded.model
+    embeddings, unembedding = model.get_input_embeddings().weight, model.get_output_embeddings()
+    parts = [
+        _of_vocabulary("embedding", *embedding_lens(vectors, embeddings, k), vocabulary),
+        _of_vocabulary("logit", *_in_blocks(vectors, loaded.parts.final_norm, unembedding, k), vocabulary),
+        _of_index(found, index),
+    ]
+    place = pd.DataFrame(
+        {"image_id": np.repeat(list(image_ids), len(patches)), "patch": np.tile(patches, len(image_ids)), "site": site}
+    )
+    placed = [pd.concat([place.iloc[part.pop("query")].reset_index(drop=True), part], axis=1) for part in parts]
+    return pd.concat(placed, ignore_index=True)[COLUMNS]
+
+
+def _in_blocks(flat: Tensor, norm: nn.Module, unembedding: nn.Module, k: int) -> tuple[Tensor, Tensor]:
+    """LogitLens some rows at a time: all logits of all patches of a large vocabulary would fill the memory."""
+    parts = [logit_lens(part, norm, unembedding, k) for part in flat.split(LOGIT_ROWS)]
+    return torch.cat([score for score, _ in parts]), torch.cat([token for _, token in parts])
+
+
+def vocabulary_table(tokenizer: PreTrainedTokenizerBase, rows: int) -> pd.DataFrame:
+    """What each row of the vocabulary says: token and word, in order of the token's id.
+
+    A vocabulary that was filled up to a round number of `rows` has some without a token: these say nothing.
+    """
+    tokens = tokenizer.convert_ids_to_tokens(list(range(rows)))
+    words = [decoded.strip() for decoded in tokenizer.batch_decode([[row] for row in range(rows)])]
+    return pd.DataFrame({"token": [token or "" for token in tokens], "word": words})
+
+
+def _of_vocabulary(lens: str, score: Tensor, token_ids: Tensor, vocabulary: pd.DataFrame) -> pd.DataFrame:
+    ids = token_ids.flatten().cpu().numpy()
+    said = vocabulary.iloc[ids].reset_index(drop=True)
+    query, rank = _queries_and_ranks(token_ids)
+    return said.assign(
+        query=query, rank=rank, lens=lens, row=ids, sentence="", start=0, end=0, text_site="",
+        score=score.flatten().float().cpu().numpy(),
+    )  # fmt: skip
+
+
+def _of_index(found: Neighbours, index: TextIndex) -> pd.DataFrame:
+    """What LatentLens found: a neighbour that an approximate search did not find has no row."""
+    score, row, layer = (values.flatten().cpu().numpy() for values in found)
+    there = row >= 0
+    rows = index.contexts.iloc[row[there]].reset_index(drop=True)
+    query, rank = (values[there] for values in _queries_and_ranks(found.row))
+    return rows[["token", "word", "sentence", "start", "end"]].assign(
+        query=query, rank=rank, lens="latent", row=row[there], text_site=np.array(list(index.vectors))[layer[there]],
+        score=score[there],
+    )  # fmt: skip
+
+
+def _queries_and_ranks(best: Int[Tensor, "queries best"]) -> tuple[np.ndarray, np.ndarray]:
+    """Of each entry which query's it is, and its place in the order of the best, from 1."""
+    query, place = np.indices(best.shape)
+    return query.ravel(), place.ravel() + 1

@@ -1,0 +1,185 @@
+"""What differs between two photos of one letter: signer, joints, view, light and background.
+
+A `Photo` holds all of it as numbers, so that the joint angles behind each image can be read; `develop` draws it.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float
+from PIL import Image, ImageFilter
+
+from signbridge.rendered.hand import (
+    FINGERS,
+    HandPose,
+    Proportions,
+    about_x,
+    about_y,
+    about_z,
+)
+from signbridge.rendered.hand_drawing import (
+    Look,
+    Surface,
+    extent,
+    hand_capsules,
+    in_pixels,
+    see,
+    shade,
+)
+from signbridge.rendered.letter_poses import LETTER_POSES
+
+MARGIN = 1.08  # a photo is this much wider than the frame, so that turning a copy needs nothing from outside
+_JOINT_NOISE = 4.0  # standard deviation of each joint, degrees
+_TURN = (7.0, 11.0, 6.0)  # standard deviations of the hand's turn about x, y and z, degrees
+_LEFT_HANDED = 0.03  # share of signers
+_SLEEVED = 0.5  # share of signers
+
+
+@dataclass(frozen=True)
+class Background:
+    """Brightness behind the hand, over u (right) and v (down), both -1 to 1 across the frame."""
+
+    level: float
+    slope: tuple[float, float]  # change of brightness from the middle to the border
+    blobs: tuple[tuple[float, float, float, float], ...]  # u, v, radius, change of brightness
+    edges: tuple[tuple[float, float, float], ...]  # direction in radians, distance, change of brightness beyond it
+
+    def draw(self, side: int, half_width: float) -> Float[np.ndarray, "side side"]:
+        """Brightness at side x side pixels that reach from -half_width to half_width."""
+        along = (np.arange(side) + 0.5) / side * 2 * half_width - half_width
+        u, v = along[None, :], along[:, None]
+        picture = self.level + self.slope[0] * u + self.slope[1] * v
+        for at_u, at_v, radius, change in self.blobs:
+            picture = picture + change * np.exp(-((u - at_u) ** 2 + (v - at_v) ** 2) / (2 * radius**2))
+        for direction, distance, change in self.edges:
+            beyond = np.cos(direction) * u + np.sin(direction) * v - distance
+            picture = picture + change / (1 + np.exp(-np.clip(beyond / 0.02, -50, 50)))
+        return np.clip(picture, 0.02, 0.98)
+
+
+@dataclass(frozen=True)
+class Photo:
+    """One photo, in numbers."""
+
+    letter: str
+    pose: HandPose  # of a right hand: a left one is its mirror image
+    left_handed: bool
+    proportions: Proportions
+    look: Look
+    background: Background
+    fill: float  # share of the frame that the hand takes
+    shift: tuple[float, float]  # of the hand's middle, right and down, as shares of the frame
+    blur: float  # of the lens, as a share of the frame
+
+
+def take_photo(letter: str, rng: np.random.Generator) -> Photo:
+    """Choose everything that varies for one photo of `letter`."""
+    proportions = _signer(rng)
+    pose = _held(letter, rng)
+    look, background = _scene(rng)
+    return Photo(
+        letter=letter,
+        pose=pose,
+        left_handed=bool(rng.random() < _LEFT_HANDED),
+        proportions=proportions,
+        look=look,
+        background=background,
+        fill=float(rng.uniform(0.80, 0.92)),
+        shift=(float(rng.uniform(-0.04, 0.04)), float(rng.uniform(-0.04, 0.04))),
+        blur=float(rng.choice([0.008, 0.012, 0.018])),
+    )
+
+
+def _signer(rng: np.random.Generator) -> Proportions:
+    return Proportions(
+        fingers=float(rng.normal(1, 0.06)),
+        thumb=float(rng.normal(1, 0.04)),
+        width=float(rng.normal(1, 0.05)),
+        thickness=float(rng.normal(1.02, 0.06)),
+        each_finger=tuple(rng.normal(1, 0.02, len(FINGERS)).tolist()),
+    )
+
+
+def _held(letter: str, rng: np.random.Generator) -> HandPose:
+    pose = LETTER_POSES[letter]
+    noisy = {}
+    for name, angle in pose.angles().items():
+        spread = 0.4 * _JOINT_NOISE if name.endswith("spread") else _JOINT_NOISE
+        noisy[name] = angle + spread * float(np.clip(rng.standard_normal(), -2, 2))
+    pitch, yaw, roll = np.clip(rng.standard_normal(3), -2, 2) * _TURN
+    return pose.with_angles(noisy).turned(about_z(roll) @ about_x(pitch) @ about_y(yaw))
+
+
+def _scene(rng: np.random.Generator) -> tuple[Look, Background]:
+    light = np.array([rng.uniform(-0.7, 0.4), rng.uniform(0.1, 0.8), rng.uniform(0.6, 1.0)])
+    look = Look(
+        skin=float(rng.uniform(0.45, 0.85)),
+        sleeve=float(rng.uniform(0.08, 0.9)) if rng.random() < _SLEEVED else None,
+        light=tuple((light / np.linalg.norm(light)).tolist()),
+        ambient=float(rng.uniform(0.3, 0.6)),
+        gloss=float(rng.uniform(0.02, 0.18)),
+    )
+    return look, _background(rng)
+
+
+def _background(rng: np.random.Generator) -> Background:
+    def blob() -> tuple[float, float, float, float]:
+        return (*rng.uniform(-1, 1, 2).tolist(), float(rng.uniform(0.1, 0.5)), float(rng.normal(0, 0.06)))
+
+    def edge() -> tuple[float, float, float]:
+        return (
+            float(rng.choice(4) * np.pi / 2 + rng.normal(0, 0.12)),
+            float(rng.uniform(0.2, 0.9)),
+            float(rng.normal(0, 0.15)),
+        )
+
+    return Background(
+        level=float(rng.uniform(0.45, 0.78)),
+        slope=tuple(rng.normal(0, 0.06, 2).tolist()),
+        blobs=tuple(blob() for _ in range(rng.integers(0, 5))),
+        edges=tuple(edge() for _ in range(rng.integers(0, 2))),
+    )
+
+
+def develop(photo: Photo, frame: int) -> Float[np.ndarray, "side side"]:
+    """Draw the photo: brightness from 0 to 1, `frame` pixels across the frame and a margin of 4 % on every side."""
+    surface, scale = _surface(photo, frame)
+    picture = photo.background.draw(photo_side(frame), MARGIN)
+    hand = surface.parts >= 0
+    picture[hand] = shade(surface, photo.look, scale)[hand]
+    return _through_lens(_as_held(photo, picture), photo.blur * frame)
+
+
+def hand_mask(photo: Photo, frame: int) -> Bool[np.ndarray, "side side"]:
+    """Which pixels of `develop(photo, frame)` show the hand, forearm or sleeve and all, before the lens blurs them."""
+    surface, _ = _surface(photo, frame)
+    return _as_held(photo, surface.parts >= 0)
+
+
+def _surface(photo: Photo, frame: int) -> tuple[Surface, float]:
+    """What is seen of the hand, and how many pixels its unit of length takes."""
+    side = photo_side(frame)
+    capsules = hand_capsules(photo.pose, photo.proportions)
+    low, high = extent(capsules)
+    scale = float(frame * photo.fill / max((high - low).max(), 1.3))  # a fist is smaller than an open hand
+    centre = (low + high) / 2 + _off_centre(photo, frame, scale)
+    return see(in_pixels(capsules, centre, scale, side), scale, side), scale
+
+
+def _as_held(photo: Photo, picture: np.ndarray) -> np.ndarray:
+    return picture[:, ::-1] if photo.left_handed else picture
+
+
+def photo_side(frame: int) -> int:
+    """Pixels a side of a photo whose frame has `frame` pixels a side."""
+    return frame + 2 * round((MARGIN - 1) / 2 * frame)
+
+
+def _off_centre(photo: Photo, frame: int, scale: float) -> Float[np.ndarray, "2"]:
+    right, down = photo.shift
+    return np.array([-right, down]) * frame / scale
+
+
+def _through_lens(picture: np.ndarray, blur: float) -> Float[np.ndarray, "side side"]:
+    image = Image.fromarray((255 * picture).round().astype(np.uint8))
+    return np.asarray(image.filter(ImageFilter.GaussianBlur(float(blur))), float) / 255

@@ -1,0 +1,181 @@
+"""The tables of `sae_steer`, put together.
+
+Directions from one class to another that are single features of autoencoders, and nulls that are features too.
+
+To steer towards class b the feature is pushed up, or held at a value, that has the largest mean activation on b beyond
+that on a; or the one that has the largest on a beyond b is pushed down. The decoder's rows have length 1, and its bias
+is left out of what is added. Nulls: Gaussian noise, features drawn from those of like activation, and the feature's
+neighbours in index, which mean nothing more in common with it than any others. These features are added where the
+feature is that is pushed up, and subtracted where it is the one that is pushed down.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Bool, Float, Int
+from torch import nn
+
+from signbridge.causal.pairs import ClassPair
+from signbridge.causal.steering import Clamps
+from signbridge.core import tables
+from signbridge.core.names import (
+    CLAMP,
+    CLAMP_DECODED,
+    CLASSES,
+    CONCEPT,
+    CONCEPT_UNDONE,
+    FEATURE,
+    FEATURE_DOWN,
+    LIKE_FEATURES,
+    LIKE_FEATURES_DOWN,
+    NEIGHBOURS,
+    NEIGHBOURS_DOWN,
+    POSITION_OF,
+    PRETRAINED,
+    RANDOM,
+    SteeredAt,
+)
+from signbridge.pretrained.class_features import published_of_classes
+
+
+def read_steered(folder: Path, name: str, concept: str | None) -> pd.DataFrame:
+    """The tables `name` of all kinds of steering in `folder`, with the column `steered`.
+
+    That is the kind; of the `concept`, as hands are called of which it is true, whether to it or away from it.
+    """
+    parts = {kind: tables.read(folder / kind / f"{name}.parquet") for kind in (CLASSES, PRETRAINED, CONCEPT)}
+    towards = np.where(parts[CONCEPT]["b"] == concept, CONCEPT, CONCEPT_UNDONE)
+    there = [part.assign(steered=towards if kind == CONCEPT else kind) for kind, part in parts.items()]
+    return pd.concat([part for part in there if len(part)] or there[:1], ignore_index=True)
+
+
+LIKE = 20  # features nearest in activation, that the null is drawn from, for each draw that is wanted
+
+
+class Chosen(NamedTuple):
+    """The features of a pair of classes at one place."""
+
+    up: int
+    down: int
+
+
+def named(draws: int) -> list[tuple[str, int]]:
+    """The name and draw of every row of `feature_directions`."""
+    nulls = (RANDOM, LIKE_FEATURES, NEIGHBOURS, LIKE_FEATURES_DOWN, NEIGHBOURS_DOWN)
+    pushed = [(name, 0) for name in (FEATURE, CLAMP, CLAMP_DECODED, FEATURE_DOWN)]
+    return [*pushed, *((name, draw) for name in nulls for draw in range(draws))]
+
+
+def chosen_features(
+    features: Float[np.ndarray, "images features"],
+    labels: np.ndarray,
+    pair: ClassPair,
+    published: Mapping[str, Sequence[int]] = MappingProxyType({}),
+) -> Chosen:
+    """The features with the largest gaps between the mean activations of the two classes' images.
+
+    Of a class that has `published` features it is one of those, as far as the autoencoder has them.
+    """
+    gap = features[labels == pair.b].mean(0) - features[labels == pair.a].mean(0)
+    named = published_of_classes(published, [pair.a, pair.b])
+    up, down = (_or_all(named.get(name, set()), len(gap)) for name in (pair.b, pair.a))
+    return Chosen(int(up[gap[up].argmax()]), int(down[gap[down].argmin()]))
+
+
+def _or_all(wanted: Collection[int], features: int) -> Int[np.ndarray, " some"]:
+    """Those of the `features` that are `wanted`, or all if there is none."""
+    there = sorted(feature for feature in wanted if 0 <= feature < features)
+    return np.array(there, dtype=int) if there else np.arange(features)
+
+
+def neighbours(feature: int, features: int, draws: int) -> Int[np.ndarray, " draws"]:
+    """The next in index: one after, one before, two after and so on, around the ends."""
+    steps = [sign * step for step in range(1, draws + 1) for sign in (1, -1)][:draws]
+    return (feature + np.array(steps, dtype=int)) % features
+
+
+def like_features(
+    mean: Float[np.ndarray, " features"], feature: int, draws: int, generator: np.random.Generator
+) -> Int[np.ndarray, " draws"]:
+    """Other features drawn from the `LIKE` a draw that are nearest in mean activation; of fewer, with repeats."""
+    others = np.delete(np.arange(len(mean)), feature)
+    nearest = others[np.argsort(np.abs(mean[others] - mean[feature]), kind="stable")][: LIKE * draws]
+    return generator.choice(nearest, size=draws, replace=len(nearest) < draws)
+
+
+def feature_directions(
+    decoder: Float[np.ndarray, "features width"],
+    mean: Float[np.ndarray, " features"],
+    chosen: Chosen,
+    draws: int,
+    generator: np.random.Generator,
+) -> Float[np.ndarray, "directions width"]:
+    """One row for each of `named`, each of length 1; `mean` is what features are of all images."""
+    up, down, noise = decoder[chosen.up], -decoder[chosen.down], generator.normal(size=(draws, decoder.shape[1]))
+    like, like_down = (decoder[like_features(mean, feature, draws, generator)] for feature in chosen)
+    near, near_down = (decoder[neighbours(feature, len(decoder), draws)] for feature in chosen)
+    rows = np.stack([up, up, up, down, *noise, *like, *near, *-like_down, *-near_down])
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    return np.divide(rows, lengths, out=np.zeros_like(rows, dtype=np.float64), where=lengths > 0)
+
+
+class FeatureDirections:
+    """`Directed` by features of autoencoders, chosen by what they are on the images of one half."""
+
+    told = (FEATURE, CLAMP, CLAMP_DECODED, FEATURE_DOWN, RANDOM)
+
+    def __init__(
+        self,
+        autoencoders: Mapping[str, nn.Module],
+        features: Mapping[tuple[str, str], Float[np.ndarray, "images _"]],
+        labels: np.ndarray,
+        half: Bool[np.ndarray, " images"],
+        draws: int,
+        seed: int,
+        published: Mapping[str, Sequence[int]] = MappingProxyType({}),
+    ):
+        """`autoencoders` are SAELens's, by site in order of depth; `features`, by site and position, a row a label.
+
+        `published` names features of classes that others found, which are taken instead.
+        """
+        self.names, self._published = named(draws), published
+        self._autoencoders, self._labels, self._draws, self._seed = autoencoders, labels[half], draws, seed
+        self._features = {place: rows[half] for place, rows in features.items()}
+
+    def chosen(self, site: str, pair: ClassPair, at: SteeredAt) -> Chosen:
+        """The features of a pair at one place."""
+        return chosen_features(self._features[site, POSITION_OF[at]], self._labels, pair, self._published)
+
+    def between(self, pair: ClassPair, at: SteeredAt, number: int) -> dict[str, Float[np.ndarray, "directions width"]]:
+        """By site; what is drawn depends on the number of the pair and on the depth."""
+        return {
+            site: feature_directions(
+                autoencoder.W_dec.detach().float().cpu().numpy(), self._features[site, POSITION_OF[at]].mean(0),
+                self.chosen(site, pair, at), self._draws, np.random.default_rng([self._seed, number, depth]),
+            )
+            for depth, (site, autoencoder) in enumerate(self._autoencoders.items())
+        }  # fmt: skip
+
+    def clamps(self, pair: ClassPair, at: SteeredAt) -> Mapping[str, Clamps]:
+        """By site the feature that `CLAMP` and `CLAMP_DECODED` hold."""
+        names = np.array([name for name, _ in self.names])
+        held, decoded = np.isin(names, (CLAMP, CLAMP_DECODED)), names == CLAMP_DECODED
+        return {
+            site: Clamps(autoencoder, np.where(held, self.chosen(site, pair, at).up, -1), decoded)
+            for site, autoencoder in self._autoencoders.items()
+        }
+
+
+def features_table(
+    fitted: Sequence[FeatureDirections], places: Sequence[tuple[ClassPair, SteeredAt]], sites: Sequence[str]
+) -> pd.DataFrame:
+    """A row a pair, kind of token and site: a, b, at, site, `up` and `down`, the features that are pushed so."""
+    rows = [
+        (pair.a, pair.b, at, site, *directed.chosen(site, pair, at))
+        for directed in fitted for pair, at in places for site in sites
+    ]  # fmt: skip
+    return pd.DataFrame(rows, columns=["a", "b", "at", "site", "up", "down"])

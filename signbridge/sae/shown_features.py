@@ -1,0 +1,121 @@
+"""Which features tell a letter: ranked on half of the photos, and what they are worth on the other half.
+
+The measure is the AUC (`ranking.aucs`). What was picked as the best of thousands looks better than it is where it was
+picked; so the AUC that counts is that on the photos that had no part in the ranking.
+
+Which features are shown: by a rule that asks for what they tell of letters and how active they are, no more.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Bool, Float, Int
+
+from signbridge.causal.pairs import fitted_half
+from signbridge.statistics.ranking import aucs
+
+COLUMNS = ["letter", "rank", "feature", "auc", "auc_held_out"]
+
+
+class Halves(NamedTuple):
+    """The photos that rank features, those that test them, and the letters that stand in both."""
+
+    ranking: Bool[np.ndarray, "images"]
+    testing: Bool[np.ndarray, "images"]
+    letters: list[str]
+
+
+def halves_of(labels: np.ndarray, photos: np.ndarray, seed: int) -> Halves:
+    """Half of each letter's photos, and the others. A letter with a single photo is in neither half.
+
+    With fewer than two letters left there is nothing to tell apart, and none is named.
+    """
+    of_letter = pd.Series(photos).groupby(labels).nunique()
+    usable = np.isin(labels, of_letter.index[of_letter >= 2])
+    ranking, testing = np.zeros(len(labels), bool), np.zeros(len(labels), bool)
+    if usable.any():
+        half = fitted_half(labels[usable], photos[usable], seed)
+        ranking[usable], testing[usable] = half, ~half
+    letters = sorted(set(labels[ranking]) & set(labels[testing]))
+    return Halves(ranking, testing, letters if len(letters) >= 2 else [])
+
+
+def letter_features(
+    vectors: Float[np.ndarray, "images features"], labels: np.ndarray, halves: Halves, most: int
+) -> pd.DataFrame:
+    """A row a letter and rank, `COLUMNS`: up to `most` features that are stronger in its images than in others.
+
+    Of features with the same AUC that comes first whose means are further apart, in standard deviations.
+    """
+    if not halves.letters:
+        return pd.DataFrame(columns=COLUMNS).astype({"rank": int, "feature": int, "auc": float, "auc_held_out": float})
+    found = aucs(vectors[halves.ranking], labels[halves.ranking], halves.letters)
+    apart = _differences(vectors[halves.ranking], labels[halves.ranking], halves.letters)
+    rows = []
+    for letter, of_letter, differences in zip(halves.letters, found, apart, strict=True):
+        order = np.lexsort((-differences, -of_letter))[:most]
+        best = order[of_letter[order] > 0.5]
+        (held_out,) = aucs(vectors[np.ix_(halves.testing, best)], labels[halves.testing], [letter])
+        ranks = range(1, len(best) + 1)
+        rows += list(zip([letter] * len(best), ranks, best.tolist(), of_letter[best], held_out, strict=True))
+    return pd.DataFrame(rows, columns=COLUMNS).astype({"auc": float, "auc_held_out": float})
+
+
+def best_dimension(vectors: Float[np.ndarray, "images width"], labels: np.ndarray, halves: Halves) -> pd.DataFrame:
+    """The same of the stream's own dimensions, the best one a letter; a dimension has no sign, so either may be it."""
+    found = letter_features(np.concatenate([vectors, -vectors], axis=1), labels, halves, most=1)
+    return found.assign(feature=found["feature"] % vectors.shape[1])
+
+
+def _differences(
+    vectors: Float[np.ndarray, "images features"], labels: np.ndarray, letters: Sequence[str]
+) -> Float[np.ndarray, "letters features"]:
+    """Mean of a letter's images less mean of the others', in standard deviations; nought for what never varies."""
+    spread = vectors.std(0, dtype=np.float64)
+    means = [
+        vectors[labels == letter].mean(0, dtype=np.float64) - vectors[labels != letter].mean(0, dtype=np.float64)
+        for letter in letters
+    ]
+    return np.divide(means, spread, out=np.zeros((len(letters), vectors.shape[1])), where=spread > 0)
+
+
+def letter_means(
+    vectors: Float[np.ndarray, "images features"],
+    labels: np.ndarray,
+    photos: np.ndarray,
+    letters: Sequence[str],
+) -> Float[np.ndarray, "letters features"]:
+    """The mean of each feature over a letter's photos, each photo being the mean of its images."""
+    means = []
+    for letter in letters:
+        photo: Int[np.ndarray, images] = np.unique(photos[labels == letter], return_inverse=True)[1]
+        weights = 1 / np.bincount(photo)[photo]
+        means.append(np.average(vectors[labels == letter].astype(np.float64), axis=0, weights=weights))
+    return np.stack(means)
+
+
+SHARED, IMAGE_ONLY, TEXT_ONLY = "shared", "image only", "text only"
+
+
+def shown_features(features: pd.DataFrame, letters: pd.DataFrame, most: int) -> list[int]:
+    """Of one site: the features of the letters' lists, all of them, then the most active, up to `most` in all.
+
+    `features` is of `feature_tables.feature_rows`, `letters` of `letter_features`. The first of every list come first,
+    then the second, and so on. How active a feature is, is the sum of its means over image and over text tokens; one
+    that fires on neither is dead and is never added.
+    """
+    of_letters = letters.sort_values("rank", kind="stable")["feature"].drop_duplicates().tolist()
+    alive = features[features["modality"].notna() & ~features["feature"].isin(of_letters)]
+    activity = (alive["image_mean"] + alive["text_mean"]).to_numpy()
+    more = alive["feature"].to_numpy()[np.argsort(-activity, kind="stable")]
+    return of_letters + more[: max(most - len(of_letters), 0)].tolist()
+
+
+def kind_of(modality: float, bounds: Sequence[float]) -> str:
+    """What a modality score makes a feature; nothing where it has none."""
+    low, high = bounds
+    if np.isnan(modality):
+        return ""
+    return IMAGE_ONLY if modality > high else TEXT_ONLY if modality < low else SHARED

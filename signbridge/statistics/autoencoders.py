@@ -1,0 +1,193 @@
+"""How well autoencoders do at image and at text tokens, and which of their features are both kinds', with intervals.
+
+Items are resampled: photos for image tokens, phrases for text tokens, independently of each other and for all sites
+alike, so that layers can be compared.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float, Int
+
+from signbridge.core.tables import Metric
+from signbridge.sae.features import KINDS, items_of, modality_scores
+from signbridge.statistics.effects import Effects, effects
+from signbridge.statistics.intervals import StatisticsParams, draw_photos, interval
+
+BOTH = "both"  # kinds together
+SHARES = ("shared", "image_only", "text_only")  # of the features that are not dead
+LIKELIHOODS = ("nll", "nll_sae", "nll_zero")  # nats a token: unedited, spliced, zeros
+_FEATURES_AT_ONCE = 1024
+
+
+class Items(NamedTuple):
+    """The items of one kind at every site, the same ones in the same order."""
+
+    table: pd.DataFrame  # site, item, and what `feature_tables.item_table` has of each
+    masses: dict[str, Float[np.ndarray, "items features"]]  # by site, summed over the item's tokens
+
+
+def read_items(folder: Path, sites: Sequence[str]) -> dict[str, Items]:
+    """The items of either kind of token, from the tables of `feature_tables.item_table` in `folder`."""
+    of_site = {site: items_of(folder, site) for site in sites}
+    return {
+        kind: Items(
+            pd.concat([table[table["kind"] == kind].assign(site=site) for site, (table, _) in of_site.items()]),
+            {site: masses[(table["kind"] == kind).to_numpy()] for site, (table, masses) in of_site.items()},
+        )
+        for kind in KINDS
+    }
+
+
+class Drawn(NamedTuple):
+    """A value with what it is in each resample."""
+
+    value: float
+    resampled: Float[np.ndarray, "resamples"]
+
+
+def judged(
+    items: Mapping[str, Items],
+    features: pd.DataFrame,
+    bounds: tuple[float, float],
+    statistics: StatisticsParams,
+    generator: np.random.Generator,
+) -> tuple[pd.DataFrame, dict[str, Metric]]:
+    """The table of `plots/sae.csv` (site, modality, measure, value, low, high), and the metrics.
+
+    `items` are by kind of token, `features` the table of `feature_tables.feature_rows`; a feature is shared if its
+    modality score is within `bounds`. Of each kind: the variance explained, L0 (features that fire for a token), the
+    share of features that fire at all, fidelity, the likelihoods that it comes from, and what zeros cost, in nats a
+    token. Where that is not clearly above nought fidelity is a ratio to nothing, and left empty. What was only counted
+    has no interval.
+    """
+    rows, drawn = [], {}
+    for kind in KINDS:
+        for measure, curves in _measures(items[kind].table, statistics, generator).items():
+            table = curves.table("value", statistics.confidence)
+            rows.append(table.rename(columns={"value_low": "low", "value_high": "high"}).assign(measure=measure))
+            rows[-1]["modality"] = kind
+            for place, site in enumerate(table["site"]):
+                drawn[site, kind, measure] = Drawn(float(curves.overall[place]), curves.resampled[:, place])
+        rows.append(_share(features, features[f"{kind}_fires"] > 0, "fires", kind))
+    rows.append(_share(features, features["modality"].isna(), "dead", BOTH))
+    for site, of_site in shares_of_modality(items, bounds, statistics, generator).items():
+        for measure, share in of_site.items():
+            drawn[site, BOTH, measure] = share
+            rows.append(_row(site, BOTH, measure, share, statistics.confidence))
+    table = pd.concat(rows, ignore_index=True)[["site", "modality", "measure", "value", "low", "high"]]
+    unclear = _zeros_unclear(drawn, statistics.confidence)
+    keys = zip(table["site"], table["modality"], table["measure"], strict=True)
+    table.loc[[key in unclear for key in keys], ["value", "low", "high"]] = np.nan
+    return table, _metrics(table, {key: one for key, one in drawn.items() if key not in unclear}, statistics)
+
+
+def _measures(table: pd.DataFrame, statistics: StatisticsParams, generator: np.random.Generator) -> dict[str, Effects]:
+    """Each measure of one kind of token at every site."""
+    table = table.assign(
+        explained=table["deviation"] - table["error"],
+        lost_to_zeros=table["nll_zero"] - table["nll"],
+        kept=table["nll_zero"] - table["nll_sae"],
+        items=1.0,
+    )
+    of = {"variance_explained": ("explained", "deviation"), "l0": ("active", "tokens"),
+          "fidelity": ("kept", "lost_to_zeros"), **{name: (name, "items") for name in LIKELIHOODS},
+          "zeros_cost": ("lost_to_zeros", "items")}  # fmt: skip
+    (one,) = generator.spawn(1)
+    state = one.bit_generator.state
+    found = {}
+    for measure, (value, weight) in of.items():
+        one.bit_generator.state = state  # the same resamples for every measure
+        found[measure] = effects(table, ["site"], "item", value, statistics, one, weight)
+    return found
+
+
+def shares_of_modality(
+    items: Mapping[str, Items],
+    bounds: tuple[float, float],
+    statistics: StatisticsParams,
+    generator: np.random.Generator,
+) -> dict[str, dict[str, Drawn]]:
+    """By site the `SHARES` of the features that fire: those with a modality score within `bounds`, above, and below.
+
+    A resample has fewer different items than there are, and no item for some features: these count as they do in all
+    items. Left out, they would pull every resample to one side, as most rare features are of one kind.
+    """
+    drawn, tokens = {}, {}
+    for kind in KINDS:
+        first = items[kind].table.drop_duplicates("item")
+        counts = draw_photos(len(first), statistics.resamples, generator)
+        drawn[kind] = np.vstack([np.ones((1, len(first)), int), counts])  # the first row is what was measured
+        tokens[kind] = first["tokens"].to_numpy(np.float64)
+    found = {}
+    for site in items["image"].masses:
+        counts = _counts_of_modality({kind: items[kind].masses[site] for kind in KINDS}, drawn, tokens, bounds)
+        shares = counts / np.maximum(counts.sum(0), 1)
+        found[site] = {name: Drawn(float(of[0]), of[1:]) for name, of in zip(SHARES, shares, strict=True)}
+    return found
+
+
+def _counts_of_modality(
+    masses: Mapping[str, Float[np.ndarray, "_ features"]],
+    drawn: Mapping[str, Int[np.ndarray, "resamples _"]],
+    tokens: Mapping[str, Float[np.ndarray, "_"]],
+    bounds: tuple[float, float],
+) -> Float[np.ndarray, "shares resamples"]:
+    """How many features are shared, of images only and of text only, in each resample."""
+    counts = np.zeros((len(SHARES), len(drawn["image"])))
+    for start in range(0, masses["image"].shape[1], _FEATURES_AT_ONCE):
+        means = []
+        for kind in KINDS:
+            of_kind = masses[kind][:, start : start + _FEATURES_AT_ONCE].astype(np.float64)
+            means.append((drawn[kind] @ of_kind) / (drawn[kind] @ tokens[kind])[:, None])
+        score = modality_scores(*means)
+        score = np.where(np.isnan(score), score[0], score)
+        low, high = bounds
+        for row, which in enumerate([(score >= low) & (score <= high), score > high, score < low]):
+            counts[row] += which.sum(1)
+    return counts
+
+
+def _share(features: pd.DataFrame, which: pd.Series, measure: str, modality: str) -> pd.DataFrame:
+    """The share of features at each site, without an interval."""
+    value = which.groupby(features["site"], sort=False).mean().rename("value").rename_axis("site").reset_index()
+    return value.assign(measure=measure, modality=modality, low=np.nan, high=np.nan)
+
+
+def _row(site: str, modality: str, measure: str, drawn: Drawn, confidence: float) -> pd.DataFrame:
+    low, high = interval(drawn.resampled[:, None], confidence)
+    one = {"site": site, "modality": modality, "measure": measure, "value": drawn.value, "low": low, "high": high}
+    return pd.DataFrame(one)
+
+
+def _zeros_unclear(drawn: Mapping[tuple[str, str, str], Drawn], confidence: float) -> set[tuple[str, str, str]]:
+    """The fidelities of which zeros may cost nothing."""
+    costs = {key: one for key, one in drawn.items() if key[2] == "zeros_cost"}
+    return {
+        (site, kind, "fidelity")
+        for (site, kind, _), cost in costs.items()
+        if not interval(cost.resampled[:, None], confidence)[0][0] > 0
+    }
+
+
+def _metrics(
+    table: pd.DataFrame, drawn: Mapping[tuple[str, str, str], Drawn], statistics: StatisticsParams
+) -> dict[str, Metric]:
+    """Each measure at the first and the last site and, of two, how much more it is at the last."""
+    sites = list(dict.fromkeys(table["site"]))
+    metrics: dict[str, Metric] = {}
+    for place, rows in table[~table["measure"].isin(LIKELIHOODS)].groupby(["modality", "measure"], sort=False):
+        value = rows.set_index("site")["value"]
+        name = f"{place[1]}_{place[0]}" if place[0] != BOTH else str(place[1])
+        for end, site in (("first", sites[0]), ("last", sites[-1])):
+            if np.isfinite(value[site]):
+                metrics[f"{name}_{end}"] = float(value[site])
+        first, last = (drawn.get((site, *place)) for site in (sites[0], sites[-1]))
+        if len(sites) > 1 and first and last and np.isfinite([first.value, last.value]).all():
+            low, high = interval((last.resampled - first.resampled)[:, None], statistics.confidence)
+            metrics[f"{name}_last_minus_first"] = last.value - first.value
+            metrics |= {f"{name}_last_minus_first_{end}": float(of[0]) for end, of in (("low", low), ("high", high))}
+    return metrics

@@ -1,0 +1,167 @@
+"""What erasure takes away: from probes there and later, from the answers, and from the descriptions."""
+
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from signbridge.core.names import (
+    LEACE,
+    LEACE_OTHER_PHOTOS,
+    NOTHING,
+    POSITION_OF,
+    RANDOM_SUBSPACE,
+    SHUFFLED_LABELS,
+    TOKENS_OF,
+)
+from signbridge.core.tables import Metric
+from signbridge.statistics.effects import effects, mean_metrics, site_interval
+from signbridge.statistics.intervals import StatisticsParams, draw_photos
+
+ERASED_AT = ["at", "site", "eraser"]
+READ_AT = [*ERASED_AT, "read_site", "read_position"]
+
+CONTROLS = (RANDOM_SUBSPACE, SHUFFLED_LABELS)
+
+
+class Erasure(NamedTuple):
+    """The tables of an erasure sweep, and the photo of each image."""
+
+    probes: pd.DataFrame  # data/erasure.parquet
+    changed: pd.DataFrame  # data/erasure_answers.parquet
+    damage: pd.DataFrame  # data/erasure_damage.parquet
+    photo: pd.Series  # by image_id
+
+
+def erasure_effects(
+    erasure: Erasure, statistics: StatisticsParams, generator: np.random.Generator
+) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Metric]]:
+    """`plots/erasure.csv`, `plots/erasure_answers.csv` and the metrics. Where nothing was erased they are empty."""
+    if erasure.probes.empty:
+        accuracy, rises = (_with_interval(name) for name in ("accuracy", "damage"))
+        return (
+            pd.DataFrame(columns=[*READ_AT, *accuracy]),
+            pd.DataFrame(columns=[*ERASED_AT, *_with_interval("changed"), *rises]),
+            {},
+        )
+    accuracy = probe_accuracy_under_erasure(erasure, statistics, generator)
+    answers, found = effect_on_text(erasure, statistics, generator)
+    return accuracy, answers, {**erasure_metrics(erasure, accuracy, statistics, generator), **found}
+
+
+def _with_interval(name: str) -> list[str]:
+    return [name, f"{name}_low", f"{name}_high"]
+
+
+def probe_accuracy_under_erasure(
+    erasure: Erasure, statistics: StatisticsParams, generator: np.random.Generator
+) -> pd.DataFrame:
+    """The accuracy of probes of the photos left out, a row a place that was erased and read.
+
+    at, site, eraser, read_site, read_position, accuracy with its interval over photos. Draws of a control are averaged.
+    """
+    table = erasure.probes
+    rows = table.assign(photo=table["image_id"].map(erasure.photo), right=table["label"] == table["predicted"])
+    found = effects(rows, READ_AT, "photo", "right", statistics, generator)
+    return found.table("accuracy", statistics.confidence, share=True)
+
+
+def effect_on_text(
+    erasure: Erasure, statistics: StatisticsParams, generator: np.random.Generator
+) -> tuple[pd.DataFrame, dict[str, Metric]]:
+    """The share of answers that change and the damage to descriptions, a row an edit, and the metrics.
+
+    The metrics quote for each kind of token the site whose answers LEACE changes most, beside its controls there.
+    """
+    keys, damage = ERASED_AT, erasure.damage
+    changed = erasure.changed.assign(photo=erasure.changed["image_id"].map(erasure.photo))
+    found = effects(changed, keys, "photo", "changed", statistics, generator)
+    answers = found.table("changed", statistics.confidence, share=True)
+    rise = effects(damage, keys, "image_id", "damage", statistics, generator).table("damage", statistics.confidence)
+    metrics: dict[str, Metric] = {"erasure_images": int(changed["image_id"].nunique())}
+    for at in answers["at"].unique():
+        found_at = _at_its_site(changed[changed["at"] == at], damage[damage["at"] == at], statistics, generator)
+        metrics |= {f"erasure_{at}_{name}": value for name, value in found_at.items()}
+    return answers.merge(rise, on=keys, how="left"), metrics
+
+
+def _at_its_site(
+    changed: pd.DataFrame, damage: pd.DataFrame, statistics: StatisticsParams, generator: np.random.Generator
+) -> dict[str, Metric]:
+    """The site whose answers LEACE changes most, chosen on half of the photos and quoted on the other, both ways."""
+    by_photo = changed.pivot_table("changed", "photo", ["eraser", "site"])
+    sites = list(dict.fromkeys(changed["site"]))
+    by_photo = by_photo.astype(float)
+    overall = sites[int(by_photo[LEACE][sites].mean().to_numpy().argmax())]
+    quoted, chosen = [], []
+    for half in (0, 1):
+        chosen.append(sites[int(by_photo[LEACE][sites].iloc[half::2].mean().to_numpy().argmax())])
+        quoted.append(by_photo.iloc[1 - half :: 2].xs(chosen[-1], axis=1, level="site"))
+    table = pd.concat(quoted)
+    drawn = draw_photos(len(table), statistics.resamples, generator)
+    by_image = changed[changed["eraser"] == LEACE]
+    peaks = effects(by_image, ["site"], "photo", "changed", statistics, generator).resampled.argmax(axis=1)
+    low, high = site_interval(peaks, sites, statistics.confidence)
+    metrics: dict[str, Metric] = {
+        "site": overall, "site_low": low, "site_high": high, "halves_agree": chosen == [overall, overall],
+    }  # fmt: skip
+    measured = {f"{eraser}_changed": table[eraser] for eraser in (LEACE, *CONTROLS)}
+    measured |= {f"over_{control}": table[LEACE] - table[control] for control in CONTROLS}
+    for name, of_photo in measured.items():
+        metrics |= mean_metrics(name, of_photo.to_numpy(), drawn, statistics.confidence)
+    rises = damage[damage["site"] == overall].groupby("eraser")["damage"].mean()
+    return metrics | {f"{eraser}_damage": float(rises[eraser]) for eraser in (LEACE, *CONTROLS)}
+
+
+def erasure_metrics(
+    erasure: Erasure, accuracy: pd.DataFrame, statistics: StatisticsParams, generator: np.random.Generator
+) -> dict[str, Metric]:
+    """What is left where LEACE was applied, and what the last token reads again at the last site of the sweep.
+
+    `accuracy` is the table of `probe_accuracy_under_erasure`. Left: the most of any site and kind of token that was
+    erased; the same where the eraser was fitted on other photos; and at a single image token. Again: for the first site
+    erased, at the last token alone, beside nothing erased; and how much more that is than with the image tokens
+    erased too, on the same photos, which is what the untouched tokens gave back.
+    """
+    leace = accuracy[accuracy["eraser"] == LEACE]
+    here = leace[leace["site"] == leace["read_site"]]
+    positions = here["at"].map(lambda at: [POSITION_OF[tokens] for tokens in TOKENS_OF[at]])
+    left = here[[position in erased for position, erased in zip(here["read_position"], positions, strict=True)]]
+    metrics: dict[str, Metric] = {"erasure_accuracy_left": float(left["accuracy"].max())}
+    for name, rows in {
+        "erasure_accuracy_left_in_other_photos": accuracy[accuracy["eraser"] == LEACE_OTHER_PHOTOS],
+        "erasure_accuracy_left_at_one_image_token": here[here["read_position"] == "image_token"],
+    }.items():
+        if len(rows):
+            metrics[name] = float(rows["accuracy"].max())
+    back = leace[(leace["at"] == "prompt_last") & (leace["site"] != leace["read_site"])]
+    if back.empty:
+        return metrics
+    row = back[back["site"] == back["site"].iloc[0]].iloc[-1]
+    clean = accuracy[(accuracy["eraser"] == NOTHING) & (accuracy["read_site"] == row["read_site"])]
+    clean = clean[clean["read_position"] == "prompt_last"].iloc[0]
+    metrics |= {
+        "erasure_comes_back": float(row["accuracy"]),
+        "erasure_comes_back_low": float(row["accuracy_low"]),
+        "erasure_comes_back_high": float(row["accuracy_high"]),
+        "erasure_comes_back_site": str(row["read_site"]),
+        "erasure_comes_back_erased_site": str(row["site"]),
+        "erasure_nothing_erased": float(clean["accuracy"]),
+    }
+    return metrics | _given_back(erasure, row, statistics, generator)
+
+
+def _given_back(
+    erasure: Erasure, row: pd.Series, statistics: StatisticsParams, generator: np.random.Generator
+) -> dict[str, Metric]:
+    """How much more the last token reads again where the image tokens were left alone; empty without `both`."""
+    table = erasure.probes
+    there = (table["eraser"] == LEACE) & (table["site"] == row["site"]) & (table["read_site"] == row["read_site"])
+    table = table[there & (table["read_position"] == "prompt_last")]
+    right = table.assign(right=table["label"] == table["predicted"], photo=table["image_id"].map(erasure.photo))
+    by_photo = right.pivot_table("right", "photo", "at").astype(float)
+    if "both" not in by_photo:
+        return {}
+    more = (by_photo["prompt_last"] - by_photo["both"]).to_numpy()
+    drawn = draw_photos(len(more), statistics.resamples, generator)
+    return mean_metrics("erasure_given_back_by_image_tokens", more, drawn, statistics.confidence)

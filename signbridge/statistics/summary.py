@@ -1,0 +1,173 @@
+"""What the notebook printed: LLaVA-1.5-7B, Sign Language MNIST, 60 test images, at the last token of its own answer.
+
+The few numbers to compare two experiments by: `metrics/probe.json`.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from signbridge.core.tables import Metric
+from signbridge.probing.peak import chosen_layer, headline_position, layer_of_each_fold
+from signbridge.probing.predictions import TEXT_POSITION as TEXT
+from signbridge.probing.predictions import TEXT_SITE as ANSWER
+from signbridge.statistics.curves import BEST, Curves
+from signbridge.statistics.intervals import permutation_p_value, wilson
+
+TESTED = 60
+RIGHT = {"layer_08": 43, "layer_16": 49, "layer_24": 46, "layer_31": 44}  # its README says 72.7 % for the first: 43.6
+PUBLISHED_POSITION = "answer_last"  # its hooks stay on while text is generated
+HUB_ID = "llava-hf/llava-1.5-7b-hf"
+SOURCE = "sign_mnist"
+
+
+class Study(NamedTuple):
+    """What decides whether two studies ask the same thing of the same."""
+
+    hub_id: str | None  # of the model
+    source: str | None  # of the images
+    strategy: str | None  # by which the sample was drawn
+
+
+NOTEBOOK = Study(HUB_ID, SOURCE, "signbridge")
+
+
+def published_table(accuracy: pd.DataFrame, study: Study, confidence: float) -> pd.DataFrame:
+    """The printed figures beside those of this study: `plots/published.csv`.
+
+    Columns: site, published_accuracy, published_low, published_high (Wilson's: no more is known than 60 images),
+    reproduced_accuracy, reproduced_low, reproduced_high (under `signbridge` at the notebook's position; empty where
+    there is no such layer), leaking (of this study; true where it did not run that split, as the notebook's did),
+    comparable (whether `study` is the notebook's own).
+    """
+    right = np.array(list(RIGHT.values()))
+    low, high = wilson(right, np.full_like(right, TESTED), confidence)
+    published = pd.DataFrame(
+        {
+            "site": list(RIGHT),
+            "published_accuracy": right / TESTED,
+            "published_low": low,
+            "published_high": high,
+        }
+    )
+    rows = accuracy[(accuracy["protocol"] == "signbridge") & (accuracy["position"] == PUBLISHED_POSITION)]
+    names = {name: f"reproduced_{name}" for name in ("accuracy", "low", "high")}
+    table = published.merge(rows[["site", *names, "leaking"]].rename(columns=names), on="site", how="left")
+    here = accuracy.loc[accuracy["protocol"] == "signbridge", "leaking"]
+    return table.assign(leaking=bool(here.any()) if len(here) else True, comparable=study == NOTEBOOK)
+
+
+Numbers = dict[str, Metric]
+LEVELS = {"pixels": ("pixels", "flat"), "vision": ("vision", "image_mean"), "answer": (ANSWER, TEXT)}
+
+
+class Findings(NamedTuple):
+    """Everything that the summary is drawn from."""
+
+    curves: Curves
+    choices: pd.DataFrame  # data/choices.parquet
+    peaks: pd.DataFrame  # plots/peak_probability.csv
+    controls: pd.DataFrame  # plots/controls.csv
+    shuffled: pd.DataFrame  # data/shuffled_labels.parquet
+    description_length: pd.DataFrame  # data/description_length.parquet
+    chance: float
+
+
+def summary(findings: Findings, copies_in_train: dict[str, float]) -> Numbers:
+    """The headline of each protocol and what it stands beside; what was not measured is left out.
+
+    The numbers of `signbridge` begin with `signbridge_leaking_` where images that it tests have a copy in training.
+    """
+    numbers: Numbers = {"chance": findings.chance, "confidence": findings.curves.confidence}
+    if "grouped" in copies_in_train:
+        numbers |= _grouped(findings)
+    if "signbridge" in copies_in_train:
+        leaks = copies_in_train["signbridge"]
+        prefix = "signbridge_leaking_" if leaks > 0 else "signbridge_"
+        numbers |= {f"{prefix}{key}": value for key, value in _notebook(findings).items()}
+        numbers[f"{prefix}copies_in_train"] = leaks
+    return numbers
+
+
+def _notebook(findings: Findings) -> Numbers:
+    """As the notebook would say it: the highest of its layers' accuracies, whatever the position."""
+    table = findings.curves.table
+    layers = table[(table["protocol"] == "signbridge") & table["site"].str.startswith("layer_")]
+    numbers = _levels(findings.curves, "signbridge")
+    if len(layers):
+        peak = layers.loc[layers["accuracy"].idxmax()]
+        numbers |= {"peak_site": peak["site"], "peak_position": peak["position"]} | _accuracy("peak_accuracy", peak)
+        numbers["gain_over_chance"] = float(peak["accuracy"] - findings.chance)
+    for row in layers[layers["position"] == PUBLISHED_POSITION].itertuples():
+        if row.site in RIGHT:
+            numbers[f"{row.site}_{PUBLISHED_POSITION}"] = float(row.accuracy)
+    return numbers
+
+
+def _grouped(findings: Findings) -> Numbers:
+    curves = findings.curves
+    numbers = _levels(curves, "grouped")
+    position = headline_position(findings.choices)
+    best = curves.column("model", "grouped", BEST, position) if position else None
+    if best is not None:
+        numbers |= _headline(findings, position, best)
+        beside = {name: curves.column("model", "grouped", *cell) for name, cell in LEVELS.items()}
+        beside["untrained_twin"] = curves.column("untrained_twin", "grouped", BEST, position)
+        for name, column in beside.items():
+            if column is not None:
+                gap = curves.minus(best, column)
+                numbers |= {
+                    f"over_{name}": float(gap.difference[0]),
+                    f"over_{name}_low": float(gap.low[0]),
+                    f"over_{name}_high": float(gap.high[0]),
+                }
+                numbers[name] = float(curves.table.loc[column, "accuracy"])
+        numbers |= _controls(findings, position, float(curves.table.loc[best, "accuracy"]))
+    return {f"grouped_{name}": value for name, value in numbers.items()}
+
+
+def _headline(findings: Findings, position: str, best: int) -> Numbers:
+    layer = chosen_layer(findings.choices, position)
+    chosen = layer_of_each_fold(findings.choices, position)["site"]
+    peaks = findings.peaks[findings.peaks["position"] == position]
+    row = findings.curves.table.loc[best]
+    bits = findings.description_length.set_index(["site", "position"])["compression"]
+    return {
+        "position": position,
+        "peak_site": layer,
+        "peak_share_of_folds": float((chosen == layer).mean()),
+        **_accuracy("peak_accuracy", row),
+        "gain_over_chance": float(row["accuracy"] - findings.chance),
+        "tied_layers": int(peaks["tied_with_best"].sum()),
+        "stands_out": bool(len(peaks) > 1 and peaks["tied_with_best"].sum() == 1),
+        "largest_peak_probability": float(peaks["peak_probability"].max()),
+        **({} if np.isnan(bits[layer, position]) else {"compression": float(bits[layer, position])}),
+    }
+
+
+def _controls(findings: Findings, position: str, accuracy: float) -> Numbers:
+    """What the controls read at the layer that most folds chose, and the test against shuffled labels."""
+    layer = chosen_layer(findings.choices, position)
+    here = findings.controls[(findings.controls["site"] == layer) & (findings.controls["position"] == position)]
+    numbers: Numbers = {
+        row.control: float(row.accuracy) for row in here.itertuples() if row.control != "untrained_twin"
+    }
+    draws = findings.shuffled[
+        findings.shuffled["site"].str.startswith("layer_") & (findings.shuffled["position"] == position)
+    ]
+    if len(draws):
+        # The headline chose among the layers, so a draw may take the best of them too.
+        numbers["p_value"] = permutation_p_value(accuracy, draws.groupby("draw")["accuracy"].max().to_numpy())
+        numbers["selectivity"] = accuracy - numbers["shuffled_labels"]
+    return numbers
+
+
+def _levels(curves: Curves, protocol: str) -> Numbers:
+    columns = {name: curves.column("model", protocol, *cell) for name, cell in LEVELS.items()}
+    return {name: float(curves.table.loc[column, "accuracy"]) for name, column in columns.items() if column is not None}
+
+
+def _accuracy(name: str, row: pd.Series) -> Numbers:
+    stem = name.removesuffix("_accuracy")
+    return {name: float(row["accuracy"]), f"{stem}_low": float(row["low"]), f"{stem}_high": float(row["high"])}

@@ -1,0 +1,160 @@
+"""The stages `text_index` and `lens`, with the tiny random model."""
+
+import importlib.util
+import logging
+import sys
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from signbridge.core import tables
+from signbridge.lenses.stored_vectors import open_index
+from stages.lenses import lens, text_index
+from tests.stages.causal_study import (
+    IDS,
+    PHOTOS,
+    copy_to_run,
+    extracted,
+    resumes_with_the_same_bytes,
+)
+from tests.stages.small_study import as_declared, declared, written_by
+
+CORPUS = Path("corpus.txt")
+PHRASES = [
+    f"The {finger} finger is {how}." for finger in ("index", "middle", "ring") for how in ("up", "bent", "hooked")
+]
+CONTEXTS, IMAGES, PATCHES, K = 2, 5, 9, 3
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> tuple[Path, dict[str, dict[str, bytes]]]:
+    """The folder of a study whose stages have run, and what each wrote."""
+    folder = tmp_path_factory.mktemp("lens")
+    with extracted(folder) as workspace:
+        CORPUS.write_text("\n".join(PHRASES), encoding="utf-8")
+        workspace.set(
+            text_index={"corpus": str(CORPUS), "templates": [], "contexts": CONTEXTS, "layers": "published",
+                        "storage": "float8"},
+            lenses={"images": IMAGES, "patches": PATCHES, "layers": 3, "k": K, "search": "exact",
+                    "probes": 4, "memory_gib": 0.1},
+        )  # fmt: skip
+        return folder, {"text_index": written_by(text_index.main), "lens": written_by(lens.main)}
+
+
+@pytest.fixture
+def study(workspace, finished, monkeypatch):
+    return copy_to_run(workspace, finished[0], monkeypatch)
+
+
+@pytest.mark.parametrize("stage", ["text_index", "lens"])
+def test_a_stage_writes_what_it_declares(finished, stage):
+    assert as_declared(stage, finished[1][stage]) == declared(stage)
+
+
+def test_the_index_has_a_vector_a_context_at_every_text_layer(study):
+    index = open_index(text_index.INDEX)
+    assert set(Counter(index.contexts["token_id"]).values()) <= {1, 2}
+    assert set(index.contexts["sentence"]) <= set(PHRASES)
+    assert list(index.vectors) == tables.made_by(text_index.INDEX / "contexts.parquet")["sites"]
+    for vectors in index.vectors.values():
+        assert vectors.rows == len(index.contexts)
+        block = vectors.block(0, vectors.rows, "cpu").numpy()
+        np.testing.assert_allclose(np.linalg.norm(block, axis=1), 1, rtol=1e-5)
+
+
+def test_every_patch_of_images_of_different_photos_says_k_words_under_each_lens(study):
+    table = tables.read(lens.LENSES)
+    shown = sorted(set(table["image_id"]))
+    photo = dict(zip(IDS, PHOTOS, strict=True))
+    assert len(shown) == len({photo[image] for image in shown}) == IMAGES
+    assert table.groupby(["image_id", "site", "lens", "patch"]).size().unique().tolist() == [K]
+    assert len(table) == IMAGES * table["site"].nunique() * 3 * table["patch"].nunique() * K
+    latent = table[table["lens"] == "latent"]
+    assert set(latent["sentence"]) <= set(PHRASES)
+    assert all(row.sentence[row.start : row.end] == row.word for row in latent.itertuples())
+    of_index = open_index(text_index.INDEX).contexts.iloc[latent["row"]]
+    assert list(of_index["sentence"]) == list(latent["sentence"])
+
+
+def test_the_vocabulary_has_the_word_of_every_row_that_the_other_lenses_say(study):
+    table, vocabulary = tables.read(lens.LENSES), tables.read(lens.VOCABULARY)
+    of_vocabulary = table[table["lens"] != "latent"]
+    said = vocabulary.iloc[of_vocabulary["row"]]
+    assert list(said["token"]) == list(of_vocabulary["token"])
+    assert list(said["word"]) == list(of_vocabulary["word"])
+    assert {"<s>", "</s>"} <= set(vocabulary["token"])
+    assert tables.made_by(lens.VOCABULARY)["model"]["name"] == "tiny-random"
+
+
+def test_the_grid_of_all_image_tokens_is_in_the_metadata(study):
+    rows, columns = tables.made_by(lens.LENSES)["grid"]
+    assert rows == columns
+    assert tables.read(lens.LENSES)["patch"].max() < rows * columns
+
+
+def test_a_killed_index_goes_on_to_the_same_bytes(study, monkeypatch):
+    resumes_with_the_same_bytes(text_index.main, monkeypatch, killed_after=1, shards=2)
+
+
+def test_a_killed_lens_goes_on_to_the_same_bytes(study, monkeypatch):
+    resumes_with_the_same_bytes(lens.main, monkeypatch, killed_after=0, shards=1)
+
+
+def test_sixteen_bits_on_a_switch_give_nearly_the_same_words(study):
+    before = tables.read(lens.LENSES)
+    study.set(text_index__storage="float16")
+    text_index.main()
+    lens.main()
+    after = tables.read(lens.LENSES)
+    latent = before["lens"] == "latent"
+    assert (before.loc[~latent] == after.loc[~latent]).all(axis=None)
+    same = (before.loc[latent, "word"] == after.loc[latent, "word"]).mean()
+    assert same > 0.8
+    assert np.abs(before.loc[latent, "score"] - after.loc[latent, "score"]).max() < 0.02
+
+
+@pytest.mark.skipif(importlib.util.find_spec("faiss") is None, reason="needs faiss")
+def test_approximate_search_tells_what_it_misses_and_finds_all_in_all_cells(study, caplog):
+    caplog.set_level(logging.INFO)
+    before = tables.read(lens.LENSES)
+    assert "recall" not in tables.made_by(lens.LENSES)
+    found = {}
+    for probes in (1, 1000):
+        study.set(lenses__search="approximate", lenses__probes=probes)
+        lens.main()
+        found[probes] = tables.made_by(lens.LENSES)["recall"]
+    assert list(found[1]) == list(dict.fromkeys(before["site"]))
+    assert all(found[1][site] < found[1000][site] for site in found[1])
+    site, share = next(iter(found[1].items()))
+    said = f"{site}: approximate search finds {100 * share:.1f} % of the exact neighbours ({IMAGES * PATCHES} patches)"
+    assert said in caplog.text
+    after = tables.read(lens.LENSES)
+    assert list(after["rank"]) == list(before["rank"])
+    # Of equal vectors, which are common in so small a model, it may find others: the scores are those of the best.
+    np.testing.assert_allclose(after["score"], before["score"], atol=1e-3)
+
+
+def test_approximate_search_without_faiss_is_refused_before_the_model_is_run(study, monkeypatch):
+    monkeypatch.setitem(sys.modules, "faiss", None)
+    study.set(lenses__search="approximate")
+    monkeypatch.setattr(lens, "open_reader", None)
+    assert "faiss" in study.message_of_failure(lens.main)
+
+
+def test_a_missing_corpus_is_named_and_an_older_index_is_kept(study):
+    before = (text_index.INDEX / "contexts.parquet").read_bytes()
+    CORPUS.unlink()
+    assert "corpus.txt" in study.message_of_failure(text_index.main)
+    assert (text_index.INDEX / "contexts.parquet").read_bytes() == before
+
+
+def test_a_missing_index_is_named(study):
+    (text_index.INDEX / "contexts.parquet").unlink()
+    assert "contexts.parquet" in study.message_of_failure(lens.main)
+
+
+def test_a_layer_that_the_decoder_does_not_have_is_refused(study):
+    study.set(text_index__layers=[0, 99])
+    assert "text_index.layers" in study.message_of_failure(text_index.main)

@@ -1,0 +1,245 @@
+"""The stage `text_index` on a corpus that grows: the bytes are those of a whole run, and only what is new is read."""
+
+import logging
+import os
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from signbridge.vlm.text import TextReader
+from stages.lenses import text_index
+from tests.stages.causal_study import ENVIRONMENT, Killed
+
+CORPUS = Path("corpus.txt")
+WORDS = ("up", "bent", "hooked", "curved", "spread")
+# Long and short ones in turn, some with a token that stands twice in a word; every word comes back again and again.
+LINES = [
+    f"The {finger} finger {'of this hand ' * (number % 2)}is {how}haha{how}."
+    for number, how in enumerate(WORDS)
+    for finger in ("index", "middle", "ring", "pinky", "other")
+]
+BLOCK, FULL = 6, 3  # of the first 20 lines, two are in a block that is not full
+
+
+@pytest.fixture
+def study(workspace, monkeypatch):
+    """A study of which the corpus may grow, in small blocks and smaller shards."""
+    for name, value in {**ENVIRONMENT, "SIGNBRIDGE_BATCH_SIZE": "2", "SIGNBRIDGE_SHARD_IMAGES": "2"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(text_index, "BLOCK", BLOCK)
+    workspace.set(
+        model="tiny-random",
+        text_index={"corpus": str(CORPUS), "templates": [], "contexts": 3, "layers": [0, 1], "storage": "float8"},
+    )
+    Path("data").mkdir()
+    Path("data/model.json").write_text('{"folder_sha256": "that of the stage model"}')
+    return workspace
+
+
+def index_of(lines: list[str]) -> dict[str, bytes]:
+    """What the stage leaves for a corpus of these lines."""
+    CORPUS.write_text("\n".join(lines), encoding="utf-8")
+    text_index.main()
+    return written()
+
+
+def written() -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in text_index.INDEX.iterdir()}
+
+
+def whole_run(lines: list[str]) -> dict[str, bytes]:
+    """The same with no index of an earlier run."""
+    shutil.rmtree(text_index.LAST, ignore_errors=True)
+    return index_of(lines)
+
+
+@pytest.fixture
+def phrases_read(monkeypatch) -> list[str]:
+    """Every phrase that goes through the model, as it goes."""
+    read, reading = [], TextReader._read_batch
+
+    def recording(reader, prepared, keep):
+        read.extend(reader.tokenizer.decode(phrase.token_ids, skip_special_tokens=True) for phrase in prepared[0])
+        return reading(reader, prepared, keep)
+
+    monkeypatch.setattr(TextReader, "_read_batch", recording)
+    return read
+
+
+@pytest.mark.parametrize(
+    ("first", "storage"), [(4, "float8"), (12, "float8"), (20, "float8"), (25, "float8"), (20, "float16")]
+)
+def test_a_corpus_that_grew_has_the_bytes_of_a_whole_run(study, first, storage):
+    study.set(text_index__storage=storage)
+    expected = whole_run(LINES)
+    shutil.rmtree(text_index.LAST)
+    index_of(LINES[:first])
+    assert index_of(LINES) == expected
+
+
+def test_a_corpus_that_grew_many_times_has_the_bytes_of_a_whole_run(study):
+    expected = whole_run(LINES)
+    shutil.rmtree(text_index.LAST)
+    assert [index_of(LINES[:count]) for count in (7, 13, 19, 25)][-1] == expected
+
+
+def test_only_what_stands_behind_the_full_blocks_is_read(study, phrases_read, caplog):
+    caplog.set_level(logging.INFO)
+    index_of(LINES[:20])
+    known = set(LINES[: BLOCK * FULL])
+    assert known & set(phrases_read)
+    phrases_read.clear()
+    index_of(LINES)
+    assert phrases_read
+    assert not known & set(phrases_read)
+    taken, to_read = re.findall(r"(\d+) phrases taken from the last index, (\d+) to be read", caplog.text)[-1]
+    assert int(to_read) == len(phrases_read)
+    assert int(taken) > 0
+
+
+def test_lines_that_are_there_already_change_nothing(study, phrases_read):
+    lines = LINES[: BLOCK * FULL]
+    expected = index_of(lines)
+    phrases_read.clear()
+    assert index_of([*lines, lines[0], "", lines[7]]) == expected
+    assert phrases_read == []
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"seed": 1}, {"text_index__contexts": 2}, {"text_index__storage": "float16"}, {"text_index__layers": [1]}],
+    ids=lambda changed: next(iter(changed)),
+)
+def test_other_settings_read_everything(study, phrases_read, changed):
+    index_of(LINES)
+    study.set(**changed)
+    phrases_read.clear()
+    incremental = index_of(LINES)
+    read = sorted(phrases_read)
+    phrases_read.clear()
+    assert incremental == whole_run(LINES)
+    assert read == sorted(phrases_read)
+
+
+def test_another_name_of_the_corpus_reads_nothing_again(study, phrases_read):
+    lines = LINES[: BLOCK * FULL]
+    index_of(lines)
+    study.set(text_index__corpus="moved.txt")
+    CORPUS.rename("moved.txt")
+    phrases_read.clear()
+    text_index.main()
+    assert phrases_read == []
+
+
+def test_batches_of_another_size_read_everything(study, phrases_read, monkeypatch):
+    index_of(LINES)
+    monkeypatch.setenv("SIGNBRIDGE_BATCH_SIZE", "1")
+    phrases_read.clear()
+    assert index_of(LINES) == whole_run(LINES)
+    assert len(phrases_read) % 2 == 0
+    half = len(phrases_read) // 2
+    assert sorted(phrases_read[:half]) == sorted(phrases_read[half:])  # side by side, in whatever order
+
+
+def test_memory_that_runs_out_on_the_way_makes_it_all_with_the_smaller_batches(study, monkeypatch):
+    monkeypatch.setenv("SIGNBRIDGE_BATCH_SIZE", "1")
+    expected = whole_run(LINES)
+    monkeypatch.setenv("SIGNBRIDGE_BATCH_SIZE", "2")
+    shutil.rmtree(text_index.LAST)
+    index_of(LINES[:20])
+    reading = TextReader._read_batch
+
+    def out_of_memory(reader, prepared, keep):
+        if len(prepared[0]) > 1:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+        return reading(reader, prepared, keep)
+
+    monkeypatch.setattr(TextReader, "_read_batch", out_of_memory)
+    assert index_of(LINES) == expected
+
+
+@pytest.mark.parametrize("line", [0, 7, 19])
+def test_a_changed_line_has_the_bytes_of_a_whole_run(study, phrases_read, line):
+    """What the old lines displaced, and the new ones do not, is not in the old index, and is read."""
+    changed = [*LINES[:line], "The elbow is bent.", *LINES[line + 1 :]]
+    expected = whole_run(changed)
+    whole = len(phrases_read)
+    shutil.rmtree(text_index.LAST)
+    index_of(LINES)
+    phrases_read.clear()
+    assert index_of(changed) == expected
+    assert len(phrases_read) == whole if line == 0 else len(phrases_read) <= whole
+    assert line < 19 or len(phrases_read) < whole
+
+
+def test_a_shorter_corpus_has_the_bytes_of_a_whole_run(study):
+    expected = whole_run(LINES[:20])
+    shutil.rmtree(text_index.LAST)
+    index_of(LINES)
+    assert index_of(LINES[:20]) == expected
+
+
+@pytest.mark.parametrize("before_the_end", range(8))
+def test_a_run_that_is_killed_leaves_nothing_that_a_later_one_takes_for_whole(study, monkeypatch, before_the_end):
+    """The kill comes before one of the last files or folders is renamed into place; then the corpus runs once more."""
+    expected, before = whole_run(LINES), whole_run(LINES[:20])
+    shutil.copytree(study.folder, study.folder / "earlier")
+    renamed, rename = [], os.replace
+
+    def counting(source, target):
+        renamed.append(target)
+        rename(source, target)
+
+    monkeypatch.setattr(os, "replace", counting)
+    assert index_of(LINES) == expected
+    most = len(renamed) - 1 - before_the_end
+    for folder in (text_index.SCRATCH, Path("data")):
+        shutil.rmtree(folder)
+        shutil.copytree(Path("earlier") / folder, folder)
+
+    def killing(source, target):
+        if len(renamed) == most:
+            raise Killed
+        counting(source, target)
+
+    renamed.clear()
+    monkeypatch.setattr(os, "replace", killing)
+    with pytest.raises(Killed):
+        index_of(LINES)
+    assert not text_index.INDEX.exists() or written() in (before, expected)
+    monkeypatch.setattr(os, "replace", rename)
+    assert index_of(LINES) == expected
+
+
+@pytest.mark.parametrize(
+    ("lost", "left"), [("rows.parquet", None), ("rows.parquet", 0.5), ("layer_01.safetensors", 0.5)]
+)
+def test_a_last_index_with_a_file_missing_or_cut_is_not_used(study, phrases_read, lost, left):
+    expected = whole_run(LINES)
+    whole = len(phrases_read)
+    whole_run(LINES[:20])
+    path = text_index.LAST / lost
+    contents = path.read_bytes()
+    path.unlink()
+    if left is not None:
+        path.write_bytes(contents[: int(left * len(contents))])
+    phrases_read.clear()
+    assert index_of(LINES) == expected
+    assert len(phrases_read) == whole
+
+
+def test_the_kept_index_takes_no_room_beside_the_output_and_outlives_it(study):
+    index_of(LINES)
+    kept = text_index.LAST / "layer_00.safetensors"
+    assert kept.samefile(text_index.INDEX / "layer_00.safetensors")
+    shutil.rmtree(text_index.INDEX)  # as DVC does before the stage runs
+    assert kept.stat().st_size > 0
+
+
+def test_a_corpus_that_fills_no_block_keeps_the_earlier_index(study):
+    index_of(LINES)
+    kept = {path.name: path.read_bytes() for path in text_index.LAST.iterdir()}
+    index_of(LINES[:3])
+    assert {path.name: path.read_bytes() for path in text_index.LAST.iterdir()} == kept

@@ -1,0 +1,251 @@
+"""The stage `sae_judge`, on the autoencoders of a small study."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from signbridge.causal.pairs import fitted_half
+from signbridge.core import activations, tables
+from signbridge.datasets.control_images import CONTROLS
+from signbridge.sae.features import (
+    AUTOENCODER,
+    MODEL,
+    POSITIONS,
+    STREAM,
+    TWIN,
+)
+from signbridge.statistics import fingers
+from signbridge.statistics.ranking import aucs
+from stages import extract_controls
+from stages.sae import evaluate, twin
+from stages.sae import features as features_stage
+from tests.stages.causal_study import (
+    IDS,
+    LABELS,
+    PHOTOS,
+    copy_to_run,
+    extracted,
+)
+from tests.stages.sae_study import SITES, UP, set_up
+from tests.stages.small_study import as_declared, declared, written_by
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> tuple[Path, dict[str, bytes]]:
+    """The folder of a study whose stage has run, and what it wrote."""
+    folder = tmp_path_factory.mktemp("sae_judge")
+    with extracted(folder) as workspace:
+        set_up(workspace)
+        extract_controls.main()
+        features_stage.main()
+        twin.main()
+        return folder, written_by(evaluate.main)
+
+
+@pytest.fixture
+def study(workspace, finished, monkeypatch):
+    monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "1")
+    return copy_to_run(workspace, finished[0], monkeypatch)
+
+
+def found() -> dict[str, float | str]:
+    return json.loads(Path("metrics/sae.json").read_text())
+
+
+def test_what_is_declared_is_written(finished):
+    assert as_declared("sae_judge", finished[1]) == declared("sae_judge")
+
+
+def test_both_kinds_of_tokens_are_judged_at_every_site(study):
+    table = tables.read_csv("plots/sae.csv")
+    assert set(table["site"]) == set(SITES)
+    measures = {kind: set(rows["measure"]) for kind, rows in table.groupby("modality")}
+    assert measures["image"] == measures["text"] >= {"variance_explained", "l0", "fires", "fidelity", "zeros_cost"}
+    assert measures["both"] == {"dead", "shared", "image_only", "text_only"}
+    keys = table.set_index(["site", "modality", "measure"])["value"]
+    assert keys.index.is_unique
+    for site in SITES:
+        assert sum(float(keys[site, "both", name]) for name in ("shared", "image_only", "text_only")) == pytest.approx(
+            1, abs=1e-5
+        )
+
+
+def test_the_metrics_are_those_of_the_plots(study):
+    metrics = found()
+    assert metrics["model"] == "tiny-random (it has learnt nothing)"
+    assert metrics["images_in_training"] == metrics["phrases_in_training"] == 0
+    judged = tables.read_csv("plots/sae.csv").set_index(["site", "modality", "measure"])["value"]
+    probes = tables.read_csv("plots/sae_probes.csv").set_index(["protocol", "site", "position", "reads", "k"])
+    for end, site in (("first", SITES[0]), ("last", SITES[-1])):
+        assert metrics[f"variance_explained_image_{end}"] == float(judged[site, "image", "variance_explained"])
+        assert metrics[f"shared_{end}"] == float(judged[site, "both", "shared"])
+        for reads in ("sae", "stream"):
+            of = probes.loc[("grouped", site, "image_mean", reads, "5")]
+            assert metrics[f"{reads}_5_image_mean_{end}"] == float(of["accuracy"])
+
+
+def test_there_is_a_probe_of_features_and_of_the_stream_for_every_k_position_and_protocol(study):
+    table = tables.read_csv("plots/sae_probes.csv")
+    keys = table.set_index(["protocol", "site", "position", "reads", "k"])
+    assert keys.index.is_unique
+    assert len(keys) == 2 * len(SITES) * 2 * 2 * 3
+    assert set(table["k"]) == {"1", "5", "dense"}
+    grouped = keys.loc["grouped"]
+    assert (grouped["shuffled"] != "").all()
+    assert (grouped.xs("sae", level="reads")["minus_dense"] != "").all()
+
+
+def test_every_control_that_was_read_stands_beside_the_probes_of_the_folds(study):
+    controls = tables.read_csv("plots/sae_probes.csv").set_index("protocol")[list(CONTROLS)]
+    assert (controls.loc["signbridge"] == "").all(axis=None)
+    assert controls.loc["grouped"].astype(float).ge(0).all(axis=None)
+    study.set(controls__read=["other_letter"])
+    evaluate.main()
+    fewer = tables.read_csv("plots/sae_probes.csv").set_index("protocol")
+    assert (fewer[["untrained_twin", "no_image"]] == "").all(axis=None)
+    assert fewer["other_letter"].tolist() == controls["other_letter"].tolist()
+    assert {name.removeprefix("sae_dense_image_mean_last") for name in found() if "image_mean_last" in name} >= {
+        "", "_other_letter"
+    }  # fmt: skip
+    assert not [name for name in found() if name.endswith("_no_image")]
+
+
+def cell_of(control: str, reads: str) -> np.ndarray:
+    """What a control shows at the first site's image tokens."""
+    one = evaluate.Read(pd.DataFrame(), pd.DataFrame(), {1: [0.01, 0.1]})
+    places, cells = evaluate.control_cells({(SITES[0], "image_mean", reads): one}, IDS, [0.01, 0.1])
+    given = dict(zip(places, cells, strict=True))[control, SITES[0], "image_mean", reads]
+    twins = [[0.01, 0.1]] * 2
+    assert given.Cs == {1: twins if control == TWIN else [[0.01], [0.1]]}, "the twin's are chosen, the others' are not"
+    return given.vectors
+
+
+def test_controls_show_the_twins_features_the_grey_images_and_those_of_another_letter(study):
+    def stored(folder: Path, ids: list[str]) -> np.ndarray:
+        return activations.read(folder, SITES[0], "image_mean", ids)
+
+    answers = tables.read(evaluate.CONTROL_ANSWERS)
+    shown = answers[answers["control"] == "other_letter"].set_index("image_id")["shown"]
+    other = [shown[image_id] for image_id in IDS]
+    label = dict(zip(IDS, LABELS, strict=True))
+    assert all(label[mine] != label[theirs] for mine, theirs in zip(IDS, other, strict=True))
+    expected = {
+        TWIN: stored(twin.TWIN / "sample", IDS),
+        "no_image": stored(features_stage.FEATURES / "no_image", IDS),
+        "other_letter": stored(features_stage.FEATURES / "sample", other),
+    }
+    for control, features in expected.items():
+        np.testing.assert_array_equal(cell_of(control, AUTOENCODER), features)
+        np.testing.assert_array_equal(cell_of(control, STREAM), stored(evaluate.CONTROLS / control, IDS))
+    np.testing.assert_allclose(cell_of("other_letter", STREAM), stored(evaluate.ACTIVATIONS, other), atol=1e-4)
+
+
+def test_answers_of_other_images_than_the_samples_are_refused(study):
+    answers = tables.read(evaluate.CONTROL_ANSWERS)
+    tables.write(answers[answers["image_id"] != IDS[3]], evaluate.CONTROL_ANSWERS, {})
+    assert "control_answers.parquet: not of these images" in study.message_of_failure(evaluate.main)
+
+
+def test_the_same_study_gives_the_same_bytes(study, finished):
+    evaluate.main()
+    assert {path: Path(path).read_bytes() for path in finished[1]} == finished[1]
+
+
+def test_other_bounds_share_other_features(study):
+    before = found()["shared_first"]
+    study.set(sae_judge__shared=[0.0, 1.0])
+    evaluate.main()
+    assert found()["shared_first"] == 1 > before
+
+
+def test_a_protocol_that_is_not_chosen_is_left_out(study):
+    study.set(probe__protocols=["signbridge"])
+    evaluate.main()
+    assert set(tables.read_csv("plots/sae_probes.csv")["protocol"]) == {"signbridge"}
+    assert found()["sae_probes_compared_dense"] == 0
+
+
+def test_missing_features_are_named(study):
+    (features_stage.FEATURES / "items" / f"{SITES[0]}.parquet").unlink()
+    assert f"{SITES[0]}.parquet" in study.message_of_failure(evaluate.main)
+
+
+def test_features_are_held_to_the_twins_and_to_the_stream_at_telling_the_concept(study):
+    table = tables.read_csv("plots/sae_concept.csv")
+    places = [(reads, site, position) for reads in (MODEL, TWIN, STREAM) for site in SITES for position in POSITIONS]
+    assert list(table[["reads", "site", "position"]].itertuples(index=False, name=None)) == places
+    up = LABELS == "B"
+    half = fitted_half(np.where(up, UP, "index finger not up"), PHOTOS, seed=42)
+    folders = {MODEL: features_stage.FEATURES / "concept/features", TWIN: twin.TWIN / "concept/features"}
+    for row in table[table["reads"] != STREAM].itertuples():
+        features = activations.read(folders[row.reads], row.site, row.position, IDS)
+        assert float(row.auc_fitted) == pytest.approx(aucs(features[half], up[half], [True]).max(), abs=1e-5)
+        of_others = aucs(features[~half], up[~half], [True])[0]
+        assert float(row.auc) == pytest.approx(of_others[int(row.feature)], abs=1e-5)
+    metrics = found()
+    assert metrics["concept"] == UP
+    assert metrics["concept_share"] == pytest.approx(4 / 13, abs=1e-5)
+    assert {f"concept_model_over_{other}{end}" for other in (TWIN, STREAM) for end in ("", "_low", "_high")} <= set(
+        metrics
+    )
+
+
+def test_of_classes_that_are_no_letters_no_concept_is_known(study):
+    before = list(tables.read_csv("plots/sae_concept.csv").columns)
+    path = Path("data/sample.parquet")
+    table = tables.read(path)
+    tables.write(table.assign(label="sign " + table["label"]), path, tables.made_by(path))
+    evaluate.main()
+    assert tables.read_csv("plots/sae_concept.csv").empty
+    assert list(tables.read_csv("plots/sae_concept.csv").columns) == before
+    assert not [name for name in found() if name.startswith("concept")]
+
+
+def test_of_hands_that_were_not_drawn_no_joint_is_known(study):
+    assert tables.read_csv("plots/sae_fingers.csv").empty
+    assert list(tables.read_csv("plots/sae_fingers.csv").columns) == fingers.COLUMNS
+    assert not [name for name in found() if name.startswith("fingers")]
+
+
+def as_if_drawn() -> pd.DataFrame:
+    """The sample under names of drawn hands, a feature of the model's first layer following their index finger."""
+    numbers = {photo: int(photo[1]) for photo in PHOTOS}
+    ids = [
+        f"{label}-{numbers[photo]:03d}-{copy}" for copy, (label, photo) in enumerate(zip(LABELS, PHOTOS, strict=True))
+    ]
+    made_by = {"source": "rendered", "params": {"seed": 3}}
+    tables.write(pd.DataFrame({"image_id": ids, "label": LABELS}), evaluate.IMAGES, made_by)
+    pose = evaluate.poses(ids, list(LABELS), made_by)
+    pip = np.array([pose[one].angles()["index_pip"] for one in ids], np.float32)
+    for folder in (features_stage.FEATURES / "sample", twin.TWIN / "sample"):
+        for site in SITES:
+            about = tables.made_by(folder / f"{site}.parquet")
+            vectors = {position: activations.read(folder, site, position, IDS) for position in POSITIONS}
+            if folder.parent == features_stage.FEATURES and site == SITES[0]:
+                vectors["image_mean"][:, 5] = pip
+            activations.write(folder, site, ids, vectors, {**about, "sites": SITES})
+    return pd.DataFrame({"image_id": ids, "label": LABELS, "photo": PHOTOS}).sample(frac=1, random_state=0)
+
+
+def test_of_drawn_hands_the_features_that_follow_a_joint_are_listed_whatever_the_order_of_the_images(study):
+    table, metrics = evaluate.tracked_fingers(as_if_drawn(), SITES, np.random.default_rng(0))
+    planted = table[(table["reads"] == MODEL) & (table["site"] == SITES[0]) & (table["position"] == "image_mean")]
+    assert list(table.columns) == fingers.COLUMNS
+    first = planted.iloc[0]
+    assert (first["feature"], first["finger"], first["joint"]) == (5, "index", "pip")
+    assert first["r"] == pytest.approx(1)
+    assert planted["feature"].size <= 4, "as many as are to be listed"
+    shares = {name: value for name, value in metrics.items() if name.startswith("fingers_")}
+    assert shares
+    assert all(0 <= share <= 1 for share in shares.values())
+    of_twin = {f"fingers_{TWIN}_{position}_tracking{of}" for position in POSITIONS for of in ("", "_within_letters")}
+    assert {name for name in shares if TWIN in name} == of_twin
+
+
+@pytest.mark.parametrize("missing", ["concept/features/layer_01", "concept/stream/layer_00"])
+def test_what_is_missing_of_the_concept_is_named(study, missing):
+    (features_stage.FEATURES / f"{missing}.parquet").unlink()
+    assert f"{missing}.parquet" in study.message_of_failure(evaluate.main)

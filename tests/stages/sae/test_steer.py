@@ -1,0 +1,244 @@
+"""The stage `sae_steer`, with the tiny random model and autoencoders that were hardly trained."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from signbridge.causal.pairs import fitted_half
+from signbridge.core import activations, tables
+from signbridge.core.names import (
+    CLAMP,
+    CLAMP_DECODED,
+    CLASSES,
+    CONCEPT,
+    FEATURE,
+    FEATURE_DOWN,
+    LIKE_FEATURES,
+    LIKE_FEATURES_DOWN,
+    NEIGHBOURS,
+    NEIGHBOURS_DOWN,
+    POSITION_OF,
+    PRETRAINED,
+    RANDOM,
+)
+from signbridge.sae.concept import concept_names
+from stages.pretrained import features as pretrained_features
+from stages.pretrained import fetch
+from stages.sae import features as features_stage
+from stages.sae.steer import STEERING, main
+from tests.stages.causal_study import (
+    IDS,
+    LABELS,
+    PHOTOS,
+    WORDS,
+    copy_to_run,
+    extracted,
+    resumes_with_the_same_bytes,
+    write_answers,
+)
+from tests.stages.sae_study import (
+    SITES,
+    STEERED,
+    UP,
+    set_up,
+    write_concept_answers,
+)
+from tests.stages.small_study import as_declared, declared, written_by
+
+KINDS, TABLES = (CLASSES, CONCEPT), ("answers", "damage", "descriptions", "features")
+NOT_UP = concept_names("index")[0]
+CALLED = {"A": NOT_UP, "B": UP, "C": NOT_UP}
+SAID = {"A": "bent", "B": "up", "C": "bent"}
+EDITS = [(name, 0) for name in (FEATURE, CLAMP, CLAMP_DECODED, FEATURE_DOWN)]
+EDITS += [(null, 0) for null in (RANDOM, LIKE_FEATURES, NEIGHBOURS, LIKE_FEATURES_DOWN, NEIGHBOURS_DOWN)]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> tuple[Path, dict[str, bytes]]:
+    """The folder of a study whose stage has run, and what it wrote."""
+    folder = tmp_path_factory.mktemp("sae_steer")
+    with extracted(folder) as workspace:
+        set_up(workspace)
+        features_stage.main()
+        write_concept_answers([SAID[label] for label in LABELS])
+        return folder, written_by(main)
+
+
+@pytest.fixture
+def study(workspace, finished, monkeypatch):
+    return copy_to_run(workspace, finished[0], monkeypatch)
+
+
+def read(kind: str, name: str) -> pd.DataFrame:
+    return tables.read(STEERING / kind / f"{name}.parquet")
+
+
+def pairs(table: pd.DataFrame) -> set[tuple[str, str]]:
+    return set(table[["a", "b"]].itertuples(index=False, name=None))
+
+
+def test_what_is_declared_is_written(finished):
+    assert as_declared("sae_steer", finished[1]) == declared("sae_steer")
+    names = {path.removeprefix("data/sae_steering/") for path in finished[1]}
+    assert names == {f"{kind}/{name}.parquet" for kind in (*KINDS, PRETRAINED) for name in TABLES}
+
+
+def test_where_no_pretrained_autoencoder_is_chosen_its_tables_are_empty_with_their_columns(study):
+    for name in TABLES:
+        assert read(PRETRAINED, name).empty
+        assert list(read(PRETRAINED, name).columns) == list(read(CLASSES, name).columns)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_edit_of_every_image_is_there_with_what_made_it(study, kind):
+    answers, damage = read(kind, "answers"), read(kind, "damage")
+    for _, rows in answers.groupby(["a", "b", "at", "site", "strength", "image_id"]):
+        assert list(rows[["direction", "draw"]].itertuples(index=False, name=None)) == EDITS
+    assert answers["site"].unique().tolist() == SITES
+    assert set(answers["strength"]) == set(STEERED["strengths"])
+    assert answers["probability"].between(0, 1).all()
+    assert np.isfinite(damage["damage"]).all()
+    assert damage["damage"].abs().max() > 0
+    changed = answers.groupby(["a", "b", "at", "site", "image_id"])["probability"].nunique()
+    assert changed.max() > 3, "directions do different things"
+    assert set(read(kind, "descriptions")["direction"]) == {FEATURE, CLAMP, CLAMP_DECODED, FEATURE_DOWN, RANDOM}
+    made_by = tables.made_by(STEERING / kind / "answers.parquet")
+    assert made_by["model"]["name"] == "tiny-random"
+    assert made_by["trained"]["sites"] == SITES
+
+
+def test_classes_are_steered_by_the_answers_of_the_study_and_hands_by_those_under_the_concepts_prompt(study):
+    of_classes, of_concept = (read(kind, "answers") for kind in KINDS)
+    assert set(of_classes["at"]) == {"image", "prompt_last"}
+    assert set(of_concept["at"]) == {"every"}
+    assert (of_classes["answer_b"] == of_classes["b"].map(WORDS)).all()
+    assert pairs(of_concept) == {(NOT_UP, UP), (UP, NOT_UP)}
+    assert (of_concept["answer_b"] == of_concept["b"].map({UP: "up", NOT_UP: "bent"})).all()
+    for table, called in ((of_classes, {label: label for label in "ABC"}), (of_concept, CALLED)):
+        of_image = table["image_id"].map(dict(zip(IDS, map(called.get, LABELS), strict=True)))
+        assert (of_image == table["a"]).all(), "images of the class that is left"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_features_are_chosen_on_one_half_of_the_photos_and_images_of_the_other_are_steered(study, kind):
+    labels = LABELS if kind == CLASSES else np.array([CALLED[label] for label in LABELS])
+    half = fitted_half(labels, PHOTOS, seed=42)
+    of_half = dict(zip(IDS, half, strict=True))
+    for name in ("answers", "damage", "descriptions"):
+        assert not any(of_half[image] for image in read(kind, name)["image_id"])
+    folder = features_stage.FEATURES / ("sample" if kind == CLASSES else "concept/features")
+    chosen = read(kind, "features")
+    assert len(chosen) == len(SITES) * len(read(kind, "answers")[["a", "b", "at"]].drop_duplicates())
+    for row in chosen.itertuples():
+        fitted = activations.read(folder, row.site, POSITION_OF[row.at], IDS)[half]
+        gap = fitted[labels[half] == row.b].mean(0) - fitted[labels[half] == row.a].mean(0)
+        assert (row.up, row.down) == (gap.argmax(), gap.argmin())
+
+
+def test_the_same_study_gives_the_same_bytes(study, finished):
+    main()
+    assert {path: Path(path).read_bytes() for path in finished[1]} == finished[1]
+    assert not Path(".scratch/sae_steer").exists()
+
+
+@pytest.mark.parametrize("killed_after", [1, 2])
+def test_a_killed_run_goes_on_to_the_same_bytes_whatever_the_settings_of_the_other_sweep(
+    study, monkeypatch, killed_after
+):
+    study.set(sae_steering__full__of_concept={**STEERED, "draws": 9})
+    resumes_with_the_same_bytes(main, monkeypatch, killed_after, shards=2 + 1)
+
+
+def test_the_full_sweep_reads_its_own_settings(study):
+    study.set(causal__sweep="full")
+    main()
+    assert len(pairs(read(CLASSES, "answers"))) == len(pairs(read(CONCEPT, "answers"))) == 1
+
+
+def columns() -> dict[tuple[str, str], list[str]]:
+    return {(kind, name): list(read(kind, name).columns) for kind in KINDS for name in TABLES}
+
+
+def test_images_that_all_got_one_answer_leave_empty_tables_and_say_so(study, caplog):
+    before = columns()
+    write_answers(["fist"] * len(IDS))
+    main()
+    assert all(read(CLASSES, name).empty for name in TABLES)
+    assert not any(read(CONCEPT, name).empty for name in TABLES)
+    assert columns() == before
+    assert "nothing is steered" in caplog.text
+
+
+@pytest.mark.parametrize("others", ["up", ""], ids=["all the same", "all the same but one photo"])
+def test_where_the_model_says_the_concept_of_all_hands_none_is_turned_to_it(study, caplog, others):
+    before = columns()
+    write_concept_answers([*["up"] * 12, others or "bent"])
+    main()
+    assert all(read(CONCEPT, name).empty for name in TABLES)
+    assert not any(read(CLASSES, name).empty for name in TABLES)
+    assert columns() == before
+    assert "index finger up" in caplog.text
+    assert "got the same answer" not in caplog.text
+
+
+def test_a_concept_that_is_not_known_of_the_classes_is_left_out(study, caplog):
+    before = columns()
+    for name in ("sample", "answers"):
+        path = Path(f"data/{name}.parquet")
+        table = tables.read(path)
+        tables.write(table.assign(label="sign " + table["label"]), path, tables.made_by(path))
+    main()
+    assert all(read(CONCEPT, name).empty for name in TABLES)
+    assert pairs(read(CLASSES, "answers")) <= {(f"sign {a}", f"sign {b}") for a in "ABC" for b in "ABC"}
+    assert not read(CLASSES, "answers").empty
+    assert columns() == before
+    assert "index finger up" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"sae_steering__small__of_concept": {**STEERED, "strengths": [0.0]}}, "small.of_concept.strengths.0"),
+        ({"sae_steering__small__of_classes": {**STEERED, "layers": 2}}, "sae_steering.small.of_classes.layers"),
+        ({"concept__finger": "indx"}, "concept.finger"),
+        ({"concept__prompt": "The finger is"}, "concept.prompt must hold <image> exactly once"),
+        ({"causal__describe": "A hand."}, "causal.describe must hold <image> exactly once"),
+    ],
+)  # fmt: skip
+def test_a_mistake_in_the_params_is_named_and_no_table_is_touched(study, finished, settings, said):
+    study.set(**settings)
+    assert said in study.message_of_failure(main)
+    assert {path: Path(path).read_bytes() for path in finished[1]} == finished[1]
+
+
+@pytest.mark.parametrize("missing", ["concept/answers.parquet", "concept/features/layer_01.parquet"])
+def test_missing_features_are_named(study, missing):
+    (features_stage.FEATURES / missing).unlink()
+    assert Path(missing).name in study.message_of_failure(main)
+
+
+def test_a_pretrained_autoencoder_steers_by_its_published_features(study):
+    """Here the study's own serves for one that others trained."""
+    study.set(
+        sae__pretrained="mine",
+        pretrained_saes={"mine": {
+            "source": "folder", "path": "data/sae/layer_01", "format": "sae_lens", "norm_scaling_factor": None,
+            "model": "tiny-random", "layer": 1, "prompt": "USER: <image>\nDescribe it.\nASSISTANT:",
+            "position": "prompt_last", "neuronpedia": None, "published": {"a": [3], "C": [5]},
+        }},
+    )  # fmt: skip
+    fetch.main()
+    pretrained_features.main()
+    main()
+    chosen = read(PRETRAINED, "features")
+    assert set(chosen["site"]) == {"layer_01"}
+    named = {"A": 3, "C": 5}
+    for row in chosen.itertuples(index=False):
+        assert row.up == named.get(row.b, row.up)
+        assert row.down == named.get(row.a, row.down)
+    assert len(pairs(chosen)) == 2
+    assert set(chosen["a"]) <= {"A", "C"}, "classes with published features are left first"
+    assert not read(PRETRAINED, "answers").empty
+    assert list(read(PRETRAINED, "answers").columns) == list(read(CLASSES, "answers").columns)
