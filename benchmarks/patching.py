@@ -80,7 +80,7 @@ class Clean(NamedTuple):
 def main() -> None:
     """Measure and print; with --keep also append to the results."""
     arguments = _arguments()
-    name, entry = params.selected("model", "models", ModelParams)
+    name, entry = params.selected("model", params.MODELS, ModelParams)
     device, load_before = device_from_environment(), os.getloadavg()[0]
     reader = open_reader(entry, SCRATCH, device)
     patcher = Patcher(reader.loaded, entry.prompt, 1, reader.batch_size)

@@ -15,8 +15,8 @@ CHECKED = Path("data/choice.txt")
 
 def main() -> None:
     """Write `data/choice.txt`: the same words for every choice, so that what hangs off it does not rerun."""
-    params.selected("dataset", "datasets", dict[str, Any])
-    params.selected("model", "models", dict[str, Any])
+    params.selected("dataset", params.DATASETS, dict[str, Any])
+    params.selected("model", params.MODELS, dict[str, Any])
     CHECKED.parent.mkdir(exist_ok=True)
     CHECKED.write_text("The chosen dataset and model exist.\n", encoding="utf-8")
 

@@ -28,30 +28,13 @@ from signbridge.datasets.control_images import (
     other_letter_rows,
     uniform_image,
 )
-from signbridge.vlm.extraction import read_in_shards
-from signbridge.vlm.loading import (
-    FolderModel,
-    HubModel,
-    ModelParams,
-    TinyRandomModel,
-    device_from_environment,
-)
-from signbridge.vlm.model_run import (
-    decoded,
-    fingerprint,
-    images_per_shard,
-    made_from,
-    open_reader,
-    sites_of,
-    write_sites,
-)
+from signbridge.datasets.images import decoded
+from signbridge.vlm.model_run import SCRATCH, ModelRun, model_run, sites_of, write_sites
 from signbridge.vlm.untrained_twin import untrained_twin
 
 SAMPLE = Path("data/sample.parquet")
-MODEL = Path("data/model.json")
 ACTIVATIONS = Path("data/control_activations")
 ANSWERS = Path("data/control_answers.parquet")
-SCRATCH = Path(".scratch")
 ANSWER_COLUMNS = ["control", "image_id", "label", "prompt", "answer", "shown"]
 
 
@@ -66,28 +49,23 @@ class Control(NamedTuple):
 def main() -> None:
     """Read `data/sample.parquet` and `data/model.json`, write `data/control_activations/CONTROL/` and answers."""
     chosen = params.section("controls", ControlsParams)
-    name, model = params.selected("model", "models", ModelParams)
     sample = tables.read(SAMPLE)
-    device = device_from_environment()
-    made_by = made_from(name, model, MODEL, SAMPLE)
-    controls = {
-        control: _control(control, sample, chosen.twin_seed, made_by) for control in CONTROLS if control in chosen.read
-    }
-
-    of_model = {control: shows for control, shows in controls.items() if control != UNTRAINED_TWIN}
-    shards = _read(model, of_model, device)
-    if UNTRAINED_TWIN in controls:
-        twin = untrained_twin(model, chosen.twin_seed, SCRATCH / "extract_controls/twin", SCRATCH / "models")
-        shards |= _read(twin, {UNTRAINED_TWIN: controls[UNTRAINED_TWIN]}, device)
-
-    _write_tables(controls, shards, sample, model.prompt)
-    shutil.rmtree(SCRATCH / "extract_controls", ignore_errors=True)  # not there where no control was chosen
+    with model_run(__file__, sample=SAMPLE, twin_seed=chosen.twin_seed, seed=params.seed()) as reading:
+        controls = {
+            control: _control(control, sample, chosen.twin_seed, reading.made_by)
+            for control in CONTROLS
+            if control in chosen.read
+        }
+        shards = _read(reading, controls, chosen.twin_seed)
+        _write_tables(controls, shards, sample, reading.model.prompt)
 
 
 def _control(control: str, sample: pd.DataFrame, twin_seed: int, made_by: dict[str, Any]) -> Control:
     """What `control` shows in place of the images of `sample`, and what it and its vectors are made by."""
     pngs, image_ids = sample["image"].tolist(), sample["image_id"].tolist()
-    made_by = {**made_by, "control": control}
+    made_by = {name: value for name, value in made_by.items() if name not in ("seed", "twin_seed")} | {
+        "control": control
+    }
     if control == UNTRAINED_TWIN:
         return Control(pngs, image_ids, {**made_by, "twin_seed": twin_seed})
     if control == NO_IMAGE:
@@ -100,21 +78,22 @@ def _control(control: str, sample: pd.DataFrame, twin_seed: int, made_by: dict[s
     raise AssertionError(f"no control '{control}'")
 
 
-def _read(
-    model: FolderModel | HubModel | TinyRandomModel, controls: dict[str, Control], device: torch.device
-) -> dict[str, list[Path]]:
-    """The shards of each of `controls`, read through `model`, which has left the memory when this returns."""
-    if not controls:
-        return {}
-    reader = open_reader(model, SCRATCH / "models", device)
+def _read(reading: ModelRun, controls: dict[str, Control], twin_seed: int) -> dict[str, list[Path]]:
+    """The shards of each of `controls`; the model has left the memory before its twin is loaded."""
     shards = {}
     for control, shows in controls.items():
-        folder = SCRATCH / "extract_controls" / fingerprint(shows.made_by, device, __file__) / control
-        shards[control] = read_in_shards(reader, decoded(shows.pngs), folder, images_per_shard(), control)
-    del reader
-    gc.collect()  # with whatever refers to itself, before another model is loaded
-    if device.type == "cuda":
-        torch.cuda.empty_cache()
+        if control != UNTRAINED_TWIN:
+            shards[control] = reading.read_in_shards(decoded(shows.pngs), title=control, within=control)
+    if UNTRAINED_TWIN in controls:
+        if shards:
+            del reading.reader
+            gc.collect()  # with whatever refers to itself
+            torch.cuda.empty_cache()
+        reader = reading.open(untrained_twin(reading.model, twin_seed, reading.scratch / "twin", SCRATCH / "models"))
+        pngs = controls[UNTRAINED_TWIN].pngs
+        shards[UNTRAINED_TWIN] = reading.read_in_shards(
+            decoded(pngs), title=UNTRAINED_TWIN, within=UNTRAINED_TWIN, reader=reader
+        )
     return shards
 
 

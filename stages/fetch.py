@@ -1,4 +1,4 @@
-"""The chosen dataset, whatever its source, as one table of images: `data/images.parquet`."""
+"""The chosen dataset, whatever its source, as one table of images, and what is known of the hand in each."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -6,14 +6,15 @@ from typing import Annotated, Any
 import PIL
 from pydantic import Field
 
-from signbridge.core import tables
+from signbridge.core import params, tables
 from signbridge.core.command_line import run
-from signbridge.core.params import selected
 from signbridge.datasets import image_folder, sign_mnist
 from signbridge.datasets.images import LabelledImage, images_table
 from signbridge.rendered import dataset
+from signbridge.rendered.hands_table import hands_table
 
 IMAGES = Path("data/images.parquet")
+HANDS = Path("data/hands.parquet")
 Dataset = Annotated[
     dataset.RenderedParams | sign_mnist.SignMnistParams | image_folder.ImageFolderParams,
     Field(discriminator="source"),
@@ -21,24 +22,27 @@ Dataset = Annotated[
 
 
 def main() -> None:
-    """Read the params `dataset` and `datasets`; write the images."""
-    name, params = selected("dataset", "datasets", Dataset)
-    images, provenance = fetch(params)
+    """Read the params `dataset` and `datasets`; write the images, and what is known of their hands."""
+    name, chosen = params.selected("dataset", params.DATASETS, Dataset)
+    images, provenance = fetch(chosen)
     # Pillow: its version may change the PNG bytes.
-    made_by = {"dataset": name, "source": params.source, "pillow": PIL.__version__, **provenance}
-    tables.write(images_table(images), IMAGES, made_by)
+    made_by = {"dataset": name, "source": chosen.source, "pillow": PIL.__version__, **provenance}
+    table = images_table(images)
+    tables.write(table, IMAGES, made_by)
+    drawn_with_seed = chosen.seed if chosen.source == "rendered" else None
+    tables.write(hands_table(table["image_id"], table["label"], drawn_with_seed), HANDS, {"dataset": name})
 
 
-def fetch(params: Dataset) -> tuple[list[LabelledImage], dict[str, Any]]:
+def fetch(chosen: Dataset) -> tuple[list[LabelledImage], dict[str, Any]]:
     """The images, and what says where they came from: no path of this machine."""
-    match params:
+    match chosen:
         case sign_mnist.SignMnistParams():
-            return sign_mnist.fetch(params)
+            return sign_mnist.fetch(chosen)
         case image_folder.ImageFolderParams():
-            folder = Path(params.path).expanduser()
+            folder = Path(chosen.path).expanduser()
             return image_folder.read_folder(folder), {"from": folder.name}
         case dataset.RenderedParams():
-            return dataset.render(params), {"params": params.model_dump()}
+            return dataset.render(chosen), {"params": chosen.model_dump()}
 
 
 if __name__ == "__main__":

@@ -7,8 +7,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from signbridge.core import params
 from signbridge.core.command_line import run
-from signbridge.core.params import selected
 from signbridge.vlm.model_folder import folder_sha256
 
 MODEL = Path("data/model.json")
@@ -16,7 +16,7 @@ MODEL = Path("data/model.json")
 
 def main() -> None:
     """Read the params `model` and `models`; write the digest of a local model's files."""
-    _, entry = selected("model", "models", dict[str, Any])
+    _, entry = params.selected("model", params.MODELS, dict[str, Any])
     is_local = entry.get("source") == "folder"
     digest = folder_sha256(Path(str(entry.get("path"))).expanduser()) if is_local else None
     MODEL.parent.mkdir(exist_ok=True)

@@ -17,10 +17,10 @@ from signbridge.causal.steering import (
     mean_norms,
 )
 from signbridge.core.names import SteeredAt
+from signbridge.datasets.images import decoded
 from signbridge.datasets.sampling import one_of_each_photo
 from signbridge.vlm.extraction import Reader
 from signbridge.vlm.letter_scoring import added_tokens
-from signbridge.vlm.model_run import decoded
 
 log = logging.getLogger(__name__)
 

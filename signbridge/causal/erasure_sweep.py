@@ -29,12 +29,12 @@ from signbridge.causal.pairs import fitted_half
 from signbridge.core import activations
 from signbridge.core.names import LEACE_OTHER_PHOTOS, NOTHING, POSITION_OF
 from signbridge.core.shards import names_of, vectors_of
-from signbridge.core.sweeps import CausalParams, spread_layers
+from signbridge.core.sweeps import QuestionsParams, spread_layers
+from signbridge.datasets.images import decoded
 from signbridge.datasets.sampling import one_of_each_photo
 from signbridge.probing.protocols import Split
 from signbridge.probing.sweep import Cell, predict, side_by_side
 from signbridge.vlm.extraction import Reader, read_in_shards
-from signbridge.vlm.model_run import decoded
 
 FOLDS = 5  # or as many as the letter with the fewest photos has
 
@@ -187,7 +187,7 @@ class Scratch(NamedTuple):
 
 def erase(
     reader: Reader,
-    causal: CausalParams,
+    causal: QuestionsParams,
     sweep: ErasureSweep,
     sample: pd.DataFrame,
     vectors: Path,
@@ -221,7 +221,7 @@ def erase(
 
 def _damage(
     reader: Reader,
-    causal: CausalParams,
+    causal: QuestionsParams,
     sweep: ErasureSweep,
     sample: pd.DataFrame,
     sites: list[str],

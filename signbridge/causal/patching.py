@@ -30,11 +30,11 @@ from signbridge.core.names import PATCHED
 from signbridge.core.params import Section
 from signbridge.core.shards import Shard, vectors_of
 from signbridge.core.sweeps import Sweeps
+from signbridge.datasets.images import decoded
 from signbridge.vlm.branching import clean_run, image_span, leave
 from signbridge.vlm.extraction import Reader, batches_of_one_length
 from signbridge.vlm.letter_scoring import continuations, offering_prompt
 from signbridge.vlm.loading import LoadedModel
-from signbridge.vlm.model_run import decoded
 from signbridge.vlm.prompts import prompt_for
 from signbridge.vlm.residual import decoder_sites, editing, reading
 

@@ -1,11 +1,4 @@
-"""The edits of the residual stream that the causal stages make, by the names that params, tables and page share.
-
-The lenses, by the names that tables, plots and page share.
-
-The pushes by features that steering makes, and what is steered, by the names that tables and page share.
-
-How a model is named wherever its results are shown: with its note in params.yaml, where it has one.
-"""
+"""The names that params, tables, plots and pages share: edits, lenses, pushes by features, and how a model is called."""
 
 from pathlib import Path
 from typing import Literal
@@ -39,10 +32,12 @@ TOKENS_OF: dict[ErasedAt, tuple[str, ...]] = {
 POSITION_OF = {"image": "image_mean", "prompt_last": "prompt_last", "every": "prompt_last"}
 
 
+# The lenses.
 LENSES = ("embedding", "logit", "latent")
 DISPLAYED = {"embedding": "EmbeddingLens", "logit": "LogitLens", "latent": "LatentLens"}
 
 
+# Steering by features: the pushes.
 FEATURE = "feature"  # the decoder direction of a feature of the wanted class, added
 CLAMP = "clamp"  # the same feature held at a value
 CLAMP_DECODED = "clamp_decoded"  # the same, and the stream is what the autoencoder decodes of all its features

@@ -1,4 +1,4 @@
-"""Read `params.yaml`: one section at a time, each checked by the pydantic model that lives beside its code.
+"""Read `params.yaml` and its kin: one section at a time, each checked by the pydantic model that lives beside its code.
 
 No section is known here, so that a new one touches no other stage.
 """
@@ -14,7 +14,14 @@ from ruamel.yaml import YAML, YAMLError
 
 from signbridge.core.errors import SignBridgeError
 
-PARAMS = Path("params.yaml")
+PARAMS = Path("params.yaml")  # of the study, and what further questions share with it
+CAUSAL = Path("stages/causal/params.yaml")
+LENSES = Path("stages/lenses/params.yaml")
+SAE = Path("stages/sae/params.yaml")
+PRETRAINED = Path("stages/pretrained/params.yaml")
+DATASETS, MODELS = Path("datasets.yaml"), Path("models.yaml")  # catalogs, an entry a key
+SAE_PRESETS = Path("stages/sae/presets.yaml")
+AUTOENCODERS = Path("stages/pretrained/autoencoders.yaml")
 Checked = TypeVar("Checked")
 
 
@@ -37,22 +44,19 @@ def seed(path: Path = PARAMS) -> int:
     return _check(_lookup(_read(path), "seed", path), "seed", Annotated[int, Field(strict=True, ge=0, lt=2**32)], path)
 
 
-def selected(choice: str, catalog: str, model: Any, path: Path = PARAMS) -> tuple[str, Any]:
-    """The catalog entry that the key `choice` names: `selected("dataset", "datasets", ...)`.
+def selected(choice: str, catalog: Path, model: Any, path: Path = PARAMS) -> tuple[str, Any]:
+    """The catalog entry that the key `choice` of `path` names: `selected("dataset", DATASETS, ...)`.
 
-    Returns its name and the entry as `model`, a `Section` or a union of them told apart by a
-    discriminator. Raises `SignBridgeError` saying which entries exist.
+    `choice` may lie in a section (`sae.preset`). Returns the entry's name and the entry as `model`, a `Section` or a
+    union of them told apart by a discriminator. Raises `SignBridgeError` saying which entries exist.
     """
-    params = _read(path)
-    name = _check(_lookup(params, choice, path), choice, str, path)
-    entries = _lookup(params, catalog, path)
-    if not isinstance(entries, dict):
-        raise SignBridgeError(f"{path}: {catalog}: expected keys and values (got {_short(entries)}).")
+    named: Any = _read(path)
+    for key in choice.split("."):
+        named = _lookup(named, key, path)
+    name, entries = _check(named, choice, str, path), _read(catalog)
     if name not in entries:
-        raise SignBridgeError(
-            f"{path}: {choice}: no '{name}' under '{catalog}'. There are: {', '.join(sorted(entries))}."
-        )
-    return name, _check(entries[name], f"{catalog}.{name}", model, path)
+        raise SignBridgeError(f"{path}: {choice}: no '{name}' in {catalog}. There are: {', '.join(sorted(entries))}.")
+    return name, _check(entries[name], name, model, catalog)
 
 
 def _read(path: Path) -> dict[str, Any]:

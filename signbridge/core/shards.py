@@ -13,11 +13,11 @@ from signbridge.core.tables import whole_file
 
 
 class Shard(NamedTuple):
-    """The vectors and answers of some images, in order."""
+    """The vectors and answers of some items, in order."""
 
-    vectors: dict[str, np.ndarray]  # by `site.position`, in order of depth, each images x width
+    vectors: dict[str, np.ndarray]  # by `site.position`, in order of depth, each items x width
     answers: list[str]
-    made_with: str  # what else its bytes depend on: the shape of the batches, the kind of the weights
+    made_with: str = ""  # what else its bytes depend on: the shape of the batches, the kind of the weights
 
 
 def shard_path(folder: Path, index: int) -> Path:

@@ -10,13 +10,14 @@ from signbridge.core.params import Section
 Size = TypeVar("Size", bound=Section)
 
 
-class CausalParams(Section):
-    """The section `causal`, of all causal stages."""
+class QuestionsParams(Section):
+    """The section `questions` of `params.yaml`: what the further questions share."""
 
     sweep: Literal["small", "full"]
     describe: str = Field(min_length=1)  # the prompt of the descriptions that damage is measured on
     describe_tokens: int = Field(ge=1)  # of a description at most
-    C: float = Field(gt=0)  # inverse strength of the L2 penalty of the probes that are fitted on half of the photos
+    corpus: str  # a text file, one phrase a line
+    templates: list[str]  # with {word}: the corpus is then a list of words; none: phrases
 
 
 class Sweeps(Section, Generic[Size]):

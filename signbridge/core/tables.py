@@ -1,18 +1,12 @@
-"""Files that are there whole or not at all, so that a run that is killed leaves nothing half written behind.
+"""Files that are there whole or not at all; Parquet tables, each with what made it in its metadata; metrics.
 
-Folders that are there whole or not at all, as `whole_file.py` has it for files.
-
-Parquet tables, each with what made it in its file metadata.
-
-One writer for all, so that equal rows give equal bytes: zstd, no clock, no host name.
-
-Metric files that `dvc metrics diff` can compare: one flat JSON object, numbers and words only.
+A run that is killed leaves nothing half written behind.
 """
 
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -135,17 +129,34 @@ def _parquet(reader: Any, path: Path | str) -> Any:
 Metric = int | float | str | bool
 
 
-def write_metrics(path: Path | str, metrics: dict[str, Metric]) -> None:
-    """Write `metrics` to `path` whole or not at all: keys sorted, floats to six digits.
+def write_findings(path: Path | str, findings: Mapping[str, Metric]) -> None:
+    """Write all that was found, by name, to the JSON file at `path`, whole or not at all; what is not known is left out.
 
-    Raises `TypeError` on None, lists and nested dictionaries: DVC would drop the first two without a word, and the
-    last reads badly in a diff.
+    `write_metrics` takes the few of them that experiments are compared by.
     """
-    for name, value in metrics.items():
-        if not isinstance(value, Metric):
-            raise TypeError(f"metric '{name}' is {type(value).__name__}, not a number or a string")
-        if isinstance(value, float) and not -float("inf") < value < float("inf"):
-            raise TypeError(f"metric '{name}' is {value}, which JSON cannot hold")
-    rounded = {name: round(value, 6) if isinstance(value, float) else value for name, value in metrics.items()}
+    known = {key: value for key, value in findings.items() if value is not None and value == value}
     with whole_file(path) as unfinished:
-        unfinished.write_text(json.dumps(rounded, indent=2, sort_keys=True) + "\n", encoding="utf-8", newline="\n")
+        unfinished.write_text(json.dumps(known, indent=2, sort_keys=True) + "\n", encoding="utf-8", newline="\n")
+
+
+def read_findings(path: Path | str) -> dict[str, Metric]:
+    """What `write_findings` or `write_metrics` wrote. Raises `SignBridgeError` if the file is missing or no JSON."""
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise SignBridgeError(f"{path}: not there. Make it with `dvc repro`, or get it with `dvc pull`.") from None
+    except ValueError as error:
+        raise SignBridgeError(f"{path}: not readable as JSON ({error}). Delete it and `dvc repro`.") from None
+
+
+def write_metrics(path: Path | str, findings: Mapping[str, Metric], headline: Mapping[str, str]) -> None:
+    """Write the metrics file at `path`, whole or not at all: those of the findings that `headline` names.
+
+    `headline` gives each metric's name, in the order of the file, the finding that it is; findings that are not there
+    are left out. Floats keep four digits after the point: what differs beyond them differs between processors.
+    """
+    named = {name: findings[key] for name, key in headline.items() if key in findings}
+    known = {name: value for name, value in named.items() if value is not None and value == value}
+    rounded = {name: round(value, 4) if isinstance(value, float) else value for name, value in known.items()}
+    with whole_file(path) as unfinished:
+        unfinished.write_text(json.dumps(rounded, indent=2) + "\n", encoding="utf-8", newline="\n")

@@ -5,6 +5,7 @@ Every dataset becomes one table (`data/images.parquet`) of PNG images through th
 
 import hashlib
 import io
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -47,6 +48,11 @@ def encode_png(pixels: UInt8[np.ndarray, "height width *colour"]) -> bytes:
 def decode_png(png: bytes) -> UInt8[np.ndarray, "height width *colour"]:
     """The pixels of a PNG that `encode_png` wrote."""
     return np.asarray(Image.open(io.BytesIO(png)))
+
+
+def decoded(pngs: Iterable[bytes]) -> list[Image.Image]:
+    """The images as a model takes them in, in colour."""
+    return [Image.open(io.BytesIO(png)).convert("RGB") for png in pngs]
 
 
 def sha256_of_pixels(pixels: UInt8[np.ndarray, "height width *colour"]) -> str:

@@ -91,3 +91,9 @@ def _take(candidates: list[int], per_class: int | str, letter: str, kind: str) -
             "Lower sample.per_class, or leave the letter out of sample.classes."
         )
     return candidates[:per_class]
+
+
+def looked_at(sample: pd.DataFrame, most: int, seed: int) -> pd.DataFrame:
+    """The rows of the sample that are looked at where not all can be: one of each photo, `most` of them, drawn."""
+    chosen = one_of_each_photo(sample["photo"].to_numpy(), np.random.default_rng(seed))[:most]
+    return sample.iloc[sorted(chosen)]

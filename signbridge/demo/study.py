@@ -12,7 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 from signbridge.core import activations, tables
 from signbridge.core.errors import SignBridgeError
 from signbridge.core.names import model_name
-from signbridge.datasets.images import decode_png, grey_pixels
+from signbridge.datasets.images import decode_png, decoded, grey_pixels
 from signbridge.datasets.near_duplicates import unit_rows
 from signbridge.probing.peak import chosen_layer, headline_position
 from signbridge.probing.probes import Probe, load
@@ -23,7 +23,6 @@ from signbridge.vlm.loading import (
     TinyRandomModel,
 )
 from signbridge.vlm.model_folder import folder_sha256
-from signbridge.vlm.model_run import decoded
 
 SAMPLE = Path("data/sample.parquet")
 PHOTOS = Path("data/photos.parquet")

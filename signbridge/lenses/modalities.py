@@ -18,8 +18,8 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from signbridge.core.params import Section
-from signbridge.lenses.words import caption, check_caption
-from signbridge.rendered.hand_words import WORDS
+from signbridge.datasets.hands import caption, check_caption
+from signbridge.datasets.hands import WORDS
 from signbridge.vlm.text import Phrase
 
 _ROWS = 4096  # of tokens compared with all others at once

@@ -4,14 +4,12 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-import pandas as pd
 import torch
 from jaxtyping import Int
 from torch import Tensor
 from transformers import BatchFeature
 
 from signbridge.core.shards import Shard
-from signbridge.datasets.sampling import one_of_each_photo
 from signbridge.vlm.extraction import Reader, stored_dtype
 from signbridge.vlm.residual import reading
 
@@ -44,12 +42,6 @@ class PatchReader(Reader):
         with reading(self.loaded.parts, keep_patches):
             model(**inputs, use_cache=False, logits_to_keep=1)
         return Shard(vectors, [""] * keep, self.made_with)
-
-
-def looked_at(sample: pd.DataFrame, most: int, seed: int) -> pd.DataFrame:
-    """The rows of the sample that the lenses look at: one of each photo, `most` of them, drawn."""
-    chosen = one_of_each_photo(sample["photo"].to_numpy(), np.random.default_rng(seed))[:most]
-    return sample.iloc[sorted(chosen)]
 
 
 def grid_of(patches: int, most: int) -> Int[np.ndarray, "chosen"]:

@@ -93,7 +93,7 @@ def chosen_pretrained(path: Path = params.PARAMS) -> tuple[str, OfRelease | OfHu
         )
     catalog = create_model("PretrainedSaes", __base__=_Catalog, **{name: (PretrainedSae, ...)})
     entry = getattr(params.section("pretrained_saes", catalog, path), name)
-    model, _ = params.selected("model", "models", dict[str, Any], path)
+    model, _ = params.selected("model", params.MODELS, dict[str, Any], path)
     if entry.model != model:
         raise SignBridgeError(
             f"{path}: sae.pretrained: '{name}' belongs to the model '{entry.model}', and the study's is '{model}'.\n"

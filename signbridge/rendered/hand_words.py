@@ -1,24 +1,12 @@
-"""Which words hold for a hand: the ways to hold a finger, from joint angles where they are known, else by letter.
-
-Such a word holds where it is true of one finger or more. Names of whole shapes (fist, peace) hold by letter. Words that
-are true of every hand (finger, thumb) say nothing about this one and are left out.
-"""
+"""Which words hold for a hand in a given pose, by its joint angles and where its fingers point."""
 
 from collections.abc import Mapping
-from functools import cache
 from itertools import pairwise
-from pathlib import Path
-from typing import Literal, get_args
 
-from ruamel.yaml import YAML
-
+from signbridge.datasets.hands import FINGERS, WORDS, Finger
 from signbridge.rendered.hand import HandPose
 
-Finger = Literal["index", "middle", "ring", "pinky"]
-FINGERS: tuple[Finger, ...] = get_args(Finger)
-WORDS = ("up", "bent", "curved", "hooked", "spread", "together", "crossed")
 STRAIGHT = "straight"
-OF_LETTERS = Path(__file__).with_name("letter_words.yaml")
 
 
 def words_of_pose(pose: HandPose) -> frozenset[str]:
@@ -43,18 +31,6 @@ def words_of_pose(pose: HandPose) -> frozenset[str]:
 def is_up(pose: HandPose, finger: Finger) -> bool:
     """Whether the finger is straight in a hand that points upwards."""
     return _held(pose.angles(), finger) == STRAIGHT and pose.fingers_point[1] > 0.5
-
-
-@cache
-def words_of_letters() -> dict[str, frozenset[str]]:
-    """The words that hold for each letter of the manual alphabet: `letter_words.yaml`, which is open to correction."""
-    listed = YAML(typ="safe").load(OF_LETTERS.read_text(encoding="utf-8"))
-    return {letter: frozenset(words) for letter, words in listed.items()}
-
-
-def names_of_letters() -> dict[str, frozenset[str]]:
-    """Of the words that hold for each letter those that name the whole shape."""
-    return {letter: words - set(WORDS) for letter, words in words_of_letters().items()}
 
 
 def _held(angles: Mapping[str, float], finger: str) -> str | None:

@@ -7,7 +7,7 @@ dimension of the stream itself, in either direction, is tried as well.
 What was read of the sample under the concept's prompt: features, the stream beside them, and what the model says.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,8 +21,7 @@ from signbridge.core import activations, tables
 from signbridge.core.params import Section
 from signbridge.core.shards import answers_of, vectors_of
 from signbridge.core.tables import Metric
-from signbridge.rendered.hand_words import Finger, is_up
-from signbridge.rendered.poses import poses
+from signbridge.datasets.hands import Finger
 from signbridge.sae.features import MODEL, POSITIONS, STREAM, TWIN
 from signbridge.statistics.intervals import StatisticsParams, draw_photos, interval
 from signbridge.statistics.ranking import aucs, weighted_aucs
@@ -51,17 +50,14 @@ def concept_names(finger: Finger) -> tuple[str, str]:
     return f"{finger} finger not up", f"{finger} finger up"
 
 
-def with_concept(
-    sample: pd.DataFrame, finger: Finger, images_made_by: Mapping[str, Any]
-) -> tuple[pd.DataFrame, tuple[str, str]]:
-    """Those rows of `sample` (image_id, label) whose pose is known, labelled by the concept; its two labels, true last.
+def with_concept(sample: pd.DataFrame, finger: Finger, hands: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, str]]:
+    """The rows of `sample` (image_id, label) whose pose is known in `hands`, labelled by the concept; its labels, true last.
 
     No row where the concept holds for all hands, or for none, or of less than two photos of either kind.
     """
-    known = poses(sample["image_id"].tolist(), sample["label"].tolist(), images_made_by)
-    names = concept_names(finger)
-    rows = sample[sample["image_id"].isin(known)]
-    held = [names[is_up(known[image_id], finger)] for image_id in rows["image_id"]]
+    names, is_up = concept_names(finger), hands.set_index("image_id")[f"up_{finger}"].dropna().astype(bool)
+    rows = sample[sample["image_id"].isin(is_up.index)]
+    held = [names[is_up[image_id]] for image_id in rows["image_id"]]
     rows = rows.assign(label=held).reset_index(drop=True)
     return _if_enough(rows), names
 

@@ -13,7 +13,7 @@ from jaxtyping import Bool
 from transformers import PreTrainedTokenizerBase
 
 from signbridge.core.errors import SignBridgeError
-from signbridge.lenses.patches import looked_at
+from signbridge.datasets.sampling import looked_at
 from signbridge.sae.token_stream import Deck
 
 _DECKS = {"images": 0, "texts": 1}  # the last number of a deck's seed, as `ModelTokens` has it

@@ -23,7 +23,7 @@ from signbridge.core.activations import Layers, evenly_spread, layer_site
 from signbridge.core.errors import SignBridgeError
 from signbridge.core.params import Section
 from signbridge.core.sweeps import Sweeps
-from signbridge.lenses.words import caption, check_caption
+from signbridge.datasets.hands import caption, check_caption
 from signbridge.vlm.prompts import prompt_for
 
 

@@ -45,9 +45,9 @@ class StudyTraining(NamedTuple):
 
 def training_of_study(images: Path, own_prompt: str) -> StudyTraining:
     """What params.yaml says of it. Raises `SignBridgeError` if that does not go together."""
-    settings = params.section("sae", SaeParams)
+    settings = params.section("sae", SaeParams, params.SAE)
     preset = chosen_preset(settings.preset)
-    text_index = params.section("text_index", TextIndexParams)
+    text_index = params.section("text_index", TextIndexParams, params.LENSES)
     corpus = phrases(text_index.corpus, text_index.templates)
     return StudyTraining(settings, preset, images, corpus, own_prompt, params.seed())
 

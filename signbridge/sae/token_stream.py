@@ -17,9 +17,9 @@ from torch import Tensor
 from transformers import BatchFeature
 
 from signbridge.core.shards import Shard
+from signbridge.datasets.images import decoded
 from signbridge.vlm.extraction import Reader, in_batches, stored_dtype
 from signbridge.vlm.loading import LoadedModel
-from signbridge.vlm.model_run import decoded
 from signbridge.vlm.residual import reading
 
 IS_IMAGE = "is_image"  # beside the sites in a shard

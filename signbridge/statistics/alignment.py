@@ -14,7 +14,7 @@ from sklearn.model_selection import KFold
 
 from signbridge.core.tables import Metric
 from signbridge.lenses.modalities import words_in
-from signbridge.rendered.hand_words import WORDS
+from signbridge.datasets.hands import WORDS
 from signbridge.statistics.effects import effects, mean_metrics
 from signbridge.statistics.intervals import StatisticsParams, draw_photos
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import groupby
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -39,8 +39,16 @@ T = TypeVar("T")
 S = TypeVar("S")
 
 
+class Work(NamedTuple):
+    """What is done with items, batch by batch: plain functions, which keep nothing from one batch to the next."""
+
+    read: Callable[[Any, int], Shard]  # of what `prepare` made: the vectors and answers of so many items
+    prepare: Callable[[list], Any]  # of one batch, on the CPU, maybe while another is read
+    batches: Callable[[list, int], list[list]]  # the items in order, cut for a batch size
+
+
 class Reader:
-    """Reads batches of images through one model with one prompt.
+    """One model with one prompt, and how many items it reads at once.
 
     `batch_size` is halved whenever memory runs out, and stays there.
     """
@@ -61,7 +69,7 @@ class Reader:
 
     @property
     def made_with(self) -> str:
-        """What the bytes of a shard depend on beside images, model and machine."""
+        """What the bytes of a shard depend on beside items, model and machine."""
         packed = any(type(module).__name__ == "Linear4bit" for module in self.loaded.model.modules())
         return f"batches of {self.batch_size}, {'packed' if packed else 'plain'} weights"
 
@@ -83,22 +91,37 @@ class Reader:
             del inputs["attention_mask"]
         return inputs
 
-    def read(self, images: list, on_images: Callable[[int], None] = lambda count: None) -> Shard:
-        """The vectors and answers of `images` (or whatever a subclass reads), in order.
+    def filled(self, batch: list[T]) -> list[T]:
+        """The batch, filled up to its fixed size with copies of its first item."""
+        return batch + batch[:1] * (self.batch_size - len(batch))
 
-        `on_images` is told how many are done, batch by batch.
+    def prepare_filled(self, batch: list[Image.Image]) -> BatchFeature:
+        """What the model takes in for a batch of images that is filled up."""
+        return self.prepare(self.filled(batch))
+
+    def to_device(self, inputs: BatchFeature) -> BatchFeature:
+        """The inputs where the model is, in its dtype."""
+        return inputs.to(self.loaded.device, dtype=self.loaded.model.dtype)
+
+    def read(
+        self, items: list, work: Work | None = None, on_items: Callable[[int], None] = lambda count: None
+    ) -> Shard:
+        """What `work` makes of the items, in order; of images, every site and the answers unless it is said.
+
+        `on_items` is told how many are done, batch by batch.
         """
+        work = work or sites_and_answers(self)
         while True:
             done = []
             try:
-                for shard in self._read_batches(images):
-                    done.append(shard)
-                    on_images(len(shard.answers))
+                for shard in self._read_batches(items, work):
+                    done.append(shard._replace(made_with=self.made_with))
+                    on_items(len(shard.answers))
                 return _joined(done)
             except RuntimeError as error:
                 if not _is_out_of_memory(error):
                     raise
-                on_images(-sum(len(shard.answers) for shard in done))
+                on_items(-sum(len(shard.answers) for shard in done))
             self._halve_batch()
 
     def retrying(self, work: Callable[[], T]) -> T:
@@ -122,14 +145,12 @@ class Reader:
             torch.cuda.empty_cache()
         log.warning("out of memory: going on with batches of %d", self.batch_size)
 
-    def _batches(self, images: list[Image.Image]) -> list[list[Image.Image]]:
-        return in_batches(images, self.batch_size)
+    def _read_batches(self, items: list, work: Work) -> Iterator[Shard]:
+        batches = work.batches(items, self.batch_size)
+        side_by_side = self.loaded.device.type == "cpu"
+        return self._side_by_side(batches, work) if side_by_side else self._one_by_one(batches, work)
 
-    def _read_batches(self, images: list) -> Iterator[Shard]:
-        batches = self._batches(images)
-        return self._side_by_side(batches) if self.loaded.device.type == "cpu" else self._one_by_one(batches)
-
-    def _side_by_side(self, batches: list) -> Iterator[Shard]:
+    def _side_by_side(self, batches: list, work: Work) -> Iterator[Shard]:
         """On processor cores: as many batches at once as there are cores.
 
         Threads that share one product of an answer's step wait for each other longer than they compute.
@@ -138,25 +159,23 @@ class Reader:
         at_once = min(threads, max(1, IMAGES_PER_SHARD // self.batch_size))  # for every shard the same
         try:
             with ThreadPoolExecutor(at_once, initializer=torch.set_num_threads, initargs=(threads // at_once,)) as pool:
-                yield from pool.map(
-                    lambda batch: self._read_batch(self._prepare_filled(batch), keep=len(batch)), batches
-                )
+                yield from pool.map(lambda batch: work.read(work.prepare(batch), len(batch)), batches)
         finally:
             torch.set_num_threads(threads)
 
-    def _one_by_one(self, batches: list) -> Iterator[Shard]:
+    def _one_by_one(self, batches: list, work: Work) -> Iterator[Shard]:
         """On an accelerator: the next batch is prepared while it reads this one."""
         with ThreadPoolExecutor(1) as pool:
-            for batch, inputs in zip(batches, _one_ahead(pool, self._prepare_filled, batches), strict=True):
-                yield self._read_batch(inputs, keep=len(batch))
+            for batch, inputs in zip(batches, _one_ahead(pool, work.prepare, batches), strict=True):
+                yield work.read(inputs, len(batch))
 
-    def _prepare_filled(self, batch: list[Image.Image]) -> BatchFeature:
-        return self.prepare(batch + batch[:1] * (self.batch_size - len(batch)))
 
-    def _read_batch(self, inputs: BatchFeature, keep: int) -> Shard:
-        model, processor, parts, end_tokens, device = self.loaded
-        inputs = inputs.to(device, dtype=model.dtype)
-        answered = read_and_answer(model, parts, inputs, self.max_new_tokens, end_tokens)
+def sites_and_answers(reader: Reader) -> Work:
+    """Of images: every site at every position, by `site.position`, images x width, and the answers."""
+
+    def read(inputs: BatchFeature, keep: int) -> Shard:
+        model, processor, parts, end_tokens, _ = reader.loaded
+        answered = read_and_answer(model, parts, reader.to_device(inputs), reader.max_new_tokens, end_tokens)
         dtype = stored_dtype(model.dtype)
         vectors = {
             f"{site}.{position}": vector[:keep].to(dtype).cpu().numpy()
@@ -164,7 +183,9 @@ class Reader:
             for position, vector in positions.items()
         }
         answers = processor.batch_decode(answered.answers[:keep], skip_special_tokens=True)
-        return Shard(vectors, [answer.strip() for answer in answers], self.made_with)
+        return Shard(vectors, [answer.strip() for answer in answers])
+
+    return Work(read, reader.prepare_filled, in_batches)
 
 
 def in_batches(items: list[T], most: int) -> list[list[T]]:
@@ -198,19 +219,25 @@ def stored_dtype(dtype: torch.dtype) -> torch.dtype:
 
 
 def read_in_shards(
-    reader: Reader, images: list, folder: Path, images_per_shard: int, title: str = "extract", unit: str = "image"
+    reader: Reader,
+    items: list,
+    folder: Path,
+    items_per_shard: int,
+    work: Work | None = None,
+    title: str = "extract",
+    unit: str = "image",
 ) -> list[Path]:
-    """Read `images` (or whatever the reader reads) into shards below `folder`, in order, and return their paths.
+    """Do `work` on the items into shards below `folder`, in order, and return their paths.
 
-    `title` heads the progress bar, which counts each `unit`. Shards that lie there whole, and were made as `reader`
-    makes them, are not computed again.
+    Without `work` the items are images, read as `sites_and_answers` has it. `title` heads the progress bar, which
+    counts each `unit`. Shards that lie there whole, and were made as `reader` makes them, are not computed again.
     """
-    slices = in_batches(images, images_per_shard)
+    slices = in_batches(items, items_per_shard)
     todo = {shard_path(folder, index): part for index, part in enumerate(slices)}
     there = sum(_is_done(path, reader) for path in todo)
     log.info("%d of %d shards already there", there, len(todo))
     log.info("reading on %s in batches of %d", reader.loaded.device, reader.batch_size)
-    with tqdm(total=len(images), unit=unit, desc=title) as progress:
+    with tqdm(total=len(items), unit=unit, desc=title) as progress:
         batches = None
         while batches != reader.batch_size:  # once, unless memory runs out on the way
             batches = reader.batch_size
@@ -220,15 +247,15 @@ def read_in_shards(
                 if _is_done(path, reader):
                     _skip(progress, len(part))
                 else:
-                    write_shard(path, reader.read(part, progress.update))
+                    write_shard(path, reader.read(part, work, progress.update))
     return list(todo)
 
 
-def _skip(progress: tqdm, images: int) -> None:
+def _skip(progress: tqdm, items: int) -> None:
     """Move the bar on over what was there already: done, but no part of the speed or the time left."""
-    progress.n += images
-    progress.initial += images
-    progress.last_print_n += images
+    progress.n += items
+    progress.initial += items
+    progress.last_print_n += items
     progress.refresh()
 
 

@@ -16,9 +16,7 @@ from transformers import BatchFeature, PreTrainedModel, ProcessorMixin
 from signbridge.core.errors import SignBridgeError
 from signbridge.core.params import Section
 from signbridge.core.shards import Shard
-from signbridge.vlm.extraction import Reader
-from signbridge.vlm.loading import LoadedModel
-from signbridge.vlm.prompts import prompt_for
+from signbridge.vlm.extraction import Reader, Work, in_batches
 
 PLACEHOLDER = "{letters}"
 VECTORS = "class.log_probability"  # the name of a shard's one array: images x classes, natural logarithm
@@ -100,26 +98,20 @@ def class_log_probabilities(
     return torch.stack([scores[tuple(tokens)] for tokens in classes], dim=1)
 
 
-class LetterScorer(Reader):
-    """Reads batches of images as `Reader` does, but keeps the class scores and generates no answer.
+def letter_scores(reader: Reader, classes: Sequence[str]) -> Work:
+    """Of images: `class.log_probability`, images x classes, under the reader's prompt; no answer is generated.
 
-    The answer that stands in its shards is the likeliest class.
+    The answer that stands in the shards is the likeliest class. Raises `SignBridgeError` if the prompt does not fit
+    the model's tokenizer.
     """
+    tokens = continuations(reader.loaded.processor, reader.prompt, classes)
 
-    def __init__(self, loaded: LoadedModel, prompt: str, classes: Sequence[str], batch_size: int | None = None):
-        """`prompt` is one of a study: `<image>` in it stands for the model's own image token.
+    def read(inputs: BatchFeature, keep: int) -> Shard:
+        found = class_log_probabilities(reader.loaded.model, reader.to_device(inputs), tokens)
+        scores = found[:keep].cpu().numpy()
+        return Shard({VECTORS: scores}, [classes[best] for best in scores.argmax(axis=1)])
 
-        Raises `SignBridgeError` if it does not hold that once, or does not fit the model's tokenizer.
-        """
-        prompt = prompt_for(prompt, "prompts.offer_letters", loaded.processor.image_token)
-        self.classes = list(classes)
-        self.continuations = continuations(loaded.processor, prompt, classes)
-        super().__init__(loaded, prompt, max(map(len, self.continuations)), batch_size)
-
-    def _read_batch(self, inputs: BatchFeature, keep: int) -> Shard:
-        inputs = inputs.to(self.loaded.device, dtype=self.loaded.model.dtype)
-        scores = class_log_probabilities(self.loaded.model, inputs, self.continuations)[:keep].cpu().numpy()
-        return Shard({VECTORS: scores}, [self.classes[best] for best in scores.argmax(axis=1)], self.made_with)
+    return Work(read, reader.prepare_filled, in_batches)
 
 
 def _following(

@@ -55,8 +55,6 @@ PUBLISHED_LAYERS = (1, 2, 4, 8, 16, 24)  # blocks that a vector has passed, besi
 class TextIndexParams(Section):
     """The section `text_index`."""
 
-    corpus: str  # a text file, one phrase a line
-    templates: list[str]  # with {word}: the corpus is then a list of words; none: phrases
     contexts: int = Field(ge=1)  # of each vocabulary token, at most
     layers: Literal["published"] | list[int] = Field(min_length=1)  # decoder blocks, 0-based
     storage: Literal["float8", "float16"]

@@ -8,7 +8,7 @@ import pandas as pd
 from signbridge.core import params, tables
 from signbridge.core.command_line import run
 from signbridge.core.names import model_name
-from signbridge.core.sweeps import CausalParams
+from signbridge.core.sweeps import QuestionsParams
 from signbridge.report.figures.causal_effects import causal_effects
 from signbridge.report.figures.saving import save_figure
 from signbridge.statistics.erasure_effect import Erasure, erasure_effects
@@ -35,7 +35,7 @@ def main() -> None:
     photo = sample.set_index("image_id")["photo"]
     values: dict[str, tables.Metric] = {
         "model": model_name(DATA / "patching.parquet"),
-        "sweep": params.section("causal", CausalParams).sweep,
+        "sweep": params.section("questions", QuestionsParams).sweep,
         "patching_question": tables.made_by(DATA / "patching.parquet")["patching"]["question"],
         "confidence": statistics.confidence,
     }

@@ -13,7 +13,7 @@ from signbridge.causal.erasure import ErasureParams
 from signbridge.causal.erasure_sweep import Scratch, erase
 from signbridge.core import params, tables
 from signbridge.core.command_line import run
-from signbridge.core.sweeps import CausalParams
+from signbridge.core.sweeps import QuestionsParams
 from signbridge.vlm.loading import ModelParams, device_from_environment
 from signbridge.vlm.model_run import (
     fingerprint,
@@ -33,9 +33,9 @@ SCRATCH = Path(".scratch")
 
 def main() -> None:
     """Read sample and activations, write the three tables."""
-    name, model = params.selected("model", "models", ModelParams)
-    causal, seed = params.section("causal", CausalParams), params.seed()
-    sweep = getattr(params.section("erasure", ErasureParams), causal.sweep)
+    name, model = params.selected("model", params.MODELS, ModelParams)
+    causal, seed = params.section("questions", QuestionsParams), params.seed()
+    sweep = getattr(params.section("erasure", ErasureParams, params.CAUSAL), causal.sweep)
     device = device_from_environment()
     made_by = {
         **made_from(name, model, MODEL, SAMPLE),

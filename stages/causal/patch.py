@@ -20,7 +20,7 @@ from signbridge.causal.patching import (
 )
 from signbridge.core import params, tables
 from signbridge.core.command_line import run
-from signbridge.core.sweeps import CausalParams
+from signbridge.core.sweeps import QuestionsParams
 from signbridge.vlm.extraction import read_in_shards
 from signbridge.vlm.loading import ModelParams, device_from_environment
 from signbridge.vlm.model_run import (
@@ -40,9 +40,9 @@ log = logging.getLogger(__name__)
 
 def main() -> None:
     """Read the sample, the answers and `data/model.json`, write `data/patching.parquet`."""
-    name, model = params.selected("model", "models", ModelParams)
-    settings = params.section("patching", PatchingParams)
-    sweep = getattr(settings, params.section("causal", CausalParams).sweep)
+    name, model = params.selected("model", params.MODELS, ModelParams)
+    settings = params.section("patching", PatchingParams, params.CAUSAL)
+    sweep = getattr(settings, params.section("questions", QuestionsParams).sweep)
     sample = tables.read(SAMPLE)
     answers = tables.read(ANSWERS, columns=["image_id", "answer"]).set_index("image_id").loc[sample["image_id"]]
     device = device_from_environment()

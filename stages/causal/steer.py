@@ -17,7 +17,7 @@ from signbridge.causal.steering import COURSES_PER_SHARD, Steerer, SteeringParam
 from signbridge.causal.steering_tables import answers_table, damage_table, descriptions_table
 from signbridge.core import params, tables
 from signbridge.core.command_line import run
-from signbridge.core.sweeps import CausalParams, spread_layers
+from signbridge.core.sweeps import QuestionsParams, spread_layers
 from signbridge.vlm.extraction import read_in_shards
 from signbridge.vlm.loading import ModelParams, device_from_environment
 from signbridge.vlm.model_run import fingerprint, made_from, open_reader
@@ -34,9 +34,9 @@ SCRATCH = Path(".scratch")
 
 def main() -> None:
     """Read sample, answers and activations, write the three tables."""
-    name, model = params.selected("model", "models", ModelParams)
-    causal = params.section("causal", CausalParams)
-    sweep = getattr(params.section("steering", SteeringParams), causal.sweep)
+    name, model = params.selected("model", params.MODELS, ModelParams)
+    causal = params.section("questions", QuestionsParams)
+    sweep = getattr(params.section("steering", SteeringParams, params.CAUSAL), causal.sweep)
     answers = tables.read(ANSWERS, columns=["image_id", "answer"])
     sample = tables.read(SAMPLE).merge(answers, on="image_id", how="left", validate="one_to_one")
     device = device_from_environment()

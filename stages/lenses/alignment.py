@@ -20,7 +20,7 @@ SAMPLE = Path("data/sample.parquet")
 
 def main() -> None:
     """Read the tables of `modalities` and the sample, write metrics/alignment.json and plots/alignment.csv."""
-    settings = params.section("modalities", ModalitiesParams)
+    settings = params.section("modalities", ModalitiesParams, params.LENSES)
     statistics = params.section("statistics", StatisticsParams)
     of_nulls, of_items, of_metrics = np.random.default_rng(params.seed()).spawn(3)
     items, sample = tables.read(ITEMS), tables.read(SAMPLE, columns=["image_id", "label"])

@@ -10,6 +10,7 @@ import pandas as pd
 from signbridge.core import params, tables
 from signbridge.core.command_line import run
 from signbridge.core.names import model_name
+from signbridge.datasets.images import decoded
 from signbridge.lenses.lens import reads_text
 from signbridge.lenses.stored_vectors import open_index
 from signbridge.lenses.words import true_words
@@ -26,7 +27,6 @@ from signbridge.statistics.readable import (
     shares,
     shares_on_hand,
 )
-from signbridge.vlm.model_run import decoded
 
 LENSES = Path("data/lenses.parquet")
 SAMPLE = Path("data/sample.parquet")
@@ -38,7 +38,7 @@ PLOTS = Path("plots")
 
 def main() -> None:
     """Read lenses, vocabulary, text index and sample, write `data/patches.parquet`, metrics and plots."""
-    settings = params.section("interpretable", InterpretableParams)
+    settings = params.section("readable", InterpretableParams, params.LENSES)
     statistics = params.section("statistics", StatisticsParams)
     of_nulls, of_photos, of_text, of_hands, of_leap = np.random.default_rng(params.seed()).spawn(5)
     table, lenses, sample = tables.read(LENSES), tables.made_by(LENSES), tables.read(SAMPLE)

@@ -41,7 +41,7 @@ SCRATCH = Path(".scratch")
 
 def main() -> None:
     """Read the lenses' table and the sample, write data/judged.parquet, metrics/judge.json and plots/judge.csv."""
-    settings = params.section("judge", JudgeParams)
+    settings = params.section("judge", JudgeParams, params.LENSES)
     if settings.judge == "none":
         tables.write(as_table(pd.DataFrame(columns=JUDGED.names)), DATA, {"judge": "none"})
         tables.write_metrics(METRICS, {"judge": "none"})

@@ -18,20 +18,15 @@ from signbridge.core import params, tables
 from signbridge.core.activations import evenly_spread
 from signbridge.core.command_line import run
 from signbridge.core.shards import vectors_of
+from signbridge.datasets.images import decoded
+from signbridge.datasets.sampling import looked_at
 from signbridge.lenses.lens import RECALL_OF, LensesParams, latent_lens, lens_rows, recall_of_some, vocabulary_table
-from signbridge.lenses.patches import PatchReader, grid_shape, looked_at
+from signbridge.lenses.patches import PatchReader, grid_shape
 from signbridge.lenses.search import imported_faiss
 from signbridge.lenses.stored_vectors import open_index
 from signbridge.vlm.extraction import read_in_shards
 from signbridge.vlm.loading import ModelParams, device_from_environment
-from signbridge.vlm.model_run import (
-    decoded,
-    fingerprint,
-    images_per_shard,
-    made_from,
-    open_reader,
-    read_with,
-)
+from signbridge.vlm.model_run import fingerprint, images_per_shard, made_from, open_reader, read_with
 from signbridge.vlm.residual import decoder_sites
 
 log = logging.getLogger(__name__)
@@ -46,8 +41,8 @@ SCRATCH = Path(".scratch")
 
 def main() -> None:
     """Read the sample, `data/text_index/` and `data/model.json`, write `data/lenses.parquet` and the vocabulary."""
-    name, model = params.selected("model", "models", ModelParams)
-    settings = params.section("lenses", LensesParams)
+    name, model = params.selected("model", params.MODELS, ModelParams)
+    settings = params.section("lenses", LensesParams, params.LENSES)
     probes = settings.probes if settings.search == "approximate" else None
     if probes is not None:
         imported_faiss()  # or say so before the model is run

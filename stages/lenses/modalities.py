@@ -16,6 +16,8 @@ from signbridge.core import params, tables
 from signbridge.core.activations import evenly_spread
 from signbridge.core.command_line import run
 from signbridge.core.shards import vectors_of
+from signbridge.datasets.images import decoded
+from signbridge.datasets.sampling import looked_at
 from signbridge.lenses.lens import LensesParams
 from signbridge.lenses.modalities import (
     ModalitiesParams,
@@ -26,17 +28,11 @@ from signbridge.lenses.modalities import (
     neighbour_shares,
     whole_phrases,
 )
-from signbridge.lenses.patches import PatchReader, looked_at
+from signbridge.lenses.patches import PatchReader
 from signbridge.lenses.words import true_words
 from signbridge.vlm.extraction import read_in_shards
 from signbridge.vlm.loading import ModelParams, device_from_environment
-from signbridge.vlm.model_run import (
-    decoded,
-    fingerprint,
-    images_per_shard,
-    made_from,
-    open_reader,
-)
+from signbridge.vlm.model_run import fingerprint, images_per_shard, made_from, open_reader
 from signbridge.vlm.residual import decoder_sites
 from signbridge.vlm.text import Phrase, TextIndexParams, TextReader, phrases
 
@@ -49,9 +45,12 @@ SCRATCH = Path(".scratch")
 
 def main() -> None:
     """Read the sample, the corpus and `data/model.json`, write both tables of `data/modalit*.parquet`."""
-    name, model = params.selected("model", "models", ModelParams)
-    settings, lenses = params.section("modalities", ModalitiesParams), params.section("lenses", LensesParams)
-    text_index = params.section("text_index", TextIndexParams)
+    name, model = params.selected("model", params.MODELS, ModelParams)
+    settings, lenses = (
+        params.section("modalities", ModalitiesParams, params.LENSES),
+        params.section("lenses", LensesParams, params.LENSES),
+    )
+    text_index = params.section("text_index", TextIndexParams, params.LENSES)
     of_phrases, of_neighbours = np.random.default_rng(params.seed()).spawn(2)
     sample = looked_at(tables.read(SAMPLE), lenses.images, params.seed())
     corpus = chosen_phrases(phrases(text_index.corpus, text_index.templates), settings.phrases, of_phrases)

@@ -36,8 +36,8 @@ BLOCK = 2**16  # phrases: the last ones of a corpus, up to as many, are read aga
 
 def main() -> None:
     """Read the corpus and `data/model.json`, write `data/text_index/`."""
-    name, model = params.selected("model", "models", ModelParams)
-    settings = params.section("text_index", TextIndexParams)
+    name, model = params.selected("model", params.MODELS, ModelParams)
+    settings = params.section("text_index", TextIndexParams, params.LENSES)
     corpus = phrases(settings.corpus, settings.templates)
     device = device_from_environment()
     made_by = {**read_with(name, model, MODEL), "text_index": settings.model_dump(), "seed": params.seed()}

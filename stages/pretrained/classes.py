@@ -51,7 +51,7 @@ def main() -> None:
         tables.write_csv(pd.DataFrame(columns=COLUMNS), PLOT)
         return
     name, entry = chosen
-    settings = params.section("sae_pretrained", SaePretrainedParams)
+    settings = params.section("classes", SaePretrainedParams, params.PRETRAINED)
     made_by = tables.made_by(FEATURES / "features.parquet")
     fit = fit_metrics(made_by["site"])
     fits = is_fitting(fit, settings.fits)
@@ -77,7 +77,10 @@ def main() -> None:
 
 def fit_metrics(site: str) -> dict[str, Metric]:
     """How much the autoencoder explains of image and of text tokens, with intervals; what is not known is left out."""
-    statistics, bounds = params.section("statistics", StatisticsParams), params.section("sae_judge", SaeJudgeParams)
+    statistics, bounds = (
+        params.section("statistics", StatisticsParams),
+        params.section("evaluate", SaeJudgeParams, params.SAE),
+    )
     generator = np.random.default_rng(params.seed())
     features = tables.read(FEATURES / "features.parquet")
     table, _ = judged(read_items(FEATURES / "items", [site]), features, tuple(bounds.shared), statistics, generator)

@@ -33,7 +33,7 @@ def main() -> None:
 
 def describe(neuronpedia: str | None) -> tuple[str, pd.DataFrame]:
     """Where descriptions are from, and the descriptions; `neuronpedia` is how an autoencoder is called there."""
-    wanted = params.section("sae_pretrained", SaePretrainedParams).descriptions
+    wanted = params.section("classes", SaePretrainedParams, params.PRETRAINED).descriptions
     if wanted == NONE or (wanted == "neuronpedia" and neuronpedia is None):
         return NONE, descriptions_in([])
     if wanted != "neuronpedia":

@@ -46,8 +46,9 @@ def main() -> None:
 def read_study(name: str, entry: OfRelease | OfHub | OfFolder) -> None:
     """Read the study with the autoencoder of the entry `name`."""
     from signbridge.core.shards import answers_of, vectors_of
-    from signbridge.core.sweeps import CausalParams  # these import torch and SAELens, which take long
-    from signbridge.lenses.patches import looked_at
+    from signbridge.core.sweeps import QuestionsParams  # these import torch and SAELens, which take long
+    from signbridge.datasets.images import decoded
+    from signbridge.datasets.sampling import looked_at
     from signbridge.pretrained.reading import FEATURES as ARRAY
     from signbridge.pretrained.reading import PositionReader, check_fits_model, read_together
     from signbridge.sae.autoencoders import open_autoencoders
@@ -56,18 +57,15 @@ def read_study(name: str, entry: OfRelease | OfHub | OfFolder) -> None:
     from signbridge.sae.splicing import ImageSplicer, PhraseSplicer
     from signbridge.vlm.extraction import Reader, read_in_shards
     from signbridge.vlm.loading import ModelParams, device_from_environment
-    from signbridge.vlm.model_run import (
-        decoded,
-        fingerprint,
-        images_per_shard,
-        made_from,
-        open_reader,
-    )
+    from signbridge.vlm.model_run import fingerprint, images_per_shard, made_from, open_reader
     from signbridge.vlm.text import TextIndexParams, phrases
 
-    model_name, model = params.selected("model", "models", ModelParams)
-    settings, causal = params.section("sae_judge", SaeJudgeParams), params.section("causal", CausalParams)
-    text_index, seed = params.section("text_index", TextIndexParams), params.seed()
+    model_name, model = params.selected("model", params.MODELS, ModelParams)
+    settings, causal = (
+        params.section("evaluate", SaeJudgeParams, params.SAE),
+        params.section("questions", QuestionsParams),
+    )
+    text_index, seed = params.section("text_index", TextIndexParams, params.LENSES), params.seed()
     corpus, sample = phrases(text_index.corpus, text_index.templates), tables.read(SAMPLE)
     about = json.loads((PRETRAINED / "pretrained.json").read_text(encoding="utf-8"))
     if about["pretrained"] != name:

@@ -22,7 +22,7 @@ from signbridge.core.names import (
     PRETRAINED,
     model_name,
 )
-from signbridge.core.sweeps import CausalParams
+from signbridge.core.sweeps import QuestionsParams
 from signbridge.sae.concept import ConceptParams, concept_names
 from signbridge.sae.feature_directions import read_steered
 from signbridge.statistics.intervals import StatisticsParams
@@ -36,13 +36,13 @@ def main() -> None:
     """Read `data/sae_steering/`, write metrics/sae_steering.json and plots/sae_steering*.csv."""
     statistics = params.section("statistics", StatisticsParams)
     settings = params.section("steering_effects", SteeringEffectsParams)
-    _, up = concept_names(params.section("concept", ConceptParams).finger)
+    _, up = concept_names(params.section("concept", ConceptParams, params.SAE).finger)
     answers, damage = (read_steered(STEERING, name, up) for name in ("answers", "damage"))
     kinds = (CLASSES, PRETRAINED, CONCEPT, CONCEPT_UNDONE)
     generators = np.random.default_rng(params.seed()).spawn(len(kinds))
     values: dict[str, tables.Metric] = {
         "model": model_name(STEERING / CLASSES / "answers.parquet"),
-        "sweep": params.section("causal", CausalParams).sweep,
+        "sweep": params.section("questions", QuestionsParams).sweep,
         "confidence": statistics.confidence,
     }
     doses, areas = [], []

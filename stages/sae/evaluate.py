@@ -21,10 +21,10 @@ from signbridge.datasets.control_images import (
     UNTRAINED_TWIN,
     ControlsParams,
 )
+from signbridge.datasets.hands import joint_angles, read_hands
 from signbridge.probing.control_sweep import draws_by_repeat
 from signbridge.probing.settings import ProbeParams, splits_of
 from signbridge.probing.sweep import Cell, Penalties, side_by_side
-from signbridge.rendered.poses import are_drawn, poses
 from signbridge.sae import concept
 from signbridge.sae.concept import readings
 from signbridge.sae.features import (
@@ -53,7 +53,7 @@ SAMPLE = Path("data/sample.parquet")
 ACTIVATIONS = Path("data/activations")
 FEATURES = Path("data/sae_features")
 SAE_TWIN = Path("data/sae_twin")
-IMAGES = Path("data/images.parquet")
+HANDS = Path("data/hands.parquet")
 CONTROLS = Path("data/control_activations")
 CONTROL_ANSWERS = Path("data/control_answers.parquet")
 CONTROL_FEATURES = {
@@ -65,7 +65,7 @@ CONTROL_FEATURES = {
 
 def main() -> None:
     """Read the sample, features and activations, those of the controls too, write metrics/sae.json, plots/sae*.csv."""
-    settings = params.section("sae_judge", SaeJudgeParams)
+    settings = params.section("evaluate", SaeJudgeParams, params.SAE)
     statistics, seed = params.section("statistics", StatisticsParams), params.seed()
     of_judging, of_probes, of_fingers = np.random.default_rng(seed).spawn(3)
     made_by = tables.made_by(FEATURES / "features.parquet")
@@ -166,8 +166,8 @@ def known_concept(
     sample: pd.DataFrame, sites: list[str], statistics: StatisticsParams, seed: int
 ) -> tuple[pd.DataFrame, dict[str, tables.Metric]]:
     """How well single features tell the concept: of the model, of its untrained twin, and dimensions of the stream."""
-    settings = params.section("concept", concept.ConceptParams)
-    rows, names = concept.with_concept(sample, settings.finger, tables.made_by(IMAGES))
+    settings = params.section("concept", concept.ConceptParams, params.SAE)
+    rows, names = concept.with_concept(sample, settings.finger, read_hands(HANDS, sample["image_id"]))
     folders = {MODEL: FEATURES, TWIN: SAE_TWIN, STREAM: FEATURES}
     ids = rows["image_id"].tolist()
     read = (one for reads, folder in folders.items() for one in readings(folder / "concept", reads, sites, ids))
@@ -178,14 +178,13 @@ def tracked_fingers(
     sample: pd.DataFrame, sites: list[str], generator: np.random.Generator
 ) -> tuple[pd.DataFrame, dict[str, tables.Metric]]:
     """Which features go with a joint, of the model and of its untrained twin; nothing where hands were not drawn."""
-    settings, made_by = params.section("sae_fingers", fingers.FingerParams), tables.made_by(IMAGES)
-    if not are_drawn(made_by):
+    settings = params.section("fingers", fingers.FingerParams, params.SAE)
+    first = sample.drop_duplicates("photo").sort_values("photo")
+    of_photos = read_hands(HANDS, first["image_id"])
+    if not of_photos["drawn"].all():
         return pd.DataFrame(columns=fingers.COLUMNS), {}
     ids, photos = sample["image_id"].tolist(), sample["photo"].to_numpy()
-    first = sample.drop_duplicates("photo").sort_values("photo")
-    pose = poses(first["image_id"].tolist(), first["label"].tolist(), made_by)
-    angles = pd.DataFrame([pose[image_id].angles() for image_id in first["image_id"]])
-    hands = fingers.Hands(angles, first["label"].to_numpy())
+    hands = fingers.Hands(joint_angles(of_photos), first["label"].to_numpy())
     found, counts = [], {}
     for reads, folder in ((MODEL, FEATURES), (TWIN, SAE_TWIN)):
         there = [

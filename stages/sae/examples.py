@@ -16,7 +16,7 @@ from signbridge.core import activations, params, tables
 from signbridge.core.command_line import run
 from signbridge.core.errors import SignBridgeError
 from signbridge.core.tables import whole_folder
-from signbridge.lenses.patches import looked_at
+from signbridge.datasets.sampling import looked_at
 from signbridge.sae.features import AUTOENCODER, STREAM
 from signbridge.sae.held_out import drawn_phrases
 from signbridge.sae.settings import SaeExamplesParams, SaeJudgeParams, require_sae_lens
@@ -52,9 +52,12 @@ POSITION = "image_mean"  # what a feature is worth for an image: its mean over i
 def main() -> None:
     """Read sample, corpus, activations, `data/sae/` and `data/sae_features/`, write `data/sae_examples/`."""
     require_sae_lens()
-    name, model = params.selected("model", "models", ModelParams)
-    settings, bounds = params.section("sae_examples", SaeExamplesParams), params.section("sae_judge", SaeJudgeParams)
-    text_index, seed = params.section("text_index", TextIndexParams), params.seed()
+    name, model = params.selected("model", params.MODELS, ModelParams)
+    settings, bounds = (
+        params.section("examples", SaeExamplesParams, params.SAE),
+        params.section("evaluate", SaeJudgeParams, params.SAE),
+    )
+    text_index, seed = params.section("text_index", TextIndexParams, params.LENSES), params.seed()
     corpus, sample = phrases(text_index.corpus, text_index.templates), tables.read(SAMPLE)
     trained = tables.made_by(SAES / "training.parquet")
     sites = trained["sites"]

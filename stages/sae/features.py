@@ -14,7 +14,7 @@ import pandas as pd
 
 from signbridge.core import params, tables
 from signbridge.core.command_line import run
-from signbridge.core.sweeps import CausalParams
+from signbridge.core.sweeps import QuestionsParams
 from signbridge.core.tables import whole_folder
 from signbridge.datasets.control_images import (
     NO_IMAGE,
@@ -22,6 +22,7 @@ from signbridge.datasets.control_images import (
     mean_grey,
     uniform_image,
 )
+from signbridge.datasets.images import decoded
 from signbridge.sae.concept import ConceptParams, write_concept
 from signbridge.sae.features import feature_rows, item_table, write_features
 from signbridge.sae.held_out import (
@@ -34,13 +35,7 @@ from signbridge.sae.settings import SaeJudgeParams, require_sae_lens
 from signbridge.sae.study_training import prompts_by_image
 from signbridge.vlm.extraction import read_in_shards
 from signbridge.vlm.loading import ModelParams, device_from_environment
-from signbridge.vlm.model_run import (
-    decoded,
-    fingerprint,
-    images_per_shard,
-    made_from,
-    open_reader,
-)
+from signbridge.vlm.model_run import fingerprint, images_per_shard, made_from, open_reader
 from signbridge.vlm.text import TextIndexParams, phrases
 
 IMAGES = Path("data/images.parquet")
@@ -54,10 +49,13 @@ SCRATCH = Path(".scratch")
 def main() -> None:
     """Read the sample, the corpus, `data/model.json` and `data/sae/`, write `data/sae_features/`."""
     require_sae_lens()
-    name, model = params.selected("model", "models", ModelParams)
-    settings, causal = params.section("sae_judge", SaeJudgeParams), params.section("causal", CausalParams)
-    concept, controls = params.section("concept", ConceptParams), params.section("controls", ControlsParams)
-    text_index, seed = params.section("text_index", TextIndexParams), params.seed()
+    name, model = params.selected("model", params.MODELS, ModelParams)
+    settings, causal = (
+        params.section("evaluate", SaeJudgeParams, params.SAE),
+        params.section("questions", QuestionsParams),
+    )
+    concept, controls = params.section("concept", ConceptParams, params.SAE), params.section("controls", ControlsParams)
+    text_index, seed = params.section("text_index", TextIndexParams, params.LENSES), params.seed()
     corpus, sample = phrases(text_index.corpus, text_index.templates), tables.read(SAMPLE)
     trained = tables.made_by(SAES / "training.parquet")
     from signbridge.sae.autoencoders import open_autoencoders

@@ -23,7 +23,7 @@ from signbridge.core import activations, params, tables
 from signbridge.core.activations import layer_site
 from signbridge.core.command_line import run
 from signbridge.core.names import CLASSES, CONCEPT, POSITION_OF, PRETRAINED
-from signbridge.core.sweeps import CausalParams
+from signbridge.core.sweeps import QuestionsParams
 from signbridge.core.tables import whole_folder
 from signbridge.pretrained.class_features import published_of_classes
 from signbridge.pretrained.settings import chosen_pretrained
@@ -73,9 +73,9 @@ class Steered(NamedTuple):
 def main() -> None:
     """Read sample, answers, autoencoders and their features, write `data/sae_steering/`."""
     require_sae_lens()
-    name, model = params.selected("model", "models", ModelParams)
-    causal, concept = params.section("causal", CausalParams), params.section("concept", ConceptParams)
-    sweep, seed = getattr(params.section("sae_steering", SaeSteeringParams), causal.sweep), params.seed()
+    name, model = params.selected("model", params.MODELS, ModelParams)
+    causal, concept = params.section("questions", QuestionsParams), params.section("concept", ConceptParams, params.SAE)
+    sweep, seed = getattr(params.section("steering", SaeSteeringParams, params.SAE), causal.sweep), params.seed()
     pretrained = chosen_pretrained()
     sample = tables.read(SAMPLE)
     trained = tables.made_by(SAES / "training.parquet")

@@ -25,7 +25,7 @@ SCRATCH = Path(".scratch")
 def main() -> None:
     """Read `data/images.parquet`, the corpus and `data/model.json`, write `data/sae/`."""
     require_sae_lens()
-    name, model = params.selected("model", "models", ModelParams)
+    name, model = params.selected("model", params.MODELS, ModelParams)
     training = training_of_study(IMAGES, model.prompt)
     device = device_from_environment()
     made_by = {**read_with(name, model, MODEL), **training.made_by}

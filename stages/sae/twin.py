@@ -12,19 +12,14 @@ from signbridge.core import params, tables
 from signbridge.core.command_line import run
 from signbridge.core.tables import whole_folder
 from signbridge.datasets.control_images import ControlsParams
+from signbridge.datasets.images import decoded
 from signbridge.sae.concept import ConceptParams, write_concept
 from signbridge.sae.features import write_features
 from signbridge.sae.settings import require_sae_lens
 from signbridge.sae.study_training import training_of_study
 from signbridge.vlm.extraction import read_in_shards
 from signbridge.vlm.loading import ModelParams, device_from_environment
-from signbridge.vlm.model_run import (
-    decoded,
-    fingerprint,
-    images_per_shard,
-    made_from,
-    open_reader,
-)
+from signbridge.vlm.model_run import fingerprint, images_per_shard, made_from, open_reader
 from signbridge.vlm.untrained_twin import untrained_twin
 
 IMAGES = Path("data/images.parquet")
@@ -37,8 +32,8 @@ SCRATCH = Path(".scratch")
 def main() -> None:
     """Read the dataset, the sample, the corpus and `data/model.json`, write `data/sae_twin/`."""
     require_sae_lens()
-    name, model = params.selected("model", "models", ModelParams)
-    controls, concept = params.section("controls", ControlsParams), params.section("concept", ConceptParams)
+    name, model = params.selected("model", params.MODELS, ModelParams)
+    controls, concept = params.section("controls", ControlsParams), params.section("concept", ConceptParams, params.SAE)
     training = training_of_study(IMAGES, model.prompt)
     device, sample = device_from_environment(), tables.read(SAMPLE)
     made_by = {

@@ -73,7 +73,7 @@ def test_the_seed_is_read(file):
 
 def test_the_chosen_entry_is_read_with_its_name_and_the_others_are_not_checked(file):
     file.write_text(CATALOG.replace("size: 28", "size: nonsense"))
-    name, entry = params.selected("dataset", "datasets", Entry, file)
+    name, entry = params.selected("dataset", params.DATASETS, Entry, file)
     assert (name, entry.handle) == ("mine", "a/b")
 
 
@@ -125,14 +125,14 @@ def test_a_mistake_in_a_section_is_named_by_its_key_with_what_belongs_there(file
 )
 def test_a_mistake_in_a_catalog_is_named_by_its_key_with_what_belongs_there(file, old, new, said):
     file.write_text(CATALOG.replace(old, new, 1))
-    assert said in message(lambda: params.selected("dataset", "datasets", Entry, file))
+    assert said in message(lambda: params.selected("dataset", params.DATASETS, Entry, file))
 
 
 @pytest.mark.parametrize("catalog", ["datasets:", "datasets: [a]", "datasets: text"])
 def test_a_catalog_that_holds_no_entries_is_refused(file, catalog):
     file.write_text(f"dataset: mine\n{catalog}\n")
     assert ": datasets: expected keys and values" in message(
-        lambda: params.selected("dataset", "datasets", Entry, file)
+        lambda: params.selected("dataset", params.DATASETS, Entry, file)
     )
 
 

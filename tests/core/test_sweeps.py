@@ -10,9 +10,9 @@ from signbridge.causal.steering import SteeringParams
 from signbridge.core import params
 from signbridge.core.activations import layer_site
 from signbridge.core.errors import SignBridgeError
-from signbridge.core.sweeps import CausalParams, spread_layers
+from signbridge.core.sweeps import QuestionsParams, spread_layers
 
-SECTIONS = {"causal": CausalParams, "patching": PatchingParams, "steering": SteeringParams, "erasure": ErasureParams}
+SECTIONS = {"causal": QuestionsParams, "patching": PatchingParams, "steering": SteeringParams, "erasure": ErasureParams}
 
 
 @pytest.mark.parametrize("blocks", [1, 2, 9, 12, 32])

@@ -21,7 +21,7 @@ from signbridge.core.names import (
     NEIGHBOURS,
     RANDOM,
 )
-from signbridge.datasets.images import encode_png
+from signbridge.datasets.images import decoded, encode_png
 from signbridge.lenses.words import true_words
 from signbridge.rendered.dataset import (
     copy_of,
@@ -47,7 +47,6 @@ from signbridge.sae.training import train
 from signbridge.statistics.intervals import StatisticsParams
 from signbridge.vlm.extraction import Reader
 from signbridge.vlm.loading import LoadedModel, load
-from signbridge.vlm.model_run import decoded
 from signbridge.vlm.untrained_twin import untrained_twin
 from tests.causal.conftest import (
     ENTRY,

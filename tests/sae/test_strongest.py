@@ -43,7 +43,7 @@ def all_activations(tiny, autoencoder, site, passages) -> list[np.ndarray]:
 
 
 def image_inputs(tiny, passage):
-    from signbridge.vlm.model_run import decoded
+    from signbridge.datasets.images import decoded
 
     return tiny.processor(images=decoded([passage.png]), text=[passage.text], return_tensors="pt")
 

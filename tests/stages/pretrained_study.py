@@ -16,10 +16,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from signbridge.core import tables
-from signbridge.datasets.images import encode_png
+from signbridge.datasets.images import decoded, encode_png
 from signbridge.vlm.extraction import Reader
 from signbridge.vlm.loading import FolderModel, load
-from signbridge.vlm.model_run import decoded
 from signbridge.vlm.residual import reading
 from tests.conftest import Workspace
 from tests.pretrained import formats

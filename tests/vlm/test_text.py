@@ -7,12 +7,8 @@ import torch
 
 from signbridge.core.activations import layer_site
 from signbridge.core.errors import SignBridgeError
-from signbridge.lenses.patches import (
-    PatchReader,
-    grid_of,
-    grid_shape,
-    looked_at,
-)
+from signbridge.datasets.sampling import looked_at
+from signbridge.lenses.patches import PatchReader, grid_of, grid_shape
 from signbridge.vlm.extraction import Reader
 from signbridge.vlm.residual import decoder_sites
 from signbridge.vlm.text import Phrase, TextReader, text_sites

@@ -66,7 +66,9 @@ def test_the_means_are_those_of_each_text_read_alone(study):
     items = tables.read(modalities.ITEMS)
     sample = tables.read("data/sample.parquet").set_index("image_id")
     reader = open_reader(
-        params.selected("model", "models", ModelParams)[1], modalities.SCRATCH / "models", device_from_environment()
+        params.selected("model", params.MODELS, ModelParams)[1],
+        modalities.SCRATCH / "models",
+        device_from_environment(),
     )
     site = items["site"].iloc[-1]
     for kind in ("text", "caption"):

@@ -1,0 +1,50 @@
+"""Which pipeline a stage belongs to, and the digest of the code that the stage depends on: both from its `dvc.yaml`.
+
+The pipeline of `stages/probe.py` is `dvc.yaml`; that of `stages/causal/patch.py` is `stages/causal/dvc.yaml`.
+"""
+
+import hashlib
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ruamel.yaml import YAML
+
+ROOT = Path(__file__).parents[2]  # of the code, wherever the stage runs
+
+
+class Stage(NamedTuple):
+    """One stage of a pipeline."""
+
+    name: str
+    pipeline: str  # `study`, or the folder below `stages/`
+    number: int  # its place in the pipeline's file, from 1
+    of: int  # stages of the pipeline
+    entry: dict[str, Any]  # what the pipeline's file says of it
+
+
+def stage_of(stage_file: str | Path) -> Stage | None:
+    """The stage that `stage_file` (`stages/NAME.py` or `stages/QUESTION/NAME.py`) runs; None if no pipeline has it."""
+    path = Path(stage_file).resolve()
+    if not path.is_relative_to(ROOT / "stages"):
+        return None
+    folder = path.parent.relative_to(ROOT / "stages").as_posix()
+    file = ROOT / "dvc.yaml" if folder == "." else path.with_name("dvc.yaml")
+    stages = YAML(typ="safe").load(file.read_text(encoding="utf-8"))["stages"]
+    if path.stem not in stages:
+        return None
+    pipeline = "study" if folder == "." else folder
+    return Stage(path.stem, pipeline, list(stages).index(path.stem) + 1, len(stages), stages[path.stem])
+
+
+def code_digest(stage_file: str | Path) -> str:
+    """SHA-256 of all code that the stage depends on, by the deps of its pipeline's file."""
+    stage = stage_of(stage_file)
+    if stage is None:
+        raise ValueError(f"{stage_file}: no stage of a pipeline")
+    digest = hashlib.sha256()
+    for dep in sorted(dep for dep in stage.entry["deps"] if dep.startswith(("signbridge/", "stages/"))):
+        path = ROOT / dep
+        files = sorted(path.rglob("*.py")) if path.is_dir() else [path]
+        for file in files:
+            digest.update(file.relative_to(ROOT).as_posix().encode() + b"\0" + file.read_bytes() + b"\0")
+    return digest.hexdigest()
