@@ -1,4 +1,4 @@
-"""The names that params, tables, plots and pages share: edits, lenses, pushes by features, and how a model is called."""
+"""The names that params, tables, plots and pages share: edits, lenses, pushes, how a model is called."""
 
 from pathlib import Path
 from typing import Literal

@@ -130,13 +130,17 @@ Metric = int | float | str | bool
 
 
 def write_findings(path: Path | str, findings: Mapping[str, Metric]) -> None:
-    """Write all that was found, by name, to the JSON file at `path`, whole or not at all; what is not known is left out.
+    """Write all that was found to the JSON file at `path`, whole or not at all: keys sorted, floats to six digits.
 
-    `write_metrics` takes the few of them that experiments are compared by.
+    `write_metrics` takes the few of them that experiments are compared by. Raises `TypeError` on None, lists and nested
+    dictionaries, and on numbers that are not finite.
     """
-    known = {key: value for key, value in findings.items() if value is not None and value == value}
-    with whole_file(path) as unfinished:
-        unfinished.write_text(json.dumps(known, indent=2, sort_keys=True) + "\n", encoding="utf-8", newline="\n")
+    for name, value in findings.items():
+        if not isinstance(value, Metric):
+            raise TypeError(f"finding '{name}' is {type(value).__name__}, not a number or a string")
+        if isinstance(value, float) and not -float("inf") < value < float("inf"):
+            raise TypeError(f"finding '{name}' is {value}, which JSON cannot hold")
+    _write_json(path, {name: _rounded(findings[name], 6) for name in sorted(findings)})
 
 
 def read_findings(path: Path | str) -> dict[str, Metric]:
@@ -155,8 +159,13 @@ def write_metrics(path: Path | str, findings: Mapping[str, Metric], headline: Ma
     `headline` gives each metric's name, in the order of the file, the finding that it is; findings that are not there
     are left out. Floats keep four digits after the point: what differs beyond them differs between processors.
     """
-    named = {name: findings[key] for name, key in headline.items() if key in findings}
-    known = {name: value for name, value in named.items() if value is not None and value == value}
-    rounded = {name: round(value, 4) if isinstance(value, float) else value for name, value in known.items()}
+    _write_json(path, {name: _rounded(findings[key], 4) for name, key in headline.items() if key in findings})
+
+
+def _rounded(value: Metric, digits: int) -> Metric:
+    return round(value, digits) if isinstance(value, float) else value
+
+
+def _write_json(path: Path | str, values: dict[str, Metric]) -> None:
     with whole_file(path) as unfinished:
-        unfinished.write_text(json.dumps(rounded, indent=2) + "\n", encoding="utf-8", newline="\n")
+        unfinished.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8", newline="\n")

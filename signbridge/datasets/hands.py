@@ -1,7 +1,7 @@
 """What is known of the hand in each image: `data/hands.parquet`, and the words for how fingers are held.
 
-A word holds for a hand where it is true of one finger or more. Names of whole shapes (fist, peace) hold by letter. Words
-that are true of every hand (finger, thumb) say nothing about this one and are left out.
+A word holds for a hand where it is true of one finger or more. Names of whole shapes (fist, peace) hold by letter.
+Words that are true of every hand (finger, thumb) say nothing about this one and are left out.
 """
 
 from collections.abc import Collection
