@@ -9,6 +9,7 @@ from collections.abc import Hashable, Sequence
 from typing import Annotated, Literal
 
 import numpy as np
+import pandas as pd
 from pydantic import Field
 
 from signbridge.core.errors import SignBridgeError
