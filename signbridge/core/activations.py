@@ -2,8 +2,6 @@
 
 `data/activations/SITE.parquet` has the columns image_id, position and vector (fixed-size list, float16 or float32).
 The file metadata of every table names all sites of the run in order of depth, so that a reader never lists the folder.
-
-How many layers are looked at: as params say it, and which ones those are.
 """
 
 from collections.abc import Sequence

@@ -1,9 +1,8 @@
-"""A tokenizer for models that the project makes itself: the words it learns from are tokens, other text is spelt.
+"""LLaVA with seeded random weights, as a Hugging Face folder: a model that has learnt nothing, with a small tokenizer.
 
-LLaVA with seeded random weights, as a Hugging Face folder: a model that has learnt nothing.
-
-It is read through the very code that reads trained weights. `tiny-random` is a few million parameters; any other
-`LlavaConfig` works as well, LLaVA-1.5-7B's own included.
+The code that reads trained weights reads it too. `tiny-random` has a few million parameters; any other `LlavaConfig`
+works as well, LLaVA-1.5-7B's own included. In the tokenizer the words that it learns from are tokens; other text is
+spelt.
 """
 
 import os
