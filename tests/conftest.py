@@ -17,29 +17,55 @@ install_import_hook("signbridge", "tests.type_checking.check")  # before the fir
 import pytest  # noqa: E402
 from ruamel.yaml import YAML  # noqa: E402
 
+from signbridge.core import params  # noqa: E402
 from signbridge.core.command_line import run  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[1]
 
+# A child process would compile every package that it imports anew: 5 to 10 CPU-seconds for a stage that reads a model.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+
+
+PARAMS_FILES = (params.PARAMS, params.MODELS, params.DATASETS, params.CAUSAL, params.LENSES, params.SAE)
+PARAMS_FILES += (params.PRETRAINED, params.SAE_PRESETS, params.AUTOENCODERS)
+CATALOGS = {"models": params.MODELS, "datasets": params.DATASETS, "autoencoders": params.AUTOENCODERS}
+CATALOGS |= {"sae_presets": params.SAE_PRESETS}
+
 
 class Workspace:
-    """A temporary folder with the project's `params.yaml`, in which stages run as `dvc repro` runs them."""
+    """A temporary folder with the project's params files, in which stages run as `dvc repro` runs them."""
 
     def __init__(self, folder: Path):
         """Start from the committed params."""
         self.folder = folder
-        shutil.copy(ROOT / "params.yaml", folder)
+        for file in PARAMS_FILES:
+            (folder / file).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / file, folder / file)
 
     def set(self, **values: Any) -> None:
-        """Change params: `set(dataset="mine", datasets__mine={...})`; two underscores go a level down."""
-        params = YAML(typ="safe").load(self.folder / "params.yaml")
+        """Change `params.yaml` and the catalogs: `set(dataset="mine", datasets__mine={...})`.
+
+        Two underscores go a level down. `models__`, `datasets__`, `autoencoders__` and `sae_presets__` lead into the
+        catalogs' files. For the params of a further question use `set_in`.
+        """
+        for name, value in values.items():
+            first, _, rest = name.partition("__")
+            if first in CATALOGS and rest:
+                self.set_in(CATALOGS[first], **{rest: value})
+            else:
+                self.set_in(params.PARAMS, **{name: value})
+
+    def set_in(self, file: Path, **values: Any) -> None:
+        """Change another params file: `set_in(params.CAUSAL, patching__small={"pairs": 3})`."""
+        changed = YAML(typ="safe").load(self.folder / file)
         for name, value in values.items():
             *path, last = name.split("__")
-            section = params
+            section = changed
             for key in path:
                 section = section[key]
             section[last] = value
-        YAML(typ="safe").dump(params, self.folder / "params.yaml")
+        YAML(typ="safe").dump(changed, self.folder / file)
 
     def run(self, stage: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """`python -m stages.STAGE`, in a process of its own."""

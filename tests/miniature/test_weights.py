@@ -19,7 +19,7 @@ from signbridge.vlm.loading import FolderModel, LoadedModel, load
 from signbridge.vlm.model_folder import MODEL_FILES
 
 FOLDER = Path("models/miniature")
-ENTRY = FolderModel.model_validate(YAML(typ="safe").load(Path("params.yaml").read_text())["models"]["miniature"])
+ENTRY = FolderModel.model_validate(YAML(typ="safe").load(Path("models.yaml").read_text())["miniature"])
 UNSEEN = RenderedParams(source="rendered", seed=404, size=28, photos=3, copies=1)
 
 
