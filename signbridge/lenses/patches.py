@@ -10,44 +10,43 @@ from torch import Tensor
 from transformers import BatchFeature
 
 from signbridge.core.shards import Shard
-from signbridge.vlm.extraction import Reader, stored_dtype
+from signbridge.vlm.extraction import Reader, Work, in_batches, stored_dtype
 from signbridge.vlm.residual import reading
 
 
-class PatchReader(Reader):
-    """Reads images as a `Reader` does; a shard's arrays are by site, images x patches x width.
+def patch_tokens(reader: Reader, sites: Sequence[str], most: int) -> Work:
+    """Of images: the vectors of at most `most` patches of each (`grid_of`) by site, images x patches x width.
 
-    `patch` says which image tokens these are, images x patches, and `image_tokens` of how many, of each image.
+    `patch` says which image tokens these are, images x patches, and `image_tokens` how many each image has.
     """
-
-    def __init__(self, reader: Reader, sites: Sequence[str], most: int):
-        super().__init__(reader.loaded, reader.prompt, 1, reader.batch_size)
-        self.sites, self.most = list(sites), most
+    model, parts = reader.loaded.model, reader.loaded.parts
+    dtype = stored_dtype(model.dtype)
 
     @torch.inference_mode()
-    def _read_batch(self, inputs: BatchFeature, keep: int) -> Shard:
-        model, dtype = self.loaded.model, stored_dtype(self.loaded.model.dtype)
-        inputs = inputs.to(self.loaded.device, dtype=model.dtype)
-        is_image = inputs["input_ids"] == self.loaded.parts.image_token_id
+    def read(inputs: BatchFeature, keep: int) -> Shard:
+        inputs = reader.to_device(inputs)
+        is_image = inputs["input_ids"] == parts.image_token_id
         image_tokens = int(is_image[0].sum())
-        chosen = torch.tensor(grid_of(image_tokens, self.most))
+        chosen = torch.tensor(grid_of(image_tokens, most))
         where = torch.stack([row.nonzero().flatten()[chosen] for row in is_image.cpu()]).to(model.device)
         rows = torch.arange(len(where), device=model.device)[:, None]
         vectors = {"patch": np.tile(chosen.numpy(), (keep, 1)), "image_tokens": np.full(keep, image_tokens)}
 
         def keep_patches(site: str, stream: Tensor) -> None:
-            if site in self.sites:
+            if site in sites:
                 vectors[site] = stream[rows, where][:keep].to(dtype).cpu().numpy()
 
-        with reading(self.loaded.parts, keep_patches):
+        with reading(parts, keep_patches):
             model(**inputs, use_cache=False, logits_to_keep=1)
-        return Shard(vectors, [""] * keep, self.made_with)
+        return Shard(vectors, [""] * keep)
+
+    return Work(read, reader.prepare_filled, in_batches)
 
 
 def grid_of(patches: int, most: int) -> Int[np.ndarray, "chosen"]:
-    """Which patches of an image are looked at: all, or a square grid of at most `most` of them, evenly spread.
+    """Which patches of an image are read: all, or a square grid of at most `most` of them, evenly spread.
 
-    An image whose patches make no square is looked at along its sequence of patches.
+    Of an image whose patches make no square, evenly spread along the sequence of patches.
     """
     if patches <= most:
         return np.arange(patches)

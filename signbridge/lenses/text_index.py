@@ -1,9 +1,8 @@
-"""The text index of the run before, kept in the scratch folder for the next one to copy from.
+"""A corpus made into a text index: vectors that the last index has are copied, the others are read by the model.
 
-The vectors' files are hard links where that is possible: no second copy. `rows.parquet` beside them has sentence and
-position of every row, and in its metadata what made the vectors, and the blocks of the corpus that were full.
-
-A corpus made into a text index: vectors that the last index has are copied, the others read through the model.
+The index of the run before is kept in the scratch folder for that. Its vectors are hard links where that is possible:
+no second copy. `rows.parquet` beside them has sentence and position of every row, and its metadata says what made the
+vectors, and which blocks of the corpus were full.
 """
 
 import hashlib
@@ -19,19 +18,50 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
+from pydantic import Field
 from transformers import PreTrainedTokenizerBase
 
 from signbridge.core import tables
+from signbridge.core.activations import layer_site
 from signbridge.core.errors import SignBridgeError
+from signbridge.core.params import Section
 from signbridge.core.shards import vectors_of
 from signbridge.core.tables import whole_folder
 from signbridge.lenses import stored_vectors
 from signbridge.lenses.contexts import TOKENISED_TOGETHER, Block, Context, Part, parts_of
 from signbridge.lenses.stored_vectors import StoredRows, StoredVectors
-from signbridge.vlm.extraction import in_batches, read_in_shards
-from signbridge.vlm.text import Phrase, TextReader
+from signbridge.vlm.extraction import Reader, in_batches, read_in_shards
+from signbridge.vlm.text import Phrase, text_tokens
 
+PUBLISHED_LAYERS = (1, 2, 4, 8, 16, 24)  # decoder blocks that a vector has passed, beside the last two
 _ROWS = "rows.parquet"
+log = logging.getLogger(__name__)
+
+
+class TextIndexParams(Section):
+    """The section `text_index`."""
+
+    contexts: int = Field(ge=1)  # of each vocabulary token, at most
+    layers: Literal["published"] | list[int] = Field(min_length=1)  # decoder blocks, 0-based
+    storage: Literal["float8", "float16"]
+
+
+def text_sites(layers: Literal["published"] | Sequence[int], blocks: int) -> list[str]:
+    """The sites at which text is read, in order of depth.
+
+    `published` are those of LatentLens as far as the decoder reaches: after 1, 2, 4, 8, 16 and 24 blocks, and after
+    the last two. Raises `SignBridgeError` for a block that is not there.
+    """
+    if layers == "published":
+        wanted = {passed - 1 for passed in PUBLISHED_LAYERS if passed <= blocks} | {max(blocks - 2, 0), blocks - 1}
+    else:
+        wanted = set(layers)
+        if not wanted <= set(range(blocks)):
+            raise SignBridgeError(
+                f"stages/lenses/params.yaml: text_index.layers: this decoder has blocks 0 to {blocks - 1}, "
+                f"not {max(wanted)}."
+            )
+    return [layer_site(block) for block in sorted(wanted)]
 
 
 class FullBlock(NamedTuple):
@@ -96,9 +126,6 @@ def _link(file: Path, link: Path) -> None:
         shutil.copy2(file, link)
 
 
-log = logging.getLogger(__name__)
-
-
 class Indexed(NamedTuple):
     """All that an index is made of."""
 
@@ -114,7 +141,8 @@ class Indexed(NamedTuple):
 
 
 def index_corpus(
-    reader: TextReader,
+    reader: Reader,
+    sites: Sequence[str],
     corpus: Sequence[str],
     blocks: Sequence[Block],
     kept: set[Context],
@@ -125,9 +153,10 @@ def index_corpus(
 ) -> Indexed:
     """Read what the index in the folder `last` does not have, `together` phrases a shard, into shards below `scratch`.
 
-    `made_by` is what makes the vectors beside the batches: an index that was made by anything else is not used. If
-    memory runs out on the way, everything is made anew with the smaller batches.
+    `made_by` is what makes the vectors, beside the size of the batches: an index that was made by anything else is not
+    used. If memory runs out on the way, everything is made anew with the smaller batches.
     """
+    tokenizer, work = reader.loaded.processor.tokenizer, text_tokens(reader, sites)
     while True:
         made_with = reader.made_with
         from_last = open_last(last, f"{made_by}, {made_with}")
@@ -135,10 +164,10 @@ def index_corpus(
         shards = []
         for number, of_block in enumerate(parts, 1):
             title = "text index" if len(parts) == 1 else f"text index {number}/{len(parts)}"
-            todo = _phrases([part for part in of_block if part.known is None], corpus, reader.tokenizer)
+            todo = _phrases([part for part in of_block if part.known is None], corpus, tokenizer)
             if todo:
                 folder = scratch / hashlib.sha256(json.dumps(todo).encode()).hexdigest()[:16]
-                shards += read_in_shards(reader, todo, folder, together, title, "phrase")
+                shards += read_in_shards(reader, todo, folder, together, work, title, "phrase")
         if reader.made_with == made_with:
             return Indexed(parts, shards, from_last, f"{made_by}, {made_with}")
 

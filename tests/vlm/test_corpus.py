@@ -28,7 +28,7 @@ def test_with_templates_a_line_is_a_word_put_into_each(corpus):
 
 @pytest.mark.parametrize("template", ["no word", "{word} and {word}"])
 def test_a_template_without_one_place_for_the_word_is_named(corpus, template):
-    with pytest.raises(SignBridgeError, match=r"text_index\.templates.*exactly once"):
+    with pytest.raises(SignBridgeError, match=r"questions\.templates.*exactly once"):
         phrases(corpus("fist"), [template])
 
 
@@ -41,5 +41,5 @@ def test_a_file_that_holds_no_text_is_named(corpus, text, message):
 
 
 def test_a_file_that_is_not_there_is_named_with_its_key(tmp_path):
-    with pytest.raises(SignBridgeError, match=r"text_index\.corpus"):
+    with pytest.raises(SignBridgeError, match=r"questions\.corpus in params\.yaml"):
         phrases(tmp_path / "none.txt", [])

@@ -8,18 +8,24 @@ import torch
 from signbridge.core.activations import layer_site
 from signbridge.core.errors import SignBridgeError
 from signbridge.datasets.sampling import looked_at
-from signbridge.lenses.patches import PatchReader, grid_of, grid_shape
+from signbridge.lenses.patches import grid_of, grid_shape, patch_tokens
+from signbridge.lenses.text_index import text_sites
 from signbridge.vlm.extraction import Reader
 from signbridge.vlm.residual import decoder_sites
-from signbridge.vlm.text import Phrase, TextReader, text_sites
+from signbridge.vlm.text import Phrase, text_tokens
 from tests.vlm.conftest import PROMPT, plain_streams
+
+
+def read_text(tiny, sites, phrases):
+    reader = Reader(tiny, PROMPT, 1, batch_size=4)
+    return reader.read(phrases, text_tokens(reader, sites))
 
 
 def test_a_phrase_in_a_batch_reads_as_alone(tiny):
     tokens = [[1, 40, 41, 42], [1, 50, 51, 52], [1, 60, 61, 62, 63]]
     phrases = [Phrase(tokens[0], [1, 3]), Phrase(tokens[1], [2]), Phrase(tokens[2], [4])]
     sites = [layer_site(0), layer_site(1)]
-    shard = TextReader(Reader(tiny, PROMPT, 1, batch_size=4), sites).read(phrases)
+    shard = read_text(tiny, sites, phrases)
     for site in sites:
         plain = [plain_streams(tiny, {"input_ids": torch.tensor([ids])})[site][0] for ids in tokens]
         expected = np.stack([plain[0][1], plain[0][3], plain[1][2], plain[2][4]])
@@ -29,8 +35,8 @@ def test_a_phrase_in_a_batch_reads_as_alone(tiny):
 def test_a_phrase_of_which_nothing_is_kept_still_stands_in_its_batch(tiny):
     phrases = [Phrase([1, 40, 41], [2]), Phrase([1, 50, 51], []), Phrase([1, 60, 61, 62], [])]
     site = layer_site(1)
-    shard = TextReader(Reader(tiny, PROMPT, 1, batch_size=4), [site]).read(phrases)
-    beside = TextReader(Reader(tiny, PROMPT, 1, batch_size=4), [site]).read([phrases[0], Phrase([1, 50, 51], [1])])
+    shard = read_text(tiny, [site], phrases)
+    beside = read_text(tiny, [site], [phrases[0], Phrase([1, 50, 51], [1])])
     np.testing.assert_array_equal(shard.vectors[site], beside.vectors[site][:1])
 
 
@@ -45,7 +51,7 @@ def test_the_published_text_layers_reach_as_far_as_the_decoder():
 def test_patches_are_the_image_tokens_streams_in_their_places(tiny, images):
     reader = Reader(tiny, PROMPT, 1, batch_size=4)
     sites = [decoder_sites(tiny.parts)[0], layer_site(1)]
-    shard = PatchReader(reader, sites, most=9).read(images)
+    shard = reader.read(images, patch_tokens(reader, sites, most=9))
     inputs = reader.prepare(images)
     streams = plain_streams(tiny, inputs)
     where = (inputs["input_ids"][0] == tiny.parts.image_token_id).nonzero().flatten()
