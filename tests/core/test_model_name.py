@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from signbridge.core import tables
+from signbridge.core import params, tables
 from signbridge.core.names import model_name
 
 
@@ -13,10 +13,10 @@ from signbridge.core.names import model_name
 def test_the_note_of_a_model_follows_its_name(workspace, notes, shown):
     workspace.set(model_notes=notes)
     tables.write(pd.DataFrame({"answer": ["Fist"]}), "data/answers.parquet", {"model": {"name": "tiny", "seed": 0}})
-    assert model_name("data/answers.parquet") == shown
+    assert model_name("data/answers.parquet", params.model_notes()) == shown
 
 
 def test_a_note_that_is_no_text_is_refused_by_its_key(workspace):
     workspace.set(model_notes={"tiny": ["a", "list"]})
-    tables.write(pd.DataFrame({"answer": ["Fist"]}), "data/answers.parquet", {"model": {"name": "tiny"}})
-    assert "model_notes.tiny: expected" in workspace.message_of_failure(lambda: model_name("data/answers.parquet"))
+    message = workspace.message_of_failure(params.model_notes)
+    assert "model_notes.tiny: expected" in message

@@ -39,12 +39,8 @@ class Fetched(Section):
 
 Entry = Annotated[Drawn | Fetched, Field(discriminator="source")]
 SAMPLE = "sample:\n  strategy: signbridge\n  classes: 20\n  inner: {test_size: 0.2}\n"
-CATALOG = """
-dataset: mine
-datasets:
-  mine: {source: fetched, rows: null, handle: a/b}
-  yours: {source: drawn, size: 28}
-"""
+CHOICE = "dataset: mine\n"
+CATALOG = "mine: {source: fetched, rows: null, handle: a/b}\nyours: {source: drawn, size: 28}\n"
 
 
 @pytest.fixture
@@ -52,12 +48,21 @@ def file(tmp_path):
     return tmp_path / "params.yaml"
 
 
-def message(call):
+@pytest.fixture
+def catalog(tmp_path):
+    return tmp_path / "datasets.yaml"
+
+
+def message(call, file="params.yaml"):
+    """What follows the file's name in the message of the mistake."""
     with pytest.raises(SignBridgeError) as error:
         call()
     text = str(error.value)
     assert "\n" not in text
-    return text.partition("params.yaml")[2]
+    before, named, after = text.partition(file)
+    assert named, text
+    assert before.count(" ") == 0, "the file stands first"
+    return after
 
 
 def test_a_section_is_read_as_its_model(file):
@@ -71,10 +76,17 @@ def test_the_seed_is_read(file):
     assert params.seed(file) == 42
 
 
-def test_the_chosen_entry_is_read_with_its_name_and_the_others_are_not_checked(file):
-    file.write_text(CATALOG.replace("size: 28", "size: nonsense"))
-    name, entry = params.selected("dataset", params.DATASETS, Entry, file)
+def test_the_chosen_entry_is_read_with_its_name_and_the_others_are_not_checked(file, catalog):
+    file.write_text(CHOICE)
+    catalog.write_text(CATALOG.replace("size: 28", "size: nonsense"))
+    name, entry = params.selected("dataset", catalog, Entry, file)
     assert (name, entry.handle) == ("mine", "a/b")
+
+
+def test_a_choice_may_lie_in_a_section(file, catalog):
+    file.write_text("train:\n  dataset: yours\n")
+    catalog.write_text(CATALOG)
+    assert params.selected("train.dataset", catalog, Entry, file) == ("yours", Drawn(source="drawn", size=28))
 
 
 @pytest.mark.parametrize(
@@ -108,32 +120,50 @@ def test_a_mistake_in_a_section_is_named_by_its_key_with_what_belongs_there(file
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "said"),
+    ("choice", "said"),
     [
-        ("dataset: mine", "dataset: mien", ": dataset: no 'mien' under 'datasets'. There are: mine, yours."),
-        ("dataset: mine", "dataset: 3", ": dataset: expected a string (got 3)."),
-        ("dataset: mine", "model: mine", "key 'dataset' is missing. Did you mean 'datasets'?"),
-        ("source: fetched", "source: fetchd", "datasets.mine.source: expected 'drawn' or 'fetched' (got 'fetchd')."),
-        ("source: fetched", "sorce: fetched", "datasets.mine.source: this key is missing."),
-        ("handle", "hadnle", "datasets.mine.hadnle: unknown key. Did you mean 'handle'?"),
-        (", handle: a/b", "", "datasets.mine.handle: this key is missing."),
-        ("rows: null", "rows: {test_szie: 0.1, test_size: 0.1}", "datasets.mine.rows.test_szie: unknown key. Did you"),
-        ("rows: null", "rows: {}", "datasets.mine.rows.test_size: this key is missing."),
-        ("a/b", "a", "datasets.mine.handle: expected text of the form ^[a-z]+/[a-z]+$ (got 'a')."),
-        ("{source: fetched, rows: null, handle: a/b}", "7", "datasets.mine: expected keys and values (got 7)"),
+        ("dataset: mien", ": dataset: no 'mien' in {catalog}. There are: mine, yours."),
+        ("dataset: 3", ": dataset: expected a string (got 3)."),
+        ("datasets: mine", "key 'dataset' is missing. Did you mean 'datasets'?"),
     ],
 )
-def test_a_mistake_in_a_catalog_is_named_by_its_key_with_what_belongs_there(file, old, new, said):
-    file.write_text(CATALOG.replace(old, new, 1))
-    assert said in message(lambda: params.selected("dataset", params.DATASETS, Entry, file))
+def test_a_mistaken_choice_is_named_by_its_key_with_what_there_is(file, catalog, choice, said):
+    file.write_text(choice)
+    catalog.write_text(CATALOG)
+    assert said.format(catalog=catalog) in message(lambda: params.selected("dataset", catalog, Entry, file))
 
 
-@pytest.mark.parametrize("catalog", ["datasets:", "datasets: [a]", "datasets: text"])
-def test_a_catalog_that_holds_no_entries_is_refused(file, catalog):
-    file.write_text(f"dataset: mine\n{catalog}\n")
-    assert ": datasets: expected keys and values" in message(
-        lambda: params.selected("dataset", params.DATASETS, Entry, file)
-    )
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("source: fetched", "source: fetchd", ": mine.source: expected 'drawn' or 'fetched' (got 'fetchd')."),
+        ("source: fetched", "sorce: fetched", ": mine.source: this key is missing."),
+        ("handle", "hadnle", ": mine.hadnle: unknown key. Did you mean 'handle'?"),
+        (", handle: a/b", "", ": mine.handle: this key is missing."),
+        ("rows: null", "rows: {test_szie: 0.1, test_size: 0.1}", ": mine.rows.test_szie: unknown key. Did you"),
+        ("rows: null", "rows: {}", ": mine.rows.test_size: this key is missing."),
+        ("a/b", "a", ": mine.handle: expected text of the form ^[a-z]+/[a-z]+$ (got 'a')."),
+        ("{source: fetched, rows: null, handle: a/b}", "7", ": mine: expected keys and values (got 7)"),
+    ],
+)
+def test_a_mistake_in_a_catalog_is_named_by_its_key_with_what_belongs_there(file, catalog, old, new, said):
+    file.write_text(CHOICE)
+    catalog.write_text(CATALOG.replace(old, new, 1))
+    assert said in message(lambda: params.selected("dataset", catalog, Entry, file), "datasets.yaml")
+
+
+@pytest.mark.parametrize("content", ["", "- a", "text"])
+def test_a_catalog_that_holds_no_entries_is_refused(file, catalog, content):
+    file.write_text(CHOICE)
+    catalog.write_text(content)
+    refusal = message(lambda: params.selected("dataset", catalog, Entry, file), "datasets.yaml")
+    assert ": expected keys and values" in refusal
+
+
+def test_a_missing_catalog_says_where_to_run(file, catalog):
+    file.write_text(CHOICE)
+    lost = message(lambda: params.selected("dataset", catalog, Entry, file), "datasets.yaml")
+    assert "Run from the project's root" in lost
 
 
 @pytest.mark.parametrize("content", ["", "just text", "- a\n- b\n"])

@@ -12,7 +12,13 @@ from signbridge.core.activations import layer_site
 from signbridge.core.errors import SignBridgeError
 from signbridge.core.sweeps import QuestionsParams, spread_layers
 
-SECTIONS = {"causal": QuestionsParams, "patching": PatchingParams, "steering": SteeringParams, "erasure": ErasureParams}
+SECTIONS = {
+    "questions": QuestionsParams,
+    "patching": PatchingParams,
+    "steering": SteeringParams,
+    "erasure": ErasureParams,
+}
+FILES = {name: params.PARAMS if name == "questions" else params.CAUSAL for name in SECTIONS}
 
 
 @pytest.mark.parametrize("blocks", [1, 2, 9, 12, 32])
@@ -42,14 +48,14 @@ def test_one_layer_is_the_middle_one():
 
 @pytest.mark.parametrize("name", SECTIONS)
 def test_the_committed_params_are_read(workspace, name):
-    params.section(name, SECTIONS[name])
+    params.section(name, SECTIONS[name], FILES[name])
 
 
 @pytest.mark.parametrize(
     ("key", "value", "said"),
     [
-        ("causal__sweep", "medium", "causal.sweep: expected 'small' or 'full'"),
-        ("causal__describe", "", "causal.describe: expected"),
+        ("questions__sweep", "medium", "questions.sweep: expected 'small' or 'full'"),
+        ("questions__describe", "", "questions.describe: expected"),
         ("patching__question", "letters", "patching.question: expected 'answer' or 'two_letters'"),
         ("patching__small__pairs", -1, "patching.small.pairs: expected"),
         ("steering__small__strengths", [0.0, 1.0], "steering.small.strengths.0: expected greater than 0"),
@@ -65,8 +71,8 @@ def test_the_committed_params_are_read(workspace, name):
     ],
 )
 def test_a_mistake_is_named_by_its_key_with_what_belongs_there(workspace, key, value, said):
-    workspace.set(**{key: value})
     name = key.partition("__")[0]
+    workspace.set_in(FILES[name], **{key: value})
     with pytest.raises(SignBridgeError) as error:
-        params.section(name, SECTIONS[name])
-    assert said in str(error.value)
+        params.section(name, SECTIONS[name], FILES[name])
+    assert f"{FILES[name]}: {said}" in str(error.value)

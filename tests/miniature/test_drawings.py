@@ -47,6 +47,6 @@ def test_a_half_written_letter_is_not_taken_for_a_whole_one(tmp_path, monkeypatc
 
 
 def test_no_study_draws_the_hands_of_the_lessons():
-    params = YAML(typ="safe").load(Path("params.yaml").read_text(encoding="utf-8"))
-    studied = {entry["seed"] for entry in params["datasets"].values() if entry["source"] == "rendered"}
+    datasets = YAML(typ="safe").load(Path("datasets.yaml").read_text(encoding="utf-8"))
+    studied = {entry["seed"] for entry in datasets.values() if entry["source"] == "rendered"}
     assert studied.isdisjoint({Recipe().hands_seed, Recipe().hands_seed + 1})

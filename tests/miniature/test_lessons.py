@@ -50,7 +50,7 @@ def test_a_sentence_joins_its_clauses():
 
 
 def test_the_one_word_prompt_is_the_studys_to_the_letter():
-    models = YAML(typ="safe").load(Path("params.yaml").read_text(encoding="utf-8"))["models"]
+    models = YAML(typ="safe").load(Path("models.yaml").read_text(encoding="utf-8"))
     assert models["miniature"]["prompt"] == models["llava-1-5-7b"]["prompt"] == WORD_PROMPT
 
 
