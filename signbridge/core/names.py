@@ -3,9 +3,7 @@
 from pathlib import Path
 from typing import Literal
 
-from pydantic import RootModel
-
-from signbridge.core import params, tables
+from signbridge.core import tables
 
 # Patching: which tokens become another image's.
 PATCHED = ("prompt_last", "image", "all")
@@ -55,15 +53,11 @@ CONCEPT_UNDONE = "concept_undone"  # away from it
 PRETRAINED = "pretrained"  # from class to class by the features of an autoencoder that others trained
 
 
-class ModelNotes(RootModel[dict[str, str]]):
-    """`model_notes` of `params.yaml`: by the model's name in the catalog."""
+def model_name(table: Path | str, notes: dict[str, str]) -> str:
+    """The model behind a table that `extract` wrote: `miniature (test bed with ...)`, or its bare name without a note.
 
-
-def model_name(table: Path | str) -> str:
-    """The model behind a table that `extract` wrote: `miniature (test bed with ...)`, or its bare name.
-
-    Reads the section `model_notes` of params.yaml, which has a text for some of the models.
+    `notes` is `params.model_notes()`.
     """
     name = tables.made_by(table)["model"]["name"]
-    note = params.section("model_notes", ModelNotes).root.get(name)
+    note = notes.get(name)
     return f"{name} ({note})" if note else name

@@ -44,6 +44,11 @@ def seed(path: Path = PARAMS) -> int:
     return _check(_lookup(_read(path), "seed", path), "seed", Annotated[int, Field(strict=True, ge=0, lt=2**32)], path)
 
 
+def model_notes(path: Path = PARAMS) -> dict[str, str]:
+    """The section `model_notes`: what follows a model's name wherever its results are shown, by that name."""
+    return _check(_lookup(_read(path), "model_notes", path), "model_notes", dict[str, str], path)
+
+
 def selected(choice: str, catalog: Path, model: Any, path: Path = PARAMS) -> tuple[str, Any]:
     """The catalog entry that the key `choice` of `path` names: `selected("dataset", DATASETS, ...)`.
 

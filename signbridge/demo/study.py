@@ -9,7 +9,7 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 from pydantic import TypeAdapter, ValidationError
 
-from signbridge.core import activations, tables
+from signbridge.core import activations, params, tables
 from signbridge.core.errors import SignBridgeError
 from signbridge.core.names import model_name
 from signbridge.datasets.images import decode_png, decoded, grey_pixels
@@ -48,7 +48,7 @@ class DemoStudy:
     def __init__(self) -> None:
         """Read the study in the working folder. Raises `SignBridgeError` naming what is missing."""
         self.sample = tables.read(SAMPLE)  # image_id, label, photo, image (PNG bytes)
-        self.model_name = model_name(ACTIVATIONS / "pixels.parquet")
+        self.model_name = model_name(ACTIVATIONS / "pixels.parquet", params.model_notes())
         self.made_by = tables.made_by(ACTIVATIONS / "pixels.parquet")
         self.places, self.accuracy = self._places()
         self.probes: dict[Place, Probe] = {

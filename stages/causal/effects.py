@@ -34,7 +34,7 @@ def main() -> None:
     sample = tables.read(DATA / "sample.parquet", columns=["image_id", "photo"])
     photo = sample.set_index("image_id")["photo"]
     values: dict[str, tables.Metric] = {
-        "model": model_name(DATA / "patching.parquet"),
+        "model": model_name(DATA / "patching.parquet", params.model_notes()),
         "sweep": params.section("questions", QuestionsParams).sweep,
         "patching_question": tables.made_by(DATA / "patching.parquet")["patching"]["question"],
         "confidence": statistics.confidence,

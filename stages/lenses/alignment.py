@@ -29,7 +29,7 @@ def main() -> None:
 
     measured = pd.concat([tables.read(NEIGHBOURS), measured_items(items, words, settings.draws, of_nulls)])
     sites = list(dict.fromkeys(items["site"]))
-    values = {"model": model_name(ITEMS), "confidence": statistics.confidence, "images": len(shown)}
+    values = {"model": model_name(ITEMS, params.model_notes()), "confidence": statistics.confidence, "images": len(shown)}
     found = alignment(measured, statistics, of_items)
     tables.write_metrics("metrics/alignment.json", values | alignment_metrics(measured, sites, statistics, of_metrics))
     tables.write_csv(found, Path("plots/alignment.csv"))

@@ -55,7 +55,7 @@ def main() -> None:
     found, on_hand = shares(patches, statistics, of_photos), shares_on_hand(patches, statistics, of_hands)
     of_all_layers = shares_on_hand(patches.assign(site="all"), statistics, of_hands)
     leaps = leap(table)
-    values = {"model": model_name(LENSES), "confidence": statistics.confidence, "images": len(labels)}
+    values = {"model": model_name(LENSES, params.model_notes()), "confidence": statistics.confidence, "images": len(labels)}
     memory_bytes = int(lenses["lenses"]["memory_gib"] * 2**30)
     control = reads_text(index, settings.text_words, of_text, memory_bytes)
     values |= {} if math.isnan(control) else {"latent_text_words_right": control}
@@ -71,7 +71,7 @@ def main() -> None:
     image, patch = example_patch(hands, lenses["grid"])
     shown = table[(table["image_id"] == image) & (table["patch"] == patch)]
     png = sample.set_index("image_id")["image"][image]
-    title = f"{labels[image]} ({image}), {model_name(LENSES)}"
+    title = f"{labels[image]} ({image}), {model_name(LENSES, params.model_notes())}"
     strip = lens_strip(shown, png, lenses["grid"], words.get(image, frozenset()), title)
     save_figure(strip, PLOTS / "lens_strip.png")
 

@@ -63,7 +63,7 @@ def main() -> None:
         "judge": settings.judge,
         "judge_model": settings.model,
         "server_model": ", ".join(sorted({answer.model for answer in answers})),
-        "model": model_name(LENSES),
+        "model": model_name(LENSES, params.model_notes()),
         "confidence": statistics.confidence,
     }
     of_layers = judged_shares(judged, ["lens", "site"], statistics, of_photos)

@@ -64,7 +64,7 @@ def main() -> None:
     table = with_published(found.table.assign(description=descriptions, fits=fits), entry)
 
     values: dict[str, Metric] = {
-        "pretrained": name, "model": model_name(FEATURES / "features.parquet"), "site": made_by["site"],
+        "pretrained": name, "model": model_name(FEATURES / "features.parquet", params.model_notes()), "site": made_by["site"],
         "position": str(entry.position), "token": made_by["token"], "prompt": entry.prompt,
         "features": int(read.shape[1]), "dropped": found.dropped, "fits": fits, "threshold": settings.fits,
         "descriptions": tables.made_by(DESCRIPTIONS)["descriptions"], "described": sum(map(bool, descriptions)),

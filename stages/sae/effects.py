@@ -41,7 +41,7 @@ def main() -> None:
     kinds = (CLASSES, PRETRAINED, CONCEPT, CONCEPT_UNDONE)
     generators = np.random.default_rng(params.seed()).spawn(len(kinds))
     values: dict[str, tables.Metric] = {
-        "model": model_name(STEERING / CLASSES / "answers.parquet"),
+        "model": model_name(STEERING / CLASSES / "answers.parquet", params.model_notes()),
         "sweep": params.section("questions", QuestionsParams).sweep,
         "confidence": statistics.confidence,
     }

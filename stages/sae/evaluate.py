@@ -81,7 +81,7 @@ def main() -> None:
     tracking, of_tracking = tracked_fingers(sample, sites, of_fingers)
 
     values = {
-        "model": model_name(FEATURES / "features.parquet"), "confidence": statistics.confidence,
+        "model": model_name(FEATURES / "features.parquet", params.model_notes()), "confidence": statistics.confidence,
         "features": int((features["site"] == sites[0]).sum()),
         **{name: made_by[name] for name in ("images", "images_in_training", "phrases", "phrases_in_training")},
     }  # fmt: skip
