@@ -1,45 +1,98 @@
-# make repro   set up, then run the study of params.yaml
-# make demo    set up, then show the model a hand in the browser (after make repro)
-# make test    set up, then run every test
-# make lint    check style and format
-# Both of the first are safe to repeat: nothing that is there is installed again.
+# make repro        set up, then run the study of params.yaml: at most 5 minutes on 2 cores
+# make causal       one further question, after the study: is it used?      page report/causal.html
+# make lenses       what do image tokens say in words?                      page report/lenses.html
+# make sae          which sparse features?                                  page report/sae.html
+# make pretrained   what do autoencoders that others trained see? Wants a model of models.yaml that has one, and a GPU
+# make all          the study, causal, lenses and sae (not pretrained, which the default model has no autoencoder for)
+# make check        does this run reproduce the committed results?
+# make experiments  the table of experiments: headline and changed params
+# make demo         show the model a hand in the browser
+# make test         every test but the slow ones: at most 10 minutes on 2 cores. make test-slow runs those
+# make lint         check style and format
+# make budgets      what the project may cost, and what it does
+# All are safe to repeat: nothing that is there is installed or computed again.
 
 PYTHON ?= python3
+WORKERS ?= 2# processes that share the tests
 BIN := .venv/bin
+DVC := PATH="$(CURDIR)/$(BIN):$$PATH" dvc
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
-STUDY := .venv/study
-INSTALLED := .venv/installed
+QUESTIONS := causal lenses sae pretrained
 
-.PHONY: repro demo test lint setup
+# What each installs: extras of pyproject.toml.
+EXTRAS_study := vlm,gpu
+EXTRAS_causal := $(EXTRAS_study),erasure
+EXTRAS_lenses := $(EXTRAS_study),lenses
+EXTRAS_sae := $(EXTRAS_study),sae
+EXTRAS_pretrained := $(EXTRAS_sae)
+EXTRAS_demo := $(EXTRAS_study),demo
+EXTRAS_dev := $(EXTRAS_study),erasure,lenses,sae,demo,dev
+
+# Packages are compiled as they are first imported, once. With this variable set they would be in every process.
+unexport PYTHONDONTWRITEBYTECODE
+
+.PHONY: repro $(QUESTIONS) all check experiments demo test test-slow lint budgets setup clock-repro clock-test
 .DEFAULT_GOAL := repro
 
-setup: $(INSTALLED)
+setup: .venv/with-dev
 
-# What the study needs. This pip takes half the time of the one that a Python brings. Python compiles what it imports as
-# it does: most modules of these packages are never imported.
-$(STUDY): pyproject.toml requirements.lock
+# This pip takes half the time of the one that a Python brings. Most modules of these packages are never imported: pip
+# is not to compile them all.
+.venv/bin/pip-of-the-project:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "error: Python 3.11 or later is needed, this is " + sys.version.split()[0] + ". Name another: make PYTHON=python3.12")'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(PIP_INSTALL) pip==26.3
-	$(PIP_INSTALL) --no-compile --constraint requirements.lock --editable '.[vlm,gpu,erasure,judge,sae]'
-	touch $@
+	@touch $@
 
-# With the demo, and what tests need.
-$(INSTALLED): $(STUDY)
-	$(PIP_INSTALL) --no-compile --constraint requirements.lock --editable '.[vlm,gpu,erasure,demo,judge,sae,dev]'
-	touch $@
+.venv/with-%: pyproject.toml requirements.lock .venv/bin/pip-of-the-project
+	$(PIP_INSTALL) --no-compile --constraint requirements.lock --editable '.[$(EXTRAS_$*)]'
+	@touch $@
 
-repro: $(STUDY)
-	PATH="$(CURDIR)/$(BIN):$$PATH" dvc repro
+# All in one go, which is quicker than one after the other.
+.venv/with-dev: pyproject.toml requirements.lock .venv/bin/pip-of-the-project
+	$(PIP_INSTALL) --no-compile --constraint requirements.lock --editable '.[$(EXTRAS_dev)]'
+	@touch $(patsubst %,.venv/with-%,study $(QUESTIONS) demo dev)
 
-demo: setup
+# `make budgets` shows how long these took, set-up included.
+clock-repro clock-test:
+	@mkdir -p .scratch/times
+	@date +%s > .scratch/times/$(@:clock-%=%).started
+
+define stop-clock
+@echo $$(($$(date +%s) - $$(cat .scratch/times/$@.started))) > .scratch/times/$@
+endef
+
+repro: clock-repro .venv/with-study
+	$(DVC) repro
+	$(stop-clock)
+	@$(BIN)/python -m signbridge.closing
+
+$(QUESTIONS): %: .venv/with-%
+	$(DVC) repro stages/$@/dvc.yaml
+	@$(BIN)/python -m signbridge.closing $@
+
+all: .venv/with-causal .venv/with-lenses .venv/with-sae
+	$(DVC) repro --keep-going dvc.yaml stages/causal/dvc.yaml stages/lenses/dvc.yaml stages/sae/dvc.yaml
+	@$(BIN)/python -m signbridge.closing
+
+check: .venv/with-study
+	@$(BIN)/python -m signbridge.check
+
+demo: .venv/with-demo
 	$(BIN)/python -m signbridge.demo
 
-test: setup
+test: clock-test .venv/with-dev
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m ruff format --check .
-	PATH="$(CURDIR)/$(BIN):$$PATH" python -m pytest
+	PATH="$(CURDIR)/$(BIN):$$PATH" python -m pytest -n $(WORKERS) --dist loadgroup
+	$(stop-clock)
 
-lint: setup
+test-slow: .venv/with-dev
+	PATH="$(CURDIR)/$(BIN):$$PATH" python -m pytest -n $(WORKERS) --dist loadgroup -m slow
+
+lint: .venv/with-dev
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m ruff format .
+
+budgets: .venv/with-study
+	@$(BIN)/python -m benchmarks.budgets

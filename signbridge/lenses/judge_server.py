@@ -140,7 +140,7 @@ def _client(settings: JudgeParams) -> Any:
         from openai import OpenAI  # it takes long to import, and is needed by this alone
     except ModuleNotFoundError as error:
         raise SignBridgeError(
-            f"the judge needs {error.name}: pip install -c requirements.lock -e '.[judge]'. Or set judge.judge: none."
+            f"the judge needs {error.name}: pip install -c requirements.lock -e '.[lenses]'. Or set judge.judge: none."
         ) from None
     key = os.environ.get("OPENAI_API_KEY", "").strip() or NO_KEY
     return OpenAI(base_url=settings.server, api_key=key, max_retries=RETRIES)

@@ -214,7 +214,7 @@ def test_a_model_whose_image_tokens_make_no_grid_has_no_places_to_show(chat, stu
 
 def test_without_the_client_the_extra_is_named(chat, study, monkeypatch):
     monkeypatch.setitem(sys.modules, "openai", None)
-    assert "'.[judge]'" in study.message_of_failure(judge.main)
+    assert "'.[lenses]'" in study.message_of_failure(judge.main)
 
 
 @pytest.mark.parametrize(
