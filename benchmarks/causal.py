@@ -3,7 +3,7 @@
     python -m benchmarks.causal                                    # the miniature
     python -m benchmarks.causal --model llava-1-5-7b-shape --keep  # LLaVA-1.5-7B's shape, random weights, NF4; a GPU
 
-One clean prompt is measured in the same run, so that the cost of every edit can be told as a ratio. Images are noise;
+One clean prompt is measured in the same run, so that the cost of every edit can be given as a ratio. Images are noise;
 erasers and directions are fitted on random vectors of the model's width: what is measured is the way through the model.
 """
 
@@ -15,17 +15,13 @@ from PIL import Image
 from benchmarks.extract import SCRATCH, entry_of
 from benchmarks.machine import describe, keep
 from benchmarks.timing import peak_gib, timed
+from signbridge.causal.courses import mean_norms
 from signbridge.causal.damage import describe as describe_images
 from signbridge.causal.directions import all_directions
-from signbridge.causal.erasure import ErasingReader, ErasureSweep, edits_at
+from signbridge.causal.erasure import ErasureSweep, edits_at, erasing_work
 from signbridge.causal.pairs import ClassPair
-from signbridge.causal.patching import Patcher, Swap
-from signbridge.causal.steering import (
-    Course,
-    Steerer,
-    SteeringSweep,
-    mean_norms,
-)
+from signbridge.causal.patching import Swap, patching_work
+from signbridge.causal.steering import Course, SteeringSweep, steer
 from signbridge.core.command_line import run
 from signbridge.core.sweeps import spread_layers
 from signbridge.vlm.branching import clean_run
@@ -67,7 +63,7 @@ def main() -> None:
 def _patch(reader: Reader, pairs: int) -> str:
     images = _noise(2 * pairs)
     swaps = [Swap(images[2 * pair], images[2 * pair + 1], reader.prompt, (5, 6)) for pair in range(pairs)]
-    shard = Patcher(reader.loaded, reader.prompt, 1, reader.batch_size).read(swaps)
+    shard = reader.read(swaps, patching_work(reader))
     _, _, sites, positions = shard.vectors["patched"].shape
     return f"{2 * sites * positions} cells, all finite: {bool(np.isfinite(shard.vectors['patched']).all())}"
 
@@ -88,7 +84,7 @@ def _steer(reader: Reader, layers: int) -> str:
         answer=[5, 6], names=all_directions(DRAWS), told=("class_means",),
         directions=dict.fromkeys(sites, directions), unit=norms["every"],
     )  # fmt: skip
-    found = Steerer(reader, describer, sweep).steer(course)
+    found = steer(reader, describer, sweep, course)
     finite = bool(np.isfinite(found.probability).all() and np.isfinite(found.damage).all())
     return f"{found.probability.size} steered answers, {found.damage.size} descriptions, all finite: {finite}"
 
@@ -101,7 +97,7 @@ def _erase(reader: Reader, layers: int, images: int) -> str:
         site: edits_at(site, lambda *_: generator.normal(size=(60, _width(reader.loaded))), labels, photos, sweep, 0)
         for site in spread_layers(layers, len(reader.loaded.parts.blocks))
     }
-    shard = ErasingReader(reader, edits, sweep.at).read(_noise(images))
+    shard = reader.read(_noise(images), erasing_work(reader, edits, sweep.at))
     finite = all(bool(np.isfinite(vectors).all()) for vectors in shard.vectors.values())
     return f"{3 * sum(map(len, edits.values()))} edits, all finite: {finite}"
 

@@ -30,23 +30,23 @@ from benchmarks.extract import matrix_product_rate
 from benchmarks.machine import describe, keep
 from signbridge.causal.pairs import image_pairs
 from signbridge.causal.patching import (
-    Patcher,
     PatchingParams,
     Swap,
-    image_span,
     patch_one_by_one,
+    patching_work,
     swaps,
 )
 from signbridge.core import params, tables
 from signbridge.core.command_line import run
 from signbridge.core.names import PATCHED
+from signbridge.vlm.branching import image_span
+from signbridge.vlm.extraction import Reader
 from signbridge.vlm.loading import (
     LoadedModel,
     ModelParams,
     device_from_environment,
     load,
 )
-from signbridge.vlm.model_run import open_reader
 from signbridge.vlm.residual import decoder_sites
 
 try:
@@ -82,25 +82,25 @@ def main() -> None:
     arguments = _arguments()
     name, entry = params.selected("model", params.MODELS, ModelParams)
     device, load_before = device_from_environment(), os.getloadavg()[0]
-    reader = open_reader(entry, SCRATCH, device)
-    patcher = Patcher(reader.loaded, entry.prompt, 1, reader.batch_size)
-    todo = pairs_to_swap(patcher, arguments.pairs)
-    loaded, dtype, few = patcher.loaded, patcher.loaded.model.dtype, arguments.pairs_a_round
+    loaded = load(entry, SCRATCH, device)
+    reader = Reader(loaded, entry.prompt, entry.max_new_tokens)
+    todo = pairs_to_swap(reader, arguments.pairs)
+    dtype, few, work = loaded.model.dtype, arguments.pairs_a_round, patching_work(reader)
     ways = [
-        Way("project", loaded.model, lambda swaps: patcher.read(swaps).vectors["patched"], len(todo)),
-        Way("one forward pass a cell", loaded.model, partial(one_by_one, patcher), few),
+        Way("project", loaded.model, lambda swaps: reader.read(swaps, work).vectors["patched"], len(todo)),
+        Way("one forward pass a cell", loaded.model, partial(one_by_one, reader), few),
     ]
     if nnsight is None:
         print("nnsight is not there, so it is left out. Install it: pip install '.[benchmarks]'")
     else:
-        ways += nnsight_ways(patcher, load(entry, SCRATCH, device), todo[:few], few)  # its own model: it leaves hooks
+        ways += nnsight_ways(reader, load(entry, SCRATCH, device), todo[:few], few)  # its own model: it leaves hooks
 
     seconds, found, rate = measured(ways, todo, few, arguments.rounds, partial(matrix_product_rate, dtype, device))
     ours = found["project"]
     lines = [
         f"model {name}, {describe()}, load {load_before:.2f} before",
         f"{ours[0].size} cells a pair; median of {arguments.rounds} rounds, in each of which the project patches "
-        f"{len(todo)} pairs, {max(1, patcher.batch_size // 8)} a batch, and each other way {few}, always others",
+        f"{len(todo)} pairs, {max(1, reader.batch_size // 8)} a batch, and each other way {few}, always others",
         f"differs by at most: from the project's {ours.size} logit differences, of {np.abs(ours).max():.1f} at most",
         "",
         "way | s a pair | times the project's | GFLOP a pair (blocks + the rest) | "
@@ -143,38 +143,38 @@ def measured(
     )
 
 
-def pairs_to_swap(patcher: Patcher, wanted: int) -> list[Swap]:
+def pairs_to_swap(reader: Reader, wanted: int) -> list[Swap]:
     """Pairs of the sample's images with different answers, as `stages.causal.patch` draws them."""
     sample = tables.read(Path("data/sample.parquet"))
     answers = tables.read(Path("data/answers.parquet")).set_index("image_id")["answer"]
     said, labels = answers.loc[sample["image_id"]].to_numpy(), sample["label"].to_numpy()
     generator = np.random.default_rng(params.seed())
     pairs = image_pairs(labels, sample["photo"].to_numpy(), wanted, generator, lambda a, b: said[a] != said[b])
-    return swaps(patcher, params.section("patching", PatchingParams), sample["image"], labels, pairs)
+    return swaps(reader, params.section("patching", PatchingParams, params.CAUSAL), sample["image"], labels, pairs)
 
 
 @torch.inference_mode()
-def one_by_one(patcher: Patcher, swaps: list[Swap]) -> Effects:
+def one_by_one(reader: Reader, swaps: list[Swap]) -> Effects:
     """A whole forward pass a cell, and a clean one a run, which says the tokens to compare."""
-    loaded, sites = patcher.loaded, decoder_sites(patcher.loaded.parts)
+    loaded, sites = reader.loaded, decoder_sites(reader.loaded.parts)
     cells = [(site, position) for site in sites for position in PATCHED]
     effects = []
     for swap in swaps:
-        inputs = [_prepared(patcher, loaded, [image], swap.prompt) for image in (swap.a, swap.b)]
+        inputs = [_prepared(reader, loaded, [image], swap.prompt) for image in (swap.a, swap.b)]
         clean = torch.cat([loaded.model(**one, logits_to_keep=1).logits[:, -1] for one in inputs])
         runs = [torch.stack(list(patch_one_by_one(loaded, *both, cells))) for both in (inputs, inputs[::-1])]
         effects.append(_effects(clean, torch.stack(runs), swap, len(sites)))
     return np.stack(effects)
 
 
-def nnsight_ways(patcher: Patcher, loaded: LoadedModel, few: list[Swap], at_once: int) -> list[Way]:
+def nnsight_ways(reader: Reader, loaded: LoadedModel, few: list[Swap], at_once: int) -> list[Way]:
     """Both of nnsight's batched ways, each with the batch size that does `few` fastest."""
     model = nnsight.TransformersModel(loaded.model, task="image-text-to-text", processor=loaded.processor)
     version, ways = importlib.metadata.version("nnsight"), []
     for run_cells in (in_rows, in_invokes):
 
         def sweep(batch: int, swaps: list[Swap], run_cells: Callable = run_cells) -> Effects:
-            return np.stack([nnsight_sweep(patcher, loaded, model, run_cells, batch, swap) for swap in swaps])
+            return np.stack([nnsight_sweep(reader, loaded, model, run_cells, batch, swap) for swap in swaps])
 
         sweep(BATCH_SIZES[0], few)  # warm-up
         tried = {batch: min(_seconds(partial(sweep, batch, few)) for _ in range(3)) for batch in BATCH_SIZES}
@@ -186,10 +186,10 @@ def nnsight_ways(patcher: Patcher, loaded: LoadedModel, few: list[Swap], at_once
 
 
 @torch.inference_mode()
-def nnsight_sweep(patcher: Patcher, loaded: LoadedModel, model, run_cells: Callable, batch: int, swap: Swap) -> Effects:
+def nnsight_sweep(reader: Reader, loaded: LoadedModel, model, run_cells: Callable, batch: int, swap: Swap) -> Effects:
     """One pair: a clean pass over both images, then every cell from the embeddings on, `batch` cells a pass."""
     takers = [model.get(path) for path in _paths(loaded)]
-    inputs = _prepared(patcher, loaded, [swap.a, swap.b], swap.prompt)
+    inputs = _prepared(reader, loaded, [swap.a, swap.b], swap.prompt)
     with model.trace(**inputs, logits_to_keep=1):
         streams = nnsight.save([])
         for taker in takers:
@@ -258,8 +258,8 @@ def _effects(clean: Tensor, patched: Float[Tensor, "runs cells vocabulary"], swa
     return torch.stack([towards_b[0], -towards_b[1]]).reshape(2, sites, len(PATCHED)).float().cpu().numpy()
 
 
-def _prepared(patcher: Patcher, loaded: LoadedModel, images: list, prompt: str):
-    return patcher.prepare(images, [prompt] * len(images)).to(loaded.device, dtype=loaded.model.dtype)
+def _prepared(reader: Reader, loaded: LoadedModel, images: list, prompt: str):
+    return reader.to_device(reader.prepare(images, [prompt] * len(images)))
 
 
 def _paths(loaded: LoadedModel) -> list[str]:

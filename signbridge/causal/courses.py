@@ -6,21 +6,21 @@ from typing import Protocol
 
 import numpy as np
 import pandas as pd
+import torch
 from jaxtyping import Bool, Float
+from PIL import Image
+from torch import Tensor
 
 from signbridge.causal.damage import describe
-from signbridge.causal.pairs import ClassPair, class_pairs, fitted_half, says
-from signbridge.causal.steering import (
-    Clamps,
-    Course,
-    Doses,
-    mean_norms,
-)
+from signbridge.causal.pairs import ClassPair, class_pairs, says
+from signbridge.causal.steering import Clamps, Course, Doses
 from signbridge.core.names import SteeredAt
 from signbridge.datasets.images import decoded
-from signbridge.datasets.sampling import one_of_each_photo
-from signbridge.vlm.extraction import Reader
+from signbridge.datasets.sampling import fitted_half, one_of_each_photo
+from signbridge.vlm.branching import image_span
+from signbridge.vlm.extraction import Reader, in_batches
 from signbridge.vlm.letter_scoring import added_tokens
+from signbridge.vlm.residual import decoder_sites, reading
 
 log = logging.getLogger(__name__)
 
@@ -99,3 +99,29 @@ def _others(held_out: list[int], labels: np.ndarray, pair: ClassPair, steered: l
     """Images of neither class; where there are only two classes, those that are not steered."""
     others = [row for row in held_out if labels[row] not in (pair.a, pair.b)]
     return (others or [row for row in held_out if row not in steered])[:wanted]
+
+
+@torch.inference_mode()
+def mean_norms(reader: Reader, images: list[Image.Image]) -> dict[SteeredAt, dict[str, float]]:
+    """The mean length of the residual stream at each site, over the tokens that an edit there touches.
+
+    Of every token the first is left out: in many models it is an attention sink, hundreds of times as long as the
+    others (Sun et al. 2024, "Massive Activations in Large Language Models").
+    """
+    sites = set(decoder_sites(reader.loaded.parts))
+    found: dict[SteeredAt, dict[str, list[float]]] = {"image": {}, "prompt_last": {}, "every": {}}
+    for batch in in_batches(images, reader.batch_size):
+        inputs = reader.to_device(reader.prepare(batch))
+        image = image_span(reader.loaded, inputs)
+
+        def measure(site: str, stream: Tensor, image: slice = image) -> None:
+            if site not in sites:
+                return
+            norms = stream.float().norm(dim=-1)
+            parts = {"image": norms[:, image], "prompt_last": norms[:, -1:], "every": norms[:, 1:]}
+            for at, part in parts.items():
+                found[at].setdefault(site, []).extend(part.mean(dim=1).tolist())
+
+        with reading(reader.loaded.parts, measure):
+            reader.loaded.model(**inputs, use_cache=False, logits_to_keep=1)
+    return {at: {site: float(np.mean(norms)) for site, norms in by_site.items()} for at, by_site in found.items()}

@@ -1,22 +1,20 @@
-"""Affine maps that take out of a vector what a linear probe can read of its class, and the same for nothing of use.
+"""Erasure: what becomes of the letter, of the answer and of everything else when no linear probe can read the letter.
 
-LEACE (Belrose et al. 2023, "LEACE: Perfect linear concept erasure in closed form") by its authors' package: of all maps
-after which no linear probe beats a constant, the one that changes the vectors least. Fewer images than features span a
-subspace only, and nothing outside it tells the classes apart, so it is fitted in coordinates of that span.
+An eraser is an affine map of the residual stream. LEACE (Belrose et al. 2023, "LEACE: Perfect linear concept erasure in
+closed form", by its authors' package) is, of all maps after which no linear probe beats a constant, the one that
+changes the vectors least. There are fewer images than features, so it is fitted in coordinates of what the images span.
 
-Erasure: what becomes of the letter, of the answer and of everything else when no linear probe can read the letter.
-
-At one site the stream is put through an eraser (`erasers.py`): at the last token of the prompt, at the image tokens, or
-at both. It is fitted on the very images that are erased, so that of these no linear probe tells the letters apart any
-more (an eraser fitted on half of the photos leaves much of the letter in the other half: `erasure_tables.py` measures
-how much). At the image tokens it is what a probe reads from their *mean*; a single token may still tell. New probes,
-cross-validated over photos, then read that site and each later one of the sweep: does the letter come back from tokens
-that were not touched? As controls a random subspace of the same rank is erased, and LEACE is fitted to letters that
-were shuffled over photos. Damage is told by the model's descriptions, with erasers fitted on the prompt that asks for
-them.
+At one site the stream is put through an eraser: at the last token of the prompt, at the image tokens, or at both. The
+eraser is fitted on the same images that it is applied to, so that no linear probe tells their letters apart any more
+(an eraser that is fitted on half of the photos leaves much of the letter in the other half: `erasure_sweep.py` measures
+how much). At the image tokens it erases what a probe reads from their *mean*; a single token may still tell. New
+probes, cross-validated over photos, then read that site and each later one of the sweep: does the letter come back from
+tokens that were not touched? Two controls: a random subspace of the same rank, and LEACE for letters that were
+shuffled over photos. Damage is measured on the model's descriptions, with erasers that are fitted on the prompt that
+asks for them.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -48,9 +46,11 @@ from signbridge.vlm.branching import (
     image_span,
     leave,
 )
-from signbridge.vlm.extraction import Reader, in_batches, stored_dtype
+from signbridge.vlm.extraction import Reader, Work, in_batches, stored_dtype
+from signbridge.vlm.loading import LoadedModel
 from signbridge.vlm.residual import decoder_sites
 
+IMAGE_TOKEN = "image_token"  # a position beside the mean: the token in the middle of the image tokens
 SMALLEST = 1e-6  # singular value of the whitened cross-covariance that is erased; the package's own is for few digits
 
 
@@ -113,16 +113,13 @@ def _span(
     return mean, basis[there].T, left[:, there] * spread[there]
 
 
-IMAGE_TOKEN = "image_token"  # beside the mean: the one in the middle of the image tokens
-
-
 class ErasureSweep(Section):
     """What of the section `erasure` differs between the sweeps."""
 
     layers: Layers
     at: list[ErasedAt] = Field(min_length=1)
     draws: int = Field(ge=1)  # of each control
-    others: int = Field(ge=1)  # images whose descriptions tell the damage
+    others: int = Field(ge=1)  # images; damage is measured on their descriptions
 
 
 class ErasureParams(Sweeps[ErasureSweep]):
@@ -169,61 +166,56 @@ def shard_name(at: str, site: str, edit: Removal, later: str, position: str) -> 
     return f"{at}.{site}.{edit.eraser}-{edit.draw}.{later}.{position}"
 
 
-class ErasingReader(Reader):
-    """Reads images as a `Reader` does, under every edit: the vectors at each swept site from the edited one on.
+def erasing_work(reader: Reader, edits: Mapping[str, list[Removal]], at: Sequence[ErasedAt]) -> Work:
+    """The work on images under every edit: read the vectors at each swept site from the edited one on.
 
-    A shard's arrays are named by `shard_name`, images x width; position `changed` has whether the answer's first token
-    is another, images x 1. `SITE.image_token` is read with nothing erased. A batch is not filled up: which images stand
-    together follows from their list alone, and so do the bytes.
+    A shard's arrays are named by `shard_name`, images x width; position `changed` says whether the answer's first token
+    is another one, images x 1. `SITE.image_token` is read with nothing erased. A batch is not filled up: which images
+    stand together follows from their list alone, and so do the bytes.
     """
+    most_edits, dtype = max(map(len, edits.values())), stored_dtype(reader.loaded.model.dtype)
 
-    def __init__(self, reader: Reader, edits: Mapping[str, list[Removal]], at: list[ErasedAt]):
-        super().__init__(reader.loaded, reader.prompt, reader.max_new_tokens, reader.batch_size)
-        self.edits, self.at = edits, at
+    def read(inputs: BatchFeature, keep: int) -> Shard:
+        inputs = reader.to_device(inputs)
+        image = image_span(reader.loaded, inputs)
+        clean = clean_run(reader.loaded, inputs, first=image.start, sites=edits)
+        middle = (image.stop - image.start) // 2
+        arrays = {f"{site}.{IMAGE_TOKEN}": clean.streams[site][:, middle].to(dtype).cpu().numpy() for site in edits}
+        for one in at:
+            for site in edits:
+                arrays |= _under_edits(reader.loaded, one, site, edits, clean, image)
+        return Shard(arrays, [""] * keep)
 
-    def _batches(self, images: list[Image.Image]) -> list[list[Image.Image]]:
-        return in_batches(images, max(1, self.batch_size // max(map(len, self.edits.values()))))
+    return Work(read, reader.prepare, lambda images, most: in_batches(images, max(1, most // most_edits)))
 
-    def _prepare_filled(self, batch: list[Image.Image]) -> BatchFeature:
-        return self.prepare(batch)
 
-    def _read_batch(self, inputs: BatchFeature, keep: int) -> Shard:
-        inputs = inputs.to(self.loaded.device, dtype=self.loaded.model.dtype)
-        image = image_span(self.loaded, inputs)
-        clean = clean_run(self.loaded, inputs, first=image.start, sites=self.edits)
-        dtype, middle = stored_dtype(self.loaded.model.dtype), (image.stop - image.start) // 2
-        arrays = {
-            f"{site}.{IMAGE_TOKEN}": clean.streams[site][:, middle].to(dtype).cpu().numpy() for site in self.edits
-        }
-        for at in self.at:
-            for site in self.edits:
-                arrays |= self._under_edits(at, site, clean, image)
-        return Shard(arrays, [""] * keep, self.made_with)
+def _under_edits(
+    loaded: LoadedModel, at: ErasedAt, site: str, edits: Mapping[str, list[Removal]], clean: CleanRun, image: slice
+) -> dict[str, np.ndarray]:
+    """What is read where each of the edits is made at `site`: vectors by `shard_name`."""
+    of_site, prompts = edits[site], len(clean.input_ids)
+    start = first_edited(at, image, clean.input_ids.shape[1])
+    rows = torch.cat([erased(clean, site, start, at, edit, image) for edit in of_site])
+    swept = [later for later in decoder_sites(loaded.parts) if later in edits]
+    dtype, arrays = stored_dtype(loaded.model.dtype), {}
 
-    def _under_edits(self, at: ErasedAt, site: str, clean: CleanRun, image: slice) -> dict[str, np.ndarray]:
-        edits, prompts = self.edits[site], len(clean.input_ids)
-        start = first_edited(at, image, clean.input_ids.shape[1])
-        rows = torch.cat([erased(clean, site, start, at, edit, image) for edit in edits])
-        swept = [later for later in decoder_sites(self.loaded.parts) if later in self.edits]
-        dtype, arrays = stored_dtype(self.loaded.model.dtype), {}
+    def keep(later: str, stream: Tensor) -> None:
+        if later not in swept:
+            return
+        positions = {"prompt_last": stream[:, -1]}
+        if at != "prompt_last":  # else no image token has changed
+            of_image = stream[:, image.start - start : image.stop - start]
+            positions["image_mean"] = of_image.mean(dim=1, dtype=torch.float32)
+            positions[IMAGE_TOKEN] = of_image[:, of_image.shape[1] // 2]
+        for position, vectors in positions.items():
+            for edit, of_edit in zip(of_site, vectors.to(dtype).split(prompts), strict=True):
+                arrays[shard_name(at, site, edit, later, position)] = of_edit.cpu().numpy()
 
-        def keep(later: str, stream: Tensor) -> None:
-            if later not in swept:
-                return
-            positions = {"prompt_last": stream[:, -1]}
-            if at != "prompt_last":  # else no image token has changed
-                of_image = stream[:, image.start - start : image.stop - start]
-                positions["image_mean"] = of_image.mean(dim=1, dtype=torch.float32)
-                positions[IMAGE_TOKEN] = of_image[:, of_image.shape[1] // 2]
-            for position, vectors in positions.items():
-                for edit, of_edit in zip(edits, vectors.to(dtype).split(prompts), strict=True):
-                    arrays[shard_name(at, site, edit, later, position)] = of_edit.cpu().numpy()
-
-        logits = leave(self.loaded, clean, start, {site: rows}, on_site=keep).logits[:, -1]
-        changed = logits.argmax(-1).view(-1, prompts) != clean.logits[:, -1].argmax(-1)
-        for edit, of_edit in zip(edits, changed.cpu().numpy(), strict=True):
-            arrays[shard_name(at, site, edit, site, "changed")] = of_edit[:, None].astype(np.float32)
-        return arrays
+    logits = leave(loaded, clean, start, {site: rows}, on_site=keep).logits[:, -1]
+    changed = logits.argmax(-1).view(-1, prompts) != clean.logits[:, -1].argmax(-1)
+    for edit, of_edit in zip(of_site, changed.cpu().numpy(), strict=True):
+        arrays[shard_name(at, site, edit, site, "changed")] = of_edit[:, None].astype(np.float32)
+    return arrays
 
 
 def erased(

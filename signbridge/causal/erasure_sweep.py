@@ -25,13 +25,12 @@ from signbridge.causal.erasure import (
     leace,
     shard_name,
 )
-from signbridge.causal.pairs import fitted_half
 from signbridge.core import activations
 from signbridge.core.names import LEACE_OTHER_PHOTOS, NOTHING, POSITION_OF
 from signbridge.core.shards import names_of, vectors_of
 from signbridge.core.sweeps import QuestionsParams, spread_layers
 from signbridge.datasets.images import decoded
-from signbridge.datasets.sampling import one_of_each_photo
+from signbridge.datasets.sampling import fitted_half, one_of_each_photo
 from signbridge.probing.protocols import Split
 from signbridge.probing.sweep import Cell, predict, side_by_side
 from signbridge.vlm.extraction import Reader, read_in_shards

@@ -1,6 +1,7 @@
-"""When two answers are the same word, and when a text says one: case, white space and punctuation aside.
+"""Which images and classes are compared, and when two answers are the same word.
 
-Which images are compared: pairs of photos of different letters, and the halves that keep fit and test apart.
+Pairs of photos of different letters, pairs of letters with different answers; case, white space and punctuation of an
+answer do not count.
 """
 
 import re
@@ -9,10 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Bool
-from sklearn.model_selection import StratifiedGroupKFold
 
-from signbridge.core.errors import SignBridgeError
 from signbridge.datasets.sampling import one_of_each_photo
 
 
@@ -115,21 +113,3 @@ def class_pairs(
         used[b] += 1
         pairs.append(ClassPair(a, b, commonest[a], commonest[b]))
     return pairs
-
-
-def fitted_half(labels: np.ndarray, photos: np.ndarray, seed: int) -> Bool[np.ndarray, "images"]:
-    """Which images directions and erasers are fitted on: half of each letter's photos; the others test them.
-
-    Raises `SignBridgeError` naming a letter with a single photo.
-    """
-    for letter in np.unique(labels):
-        if len(np.unique(photos[labels == letter])) < 2:
-            raise SignBridgeError(
-                f"class {letter} has 1 photo in the sample; to fit on one half of the photos and test on the other "
-                "takes 2. Draw more photos in `sample`, leave the class out of sample.classes, or steer nothing: "
-                "steering.<sweep>.pairs: 0."
-            )
-    fitted, _ = next(StratifiedGroupKFold(2, shuffle=True, random_state=seed).split(labels, labels, photos))
-    half = np.zeros(len(labels), dtype=bool)
-    half[fitted] = True
-    return half

@@ -1,15 +1,15 @@
-"""Activation patching: one image's residual stream put into the run on another, site by site.
+"""Activation patching: put one image's residual stream into the run on another image, site by site.
 
-Of two images with different answers each is once the receiver and once the donor. In the run on the receiver the stream
-of the donor takes the place of its own at one site, at the last token of the prompt, at the image tokens or at all
-tokens; what it does is told by the difference of two logits, of the donor's answer less the receiver's, at the end of
-the prompt. As Zhang and Nanda 2023 ("Towards Best Practices of Activation Patching") advise, what is put in comes from
-a run like any other, and logits are compared, not probabilities.
+The images of a pair got different answers; each is once the receiver and once the donor. In the run on the receiver the
+donor's stream replaces the receiver's at one site, at the last token of the prompt, at the image tokens or at all
+tokens. The effect is measured at the end of the prompt, as the difference of two logits: that of the donor's answer
+less that of the receiver's. As Zhang and Nanda 2023 ("Towards Best Practices of Activation Patching") advise, what is
+put in comes from a run like any other, and logits are compared, not probabilities.
 
-Two clean runs a pair give nearly all of it. Before the image the two prompts are one; so with the donor's image tokens
-all tokens up to the last of them are the donor's run, at every site, and only the question behind them is run again.
-With the donor's last token alone nothing but that token is; and with all tokens the run is the donor's, so that row is
-filled in from it (the tests run it).
+Two clean runs a pair give nearly all of it. Before the image the two prompts are the same, so with the donor's image
+tokens everything up to the last of them is the donor's run, at every site, and only the question behind them is run
+again. With the donor's last token alone only that token is run again. With all tokens the run is the donor's own, so
+that row is filled in from it (the tests do run it).
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -32,7 +32,7 @@ from signbridge.core.shards import Shard, vectors_of
 from signbridge.core.sweeps import Sweeps
 from signbridge.datasets.images import decoded
 from signbridge.vlm.branching import clean_run, image_span, leave
-from signbridge.vlm.extraction import Reader, batches_of_one_length
+from signbridge.vlm.extraction import Reader, Work, batches_of_one_length
 from signbridge.vlm.letter_scoring import continuations, offering_prompt
 from signbridge.vlm.loading import LoadedModel
 from signbridge.vlm.prompts import prompt_for
@@ -72,32 +72,32 @@ class Patched(NamedTuple):
     says_donor: Float[np.ndarray, "runs sites positions"]  # 1 where the donor's token is the likeliest of all
 
 
-class Patcher(Reader):
-    """Reads `Swap`s as a `Reader` does images; the arrays of a shard have a row a swap: its two runs, on a and on b.
+def patching_work(reader: Reader) -> Work:
+    """The work on `Swap`s. The arrays of a shard have a row a swap: its two runs, on a and on b.
 
-    A batch is not filled up: which swaps stand together follows from their list alone, and so do the bytes.
+    A batch is not filled up: which swaps stand together follows from their list alone, and so do the bytes. It holds
+    prompts of one length, and one swap for every eight images that the reader takes at once.
     """
 
-    def _batches(self, swaps: list[Swap]) -> list[list[Swap]]:
-        """A batch holds prompts of one length, and no more swaps than one in eight of the images it could hold."""
-        tokenizer, at_once = self.loaded.processor.tokenizer, max(1, self.batch_size // 8)
-        lengths = [len(ids) for ids in tokenizer([swap.prompt for swap in swaps])["input_ids"]]
-        return batches_of_one_length(swaps, lengths, at_once)
+    def batches(swaps: list[Swap], most: int) -> list[list[Swap]]:
+        ids = reader.loaded.processor.tokenizer([swap.prompt for swap in swaps])["input_ids"]
+        return batches_of_one_length(swaps, [len(tokens) for tokens in ids], max(1, most // 8))
 
-    def _prepare_filled(self, batch: list[Swap]) -> tuple[list[Swap], BatchFeature]:
-        images = [swap.a for swap in batch] + [swap.b for swap in batch]
-        return batch, self.prepare(images, [swap.prompt for swap in batch] * 2)
+    def prepare(swaps: list[Swap]) -> tuple[list[Swap], BatchFeature]:
+        images = [swap.a for swap in swaps] + [swap.b for swap in swaps]
+        return swaps, reader.prepare(images, [swap.prompt for swap in swaps] * 2)
 
-    def _read_batch(self, prepared: tuple[list[Swap], BatchFeature], keep: int) -> Shard:
+    def read(prepared: tuple[list[Swap], BatchFeature], keep: int) -> Shard:
         swaps, inputs = prepared
-        inputs = inputs.to(self.loaded.device, dtype=self.loaded.model.dtype)
-        found = patch(self.loaded, inputs, [swap.tokens for swap in swaps])
+        found = patch(reader.loaded, reader.to_device(inputs), [swap.tokens for swap in swaps])
         arrays = {name: _by_swap(array, len(swaps)) for name, array in found._asdict().items()}
-        return Shard(arrays, [""] * keep, self.made_with)
+        return Shard(arrays, [""] * keep)
+
+    return Work(read, prepare, batches)
 
 
 def swaps(
-    patcher: Patcher, settings: PatchingParams, pngs: Sequence[bytes], labels: Sequence[str], pairs: list[ImagePair]
+    reader: Reader, settings: PatchingParams, pngs: Sequence[bytes], labels: Sequence[str], pairs: list[ImagePair]
 ) -> list[Swap]:
     """The images of `pairs` (rows of `pngs` and `labels`) with the prompt and the tokens that `settings` ask for.
 
@@ -106,12 +106,12 @@ def swaps(
     images = decoded([pngs[row] for pair in pairs for row in pair])
     found = []
     for number, pair in enumerate(pairs):
-        prompt, tokens = patcher.prompt, None
+        prompt, tokens = reader.prompt, None
         if settings.question == "two_letters":
             letters = [labels[pair.a], labels[pair.b]]
             offering = offering_prompt(settings.two_letters, sorted(letters), TWO_LETTERS)
-            prompt = prompt_for(offering, TWO_LETTERS, patcher.loaded.processor.image_token)
-            tokens = _first_tokens(patcher.loaded, prompt, letters)
+            prompt = prompt_for(offering, TWO_LETTERS, reader.loaded.processor.image_token)
+            tokens = _first_tokens(reader.loaded, prompt, letters)
         found.append(Swap(images[2 * number], images[2 * number + 1], prompt, tokens))
     return found
 
@@ -212,7 +212,7 @@ def patch_one_by_one(
 ) -> Iterator[Float[Tensor, "vocabulary"]]:
     """The last logits of the run on `receiver` with the donor's stream at each (site, position): a whole pass each.
 
-    The plain statement of the method, which `patch` is held to and measured against. Put in the receiver itself and
+    The plain statement of the method, which `patch` is tested and timed against. With the receiver itself as donor
     nothing changes, to the last bit.
     """
     streams: dict[str, Tensor] = {}

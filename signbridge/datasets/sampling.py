@@ -1,7 +1,4 @@
-"""One image of each photo, for whoever wants independent images.
-
-Which images the study looks at.
-"""
+"""Which images the study looks at: the sample, one image of each photo, and the half that things are fitted on."""
 
 import random
 from collections import Counter, defaultdict
@@ -10,7 +7,9 @@ from typing import Annotated, Literal
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Bool
 from pydantic import Field
+from sklearn.model_selection import StratifiedGroupKFold
 
 from signbridge.core.errors import SignBridgeError
 from signbridge.core.params import Section
@@ -92,6 +91,24 @@ def _take(candidates: list[int], per_class: int | str, letter: str, kind: str) -
             "Lower sample.per_class, or leave the letter out of sample.classes."
         )
     return candidates[:per_class]
+
+
+def fitted_half(labels: np.ndarray, photos: np.ndarray, seed: int) -> Bool[np.ndarray, "images"]:
+    """Which images directions, erasers and features are fitted on: half of each letter's photos; the others test them.
+
+    Raises `SignBridgeError` naming a letter with a single photo.
+    """
+    for letter in np.unique(labels):
+        if len(np.unique(photos[labels == letter])) < 2:
+            raise SignBridgeError(
+                f"class {letter} has 1 photo in the sample; to fit on one half of the photos and test on the other "
+                "takes 2. Draw more photos in `sample`, leave the class out of sample.classes, or steer nothing: "
+                "steering.<sweep>.pairs: 0."
+            )
+    fitted, _ = next(StratifiedGroupKFold(2, shuffle=True, random_state=seed).split(labels, labels, photos))
+    half = np.zeros(len(labels), dtype=bool)
+    half[fitted] = True
+    return half
 
 
 def looked_at(sample: pd.DataFrame, most: int, seed: int) -> pd.DataFrame:

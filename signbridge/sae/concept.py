@@ -16,12 +16,12 @@ import pandas as pd
 from jaxtyping import Float
 from pydantic import Field
 
-from signbridge.causal.pairs import fitted_half
 from signbridge.core import activations, tables
 from signbridge.core.params import Section
 from signbridge.core.shards import answers_of, vectors_of
 from signbridge.core.tables import Metric
 from signbridge.datasets.hands import Finger
+from signbridge.datasets.sampling import fitted_half
 from signbridge.sae.features import MODEL, POSITIONS, STREAM, TWIN
 from signbridge.statistics.intervals import StatisticsParams, draw_photos, interval
 from signbridge.statistics.ranking import aucs, weighted_aucs

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float, Int
 
-from signbridge.causal.pairs import fitted_half
+from signbridge.datasets.sampling import fitted_half
 from signbridge.statistics.ranking import aucs
 
 COLUMNS = ["letter", "rank", "feature", "auc", "auc_held_out"]

@@ -9,7 +9,7 @@ This holds for decoders whose attention is causal, but for image tokens that see
 and whose blocks take nothing from the image on the way, as those in `families.py` do.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 import torch
@@ -174,6 +174,25 @@ def answer_greedily(
         return go_on(loaded, branches.cache, tokens, edit)[:, -1]
 
     return greedy_answers(branches.logits[:, -1], step, max_new_tokens, loaded.end_tokens)
+
+
+def answer_probability(
+    loaded: LoadedModel, branches: Branches, answer: Sequence[int], edit: Edit | None = None
+) -> Float[Tensor, "rows"]:
+    """The probability that each row goes on with the tokens of `answer`, whatever follows them."""
+    log_probability = branches.logits[:, -1:].float().log_softmax(-1)
+    if len(answer) > 1:
+        fed = torch.tensor(answer[:-1], device=branches.logits.device).expand(len(branches.logits), -1)
+        rest = go_on(loaded, branches.cache, fed, edit).float().log_softmax(-1)
+        log_probability = torch.cat([log_probability, rest], dim=1)
+    places = torch.arange(len(answer), device=log_probability.device)
+    return log_probability[:, places, list(answer)].sum(-1).exp()
+
+
+def rewind(branches: Branches, tokens: int) -> None:
+    """Forget what was fed behind the first `tokens`."""
+    for layer in branches.cache.layers:
+        layer.length = tokens
 
 
 class BranchedLayer(DynamicLayer):

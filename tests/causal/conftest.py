@@ -20,7 +20,7 @@ from tests.vlm.conftest import images, model_scratch, tiny  # noqa: F401 (fixtur
 
 SIZE, SEED = 28, 505  # of the drawn hands: neither a study's nor a lesson's
 ENTRY = FolderModel.model_validate(
-    YAML(typ="safe").load((ROOT / "params.yaml").read_text(encoding="utf-8"))["models"]["miniature"]
+    YAML(typ="safe").load((ROOT / "models.yaml").read_text(encoding="utf-8"))["miniature"]
     | {"path": str(ROOT / "models/miniature")}
 )
 

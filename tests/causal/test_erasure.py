@@ -6,11 +6,11 @@ import torch
 
 from signbridge.causal.erasure import (
     IMAGE_TOKEN,
-    ErasingReader,
     ErasureSweep,
     Removal,
     damage,
     edits_at,
+    erasing_work,
     leace,
     random_subspace,
     shard_name,
@@ -76,8 +76,8 @@ def plain_edit(loaded, inputs, at: str, chosen: str, edit: Removal):
 
 @every_place
 def test_what_is_read_under_an_eraser_is_that_of_a_plain_pass_under_its_map(tiny, images, edits, at):
-    reader = ErasingReader(Reader(tiny, PROMPT, 1, batch_size=4), edits, [at])
-    found = reader.read(images[:3]).vectors
+    reader = Reader(tiny, PROMPT, 1, batch_size=4)
+    found = reader.read(images[:3], erasing_work(reader, edits, [at])).vectors
     inputs = reader.prepare(images[:3])
     image, names = image_span(tiny, inputs), set()
     clean = last_logits(tiny, inputs, inputs["input_ids"][:, :0], no_edit).argmax(-1)
@@ -108,8 +108,8 @@ def test_what_is_read_under_an_eraser_is_that_of_a_plain_pass_under_its_map(tiny
 
 def test_an_eraser_of_what_all_images_span_makes_them_one_at_that_site(tiny, images, edits, vectors):
     """So the answer hangs on the rest, and some answer changes: an eraser that is not applied would show."""
-    reader = ErasingReader(Reader(tiny, PROMPT, 1, batch_size=4), edits, ["prompt_last"])
-    found = reader.read(images).vectors
+    reader = Reader(tiny, PROMPT, 1, batch_size=4)
+    found = reader.read(images, erasing_work(reader, edits, ["prompt_last"])).vectors
     site = SITES[1]
     here = found[shard_name("prompt_last", site, edits[site][1], site, "prompt_last")]
     np.testing.assert_allclose(here, np.broadcast_to(here.mean(axis=0), here.shape), atol=1e-3)
@@ -117,12 +117,13 @@ def test_an_eraser_of_what_all_images_span_makes_them_one_at_that_site(tiny, ima
 
 
 def test_shards_hold_every_image_once_and_in_order(tiny, images, edits, tmp_path):
-    reader = ErasingReader(Reader(tiny, PROMPT, 1, batch_size=4), {SITES[1]: edits[SITES[1]]}, ["image"])
-    shards = read_in_shards(reader, images[:5], tmp_path, images_per_shard=2)
+    reader = Reader(tiny, PROMPT, 1, batch_size=4)
+    work = erasing_work(reader, {SITES[1]: edits[SITES[1]]}, ["image"])
+    shards = read_in_shards(reader, images[:5], tmp_path, 2, work)
     name = shard_name("image", SITES[1], edits[SITES[1]][0], SITES[1], "prompt_last")
     together = vectors_of(shards, name)
     for row, image in zip(together, images, strict=False):
-        np.testing.assert_allclose(row, reader.read([image]).vectors[name][0], rtol=1e-3, atol=1e-3)
+        np.testing.assert_allclose(row, reader.read([image], work).vectors[name][0], rtol=1e-3, atol=1e-3)
 
 
 @every_place

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from signbridge.causal.pairs import class_pairs, fitted_half, image_pairs
+from signbridge.causal.pairs import class_pairs, image_pairs
 from signbridge.core.errors import SignBridgeError
-from signbridge.datasets.sampling import one_of_each_photo
+from signbridge.datasets.sampling import fitted_half, one_of_each_photo
 
 LABELS = np.repeat(list("ABCD"), 12)
 PHOTOS = np.array([f"{label}{index % 4}" for index, label in enumerate(LABELS)])  # four a letter, three copies each

@@ -10,13 +10,13 @@ from transformers import BatchFeature
 
 from signbridge.causal.pairs import ImagePair
 from signbridge.causal.patching import (
-    Patcher,
     PatchingParams,
     Swap,
     as_table,
     compared_tokens,
     patch,
     patch_one_by_one,
+    patching_work,
     swaps,
 )
 from signbridge.core.errors import SignBridgeError
@@ -146,16 +146,16 @@ def pngs_of(images) -> list[bytes]:
 
 
 def test_the_models_own_prompt_compares_whatever_it_answers(tiny, images):
-    patcher = Patcher(tiny, PROMPT, 1, batch_size=16)
-    [swap] = swaps(patcher, asking("answer"), pngs_of(images), list("ABCABC"), [ImagePair(4, 2)])
+    reader = Reader(tiny, PROMPT, 1, batch_size=16)
+    [swap] = swaps(reader, asking("answer"), pngs_of(images), list("ABCABC"), [ImagePair(4, 2)])
     assert (swap.prompt, swap.tokens) == (PROMPT, None)
     assert swap.a.tobytes() == images[4].tobytes()
     assert swap.b.tobytes() == images[2].tobytes()
 
 
 def test_two_letters_are_offered_in_one_order_and_each_image_has_its_own_token(tiny, images):
-    patcher = Patcher(tiny, PROMPT, 1, batch_size=16)
-    found = swaps(patcher, asking("two_letters"), pngs_of(images), list("ABCABC"), [ImagePair(0, 1), ImagePair(4, 3)])
+    reader = Reader(tiny, PROMPT, 1, batch_size=16)
+    found = swaps(reader, asking("two_letters"), pngs_of(images), list("ABCABC"), [ImagePair(0, 1), ImagePair(4, 3)])
     prompt = TWO_LETTERS.replace("{letters}", "A or B")
     assert [swap.prompt for swap in found] == [prompt, prompt], "the order would give the image away"
     of_a, of_b = (tokens[0] for tokens in continuations(tiny.processor, prompt, ["A", "B"]))
@@ -164,21 +164,21 @@ def test_two_letters_are_offered_in_one_order_and_each_image_has_its_own_token(t
 
 
 def test_classes_that_begin_alike_move_nothing_and_are_dropped_from_the_table(tiny, images, tmp_path):
-    patcher, pair = Patcher(tiny, PROMPT, 1, batch_size=16), ImagePair(0, 1)
+    reader, pair = Reader(tiny, PROMPT, 1, batch_size=16), ImagePair(0, 1)
     labels = ["thank you", "thank me", *"BCBC"]
-    [swap] = swaps(patcher, asking("two_letters"), pngs_of(images), labels, [pair])
+    [swap] = swaps(reader, asking("two_letters"), pngs_of(images), labels, [pair])
     assert swap.tokens[0] == swap.tokens[1]
-    write_shard(tmp_path / "shard", patcher.read([swap]))
+    write_shard(tmp_path / "shard", reader.read([swap], patching_work(reader)))
     sample = pd.DataFrame({"image_id": [f"image-{index}" for index in range(6)]})
     assert as_table(sample, [pair], tiny, [tmp_path / "shard"]).empty
 
 
 def test_a_two_letter_prompt_that_does_not_fit_is_named_by_its_own_key(tiny, images):
-    patcher = Patcher(tiny, PROMPT, 1, batch_size=16)
+    reader = Reader(tiny, PROMPT, 1, batch_size=16)
     for prompt, missing in (("USER: <image>\nWhich?", "{letters}"), ("Which of {letters}?", "<image>")):
         settings = asking("two_letters").model_copy(update={"two_letters": prompt})
         with pytest.raises(SignBridgeError, match=rf"patching\.two_letters must hold {missing} exactly once"):
-            swaps(patcher, settings, pngs_of(images), list("ABCABC"), [ImagePair(0, 1)])
+            swaps(reader, settings, pngs_of(images), list("ABCABC"), [ImagePair(0, 1)])
 
 
 def test_swaps_of_prompts_of_several_lengths_are_those_of_each_alone_in_order(tiny, images):
@@ -189,12 +189,12 @@ def test_swaps_of_prompts_of_several_lengths_are_those_of_each_alone_in_order(ti
         Swap(images[4], images[5], longer, (7, 9)),
         Swap(images[1], images[4], PROMPT, None),
     ]
-    patcher = Patcher(tiny, PROMPT, 1, batch_size=16)
-    together = patcher.read(todo)
+    reader = Reader(tiny, PROMPT, 1, batch_size=16)
+    together = reader.read(todo, patching_work(reader))
     assert together.vectors["patched"].shape == (4, 2, SITES, len(PATCHED))
     assert together.answers == [""] * 4
     for number, swap in enumerate(todo):
-        alone = patch(tiny, patcher.prepare([swap.a, swap.b], [swap.prompt] * 2), [swap.tokens])
+        alone = patch(tiny, reader.prepare([swap.a, swap.b], [swap.prompt] * 2), [swap.tokens])
         for name, values in alone._asdict().items():
             np.testing.assert_allclose(together.vectors[name][number], values, atol=1e-4, err_msg=name)
 
@@ -202,8 +202,8 @@ def test_swaps_of_prompts_of_several_lengths_are_those_of_each_alone_in_order(ti
 @pytest.mark.parametrize(("batch_size", "batches"), [(1, [1, 1, 1, 1, 1]), (16, [2, 1, 1, 1]), (32, [3, 1, 1])])
 def test_a_batch_holds_prompts_of_one_length_and_no_more_than_fit(tiny, images, batch_size, batches):
     todo = [Swap(images[0], images[1], prompt, None) for prompt in [PROMPT] * 3 + [f"Think. {PROMPT}", PROMPT]]
-    patcher = Patcher(tiny, PROMPT, 1, batch_size=batch_size)
-    made = patcher._batches(todo)
+    reader = Reader(tiny, PROMPT, 1, batch_size=batch_size)
+    made = patching_work(reader).batches(todo, reader.batch_size)
     assert [len(batch) for batch in made] == batches
     assert [swap for batch in made for swap in batch] == todo
 
@@ -273,10 +273,9 @@ def test_a_pair_that_leans_the_other_way_counts_what_is_moved_towards_the_donor(
 def effects(miniature, fists_and_peaces) -> pd.DataFrame:
     """The share of the gap that is moved, by site and position, between nine fists and nine peace signs."""
     images, _ = fists_and_peaces
-    patcher = Patcher(miniature, ENTRY.prompt, 1, batch_size=16)
-    found = patcher.read(
-        [Swap(a, b, ENTRY.prompt, None) for a, b in zip(images[:5], images[9:14], strict=True)]
-    ).vectors
+    reader = Reader(miniature, ENTRY.prompt, 1, batch_size=16)
+    todo = [Swap(a, b, ENTRY.prompt, None) for a, b in zip(images[:5], images[9:14], strict=True)]
+    found = reader.read(todo, patching_work(reader)).vectors
     gap = found["donor"] - found["receiver"]
     assert gap.min() > 5, "the two words are to be far apart"
     moved = (found["patched"] - found["receiver"][:, :, None, None]).sum(axis=(0, 1)) / gap.sum()

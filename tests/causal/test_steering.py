@@ -7,15 +7,17 @@ import pytest
 import torch
 from PIL import Image
 
+from signbridge.causal.courses import mean_norms
 from signbridge.causal.directions import all_directions, directions, fit_classes
 from signbridge.causal.pairs import ClassPair, says
 from signbridge.causal.steering import (
     Clamps,
     Course,
-    Steerer,
+    Steered,
     SteeringSweep,
+    all_pushes,
     durings,
-    mean_norms,
+    steer,
     told_sites,
 )
 from signbridge.core.names import DIRECTIONS, RANDOM
@@ -84,9 +86,9 @@ def course(images: list[Image.Image], at: str, width: int, zero: bool = False, *
     return made._replace(**changes)
 
 
-def steerer(loaded, batch_size: int = 8, **changes) -> Steerer:
+def steered_by(loaded, made: Course, batch_size: int = 8, **changes) -> Steered:
     reader, describer = Reader(loaded, PROMPT, 5, batch_size), Reader(loaded, DESCRIBE, 3, batch_size)
-    return Steerer(reader, describer, sweep(**changes))
+    return steer(reader, describer, sweep(**changes), made)
 
 
 def width_of(loaded) -> int:
@@ -130,13 +132,13 @@ def every_edit(of: Course) -> list[tuple]:
 
 @pytest.fixture(scope="module")
 def steered(tiny, images):
-    """What the steerer finds, by place."""
+    """What steering finds, by place."""
     found = {}
 
     def of(at: str):
         if at not in found:
             made = course(images, at, width_of(tiny))
-            found[at] = made, steerer(tiny).steer(made)
+            found[at] = made, steered_by(tiny, made)
         return found[at]
 
     return of
@@ -191,7 +193,7 @@ def test_a_feature_that_is_held_in_what_is_decoded_is_held_so_at_every_token_edi
     """The strength is the length of what the feature adds, as it is of a direction."""
     made = course(images, at, width_of(tiny))
     held = {site: clamps._replace(decoded=np.arange(len(NAMES)) == CLAMP) for site, clamps in made.clamps.items()}
-    found, kept = steerer(tiny).steer(made._replace(clamps=held)), steerer(tiny).steer(made)
+    found, kept = steered_by(tiny, made._replace(clamps=held)), steered_by(tiny, made)
     np.testing.assert_array_equal(found.probability[:, :, :CLAMP], kept.probability[:, :, :CLAMP])
     during = durings(at, ["prefill", "every_step"])[-1]
     inputs = Reader(tiny, PROMPT, 5, 2).prepare(images[:2])
@@ -205,7 +207,7 @@ def test_a_feature_that_is_held_in_what_is_decoded_is_held_so_at_every_token_edi
 @every_place
 def test_no_direction_changes_nothing(tiny, images, at):
     made = course(images, at, width_of(tiny), zero=True)
-    found = steerer(tiny).steer(made._replace(directions={SITES[0]: made.directions[SITES[0]]}))
+    found = steered_by(tiny, made._replace(directions={SITES[0]: made.directions[SITES[0]]}))
     np.testing.assert_allclose(found.damage, 0, atol=1e-5)
     clean = np.broadcast_to(found.clean_probability, found.probability.shape)
     np.testing.assert_allclose(found.probability, clean, rtol=1e-3, atol=0)
@@ -231,7 +233,7 @@ def test_at_the_image_tokens_there_is_no_step_to_edit():
 def test_what_runs_side_by_side_makes_no_difference(tiny, images, steered):
     made, together = steered("image")
     site = SITES[0]
-    one_by_one = steerer(tiny, batch_size=1).steer(made._replace(directions={site: made.directions[site]}))
+    one_by_one = steered_by(tiny, made._replace(directions={site: made.directions[site]}), batch_size=1)
     np.testing.assert_allclose(one_by_one.probability, together.probability[:1], rtol=2e-3, atol=0)
     np.testing.assert_allclose(one_by_one.damage, together.damage[:1], atol=2e-3)
     assert one_by_one.answers == together.answers[:1]
@@ -240,7 +242,7 @@ def test_what_runs_side_by_side_makes_no_difference(tiny, images, steered):
 
 def test_a_strength_of_one_is_as_long_as_the_unit_whatever_the_direction(tiny, images):
     made = course(images, "image", width_of(tiny))
-    for site, pushes in steerer(tiny)._pushes(made).items():
+    for site, pushes in all_pushes(sweep(), made, tiny.device).items():
         lengths = pushes.added.norm(dim=-1).view(len(NAMES), len(STRENGTHS))
         expected = torch.tensor([strength * made.unit[site] for strength in STRENGTHS], dtype=torch.float32)
         torch.testing.assert_close(lengths, expected.expand_as(lengths))
@@ -299,7 +301,7 @@ def towards_peace(miniature, fists_and_peaces):
             [answers[0]], answers[1], all_directions(draws), ("class_means",), {site: rows}, {site: norms[at][site]},
         )  # fmt: skip
         settings = sweep(strengths=strengths, draws=draws, during=["prefill"], answer_tokens=3)
-        found = Steerer(reader, Reader(miniature, DESCRIBE, 2, 36), settings).steer(made)
+        found = steer(reader, Reader(miniature, DESCRIBE, 2, 36), settings, made)
         said = [[says(text, "Peace") for text in image_texts] for image_texts in found.answers[0][0]]
         return found, np.reshape(said, (len(DIRECTIONS) + 2 * draws, len(strengths), len(steered)))
 

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from signbridge.causal.pairs import fitted_half
+from signbridge.datasets.sampling import fitted_half
 from signbridge.rendered.dataset import photo_in_numbers
 from signbridge.rendered.hand_words import is_up
 from signbridge.rendered.letter_poses import LETTER_POSES

@@ -4,7 +4,6 @@ import pytest
 import torch
 from transformers import BatchFeature
 
-from signbridge.causal.steering import rewind
 from signbridge.core.errors import SignBridgeError
 from signbridge.vlm.answering import read_and_answer
 from signbridge.vlm.branching import (
@@ -12,6 +11,7 @@ from signbridge.vlm.branching import (
     clean_run,
     go_on,
     leave,
+    rewind,
 )
 from signbridge.vlm.extraction import Reader
 from signbridge.vlm.residual import decoder_sites, editing, reading

@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from signbridge.causal.pairs import fitted_half
 from signbridge.core import tables
 from signbridge.core.names import (
     LEACE,
@@ -14,6 +13,7 @@ from signbridge.core.names import (
     RANDOM_SUBSPACE,
     SHUFFLED_LABELS,
 )
+from signbridge.datasets.sampling import fitted_half
 from stages.causal.erase import (
     ACTIVATIONS,
     CHANGED,

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from signbridge.causal.pairs import fitted_half
 from signbridge.core import tables
 from signbridge.core.names import DIRECTIONS, RANDOM, SHUFFLED_MEANS
+from signbridge.datasets.sampling import fitted_half
 from stages.causal.steer import (
     DAMAGE,
     DESCRIPTIONS,

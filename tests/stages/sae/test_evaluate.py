@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from signbridge.causal.pairs import fitted_half
 from signbridge.core import activations, tables
 from signbridge.datasets.control_images import CONTROLS
+from signbridge.datasets.sampling import fitted_half
 from signbridge.sae.features import (
     AUTOENCODER,
     MODEL,

@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from signbridge.causal.pairs import fitted_half
 from signbridge.core import activations, tables
 from signbridge.core.names import (
     CLAMP,
@@ -23,6 +22,7 @@ from signbridge.core.names import (
     PRETRAINED,
     RANDOM,
 )
+from signbridge.datasets.sampling import fitted_half
 from signbridge.sae.concept import concept_names
 from stages.pretrained import features as pretrained_features
 from stages.pretrained import fetch
