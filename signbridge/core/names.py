@@ -1,5 +1,7 @@
 """The names that params, tables, plots and pages share: edits, lenses, pushes, how a model is called."""
 
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -51,6 +53,22 @@ NULLS_DOWN = {LIKE_FEATURES: LIKE_FEATURES_DOWN, NEIGHBOURS: NEIGHBOURS_DOWN}  #
 CLASSES, CONCEPT = "classes", "concept"  # what is steered: from class to class, or the concept known of every hand
 CONCEPT_UNDONE = "concept_undone"  # away from it
 PRETRAINED = "pretrained"  # from class to class by the features of an autoencoder that others trained
+
+# Sparse autoencoders: what is read, of which model, and where.
+AUTOENCODER, STREAM = "sae", "stream"  # an autoencoder's features, or the dimensions of the residual stream
+MODEL, TWIN = "model", "untrained_twin"  # the model whose features they are
+KINDS = ("image", "text")  # of tokens
+POSITIONS = ("prompt_last", "image_mean")  # at which the features of the sample are kept
+
+
+def published_of_classes(published: Mapping[str, Sequence[int]], classes: Sequence[str]) -> dict[str, set[int]]:
+    """The published features of those `classes` that have any. `golden_retriever` is the same as `golden retriever`."""
+    by_name = {_plain(name): set(features) for name, features in published.items()}
+    return {name: by_name[_plain(name)] for name in classes if _plain(name) in by_name}
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[\W_]+", " ", name).strip().casefold()
 
 
 def model_name(table: Path | str, notes: dict[str, str]) -> str:
