@@ -18,7 +18,7 @@ import pytest  # noqa: E402
 from ruamel.yaml import YAML  # noqa: E402
 
 from signbridge.core import params  # noqa: E402
-from signbridge.core.command_line import run  # noqa: E402
+from signbridge.core.command_line import note_peak_memory, run  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -26,11 +26,15 @@ ROOT = Path(__file__).resolve().parents[1]
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
-
 PARAMS_FILES = (params.PARAMS, params.MODELS, params.DATASETS, params.CAUSAL, params.LENSES, params.SAE)
 PARAMS_FILES += (params.PRETRAINED, params.SAE_PRESETS, params.AUTOENCODERS)
 CATALOGS = {"models": params.MODELS, "datasets": params.DATASETS, "autoencoders": params.AUTOENCODERS}
 CATALOGS |= {"sae_presets": params.SAE_PRESETS}
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Note the most memory that this process of the tests has taken."""
+    note_peak_memory(f"tests-{os.environ.get('PYTEST_XDIST_WORKER', 'main')}", session.config.rootpath)
 
 
 class Workspace:

@@ -4,10 +4,12 @@ import logging
 import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 from signbridge.core.errors import SignBridgeError
 from signbridge.core.pipeline import stage_of
 
+PEAK_MEMORY = Path(".scratch/peak_memory")  # bytes, a file a stage: what `make budgets` prints
 log = logging.getLogger(__name__)
 
 
@@ -21,9 +23,28 @@ def run(main: Callable[[], None]) -> None:
         stage = stage_of(sys.argv[0])
         if stage:
             log.info("%s, stage %d of %d: %s", stage.pipeline, stage.number, stage.of, stage.name)
+        # A process that a stage starts would compile every package that it imports anew.
+        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
         main()
+        if stage:
+            note_peak_memory(f"stage-{stage.pipeline}-{stage.name}")
     except SignBridgeError as error:
         sys.exit(f"error: {error}")
+
+
+def note_peak_memory(name: str, root: Path = Path()) -> None:
+    """Write the most memory that this process or one that it started has taken, for `make budgets`.
+
+    Nothing is written where the system does not tell.
+    """
+    try:
+        import resource
+    except ModuleNotFoundError:  # Windows
+        return
+    unit = 1 if sys.platform == "darwin" else 1024  # what ru_maxrss is counted in
+    most = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    (root / PEAK_MEMORY).mkdir(parents=True, exist_ok=True)
+    (root / PEAK_MEMORY / name).write_text(str(most * unit))
 
 
 def _log_level() -> str:
