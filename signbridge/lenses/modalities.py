@@ -18,8 +18,7 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from signbridge.core.params import Section
-from signbridge.datasets.hands import caption, check_caption
-from signbridge.datasets.hands import WORDS
+from signbridge.datasets.hands import WORDS, caption, check_caption
 from signbridge.vlm.text import Phrase
 
 _ROWS = 4096  # of tokens compared with all others at once

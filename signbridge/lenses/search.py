@@ -1,12 +1,11 @@
 """The stored text vectors that are nearest to given vectors by cosine, over all text layers together.
 
-`nearest` is exact: a blocked matrix product, of which only the scores that can still be among the best are looked at
-again. A score and the place of its vector make one integer, so that the larger of two is the better score or, of equal
-scores, the lower layer and then the lower row: the order of the best never depends on how the work was cut.
+`nearest` is exact: products with blocks of stored vectors, on the device of the queries. A score and the place of its
+vector make one integer, so that the larger of two is the better score or, of equal scores, the lower layer and then the
+lower row. Equal text vectors are common (every text begins with the same token), and faiss promises no order of them.
 """
 
-import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from types import ModuleType
 from typing import NamedTuple
 
@@ -19,9 +18,8 @@ from signbridge.core.errors import SignBridgeError
 from signbridge.lenses.stored_vectors import StoredVectors
 
 _PLACES = 2**32  # of vectors in all layers together
-_MOST_ROWS = 2048  # in a block: a product this wide runs at the full rate, and more would take memory from the queries
-_ROW_BYTES = 12  # an entry: as it lies on disk, between, and in float32
-_GROUP = 32  # scores with one maximum: of all that follows the product, only the maxima are taken of every score
+_ROWS = 32, 2048  # stored vectors in a block, at least and at most: more make the product no faster
+_ROW_BYTES, _SCORE_BYTES = 12, 64  # of an entry of a stored vector; of a score that is sorted
 
 
 class Neighbours(NamedTuple):
@@ -33,10 +31,11 @@ class Neighbours(NamedTuple):
 
 
 class BlockSizes(NamedTuple):
-    """How many queries and stored vectors are multiplied together."""
+    """How many queries and stored vectors are multiplied together, and the scores of how many queries are sorted."""
 
     queries: int
     rows: int
+    sorted: int
 
 
 def nearest(
@@ -44,36 +43,34 @@ def nearest(
 ) -> Neighbours:
     """The `k` stored vectors with the largest cosine to each query, on the queries' device.
 
-    Of equal scores the lower layer is first, then the lower row. At most `memory_bytes` are taken beside queries,
-    result and what the matrix library packs for itself, and every stored vector is read once for each block of queries
-    (`block_sizes`): memory for all queries at once is the fastest. A query of zeros has cosine 0 with everything.
-
+    Of equal scores the lower layer is first, then the lower row. At most `memory_bytes` are taken beside queries and
+    result; every stored vector is read once for each block of queries. A query of zeros has cosine 0 with everything.
     Raises `SignBridgeError` if queries are not finite or of another width, or for too little memory.
     """
-    stored = list(layers.values())
     _check(queries, layers)
+    stored = list(layers.values())
     k = min(k, sum(vectors.rows for vectors in stored))
     sizes = block_sizes(memory_bytes, queries.shape[1], k)
-    parts = [_best_keys(_unit(part), stored, k, sizes.rows) for part in queries.split(sizes.queries)]
-    return _decoded(torch.cat(parts), stored)
+    keys = torch.cat([_best_keys(_unit(part), stored, k, sizes) for part in queries.split(sizes.queries)])
+    place = _PLACES - 1 - keys % _PLACES
+    ends = torch.tensor([0, *(vectors.rows for vectors in stored)], dtype=torch.int64, device=keys.device).cumsum(0)
+    layer = torch.bucketize(place, ends[1:], right=True)
+    return Neighbours(_score(keys), place - ends[layer], layer)
 
 
 def block_sizes(memory_bytes: int, width: int, k: int) -> BlockSizes:
-    """The largest blocks that `memory_bytes` allow: a quarter of it for stored vectors, the rest for queries.
+    """The largest blocks that `memory_bytes` allow: a quarter for stored vectors, half of the rest for sorting scores.
 
-    A stored vector takes 12 bytes an entry; a query 4 an entry, 4 a score, 64 a group of scores, 2048 a group that is
-    looked at closer (k of them, if there are as many) and 64 a neighbour. Raises `SignBridgeError` if not even one
-    group and one query have room.
+    Raises `SignBridgeError` if there is no room for a block of 32 stored vectors and one query.
     """
-    row_bytes = _ROW_BYTES * width
-    rows = max(1, min(_MOST_ROWS, memory_bytes // 4 // row_bytes) // _GROUP) * _GROUP
-    groups = rows // _GROUP
-    query_bytes = 4 * width + (4 * _GROUP + 64) * groups + 2048 * min(k, groups) + 64 * k
-    queries = (memory_bytes - rows * row_bytes) // query_bytes
-    if queries < 1:
-        needed = 4 * (16 * width * _GROUP + 192 + 2112 * k)
+    least, most = _ROWS
+    rows = max(least, min(most, memory_bytes // 4 // (_ROW_BYTES * width)) // least * least)
+    half = (memory_bytes - rows * _ROW_BYTES * width) // 2
+    queries, together = half // (4 * width + 4 * rows + 32 * k), half // (_SCORE_BYTES * (rows + k))
+    if min(queries, together) < 1:
+        needed = 4 * (_ROW_BYTES * width * least + _SCORE_BYTES * (least + k))
         raise SignBridgeError(f"{memory_bytes} bytes are too few to search vectors of {width} entries: give {needed}.")
-    return BlockSizes(queries, rows)
+    return BlockSizes(queries, rows, together)
 
 
 def nearest_approximate(
@@ -81,24 +78,32 @@ def nearest_approximate(
 ) -> Neighbours:
     """As `nearest`, but looking only into the `probes` cells of a layer whose centres are nearest to the query (faiss).
 
-    Each layer's vectors go into as many cells as the root of their number, by k-means, in 16 bits an entry; a layer's
-    index is made here, used for all queries and dropped. Where the cells hold fewer than k: score -inf, row and layer
-    -1. `recall` says what it misses. Raises `SignBridgeError` without faiss, and as `nearest`.
+    Each layer's vectors go into as many cells as the root of their number, by k-means, in 16 bits an entry. Where the
+    cells hold fewer than k: score -inf, row and layer -1. `recall` says what it misses. Raises `SignBridgeError`
+    without faiss, and as `nearest`.
     """
     faiss = imported_faiss()
     _check(queries, layers)
     sought, k = _unit(queries).cpu().numpy(), min(k, sum(vectors.rows for vectors in layers.values()))
     score, row, layer = (np.empty((len(sought), 0), kind) for kind in (np.float32, np.int64, np.int64))
     for number, vectors in enumerate(layers.values()):
-        if not vectors.rows or not len(sought):
-            continue
-        found = _index(faiss, vectors, probes).search(sought, min(k, vectors.rows))
-        score, row = (np.hstack(both) for both in zip((score, row), found, strict=True))
-        layer = np.hstack([layer, np.where(found[1] < 0, -1, number)])
+        if vectors.rows and len(sought):
+            found = _cells(faiss, vectors, probes).search(sought, min(k, vectors.rows))
+            score, row = (np.hstack(both) for both in zip((score, row), found, strict=True))
+            layer = np.hstack([layer, np.where(found[1] < 0, -1, number)])
     score = np.where(row < 0, -np.inf, score)
     order = np.argsort(-score, axis=1, kind="stable")[:, :k]
     best = (np.take_along_axis(values, order, axis=1) for values in (score, row, layer))
     return Neighbours(*(torch.from_numpy(values).to(queries.device) for values in best))
+
+
+def imported_faiss() -> ModuleType:
+    """The module that approximate search needs. Raises `SignBridgeError` if it is not installed."""
+    try:
+        import faiss
+    except ImportError:
+        raise SignBridgeError("Approximate search needs faiss: pip install 'signbridge[lenses]'") from None
+    return faiss
 
 
 def recall(approximate: Neighbours, exact: Neighbours) -> float:
@@ -126,50 +131,26 @@ def _unit(queries: Float[Tensor, "queries width"]) -> Float[Tensor, "queries wid
     return queries.to(torch.float32, copy=True).div_(torch.where(length > 0, length, 1))
 
 
-def _blocks(stored: list[StoredVectors], rows: int) -> Iterator[tuple[StoredVectors, int, int, int]]:
-    """The vectors of all layers in blocks of at most `rows`: whose, from, to, and the place of the first of all."""
-    before = 0
-    for vectors in stored:
-        for start in range(0, vectors.rows, rows):
-            yield vectors, start, min(start + rows, vectors.rows), before + start
-        before += vectors.rows
-
-
 def _best_keys(
-    queries: Float[Tensor, "queries width"], stored: list[StoredVectors], k: int, rows: int
+    queries: Float[Tensor, "queries width"], stored: list[StoredVectors], k: int, sizes: BlockSizes
 ) -> Int[Tensor, "queries k"]:
     """Every block goes through the same memory: new memory takes longer to get than vectors to expand (measured)."""
-    device = queries.device
+    device, first = queries.device, 0
     nothing = torch.full((len(queries), k), -torch.inf, device=device)
     best = _keys(nothing, torch.zeros_like(nothing, dtype=torch.int64))
-    if not best.numel():
-        return best
-    units, products = queries.new_zeros((rows, queries.shape[1])), queries.new_empty(len(queries) * rows)
-    for vectors, start, stop, first in _blocks(stored, rows):
-        count = stop - start
-        filled = math.ceil(count / _GROUP) * _GROUP  # to whole groups, with vectors that are then ruled out
-        vectors.block(start, stop, device, out=units[:count])
-        scores = products[: len(queries) * filled].view(len(queries), filled)
-        torch.mm(queries, units[:filled].T, out=scores)[:, count:] = -torch.inf
-        _merge(best, scores, first)
+    units, products = queries.new_empty((sizes.rows, queries.shape[1])), queries.new_empty(len(queries) * sizes.rows)
+    for vectors in stored if best.numel() else []:
+        for start in range(0, vectors.rows, sizes.rows):
+            count = min(sizes.rows, vectors.rows - start)
+            vectors.block(start, start + count, device, out=units[:count])
+            scores = torch.mm(queries, units[:count].T, out=products[: len(queries) * count].view(len(queries), count))
+            place = torch.arange(first, first + count, device=device)
+            improved = (scores.amax(1) > _score(best[:, -1])).nonzero().squeeze(1)
+            for some in improved.split(sizes.sorted):
+                found = torch.cat([best[some], _keys(scores[some], place)], dim=1)
+                best[some] = found.topk(k).values
+            first += count
     return best
-
-
-def _merge(best: Int[Tensor, "queries k"], scores: Float[Tensor, "queries rows"], first: int) -> None:
-    """Put into `best` what is better among `scores`, whose first column has the place `first`.
-
-    Only queries whose best new score beats their k-th are looked at closer, and of these only the k groups of columns
-    with the best maxima: all of the k best are in these.
-    """
-    k = best.shape[1]
-    groups = scores.unflatten(1, (-1, _GROUP))
-    maxima = groups.amax(2)
-    improved = (maxima.amax(1) > _score(best[:, -1])).nonzero().squeeze(1)
-    number = torch.arange(maxima.shape[1], device=best.device)
-    chosen = _place(_keys(maxima[improved], number).topk(min(k, len(number))).values)
-    place = first + (chosen[..., None] * _GROUP + torch.arange(_GROUP, device=best.device)).flatten(1)
-    found = _keys(groups[improved[:, None], chosen].flatten(1), place)
-    best[improved] = torch.cat([best[improved], found], dim=1).topk(k).values
 
 
 def _keys(scores: Float[Tensor, "queries rows"], place: Int[Tensor, "*queries rows"]) -> Int[Tensor, "queries rows"]:
@@ -179,39 +160,18 @@ def _keys(scores: Float[Tensor, "queries rows"], place: Int[Tensor, "*queries ro
     return bits.long().mul_(_PLACES).add_(_PLACES - 1 - place)
 
 
-def _place(keys: Int[Tensor, "*any"]) -> Int[Tensor, "*any"]:
-    return _PLACES - 1 - keys % _PLACES
-
-
 def _score(keys: Int[Tensor, "*any"]) -> Float[Tensor, "*any"]:
     bits = (keys >> 32).int()
     return (bits ^ ((bits >> 31) & 0x7FFFFFFF)).view(torch.float32)
 
 
-def _decoded(keys: Int[Tensor, "queries k"], stored: list[StoredVectors]) -> Neighbours:
-    place = _place(keys)
-    ends = torch.tensor([vectors.rows for vectors in stored], dtype=torch.int64, device=keys.device).cumsum(0)
-    layer = torch.bucketize(place, ends, right=True)
-    starts = torch.cat([ends.new_zeros(1), ends])
-    return Neighbours(_score(keys), place - starts[layer], layer)
-
-
-def imported_faiss() -> ModuleType:
-    """The module that approximate search needs. Raises `SignBridgeError` if it is not installed."""
-    try:
-        import faiss
-    except ImportError:
-        raise SignBridgeError("Approximate search needs faiss: pip install 'signbridge[faiss]'") from None
-    return faiss
-
-
-def _index(faiss: ModuleType, vectors: StoredVectors, probes: int):
+def _cells(faiss: ModuleType, vectors: StoredVectors, probes: int):
     """A layer's cells (an inverted file). K-means sees 40 vectors a cell, faiss's own least, evenly from the layer."""
     cells = max(1, round(vectors.rows**0.5))
     index = faiss.index_factory(vectors.width, f"IVF{cells},SQfp16", faiss.METRIC_INNER_PRODUCT)
     index.nprobe = probes
     every = max(1, vectors.rows // (40 * cells))
-    blocks = [(start, stop) for _, start, stop, _ in _blocks([vectors], _MOST_ROWS)]
+    blocks = [(start, min(start + _ROWS[1], vectors.rows)) for start in range(0, vectors.rows, _ROWS[1])]
     seen = [vectors.block(start, stop, "cpu")[-start % every :: every] for start, stop in blocks]
     index.train(torch.cat(seen).numpy())
     for start, stop in blocks:

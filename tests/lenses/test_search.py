@@ -204,5 +204,5 @@ def test_without_faiss_the_message_says_how_to_get_it(layers, queries, monkeypat
         return import_it(name, *args, **kwargs)
 
     monkeypatch.setattr(builtins, "__import__", refuse)
-    with pytest.raises(SignBridgeError, match=r"pip install 'signbridge\[faiss\]'"):
+    with pytest.raises(SignBridgeError, match=r"pip install 'signbridge\[lenses\]'"):
         nearest_approximate(queries, layers, 5)
