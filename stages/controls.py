@@ -22,14 +22,15 @@ from signbridge.probing.protocols import Split
 from signbridge.probing.settings import ProbeParams, places, splits_of
 
 ACTIVATIONS = Path("data/activations")
-CONTROLS = Path("data/control_activations")
+CONTROLS = Path("data/controls")
+WRITTEN = Path("data/control_probes")
 PREDICTIONS = ["control", "protocol", "site", "position", "repeat", "fold", "image_id", "label", "predicted"]
 CHOICES = ["control", "protocol", "site", "position", "repeat", "fold", "C", "inner_accuracy"]
 SHUFFLED = ["site", "position", "draw", "accuracy"]
 
 
 def main() -> None:
-    """Write data/control_predictions.parquet, data/control_choices.parquet and data/shuffled_labels.parquet."""
+    """Write data/control_probes/{predictions,choices,shuffled_labels}.parquet."""
     chosen, read = params.section("probe", ProbeParams), params.section("controls", ControlsParams).read
     draws = params.section("shuffled_labels", ShuffledLabelsParams).draws
     seed = params.seed()
@@ -56,9 +57,9 @@ def main() -> None:
         shuffled.append(score_shuffled(sweep, ACTIVATIONS, draws, seed))
 
     made_by = {"read": read, "draws": draws, "probe": chosen.model_dump(), "seed": seed}
-    tables.write(_joined(predictions, PREDICTIONS), "data/control_predictions.parquet", made_by)
-    tables.write(_joined(choices, CHOICES), "data/control_choices.parquet", made_by)
-    tables.write(_joined(shuffled, SHUFFLED), "data/shuffled_labels.parquet", made_by)
+    tables.write(_joined(predictions, PREDICTIONS), WRITTEN / "predictions.parquet", made_by)
+    tables.write(_joined(choices, CHOICES), WRITTEN / "choices.parquet", made_by)
+    tables.write(_joined(shuffled, SHUFFLED), WRITTEN / "shuffled_labels.parquet", made_by)
 
 
 def _chosen_penalties(splits: list[Split]) -> Penalty:

@@ -33,8 +33,8 @@ from signbridge.vlm.model_run import SCRATCH, ModelRun, model_run, sites_of, wri
 from signbridge.vlm.untrained_twin import untrained_twin
 
 SAMPLE = Path("data/sample.parquet")
-ACTIVATIONS = Path("data/control_activations")
-ANSWERS = Path("data/control_answers.parquet")
+ACTIVATIONS = Path("data/controls")
+ANSWERS = ACTIVATIONS / "answers.parquet"
 ANSWER_COLUMNS = ["control", "image_id", "label", "prompt", "answer", "shown"]
 
 
@@ -47,7 +47,7 @@ class Control(NamedTuple):
 
 
 def main() -> None:
-    """Read `data/sample.parquet` and `data/model.json`, write `data/control_activations/CONTROL/` and answers."""
+    """Read `data/sample.parquet` and `data/model.json`, write `data/controls/CONTROL/` and their answers."""
     chosen = params.section("controls", ControlsParams)
     sample = tables.read(SAMPLE)
     with model_run(__file__, sample=SAMPLE, twin_seed=chosen.twin_seed, seed=params.seed()) as reading:

@@ -7,7 +7,7 @@ import numpy as np
 from signbridge.core import params, tables
 from signbridge.core.command_line import run
 from signbridge.datasets.images import grey_pixels
-from signbridge.probing.leakage import leakage_of_dataset, leakage_of_splits
+from signbridge.probing.leakage import HEADLINE, leakage_of_dataset, leakage_of_splits
 from signbridge.probing.settings import ProbeParams, splits_of
 
 IMAGES = Path("data/images.parquet")
@@ -25,7 +25,7 @@ def main() -> None:
     labels, sample_photos = sample["label"].to_numpy(), sample["photo"].to_numpy()
     splits = splits_of(probe, labels, sample_photos, params.seed())
     numbers |= leakage_of_splits(splits, labels, sample_photos, pixels)
-    tables.write_metrics("metrics/leakage.json", numbers)
+    tables.write_metrics("metrics/leakage.json", numbers, HEADLINE)
 
 
 if __name__ == "__main__":

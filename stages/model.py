@@ -9,7 +9,7 @@ from typing import Any
 
 from signbridge.core import params
 from signbridge.core.command_line import run
-from signbridge.vlm.model_folder import folder_sha256
+from signbridge.core.model_folder import folder_sha256
 
 MODEL = Path("data/model.json")
 

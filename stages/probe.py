@@ -1,4 +1,4 @@
-"""probe: fit and test linear probes at every site and position, under every protocol. What it says is `statistics`'."""
+"""probe: linear probes at every site and position, over all images and among those that got the same answer."""
 
 from collections.abc import Iterator
 from itertools import groupby
@@ -14,20 +14,16 @@ from signbridge.probing import probes
 from signbridge.probing.description_length import online_blocks
 from signbridge.probing.predictions import choices_table, description_length_table, predictions_table, read_answers
 from signbridge.probing.settings import ProbeParams, places, splits_of
-from signbridge.probing.sweep import (
-    Penalties,
-    Scored,
-    cells_of,
-    score,
-    side_by_side,
-)
+from signbridge.probing.sweep import Penalties, Scored, cells_of, score, side_by_side
+from signbridge.probing.within_word import places_within, predictions_within, same_word, score_within
 
 ACTIVATIONS = Path("data/activations")
+ANSWERS = Path("data/answers.parquet")
 PROBES = Path("data/probes")
 
 
 def main() -> None:
-    """Write data/probes/, data/predictions.parquet, data/choices.parquet and data/description_length.parquet."""
+    """Write data/probes/ and data/{predictions,choices,description_length,within_word}.parquet."""
     chosen = params.section("probe", ProbeParams)
     seed = params.seed()
     sample = tables.read("data/sample.parquet", columns=["image_id", "label", "photo"])
@@ -35,8 +31,11 @@ def main() -> None:
 
     splits = splits_of(chosen, labels, photos, seed)
     probed = places(chosen, activations.sites(ACTIVATIONS))
-    answers = tables.read("data/answers.parquet", columns=["image_id", "answer"]).set_index("image_id")["answer"]
-    text = read_answers(answers[image_ids].tolist(), labels, splits)
+    of_image = tables.read(ANSWERS, columns=["image_id", "answer"]).set_index("image_id")["answer"]
+    answers = of_image[image_ids].to_numpy()
+    text = read_answers(answers, labels, splits)
+    words = same_word(answers, labels, photos, chosen.grouped, seed)
+    within = places_within(probed) if words else []
 
     penalties = Penalties(chosen.signbridge.C, chosen.grouped.C)
     generator = np.random.default_rng(seed)
@@ -44,11 +43,16 @@ def main() -> None:
     cells = cells_of(ACTIVATIONS, probed, list(image_ids))
     results = side_by_side(score, cells, labels, splits, penalties, orders, chosen.memory_bytes)
     scored = list(_save_probes(tqdm(results, total=len(probed), desc="probe", unit="site position")))
+    cells = cells_of(ACTIVATIONS, within, list(image_ids))
+    results = side_by_side(score_within, cells, labels, words, chosen.grouped.C, chosen.memory_bytes)
+    same = list(tqdm(results, total=len(within), desc="within word", unit="site position", disable=not within))
 
     made_by = {"probe": chosen.model_dump(), "seed": seed, "scikit-learn": sklearn.__version__}
+    made_by["model"] = tables.made_by(ANSWERS)["model"]
     tables.write(predictions_table([*scored, text], splits, image_ids, labels), "data/predictions.parquet", made_by)
     tables.write(choices_table(scored, splits), "data/choices.parquet", made_by)
     tables.write(description_length_table(scored, labels), "data/description_length.parquet", made_by)
+    tables.write(predictions_within(same, words, image_ids, labels), "data/within_word.parquet", made_by)
 
 
 def _save_probes(results: Iterator[Scored]) -> Iterator[Scored]:

@@ -20,6 +20,8 @@ from signbridge.core.errors import SignBridgeError
 SITES_BEFORE_LAYERS = ("pixels", "vision", "projector", "embedding")
 # Which token's vector: the last of the prompt, the last fed back while answering, the mean over image tokens.
 TOKEN_POSITIONS = ("prompt_last", "answer_last", "image_mean")
+# In tables of predictions, beside the sites: what was read from the text of the answer alone.
+TEXT_SITE, TEXT_POSITION = "answer", "text"
 POSITIONS_OF_SITE = {"pixels": ("flat",), "vision": ("image_mean",), "projector": ("image_mean",)}
 
 

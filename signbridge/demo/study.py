@@ -11,6 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from signbridge.core import activations, params, tables
 from signbridge.core.errors import SignBridgeError
+from signbridge.core.model_folder import folder_sha256
 from signbridge.core.names import model_name
 from signbridge.datasets.images import decode_png, decoded, grey_pixels
 from signbridge.datasets.near_duplicates import unit_rows
@@ -22,7 +23,6 @@ from signbridge.vlm.loading import (
     ModelParams,
     TinyRandomModel,
 )
-from signbridge.vlm.model_folder import folder_sha256
 
 SAMPLE = Path("data/sample.parquet")
 PHOTOS = Path("data/photos.parquet")

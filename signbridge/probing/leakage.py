@@ -1,4 +1,4 @@
-"""The leakage audit: `metrics/leakage.json`.
+"""The leakage audit: `metrics/leakage.json`. Does a split measure memory?
 
 A split that puts copies of one photo on both sides measures memory. Two signs of it: how many tested images have a
 copy in training, and how often the nearest training image by pixels, which understands nothing, shows the right letter.
@@ -11,6 +11,28 @@ from sklearn.neighbors import KNeighborsClassifier
 
 from signbridge.core.tables import Metric
 from signbridge.probing.protocols import Split, copies_in_train
+
+# The metrics in the order of the file: what decides whether a split leaks comes first.
+HEADLINE = {
+    name: name
+    for name in (
+        "signbridge_copies_in_train",
+        "signbridge_nearest_image",
+        "grouped_copies_in_train",
+        "grouped_nearest_image",
+        "official_test_copies_in_train",
+        "sample_images",
+        "sample_photos",
+        "sample_images_per_photo",
+        "sample_letters",
+        "dataset_images",
+        "dataset_photos",
+        "dataset_images_per_photo",
+        "dataset_largest_photo",
+        "dataset_exact_duplicates",
+        "dataset_letters",
+    )
+}
 
 
 def leakage_of_dataset(images: pd.DataFrame, photos: np.ndarray) -> dict[str, Metric]:

@@ -7,6 +7,8 @@ the headline is how well those layers read the images that were left out.
 
 import pandas as pd
 
+from signbridge.core.activations import TEXT_SITE
+
 HEADLINE_POSITION = "prompt_last"  # the last token of the prompt, before any answer
 
 
@@ -56,7 +58,7 @@ def headline(predictions: pd.DataFrame, choices: pd.DataFrame) -> pd.DataFrame:
         score, protocol = choices["inner_accuracy"], "grouped"
         cells = [choices["site"], choices["position"]]
     else:
-        probed = predictions[predictions["site"] != "answer"]
+        probed = predictions[predictions["site"] != TEXT_SITE]
         protocol = probed["protocol"].iloc[0]
         score, cells = (probed["label"] == probed["predicted"]), [probed["site"], probed["position"]]
     site, position = score.groupby(cells, sort=False).mean().idxmax()

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from signbridge.core.activations import TEXT_POSITION, TEXT_SITE
 from signbridge.probing.protocols import Split
 from signbridge.probing.sweep import Scored
 
@@ -69,9 +70,6 @@ def description_length_table(scored: Sequence[Scored], labels: np.ndarray) -> pd
     )
     table.insert(1, "depth", pd.factorize(table["site"])[0])
     return table.assign(uniform_bits=uniform, compression=uniform / table["bits"])
-
-
-TEXT_SITE, TEXT_POSITION = "answer", "text"
 
 
 def read_answers(answers: Sequence[str], labels: np.ndarray, splits: list[Split]) -> Scored:

@@ -16,18 +16,11 @@ from signbridge.probing import protocols
 from signbridge.probing.predictions import predictions_table
 from signbridge.probing.protocols import Split
 from signbridge.probing.settings import GroupedProtocol
-from signbridge.probing.sweep import (
-    MEMORY_BYTES,
-    Cell,
-    Scored,
-    predict,
-)
-from signbridge.statistics.intervals import StatisticsParams, photo_bootstrap
+from signbridge.probing.sweep import MEMORY_BYTES, Cell, Scored, predict
 
 # Of a letter within a word: one to test, and two in training, so that the penalty can be chosen by one of them. A
 # rarer letter would also take folds, and with them training images, from all the others.
 FEWEST_PHOTOS = 3
-ALL_WORDS = "(all)"
 TOKENS_OF_TEXT = ("prompt_last", "answer_last")
 COLUMNS = {
     "word": "str",
@@ -119,52 +112,3 @@ def predictions_within(
         for word, cells in zip(words, zip(*scored, strict=True), strict=True)
     ]
     return pd.concat(tables, ignore_index=True)[list(COLUMNS)].astype(COLUMNS)
-
-
-def accuracy_within(
-    predictions: pd.DataFrame,
-    photo: pd.Series,
-    depths: dict[str, int],
-    statistics: StatisticsParams,
-    generator: np.random.Generator,
-) -> pd.DataFrame:
-    """One row a word and cell, then one a cell over all words, named `(all)`.
-
-    Columns: word, letters, images, photos, chance, site, depth, position, accuracy, low, high. Intervals are a
-    bootstrap over photos; `chance` is the share of each word's commonest letter. Over all words each image counts once,
-    so that a word weighs by its images. `photo` is by image_id, `depths` by site.
-    """
-    words = dict(list(predictions.groupby("word", sort=False)))
-    if words:
-        words[ALL_WORDS] = predictions
-    tables = [_accuracies(rows, photo, statistics, generator).assign(word=word) for word, rows in words.items()]
-    columns = ["word", "letters", "images", "photos", "chance", "site", "depth", "position", "accuracy", "low", "high"]
-    if not tables:
-        return pd.DataFrame(columns=columns)
-    table = pd.concat(tables, ignore_index=True)
-    return table.assign(depth=table["site"].map(depths))[columns]
-
-
-def _accuracies(
-    rows: pd.DataFrame, photo: pd.Series, statistics: StatisticsParams, generator: np.random.Generator
-) -> pd.DataFrame:
-    """Accuracy and interval of every cell on the same images, beside what these images are."""
-    by_photo = rows.assign(right=rows["label"] == rows["predicted"], photo=rows["image_id"].map(photo)).pivot_table(
-        values="right", index="photo", columns=["site", "position"], aggfunc=["sum", "count"], sort=False
-    )
-    right = by_photo["sum"].to_numpy(dtype=float)
-    tested = by_photo["count"].iloc[:, 0].to_numpy(dtype=float)
-    low, high = photo_bootstrap(right, tested, statistics.confidence, statistics.resamples, generator)
-    table = by_photo["sum"].columns.to_frame(index=False)
-    images = rows.drop_duplicates(["word", "image_id"])
-    letters = sorted(images["label"].unique())
-    commonest = images.groupby("word")["label"].agg(lambda labels: labels.value_counts().max()).sum()
-    return table.assign(
-        letters="".join(letters) if all(len(letter) == 1 for letter in letters) else ", ".join(letters),
-        images=len(images),
-        photos=len(by_photo),
-        chance=commonest / len(images),
-        accuracy=right.sum(axis=0) / tested.sum(),
-        low=low,
-        high=high,
-    )

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 
+from signbridge.core.activations import TEXT_SITE
 from signbridge.probing.peak import headline_predictions
 from signbridge.statistics.intervals import (
     StatisticsParams,
@@ -16,6 +17,34 @@ from signbridge.statistics.intervals import (
 )
 
 COMMONEST = 3  # answers listed a letter
+# The metrics of `metrics/answers.json`, each with the finding that it is.
+HEADLINE = {
+    "text_names_right_letter": "share_naming_right_letter",
+    "text_names_right_letter_low": "share_naming_right_letter_low",
+    "text_names_right_letter_high": "share_naming_right_letter_high",
+    "text_names_any_letter": "share_naming_any_letter",
+    "scored_letters_accuracy": "zero_shot_accuracy",
+    "decoded_answer_accuracy": "reading",
+    "decoded_answer_accuracy_low": "reading_low",
+    "decoded_answer_accuracy_high": "reading_high",
+    "probe_over_text": "probe_minus_text",
+    "probe_over_text_low": "probe_minus_text_low",
+    "probe_over_text_high": "probe_minus_text_high",
+    "probe_over_scored_letters": "probe_minus_zero_shot",
+    "probe_over_decoded_answer": "probe_minus_reading",
+    "probe_over_decoded_answer_low": "probe_minus_reading_low",
+    "probe_over_decoded_answer_high": "probe_minus_reading_high",
+    "answer_bits": "information_bits",
+    "answer_bits_p_value": "information_p_value",
+    "letter_bits": "letter_bits",
+    "same_answer_accuracy": "within_word_accuracy",
+    "same_answer_accuracy_low": "within_word_accuracy_low",
+    "same_answer_accuracy_high": "within_word_accuracy_high",
+    "same_answer_chance": "within_word_chance",
+    "distinct_answers": "distinct_answers",
+    "images": "images",
+    "model": "model",
+}
 # What the probe is set against, and the metric that says what lies between.
 PROBE_MINUS = {
     "share_naming_right_letter": "probe_minus_text",
@@ -155,7 +184,7 @@ def right_by_image(
     """
     right = pd.DataFrame({"share_naming_right_letter": _share_right(named.rename(columns={"named": "predicted"}))})
     right["zero_shot_accuracy"] = _share_right(likeliest_letter(scores))
-    reading = predictions[(predictions["protocol"] == "grouped") & (predictions["site"] == predictions.TEXT_SITE)]
+    reading = predictions[(predictions["protocol"] == "grouped") & (predictions["site"] == TEXT_SITE)]
     if len(reading):
         right["reading"] = _share_right(reading)
     if position is not None:

@@ -1,12 +1,7 @@
 """All accuracies of a study on the same resamples of its photos, so that any two can be compared.
 
-The sweep as one table of accuracies by site, in order of depth.
-
-Letter by letter: how well each is read, and which are taken for which.
-
-Does a layer stand out? Every pair of layers compared on the same resamples, and how often each is the highest.
-
-What the probes read where there should be nothing to find, beside what they read from the model.
+From them come the tables of the study: accuracy by site in order of depth, accuracy by letter and pairs of letters,
+every pair of layers compared, how good a claim each layer has to be the peak, and the controls beside the model.
 """
 
 from itertools import combinations
@@ -102,6 +97,22 @@ def curves(
     table["low"], table["high"] = low, high
     table["images_tested"] = predictions.groupby(number)["image_id"].nunique().to_numpy()
     return Curves(table, resampled, params.confidence)
+
+
+def copies_in_train(predictions: pd.DataFrame, photo_of: pd.Series) -> dict[str, float]:
+    """By protocol, the share of tested images that have a copy, an image of the same photo, among the training images.
+
+    A probe is trained on all images of the sample that it is not tested on. `photo_of` is by image_id.
+    """
+    tests = predictions[["protocol", "repeat", "fold", "image_id"]].drop_duplicates()
+    shares = {}
+    for protocol, of_protocol in tests.groupby("protocol", sort=False):
+        leaks = []
+        for _, tested in of_protocol.groupby(["repeat", "fold"]):
+            in_test = photo_of.index.isin(tested["image_id"])
+            leaks.append(photo_of[in_test].isin(photo_of[~in_test]))
+        shares[protocol] = float(pd.concat(leaks).mean())
+    return shares
 
 
 ACCURACY_COLUMNS = ["protocol", "site", "depth", "position", "accuracy", "low", "high", "images_tested", "leaking"]

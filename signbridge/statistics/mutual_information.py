@@ -38,6 +38,11 @@ class Information(NamedTuple):
     p_value: float  # share of shuffles that gave as much, the data themselves counted as one
     letter_bits: float  # entropy of the letter: the most that there is to know
 
+    def findings(self) -> dict[str, float]:
+        """By name, as the stage `answers` writes them."""
+        of_both = {f"information_{name}": value for name, value in self._asdict().items() if name != "letter_bits"}
+        return {**of_both, "letter_bits": self.letter_bits}
+
 
 def answer_information(
     answers: np.ndarray, letters: np.ndarray, photos: np.ndarray, shuffles: int, generator: np.random.Generator

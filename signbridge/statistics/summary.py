@@ -1,6 +1,6 @@
-"""What the notebook printed: LLaVA-1.5-7B, Sign Language MNIST, 60 test images, at the last token of its own answer.
+"""The findings of a study in single numbers, and which of them are metrics; the notebook's figures beside them.
 
-The few numbers to compare two experiments by: `metrics/probe.json`.
+`data/statistics/findings.json` holds all of them, `metrics/probe.json` those that experiments are compared by.
 """
 
 from typing import NamedTuple
@@ -8,13 +8,13 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from signbridge.core.activations import TEXT_POSITION, TEXT_SITE
 from signbridge.core.tables import Metric
 from signbridge.probing.peak import chosen_layer, headline_position, layer_of_each_fold
-from signbridge.probing.predictions import TEXT_POSITION as TEXT
-from signbridge.probing.predictions import TEXT_SITE as ANSWER
 from signbridge.statistics.curves import BEST, Curves
 from signbridge.statistics.intervals import permutation_p_value, wilson
 
+# What the notebook printed: LLaVA-1.5-7B, Sign Language MNIST, 60 test images, at the last token of its own answer.
 TESTED = 60
 RIGHT = {"layer_08": 43, "layer_16": 49, "layer_24": 46, "layer_31": 44}  # its README says 72.7 % for the first: 43.6
 PUBLISHED_POSITION = "answer_last"  # its hooks stay on while text is generated
@@ -34,7 +34,7 @@ NOTEBOOK = Study(HUB_ID, SOURCE, "signbridge")
 
 
 def published_table(accuracy: pd.DataFrame, study: Study, confidence: float) -> pd.DataFrame:
-    """The printed figures beside those of this study: `plots/published.csv`.
+    """The notebook's printed figures beside those of this study.
 
     Columns: site, published_accuracy, published_low, published_high (Wilson's: no more is known than 60 images),
     reproduced_accuracy, reproduced_low, reproduced_high (under `signbridge` at the notebook's position; empty where
@@ -58,8 +58,36 @@ def published_table(accuracy: pd.DataFrame, study: Study, confidence: float) -> 
     return table.assign(leaking=bool(here.any()) if len(here) else True, comparable=study == NOTEBOOK)
 
 
+# The metrics of `metrics/probe.json`, each with the finding that it is. What has a copy in training leaks.
+HEADLINE = {
+    "accuracy": "grouped_peak_accuracy",
+    "accuracy_low": "grouped_peak_low",
+    "accuracy_high": "grouped_peak_high",
+    "best_layer": "grouped_peak_site",
+    "position": "grouped_position",
+    "stands_out": "grouped_stands_out",
+    "over_pixels": "grouped_over_pixels",
+    "over_pixels_low": "grouped_over_pixels_low",
+    "over_pixels_high": "grouped_over_pixels_high",
+    "over_vision": "grouped_over_vision",
+    "over_vision_low": "grouped_over_vision_low",
+    "over_vision_high": "grouped_over_vision_high",
+    "over_untrained_twin": "grouped_over_untrained_twin",
+    "over_untrained_twin_low": "grouped_over_untrained_twin_low",
+    "over_untrained_twin_high": "grouped_over_untrained_twin_high",
+    "over_answer": "grouped_over_answer",
+    "shuffled_labels": "grouped_shuffled_labels",
+    "chance": "chance",
+    "leaking_split_accuracy": "signbridge_leaking_peak_accuracy",
+    "notebook_split_accuracy": "signbridge_peak_accuracy",  # of a sample without copies
+    "images": "images",
+    "photos": "photos",
+    "letters": "letters",
+    "model": "model",
+}
+
 Numbers = dict[str, Metric]
-LEVELS = {"pixels": ("pixels", "flat"), "vision": ("vision", "image_mean"), "answer": (ANSWER, TEXT)}
+LEVELS = {"pixels": ("pixels", "flat"), "vision": ("vision", "image_mean"), "answer": (TEXT_SITE, TEXT_POSITION)}
 
 
 class Findings(NamedTuple):
@@ -67,9 +95,9 @@ class Findings(NamedTuple):
 
     curves: Curves
     choices: pd.DataFrame  # data/choices.parquet
-    peaks: pd.DataFrame  # plots/peak_probability.csv
-    controls: pd.DataFrame  # plots/controls.csv
-    shuffled: pd.DataFrame  # data/shuffled_labels.parquet
+    peaks: pd.DataFrame  # of `curves.peak_table`
+    controls: pd.DataFrame  # of `curves.controls_table`
+    shuffled: pd.DataFrame  # data/control_probes/shuffled_labels.parquet
     description_length: pd.DataFrame  # data/description_length.parquet
     chance: float
 

@@ -26,6 +26,7 @@ from transformers import (
 )
 
 from signbridge.core.errors import SignBridgeError
+from signbridge.core.model_folder import MODEL_FILES
 from signbridge.core.params import Section
 from signbridge.vlm import random_weights
 from signbridge.vlm.families import (
@@ -35,7 +36,6 @@ from signbridge.vlm.families import (
     scale_image_tokens,
 )
 from signbridge.vlm.memory import free_bytes
-from signbridge.vlm.model_folder import MODEL_FILES
 from signbridge.vlm.prompts import check_prompt
 from signbridge.vlm.random_weights import tiny_config, write_random_llava
 

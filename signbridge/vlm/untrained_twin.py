@@ -16,13 +16,13 @@ from safetensors import safe_open
 from transformers import AutoConfig, AutoModelForImageTextToText
 
 from signbridge.core.errors import SignBridgeError
+from signbridge.core.model_folder import MODEL_FILES
 from signbridge.vlm.loading import (
     FolderModel,
     HubModel,
     TinyRandomModel,
     model_folder,
 )
-from signbridge.vlm.model_folder import MODEL_FILES
 
 log = logging.getLogger(__name__)
 

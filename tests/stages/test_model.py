@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from signbridge.vlm.model_folder import folder_sha256
+from signbridge.core.model_folder import folder_sha256
 from stages.model import MODEL, main
 
 

@@ -1,6 +1,6 @@
 """Local models are told apart by what they consist of, and by nothing else."""
 
-from signbridge.vlm.model_folder import folder_sha256
+from signbridge.core.model_folder import folder_sha256
 
 
 def test_the_digest_changes_with_content_and_names_of_the_models_files_alone(tmp_path):
