@@ -6,18 +6,12 @@ import pandas as pd
 from jaxtyping import Float
 
 from signbridge.demo.study import DemoStudy, Place
-from signbridge.report.charts.style import (
-    BLUE,
-    GREY,
-    SEQUENTIAL,
-    VERMILLION,
-    short_site,
-)
+from signbridge.report.charts.style import short_site
+from signbridge.report.palette import BLUE, GREY, PAPER, SEQUENTIAL, VERMILLION
 
 LIKELIEST = 5
 CONFIDENCE_HEIGHT, LETTER_HEIGHT = 260, 16  # pixels; of a letter's row in the heat map
 MOST_NAMES = 20  # sites that can all be named on an axis
-PAPER = "#ffffff"  # the charts' inks are for it, whatever the page's theme
 FIT = alt.AutoSizeParams(type="fit-x", contains="padding", resize=True)
 
 Probabilities = dict[Place, Float[np.ndarray, "letters"]]

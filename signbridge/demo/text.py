@@ -13,11 +13,11 @@ from signbridge.demo.familiarity import FAR, RATHER_FAR, Familiarity
 from signbridge.demo.panels import percent
 from signbridge.demo.reading import Reading
 from signbridge.demo.study import DemoStudy, Place
-from signbridge.report.charts import style
-from signbridge.report.images import data_uri, thumbnail
+from signbridge.report import palette
+from signbridge.report.page_parts import data_uri, thumbnail
 
 PIXELS = ("pixels", "flat")
-POSITIONS = {name: series.name for name, series in style.POSITIONS.items()}
+POSITIONS = {name: series.name for name, series in palette.POSITIONS.items()}
 NOT_A_TRANSLATOR = (
     "This is a window into one model for research. It does not understand sign language: it was asked about still "
     "pictures of single hand shapes, and a probe always names some letter, whatever it is shown."

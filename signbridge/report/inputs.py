@@ -1,309 +1,194 @@
-"""What the report reads: CSV tables, column by column, and metrics.
+"""What each page is made from: one frozen dataclass a page, of tables as the stages wrote them and of findings."""
 
-Nothing is guessed. An answer `NA`, a class `null` or a letter `1` stays the text that it is, and a number that is not
-there is NaN.
-"""
-
-import json
-from pathlib import Path
-from typing import Literal
+import math
+import re
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import pandas as pd
 
-from signbridge.core import tables
-from signbridge.core.errors import SignBridgeError
 from signbridge.core.tables import Metric
+from signbridge.report.settings import Settings
+from signbridge.report.wording import CONTROLS
 
-Kind = Literal["text", "number", "yes/no"]
-
-# By the name that `Study` has for the table.
-COLUMNS: dict[str, dict[str, Kind]] = {
-    "accuracy": {
-        "protocol": "text",
-        "site": "text",
-        "depth": "number",
-        "position": "text",
-        "accuracy": "number",
-        "low": "number",
-        "high": "number",
-        "images_tested": "number",
-        "leaking": "yes/no",
-    },
-    "controls": {
-        "control": "text",
-        "site": "text",
-        "depth": "number",
-        "position": "text",
-        "accuracy": "number",
-        "low": "number",
-        "high": "number",
-        "selectivity": "number",
-        "selectivity_low": "number",
-        "selectivity_high": "number",
-        "p_value": "number",
-    },
-    "layer_comparison": {
-        "position": "text",
-        "site_a": "text",
-        "site_b": "text",
-        "difference": "number",
-        "low": "number",
-        "high": "number",
-        "p_value": "number",
-        "p_holm": "number",
-    },
-    "peak_probability": {
-        "position": "text",
-        "site": "text",
-        "depth": "number",
-        "accuracy": "number",
-        "peak_probability": "number",
-        "share_chosen": "number",
-        "tied_with_best": "yes/no",
-    },
-    "description_length": {
-        "site": "text",
-        "depth": "number",
-        "position": "text",
-        "bits": "number",
-        "uniform_bits": "number",
-        "compression": "number",
-    },
-    "letter_accuracy": {
-        "letter": "text",
-        "images": "number",
-        "accuracy": "number",
-        "low": "number",
-        "high": "number",
-    },
-    "confused_pairs": {"letter_a": "text", "letter_b": "text", "count": "number", "share": "number"},
-    "confusion": {"actual": "text", "predicted": "text"},
-    "within_word": {
-        "word": "text",
-        "letters": "text",
-        "images": "number",
-        "photos": "number",
-        "chance": "number",
-        "site": "text",
-        "depth": "number",
-        "position": "text",
-        "accuracy": "number",
-        "low": "number",
-        "high": "number",
-    },
-    "published": {
-        "site": "text",
-        "published_accuracy": "number",
-        "published_low": "number",
-        "published_high": "number",
-        "reproduced_accuracy": "number",
-        "reproduced_low": "number",
-        "reproduced_high": "number",
-        "leaking": "yes/no",
-        "comparable": "yes/no",
-    },
-    "patching": {
-        "site": "text",
-        "depth": "number",
-        "position": "text",
-        "effect": "number",
-        "effect_low": "number",
-        "effect_high": "number",
-        "says_donor": "number",
-    },
-    "steering": {
-        "site": "text",
-        "depth": "number",
-        "at": "text",
-        "during": "text",
-        "direction": "text",
-        "strength": "number",
-        "probability": "number",
-        "probability_low": "number",
-        "probability_high": "number",
-        "says": "number",
-        "damage": "number",
-        "damage_low": "number",
-        "damage_high": "number",
-    },
-    "steering_area": {
-        "site": "text",
-        "at": "text",
-        "during": "text",
-        "direction": "text",
-        "area": "number",
-        "area_low": "number",
-        "area_high": "number",
-        "damage_area": "number",
-        "damage_area_low": "number",
-        "damage_area_high": "number",
-        "breakdown_strength": "number",
-    },
-    "erasure": {
-        "at": "text",
-        "site": "text",
-        "eraser": "text",
-        "read_site": "text",
-        "read_position": "text",
-        "accuracy": "number",
-        "accuracy_low": "number",
-        "accuracy_high": "number",
-    },
-    "erasure_answers": {
-        "at": "text",
-        "site": "text",
-        "eraser": "text",
-        "changed": "number",
-        "changed_low": "number",
-        "changed_high": "number",
-        "damage": "number",
-        "damage_low": "number",
-        "damage_high": "number",
-    },
-    "lenses": {
-        "lens": "text",
-        "site": "text",
-        "share": "number",
-        "share_low": "number",
-        "share_high": "number",
-        "other_image": "number",
-        "scrambled_corpus": "number",
-        "over_other_image": "number",
-        "over_other_image_low": "number",
-        "over_other_image_high": "number",
-    },
-    "lenses_on_hand": {
-        "lens": "text",
-        "site": "text",
-        **{
-            f"{name}{end}": "number"
-            for name in ("hand", "background", "hand_over_other_image", "background_over_other_image", "difference")
-            for end in ("", "_low", "_high")
-        },
-    },
-    "alignment": {
-        "measure": "text",
-        "site": "text",
-        "value": "number",
-        "low": "number",
-        "high": "number",
-        "null": "number",
-        "beaten": "number",
-    },
-    "sae_measures": {
-        "site": "text",
-        "modality": "text",
-        "measure": "text",
-        "value": "number",
-        "low": "number",
-        "high": "number",
-    },
-    "sae_probes": {
-        "protocol": "text",
-        "site": "text",
-        "position": "text",
-        "reads": "text",
-        "k": "text",
-        "accuracy": "number",
-        "low": "number",
-        "high": "number",
-        "untrained_twin": "number",
-        "no_image": "number",
-        "other_letter": "number",
-    },
-    "sae_concept": {
-        "reads": "text",
-        "site": "text",
-        "position": "text",
-        "feature": "number",
-        "auc_fitted": "number",
-        "auc": "number",
-        "low": "number",
-        "high": "number",
-    },
-    "sae_fingers": {
-        "reads": "text",
-        "site": "text",
-        "feature": "number",
-        "position": "text",
-        "finger": "text",
-        "joint": "text",
-        "r": "number",
-        "p": "number",
-        "within_r": "number",
-        "within_p": "number",
-    },
-    "pretrained_features": {
-        "class": "text",
-        "rank": "number",
-        "feature": "number",
-        "description": "text",
-        "published": "text",
-    },
-    "lens_leap": {"site": "text", "text_site": "text", "share": "number"},
-    "named_answers": {"image_id": "text", "label": "text", "answer": "text", "named": "text"},
-    "answers_by_letter": {
-        "letter": "text",
-        "rank": "number",
-        "answer": "text",
-        "count": "number",
-        "share": "number",
-    },
-}
+PROTOCOLS = {"signbridge": "the notebook's split", "grouped": "no photo on both sides"}
+LEAKING = "leaking"  # every page, plot and metric marks a number that leaks by this word
+PROBED = ["site", "depth", "accuracy", "low", "high"]  # columns of the study's accuracy that the page on causes draws
 
 
-COLUMNS["sae_steering"] = {"steered": "text", **COLUMNS["steering"]}
-COLUMNS["sae_steering_area"] = {"steered": "text", **COLUMNS["steering_area"]}
+class Share(NamedTuple):
+    """A share, or a difference of two, and its interval; NaN where it was not measured."""
+
+    value: float
+    low: float
+    high: float
+
+    @property
+    def known(self) -> bool:
+        """Whether it was measured."""
+        return not math.isnan(self.value)
 
 
-def read_csv(path: Path | str, columns: dict[str, Kind]) -> pd.DataFrame:
-    """The `columns` of the CSV at `path`, in that order; columns that are not asked for are left.
+class Findings(dict[str, Metric]):
+    """What a stage found, by name, as `tables.read_findings` reads it."""
 
-    A file with a header alone, or with nothing at all, is a table without rows. Raises `SignBridgeError` if the file
-    is missing, is no CSV, lacks a column, or holds a word where a number belongs.
-    """
-    cells = tables.read_csv(path)
-    if not len(cells.columns):
-        cells = pd.DataFrame(columns=list(columns), dtype=object)
-    absent = [name for name in columns if name not in cells]
-    if absent:
-        raise SignBridgeError(f"{path}: no column '{absent[0]}'. Another version wrote it; make it anew: `dvc repro`.")
-    return pd.DataFrame({name: _as(kind, cells[name], path) for name, kind in columns.items()})
+    def number(self, key: str) -> float:
+        """The finding `key`; NaN where it was not measured."""
+        return float(self.get(key, math.nan))
 
-
-def read_metrics(path: Path | str) -> dict[str, Metric]:
-    """The metrics at `path`. Raises `SignBridgeError` if the file is missing or no flat JSON object."""
-    try:
-        metrics = json.loads(read_text(path))
-    except (UnicodeDecodeError, json.JSONDecodeError):
-        raise SignBridgeError(f"{path}: not readable as JSON. Delete it and `dvc repro`.") from None
-    if not isinstance(metrics, dict) or not all(isinstance(value, Metric) for value in metrics.values()):
-        raise SignBridgeError(f"{path}: expected one flat JSON object. Delete it and `dvc repro`.")
-    return metrics
+    def share(self, key: str) -> Share:
+        """The finding `key` with its interval: `reading`, `reading_low`; `peak_accuracy` may have `peak_low`."""
+        stems = [stem for stem in (key, key.removesuffix("_accuracy")) if f"{stem}_low" in self]
+        stem = stems[0] if stems else key
+        return Share(*(self.number(name) for name in (key, f"{stem}_low", f"{stem}_high")))
 
 
-def read_text(path: Path | str) -> str:
-    """The text at `path`. Raises `SignBridgeError` if the file is missing."""
-    return read_bytes(path).decode("utf-8")
+@dataclass(frozen=True)
+class Inputs:
+    """What every page needs."""
+
+    found: Findings  # of the stage that sums the question up
+    sample: pd.DataFrame  # image_id, label, photo, image (PNG bytes)
+    settings: Settings
+
+    @property
+    def kind(self) -> str:
+        """What a class is called: `letter` where each is one, else `sign`."""
+        return "letter" if all(re.fullmatch("[A-Za-z]", label) for label in self.sample["label"].unique()) else "sign"
+
+    @property
+    def png(self) -> dict[str, bytes]:
+        """The sample's images by image_id."""
+        return dict(zip(self.sample["image_id"], self.sample["image"], strict=True))
+
+    @property
+    def chance(self) -> float:
+        """The share of the commonest class in the sample."""
+        return float(self.sample["label"].value_counts(normalize=True).max())
+
+    @property
+    def model(self) -> str:
+        """The model's name in the catalog, without its note."""
+        return str(self.found["model"]).split(" (")[0]
 
 
-def read_bytes(path: Path | str) -> bytes:
-    """The bytes at `path`. Raises `SignBridgeError` if the file is missing."""
-    try:
-        return Path(path).read_bytes()
-    except FileNotFoundError:
-        raise SignBridgeError(f"{path}: no such file. Make it with `dvc repro`, or get it with `dvc pull`.") from None
+@dataclass(frozen=True)
+class Study(Inputs):
+    """The study's own page. A table without rows is a part that was not run."""
+
+    leakage: Findings
+    text: Findings  # what the answers give away
+    accuracy: pd.DataFrame  # this and the tables below: data/statistics/
+    controls: pd.DataFrame
+    layer_comparison: pd.DataFrame
+    peak_probability: pd.DataFrame
+    description_length: pd.DataFrame
+    letter_accuracy: pd.DataFrame
+    confused_pairs: pd.DataFrame
+    confusion: pd.DataFrame
+    within_word: pd.DataFrame
+    published: pd.DataFrame
+    named_answers: pd.DataFrame  # this and the one below: data/text/
+    answers_by_letter: pd.DataFrame
+    umap: pd.DataFrame  # image_id, label, photo, x, y
+    class_grid: bytes = field(default=b"", repr=False)  # PNG
+
+    @property
+    def position(self) -> str | None:
+        """The token position of the headline; None if no layer was probed without leakage."""
+        return str(self.found["grouped_position"]) if "grouped_position" in self.found else None
+
+    @property
+    def sites(self) -> list[str]:
+        """The sites that were probed, in order of depth; the answer's text is none."""
+        rows = self.accuracy[self.accuracy["position"] != "text"]
+        return list(rows.drop_duplicates("site").sort_values("depth", kind="stable")["site"])
+
+    @property
+    def notebook(self) -> str:
+        """The prefix of the findings under the notebook's protocol: it says whether they leak."""
+        leaking = f"signbridge_{LEAKING}_"
+        return leaking if any(key.startswith(leaking) for key in self.found) else "signbridge_"
+
+    def protocols(self) -> list[str]:
+        """The protocols that were run, the notebook's first."""
+        return [protocol for protocol in PROTOCOLS if protocol in set(self.accuracy["protocol"])]
+
+    def copies_in_train(self, protocol: str) -> float:
+        """The share of the test images under `protocol` that have a copy of their photo in training; NaN if unknown."""
+        return self.leakage.number(f"{protocol}_copies_in_train")
+
+    def leaks(self, protocol: str) -> bool:
+        """Whether an image tested under `protocol` has a copy of its photo in training."""
+        rows = self.accuracy[self.accuracy["protocol"] == protocol]
+        named = protocol == "signbridge" and self.notebook != "signbridge_"
+        return named or bool(rows["leaking"].any()) or self.copies_in_train(protocol) > 0
+
+    def protocol_name(self, protocol: str) -> str:
+        """How `protocol` is called on the page; one that leaks is never named without saying so."""
+        name = PROTOCOLS[protocol]
+        return f"{name} ({LEAKING})" if self.leaks(protocol) else name
+
+    def control_name(self, control: str) -> str:
+        """How `control` is called on the page."""
+        return CONTROLS[control].format(kind=self.kind)
 
 
-def _as(kind: Kind, cells: pd.Series, path: Path | str) -> pd.Series:
-    if kind == "text":
-        return cells
-    try:
-        if kind == "yes/no":
-            return cells.map({"True": True, "False": False}.__getitem__).astype(bool)
-        return cells.map(lambda cell: float(cell or "nan")).astype(float)
-    except (KeyError, ValueError):
-        expected = "True or False" if kind == "yes/no" else "a number"
-        raise SignBridgeError(
-            f"{path}: column '{cells.name}': expected {expected} in every row. Delete it and `dvc repro`."
-        ) from None
+@dataclass(frozen=True)
+class Causal(Inputs):
+    """The page on causes."""
+
+    probed: pd.DataFrame  # the study's probe of the last token without leakage: columns `PROBED`
+    patching: pd.DataFrame  # this and the tables below: data/causal/effects/
+    steering: pd.DataFrame
+    steering_area: pd.DataFrame
+    erasure: pd.DataFrame
+    erasure_answers: pd.DataFrame
+    descriptions: pd.DataFrame  # before and after steering: data/causal/steering/descriptions.parquet
+
+
+@dataclass(frozen=True)
+class Lenses(Inputs):
+    """The page on the words of image tokens."""
+
+    words: pd.DataFrame  # data/lenses/words.parquet
+    grid: tuple[int, int] | None  # rows and columns of all image tokens; None where they make no grid
+    true_words: dict[str, frozenset[str]]  # what holds for each hand, by image_id, where it is known
+    patches: pd.DataFrame  # this and the tables below: data/lenses/readable/
+    shares: pd.DataFrame
+    on_hand: pd.DataFrame
+    leap: pd.DataFrame
+    aligned: Findings  # this and the table below: data/lenses/alignment/
+    alignment: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class Sae(Inputs):
+    """The page on sparse features."""
+
+    measures: pd.DataFrame  # this and the tables below: data/sae/evaluation/
+    probes: pd.DataFrame
+    concept: pd.DataFrame
+    fingers: pd.DataFrame
+    steered: Findings  # this and the tables below: data/sae/effects/
+    steering: pd.DataFrame
+    steering_area: pd.DataFrame
+    descriptions: pd.DataFrame  # before and after steering; and which features were steered: data/sae/steering/
+    steered_features: pd.DataFrame
+    features: pd.DataFrame  # this and the tables below: data/sae/examples/
+    letters: pd.DataFrame
+    images: pd.DataFrame
+    phrases: pd.DataFrame
+    examples_made_by: dict[str, Any]  # how the examples were looked for
+
+    @property
+    def letter_names(self) -> list[str]:
+        """The classes in the order in which features have their means on them."""
+        return sorted(set(self.sample["label"]))
+
+
+@dataclass(frozen=True)
+class Pretrained(Inputs):
+    """The page on an autoencoder that others trained."""
+
+    classes: pd.DataFrame  # the strongest features of each class: data/pretrained/classes/

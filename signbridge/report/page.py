@@ -1,6 +1,6 @@
-"""The page: one file that opens with no network and holds its pictures, its drawing library and its images.
+"""The skeleton that every page has: one file that opens with no network and holds its pictures, scripts and images.
 
-Every text that came from data passes Jinja's escaping; the specifications are JSON in which no markup can begin; and a
+Every text that came from data passes Jinja's escaping. The specifications are JSON in which no markup can begin. A
 content security policy names, by digest, the only scripts that may run, and lets nothing be loaded.
 """
 
@@ -8,88 +8,81 @@ import base64
 import functools
 import hashlib
 import json
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jinja2
 import vl_convert
 from markupsafe import Markup, escape
 
-from signbridge.report.charts.style import DARK
-from signbridge.report.page_parts import Thumbnail
-from signbridge.report.sections import (
-    alignment,
-    audit,
-    confusions,
-    erasure,
-    feature_steering,
-    features,
-    ladder,
-    layers,
-    lenses,
-    patching,
-    plane,
-    positions,
-    pretrained,
-    published,
-    sae,
-    settings,
-    steering,
-    text,
-)
-from signbridge.report.sentences import QUESTION, answer
-from signbridge.report.study import LEAKING, Study
-from signbridge.report.wording import count, percent
+from signbridge.report.inputs import LEAKING
+from signbridge.report.page_parts import Picture, Section, Thumbnail
+from signbridge.report.palette import DARK
 
 HERE = Path(__file__).parent
-# In the order of the page.
-SECTIONS = (
-    ladder, published, positions, layers, confusions, plane, text,
-    patching, steering, erasure, lenses, alignment, sae, features, feature_steering, pretrained, audit, settings,
-)  # fmt: skip
 
 
-def page(study: Study) -> str:
-    """The whole of `report/index.html`: equal studies give equal bytes."""
-    scripts = (_drawing_library(), _asset("page.js"), _asset("patch_words.js"), _asset("feature_browser.js"))
-    html = _template().render(
-        question=QUESTION,
-        answer=answer(study),
-        facts=_facts(study),
-        curve=ladder.curve(study),
-        sections=[module.section(study) for module in SECTIONS],
+class Link(NamedTuple):
+    """A page as the others name it."""
+
+    asks: str
+    command: str  # that makes it
+
+
+# All pages, by file name. Each page links to the others, made or not, so the link names the command.
+PAGES = {
+    "index.html": Link("Is the letter there, and at which depth?", "make repro"),
+    "causal.html": Link("Is it used?", "make causal"),
+    "lenses.html": Link("What do image tokens say in words?", "make lenses"),
+    "sae.html": Link("Which sparse features hold it?", "make sae"),
+    "pretrained.html": Link("What do autoencoders that others trained see?", "make pretrained"),
+}
+
+
+@dataclass(frozen=True)
+class Page:
+    """One page: its question and answer, what was looked at, and its sections."""
+
+    file: str  # one of `PAGES`
+    question: str
+    answer: tuple[str, ...]  # sentences
+    facts: tuple[tuple[str, str], ...]
+    sections: tuple[Section, ...]
+    figure: Picture | None = None  # on the first screen
+    no_figure: str = ""  # one line in its place
+
+    @property
+    def scripts(self) -> tuple[str, ...]:
+        """The scripts that this page needs."""
+        pictures = [picture for section in self.sections for picture in section.pictures]
+        pictures += [self.figure] if self.figure else []
+        scripts = [_drawing_library()] if any(picture.spec for picture in pictures) else []
+        scripts.append(_asset("page.js"))
+        scripts += [_asset("patch_words.js")] if any(section.patch_words for section in self.sections) else []
+        scripts += [_asset("feature_browser.js")] if any(section.features for section in self.sections) else []
+        return tuple(scripts)
+
+
+def html(page: Page) -> str:
+    """The whole file: equal pages give equal bytes."""
+    others = [(file, link) for file, link in PAGES.items() if file != page.file]
+    written = _template().render(
+        page=page,
+        asks=PAGES[page.file].asks,
+        others=others,
         style=Markup(_asset("page.css")),
-        scripts=[Markup(script) for script in scripts],
-        policy=_policy(scripts),
+        scripts=[Markup(script) for script in page.scripts],
+        policy=_policy(page.scripts),
         dark=_json(DARK),
     )
-    return html.replace("\x00", "\N{REPLACEMENT CHARACTER}")  # the one character that no HTML may hold
+    return written.replace("\x00", "\N{REPLACEMENT CHARACTER}")  # the one character that no HTML may hold
 
 
 @functools.cache
 def _drawing_library() -> str:
     """Vega, Vega-Lite and Vega-Embed as one script."""
     return vl_convert.javascript_bundle()
-
-
-def _facts(study: Study) -> list[tuple[str, str]]:
-    """What stands under the answer: what was looked at, and how."""
-    splits = "; ".join(study.protocol_name(protocol) for protocol in study.protocols())
-    return [
-        ("model", str(study.probe["model"])),
-        ("sample", f"{count(study.number('images'))} images of {count(study.number('photos'))} photos"),
-        (f"{study.kind}s", f"{count(study.number('letters'))}, chance {percent(study.number('chance'))}"),
-        ("splits", splits or "none"),
-        *_use(study),
-    ]
-
-
-def _use(study: Study) -> list[tuple[str, str]]:
-    """Where the answer is carried, beside where the letter can be read."""
-    if study.patching.empty:
-        return []
-    handover = study.causal["patching_handover_site"]
-    return [("used", f"the last token carries the answer from {handover} on (patching)")]
 
 
 def _template() -> jinja2.Template:
@@ -117,7 +110,7 @@ def _marked(text: str) -> Markup:
 
 
 def _json(value: dict[str, Any]) -> Markup:
-    """JSON that may stand in a script element: no `<`, so no end of the element and no comment, can occur in it."""
+    """JSON that may stand in a script element: without `<` no element can end and no comment begin in it."""
     return Markup(json.dumps(value, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c"))
 
 

@@ -1,12 +1,12 @@
-"""The answer in two sentences: the numbers choose them.
+"""The study's answer in two sentences, which the numbers choose.
 
-The first says whether the letter can be read from the decoder, whether that is more than an untrained network and the
-pixels give away, where, and whether that layer stands out; the second what the decoder adds over them, and what leaks.
+The first says whether a probe reads the letter from the decoder, whether that is more than an untrained network and the
+pixels give, at which layer, and whether that layer stands out. The second says what the decoder adds, and what leaks.
 """
 
 import math
 
-from signbridge.report.study import (
+from signbridge.report.inputs import (
     LEAKING,
     PROTOCOLS,
     Share,
@@ -29,7 +29,7 @@ QUESTION = (
 )
 
 
-# What the decoder is measured against in the second sentence.
+# What the second sentence compares the decoder with.
 BESIDE = {"pixels": "raw pixels", "vision": "the vision tower", "untrained_twin": "its untrained twin"}
 
 
@@ -39,24 +39,24 @@ def answer(study: Study) -> tuple[str, str]:
 
 
 def is_read(study: Study) -> bool:
-    """Whether the probe beats what order and chance alone give.
+    """Whether the probe is better than chance and shuffled labels.
 
-    The permutation test says so, unless its draws are too few for its level: then the interval's lower end must lie
+    The permutation test decides, unless it has too few draws for its level: then the interval's lower end must lie
     above both chance and shuffled labels.
     """
-    p = study.number("grouped_p_value")
+    p = study.found.number("grouped_p_value")
     smallest = study.controls["p_value"].min()  # no test with these draws gives less
-    if p <= round(1 - study.number("confidence"), 9):
+    if p <= round(1 - study.found.number("confidence"), 9):
         return True
     if p > smallest:
         return False
-    shuffled = study.number("grouped_shuffled_labels")
-    level = max(study.number("chance"), 0 if math.isnan(shuffled) else shuffled)
-    return study.share("grouped_peak_accuracy").low > level
+    shuffled = study.found.number("grouped_shuffled_labels")
+    level = max(study.found.number("chance"), 0 if math.isnan(shuffled) else shuffled)
+    return study.found.share("grouped_peak_accuracy").low > level
 
 
 def rivals(study: Study) -> tuple[int, int]:
-    """How many layers cannot be told apart from the best, beside the best itself, and how many others there are."""
+    """How many other layers cannot be told apart from the best, and how many others there are."""
     table = study.peak_probability[study.peak_probability["position"] == study.position]
     if table.empty:
         return 0, 0
@@ -67,7 +67,7 @@ def rivals(study: Study) -> tuple[int, int]:
 def standing(study: Study) -> str:
     """Whether the best layer stands out, as a clause."""
     tied, others = rivals(study)
-    if study.probe.get("grouped_stands_out", False):
+    if study.found.get("grouped_stands_out", False):
         return "and that layer stands out from all others" if others else "the only layer probed"
     if not others:
         return "and nothing says whether that layer stands out"
@@ -78,7 +78,7 @@ def standing(study: Study) -> str:
 
 
 def over(what: str, difference: Share) -> str:
-    """What the decoder has more, or less, than `what`, as the end of a sentence that begins `The decoder`."""
+    """The decoder's `difference` from `what`, as the end of a sentence that begins `The decoder`."""
     value, low, high = difference
     if low > 0:
         return f"adds {points_with_interval(*difference)} over {what}"
@@ -91,7 +91,7 @@ def over(what: str, difference: Share) -> str:
 
 
 def what_leaks(study: Study) -> str:
-    """Which protocol leaks, and what that makes of its figure, as a clause."""
+    """Which protocol leaks, and what its accuracy is then worth, as a clause."""
     clauses = [_leak(study, protocol) for protocol in PROTOCOLS if study.leaks(protocol)]
     if clauses:
         return " and ".join(clauses)
@@ -102,15 +102,15 @@ def what_leaks(study: Study) -> str:
 
 
 def _what_is_read(study: Study) -> str:
-    peak = study.share("grouped_peak_accuracy")
+    peak = study.found.share("grouped_peak_accuracy")
     if study.position is None or not peak.known:
         return (
             f"This run cannot say whether the decoder of {study.model} gives the {study.kind} away: "
             "no layer was probed with all copies of a photo on one side of the split."
         )
     shown = share_with_interval(*peak)
-    chance = percent(study.number("chance"))
-    p = p_value(study.number("grouped_p_value"))
+    chance = percent(study.found.number("chance"))
+    p = p_value(study.found.number("grouped_p_value"))
     if not is_read(study):
         beside = f"chance is {chance}, {p} against shuffled labels" if p else f"chance is {chance}"
         return (
@@ -120,13 +120,13 @@ def _what_is_read(study: Study) -> str:
     return (
         f"{_verdict(study)}: at the {POSITIONS[study.position]} a linear "
         f"probe reads {shown} of the {study.kind}s in photos that it was not fitted on, where chance is {chance}, "
-        f"most often from {study.probe['grouped_peak_site']}, {standing(study)}."
+        f"most often from {study.found['grouped_peak_site']}, {standing(study)}."
     )
 
 
 def _verdict(study: Study) -> str:
-    """What a probe that reads something amounts to: it has to beat the untrained twin, and then the pixels."""
-    twin, pixels = study.share("grouped_over_untrained_twin"), study.share("grouped_over_pixels")
+    """What it means that a probe reads something: it must beat the untrained twin, and then the pixels."""
+    twin, pixels = study.found.share("grouped_over_untrained_twin"), study.found.share("grouped_over_pixels")
     if twin.known and not twin.low > 0:
         return f"No more than an untrained network would, the decoder of {study.model} gives the {study.kind} away"
     verdict = f"the decoder of {study.model} gives the {study.kind} away"
@@ -140,7 +140,7 @@ def _verdict(study: Study) -> str:
 def _what_is_added(study: Study) -> str:
     clauses = []
     for name, what in BESIDE.items():
-        difference = study.share(f"grouped_over_{name}")
+        difference = study.found.share(f"grouped_over_{name}")
         if difference.known:
             clauses.append(over(what, difference))
     if not clauses:
@@ -149,7 +149,7 @@ def _what_is_added(study: Study) -> str:
 
 
 def _leak(study: Study, protocol: str) -> str:
-    copies, peak = study.copies_in_train(protocol), study.number(f"{study.notebook}peak_accuracy")
+    copies, peak = study.copies_in_train(protocol), study.found.number(f"{study.notebook}peak_accuracy")
     share = "some" if math.isnan(copies) else percent(copies)
     clause = f"{PROTOCOLS[protocol]} is {LEAKING}: {share} of its test images have a copy of their photo in training"
     if protocol == "signbridge" and not math.isnan(peak):

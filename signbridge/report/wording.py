@@ -3,21 +3,18 @@
 import math
 from collections.abc import Sequence
 
+from signbridge.report import palette
+
 THIN = "\u202f"  # narrow no-break space: a number never parts from its unit
 FIRM = "\u00a0"  # no-break space: nor an interval in its middle
 MINUS = "\u2212"
-POSITIONS = {
-    "flat": "pixels, flattened",
-    "image_mean": "mean over image tokens",
-    "prompt_last": "last token of the prompt",
-    "answer_last": "last token of the answer",
-    "text": "the answer's text",
-}
-CONTROLS = {
-    "untrained_twin": "untrained twin",
-    "no_image": "no image",
-    "other_letter": "another {kind}'s image",
-    "shuffled_labels": "shuffled labels",
+POSITIONS = {position: series.name for position, series in palette.POSITIONS.items()} | {"text": palette.ANSWER.name}
+CONTROLS = {control: series.name for control, series in palette.CONTROLS.items()}
+DIRECTIONS = {direction: series.name for direction, series in palette.DIRECTIONS.items()}
+ERASERS = {
+    "nothing": "nothing",
+    **{eraser: series.name for eraser, series in palette.ERASERS.items()},
+    "leace_other_photos": "the {kind} (LEACE of other photos)",
 }
 EDITED = {
     "prompt_last": "last token of the prompt",
@@ -25,20 +22,6 @@ EDITED = {
     "every": "every token",
     "all": "all tokens",
     "both": "image tokens and last token",
-}
-DIRECTIONS = {
-    "class_means": "difference of class means",
-    "probe": "the probe's weights",
-    "unembedding": "the words' unembeddings",
-    "random": "random direction",
-    "shuffled_means": "means of shuffled {kind}s",
-}
-ERASERS = {
-    "nothing": "nothing",
-    "leace": "the {kind} (LEACE)",
-    "random_subspace": "a random subspace",
-    "shuffled_labels": "shuffled {kind}s (LEACE)",
-    "leace_other_photos": "the {kind} (LEACE of other photos)",
 }
 LENS_SCORES = {"embedding": "cosine", "logit": "logit", "latent": "cosine"}
 LONGEST_TEXT = 160  # characters of a label or an answer; what is longer is cut, and says so

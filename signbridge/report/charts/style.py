@@ -1,4 +1,4 @@
-"""What all charts share: colours, marks, the axis of sites, and the way from a table to a specification."""
+"""What all charts share: marks, legends, the axis of sites, and the way from a table to a specification."""
 
 import json
 from collections.abc import Sequence
@@ -7,50 +7,23 @@ from typing import Any, NamedTuple
 import altair as alt
 import pandas as pd
 
-# Okabe and Ito's colours, those that stand out from a white page. Where the page is dark, page.js puts DARK in their
-# place. Marker and dash tell series apart without colour too.
-INK = "#000000"
-BLUE = "#0072B2"
-VERMILLION = "#D55E00"
-GREEN = "#009E73"
-PURPLE = "#CC79A7"
-GREY = "#6B6B6B"
-DARK = {INK: "#FFFFFF", BLUE: "#56B4E9", VERMILLION: "#E8833A", GREEN: "#2DC79A", PURPLE: "#D894BC", GREY: "#A8A8A8"}
-SEQUENTIAL = "viridis"
+from signbridge.report.palette import Series
+
 HEIGHT = 320  # pixels
 
 
-class Series(NamedTuple):
-    """How one line of a chart looks, and what the legend calls it."""
-
-    name: str
-    colour: str
-    shape: str  # of Vega's symbols; `stroke` is a mere line
-    dash: tuple[int, ...]  # pixels on and off
-
-
-POSITIONS = {
-    "flat": Series("pixels, flattened", INK, "diamond", (1, 0)),
-    "image_mean": Series("mean over image tokens", GREEN, "square", (2, 2)),
-    "prompt_last": Series("last token of the prompt", BLUE, "circle", (1, 0)),
-    "answer_last": Series("last token of the answer", VERMILLION, "triangle-up", (6, 3)),
-}
-CHANCE = Series("chance", GREY, "stroke", (8, 4))
-ANSWER = Series("the answer's text", PURPLE, "stroke", (8, 2, 2, 2))
-
-
 def rows(name: str = "rows") -> alt.Chart:
-    """A chart to be, of the table that `specification` gets by this name."""
+    """An empty chart over the table that `specification` is given under this name."""
     return alt.Chart(alt.NamedData(name))
 
 
 def specification(chart: alt.Chart | alt.LayerChart, height: int = HEIGHT, **tables: pd.DataFrame) -> dict[str, Any]:
-    """The Vega-Lite specification of `chart` over `tables`, as wide as the page lets it be.
+    """The Vega-Lite specification of `chart` over `tables`, as wide as the page allows and `height` pixels high.
 
-    Colours of axes and page are the page's, so the specification has no config of its own. What is not a number in
-    a table is left out of its row.
+    The page sets the colours of axes and text, so the specification has no config of its own. A value that is missing
+    is left out of its row.
     """
-    # Checked against the schema in the tests; and the rows come last: Altair copies and checks them many times over.
+    # The tests check it against the schema. The rows are added last: Altair would copy and check them many times over.
     spec = chart.properties(width="container", height=height).to_dict(validate=False)
     del spec["$schema"], spec["config"]
     return spec | {"datasets": spec.get("datasets", {}) | {name: _records(table) for name, table in tables.items()}}
@@ -66,8 +39,8 @@ def share_axis(title: str, **changes: Any) -> alt.Axis:
 
 
 def legend(orient: str = "bottom") -> alt.Legend:
-    """Below the chart, or above it, in as many columns as fit."""
-    # Of the place on the page: the chart's own width changes while its legend is laid out.
+    """A legend below the chart, or above it, in as many columns as fit."""
+    # The width of the page's place: the chart's own width changes while its legend is laid out.
     columns = alt.ExprRef("containerSize()[0] < 420 ? 1 : containerSize()[0] < 760 ? 2 : 4")
     return alt.Legend(
         title=None,
@@ -78,6 +51,12 @@ def legend(orient: str = "bottom") -> alt.Legend:
         symbolStrokeWidth=1.2,
         symbolOpacity=1,
     )
+
+
+def level(colour: str, value: float) -> alt.Chart:
+    """A dashed line across the chart at `value`."""
+    rule = alt.Chart(alt.InlineData(values=[{}])).mark_rule(color=colour, strokeDash=[8, 4])
+    return rule.encode(y=alt.datum(value))
 
 
 def series_scales(series: Sequence[Series]) -> dict[str, Any]:
@@ -95,28 +74,45 @@ def series_scales(series: Sequence[Series]) -> dict[str, Any]:
     }
 
 
+# The axis of sites, which figures in print share ------------------------------------------------------------------
+
+
 def short_site(site: str) -> str:
     """A site's name on an axis: the block's number, or `pixels`."""
     return str(int(site.removeprefix("layer_"))) if site.startswith("layer_") else site
 
 
+def site_places(sites: Sequence[str]) -> dict[str, float]:
+    """Where each of `sites`, given in order of depth, stands: blocks 1 apart, earlier sites with room for their names."""
+    before = [site for site in sites if not site.startswith("layer_")]
+    blocks = [site for site in sites if site.startswith("layer_")]
+    apart = max(len(sites) / 18, 1)
+    places = {site: round(index * apart, 3) for index, site in enumerate(before)}
+    return places | {site: round(len(before) * apart + index, 3) for index, site in enumerate(blocks)}
+
+
+def named_sites(sites: Sequence[str]) -> list[str]:
+    """The sites that an axis names: all before the decoder, and at most nine blocks, evenly, with first and last."""
+    blocks = [site for site in sites if site.startswith("layer_")]
+    step = next(step for step in (1, 2, 4, 8, 16, 32, 64, 128) if len(blocks) / step <= 9 or step == 128)
+    named = blocks[::step]
+    if blocks and named[-1] != blocks[-1]:
+        too_close = len(named) > 1 and (len(blocks) - 1) % step < step / 2
+        named = [*(named[:-1] if too_close else named), blocks[-1]]
+    return [*(site for site in sites if not site.startswith("layer_")), *named]
+
+
 class SiteAxis(NamedTuple):
-    """Where each site stands, and the axis that says so."""
+    """Where each site stands, and the axis that names it."""
 
     places: dict[str, float]
     x: alt.X
 
 
 def site_axis(sites: Sequence[str]) -> SiteAxis:
-    """An axis of `sites`, given in order of depth: blocks one apart, sites before them far enough for their names."""
-    before = [site for site in sites if not site.startswith("layer_")]
-    blocks = [site for site in sites if site.startswith("layer_")]
-    apart = max(len(sites) / 18, 1)
-    places = {site: round(index * apart, 3) for index, site in enumerate(before)}
-    places |= {site: round(len(before) * apart + index, 3) for index, site in enumerate(blocks)}
-    named = [*before, *_thinned(blocks)]
-    texts = [short_site(site) for site in named]
-    ticks = [places[site] for site in named]
+    """The axis of `sites`, which are given in order of depth."""
+    places, named = site_places(sites), named_sites(sites)
+    texts, ticks = [short_site(site) for site in named], [places[site] for site in named]
     axis = alt.Axis(
         title="site, by depth (numbers: decoder blocks)",
         values=ticks,
@@ -128,13 +124,3 @@ def site_axis(sites: Sequence[str]) -> SiteAxis:
     )
     domain = [-0.6, max(places.values(), default=0) + 0.6]
     return SiteAxis(places, alt.X("place:Q", scale=alt.Scale(domain=domain, nice=False), axis=axis))
-
-
-def _thinned(blocks: Sequence[str]) -> list[str]:
-    """At most nine of `blocks`, evenly, the first and the last among them."""
-    step = next(step for step in (1, 2, 4, 8, 16, 32, 64, 128) if len(blocks) / step <= 9 or step == 128)
-    named = list(blocks[::step])
-    if blocks and named[-1] != blocks[-1]:
-        too_close = len(named) > 1 and (len(blocks) - 1) % step < step / 2
-        named = [*(named[:-1] if too_close else named), blocks[-1]]
-    return named

@@ -9,10 +9,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from signbridge.report.palette import CYCLE
+
 COLUMN_WIDTH = 3.4  # inches, one column of a two-column paper
-# Okabe and Ito's colours that are dark enough for small type. Past five classes they come round again: the
-# letter tells classes apart, the colour only helps the eye to follow one.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000")
 
 
 def umap_projection(coordinates: pd.DataFrame, site: str, position: str, model: str) -> Figure:
@@ -28,7 +27,7 @@ def umap_projection(coordinates: pd.DataFrame, site: str, position: str, model: 
     # 300 marks of 20 square points fill a column; more must be smaller.
     size = float(np.clip(6000 / len(coordinates), 3, 20))
     for index, label in enumerate(labels):
-        draw(axes, coordinates[coordinates["label"] == label], label, size, COLOURS[index % len(COLOURS)])
+        draw(axes, coordinates[coordinates["label"] == label], label, size, CYCLE[index % len(CYCLE)])
     axes.set_title(f"UMAP of {site}, {position}\n{len(coordinates)} images, {len(labels)} classes", fontsize=8)
     figure.suptitle(fill(model, 60), fontsize=7)
     axes.set_xlabel("UMAP 1 (no unit)", fontsize=7)

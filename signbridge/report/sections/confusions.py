@@ -1,11 +1,10 @@
-"""Which letters are read, and which are taken for which."""
+"""Which letters the probe reads, and which it takes for which."""
 
 import pandas as pd
 
-from signbridge.report.charts.heat_map import confusion_matrix
-from signbridge.report.charts.horizontal import intervals
+from signbridge.report.charts.shares import confusion_matrix, intervals
 from signbridge.report.page_parts import Picture, Section, Table
-from signbridge.report.study import LEAKING, Study
+from signbridge.report.inputs import LEAKING, Study
 from signbridge.report.wording import (
     count,
     interval,
@@ -19,13 +18,13 @@ TITLE = "Which {kind}s are confused"
 NAMED = 3  # pairs named in the sentence
 
 
-def section(study: Study) -> Section:
+def section(study: Study) -> Section | None:
     """The headline's probe: its confusions, each letter's accuracy and the pairs most confused."""
     title = TITLE.format(kind=study.kind)
     if not study.position and study.leaks("signbridge") and "grouped" not in study.protocols():
         title = f"{title} ({LEAKING})"
     if study.confusion.empty:
-        return Section("confusions", title, ("No probe was tested, so there are no confusions to show.",))
+        return None
     pictures = [_matrix(study)]
     if not study.letter_accuracy.empty:
         pictures.append(_letters(study))
@@ -37,9 +36,9 @@ def section(study: Study) -> Section:
 
 def _which_probe(study: Study) -> str:
     if study.position:
-        return "The probe is the one that heads this page: its layer and penalty were chosen inside the training folds."
+        return "The probe is that of the answer above: its layer and penalty were chosen inside the training folds."
     split = study.protocol_name("grouped" if "grouped" in study.protocols() else "signbridge")
-    return f"No layer was chosen inside training folds here, so this is the site of highest accuracy under {split}."
+    return f"No layer was chosen inside training folds, so this is the site with the highest accuracy under {split}."
 
 
 def _matrix(study: Study) -> Picture:
@@ -60,7 +59,7 @@ def _sees_pairs(study: Study) -> str:
         f"{short(row['letter_a'])} and {short(row['letter_b'])} ({percent(row['share'])} of their tests)"
         for _, row in pairs.iterrows()
     ]
-    return f"What is read right lies on the diagonal. Most often confused: {listing(named)}."
+    return f"Correct readings lie on the diagonal. Most often confused: {listing(named)}."
 
 
 def _letters(study: Study) -> Picture:
@@ -75,8 +74,8 @@ def _letters(study: Study) -> Picture:
         for _, row in table.iterrows()
     )
     twin = Table(f"Share read right of each {study.kind}", (study.kind, "images", "read right", "interval"), rows)
-    drawn = table.rename(columns={"letter": "name"}).assign(chance=study.number("chance"))
-    spec = intervals(drawn[["name", "accuracy", "low", "high", "chance"]], "read right, other photos", row=18)
+    drawn = table.rename(columns={"letter": "name", "accuracy": "value"}).assign(chance=study.found.number("chance"))
+    spec = intervals(drawn[["name", "value", "low", "high", "chance"]], "read right, other photos", row=18)
     return Picture("letter-accuracy", f"Each {study.kind}", sees, twin, spec)
 
 

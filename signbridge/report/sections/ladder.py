@@ -1,14 +1,15 @@
-"""The ladder: what each site gives away, from the pixels to the last layer, beside controls and chance."""
+"""The layer curve on the page: accuracy from the pixels to the last layer, beside controls and chance."""
 
 import math
 
 import numpy as np
 import pandas as pd
 
-from signbridge.report.charts import style
-from signbridge.report.charts.lines_by_site import lines_by_site
+from signbridge.report import palette
+from signbridge.report.curve import at_one_position, lines_by_site
 from signbridge.report.page_parts import Picture, Section, Table
-from signbridge.report.study import Study
+from signbridge.report.palette import Series
+from signbridge.report.inputs import Study
 from signbridge.report.wording import (
     POSITIONS,
     count,
@@ -21,19 +22,12 @@ from signbridge.report.wording import (
 )
 
 READ = "letters read right"
-MODEL = style.Series("the model", style.BLUE, "circle", (1, 0))
-CONTROLS = {
-    "untrained_twin": (style.VERMILLION, "triangle-up", (6, 3)),
-    "no_image": (style.GREEN, "square", (2, 2)),
-    "other_letter": (style.PURPLE, "diamond", (6, 2, 2, 2)),
-    "shuffled_labels": (style.INK, "cross", (3, 3)),
-}
 
 
 def curve(study: Study) -> Picture | None:
     """The picture of the first screen: the model at the headline's position, its controls, chance, and its text.
 
-    None where no photo was kept on one side of the split: there is nothing to head the page with then.
+    None where the protocol that keeps each photo on one side of the split was not run.
     """
     rows = at_one_position(study.accuracy.query("protocol == 'grouped'"), study.position or "prompt_last")
     if rows.empty:
@@ -44,47 +38,41 @@ def curve(study: Study) -> Picture | None:
     return Picture("curve", title, _what_to_see(study, rows), _twin(study, lines, series), spec)
 
 
-def at_one_position(rows: pd.DataFrame, position: str) -> pd.DataFrame:
-    """The ladder proper: one row a site, the layers at `position`, those before them at `image_mean` (pixels flat).
-
-    What enters the decoder at a text token is the same vector for every image, which says nothing of the ladder.
-    """
-    is_layer = rows["site"].str.startswith("layer_")
-    before = ~is_layer & rows["position"].isin(["flat", "image_mean"])
-    return rows[before | (is_layer & (rows["position"] == position))].sort_values("depth", kind="stable")
-
-
-def section(study: Study) -> Section:
+def section(study: Study) -> Section | None:
     """Both protocols side by side, every position a line."""
     protocols = study.protocols()
     if not protocols:
-        return Section("protocols", "The ladder, by protocol and position", ("No site was probed in this run.",))
+        return None
     lead = (
-        "The notebook's split draws single images, so copies of one photo may stand on both sides of it; the other "
-        "keeps every photo on one side. Only the second answers the question.",
+        "The notebook's split draws single images, so copies of one photo can stand on both sides of it. The other split "
+        "keeps all copies of a photo on one side. Only the second answers the question.",
     )
     pictures = tuple(_by_position(study, protocol) for protocol in protocols)
-    return Section("protocols", "The ladder, by protocol and position", lead, pictures)
+    return Section("protocols", "Accuracy by protocol, position and site", lead, pictures)
 
 
-def _lines(study: Study, rows: pd.DataFrame) -> tuple[pd.DataFrame, list[style.Series]]:
+def _lines(study: Study, rows: pd.DataFrame) -> tuple[pd.DataFrame, list[Series]]:
     """What the curve draws (series, site, accuracy, low, high) and how each series looks."""
-    tables, series = [rows.assign(series=MODEL.name)], [MODEL]
-    for control, looks in CONTROLS.items():
+    tables, series = [rows.assign(series=palette.MODEL.name)], [palette.MODEL]
+    for control, looks in palette.of_kind(palette.CONTROLS, study.kind).items():
         of_control = study.controls[study.controls["control"] == control]
-        name = study.control_name(control)
-        tables.append(at_one_position(of_control, study.position or "prompt_last").assign(series=name))
-        series.append(style.Series(name, *looks))
+        tables.append(at_one_position(of_control, study.position or "prompt_last").assign(series=looks.name))
+        series.append(looks)
     text = study.accuracy.query("protocol == 'grouped' and position == 'text'")
     if not text.empty:
-        tables.append(_level(study, style.ANSWER.name, float(text["accuracy"].iloc[0])))
-        series.append(style.ANSWER)
-    chance = study.number("chance")
+        tables.append(_level(study, palette.ANSWER.name, float(text["accuracy"].iloc[0])))
+        series.append(palette.ANSWER)
+    chance = study.found.number("chance")
     if not math.isnan(chance):
-        tables.append(_level(study, style.CHANCE.name, chance))
-        series.append(style.CHANCE)
-    lines = pd.concat([table[["series", "site", "accuracy", "low", "high"]] for table in tables if len(table)])
+        tables.append(_level(study, palette.CHANCE.name, chance))
+        series.append(palette.CHANCE)
+    lines = pd.concat([_drawn(table) for table in tables if len(table)])
     return lines, [one for one in series if one.name in set(lines["series"])]
+
+
+def _drawn(table: pd.DataFrame) -> pd.DataFrame:
+    """The columns that `lines_by_site` draws."""
+    return table.rename(columns={"accuracy": "value"})[["series", "site", "value", "low", "high"]]
 
 
 def _level(study: Study, name: str, share: float) -> pd.DataFrame:
@@ -102,26 +90,26 @@ def _what_to_see(study: Study, rows: pd.DataFrame) -> str:
         low, high = layers["accuracy"].min(), layers["accuracy"].max()
         shown.append(f"the layers {percent(low)} to {percent(high)}")
     controls = [
-        f"{study.control_name(control)} {percent(study.number(f'grouped_{control}'))}"
-        for control in CONTROLS
-        if not math.isnan(study.number(f"grouped_{control}"))
+        f"{study.control_name(control)} {percent(study.found.number(f'grouped_{control}'))}"
+        for control in palette.CONTROLS
+        if not math.isnan(study.found.number(f"grouped_{control}"))
     ]
     beside = f" Controls: {listing(controls)}." if controls else ""
     beside = " No control was run." if study.controls.empty else beside
-    p = p_value(study.number("grouped_p_value"))
+    p = p_value(study.found.number("grouped_p_value"))
     tested = f" Against shuffled labels {p}." if p else ""
-    where = "Before the layers it is the mean over image tokens"
+    where = "Before the layers the probe sees the mean over image tokens"
     if study.position:
-        where += f", in them the {POSITIONS[study.position]}"
-    shade = f"the shade is the {percent(study.number('confidence'), 0)} interval, photos resampled"
+        where += f", in the layers the {POSITIONS[study.position]}"
+    shade = f"the shade is the {percent(study.found.number('confidence'), 0)} interval, photos resampled"
     return f"Read right: {listing(shown)}; {shade}. {where}.{beside}{tested}"
 
 
-def _twin(study: Study, lines: pd.DataFrame, series: list[style.Series]) -> Table:
+def _twin(study: Study, lines: pd.DataFrame, series: list[Series]) -> Table:
     """A row a site; a column a series, and how far the model lies above each control."""
     names = [one.name for one in series]
     cells = {
-        (row["series"], row["site"]): share_with_interval(row["accuracy"], row["low"], row["high"])
+        (row["series"], row["site"]): share_with_interval(row["value"], row["low"], row["high"])
         for _, row in lines.iterrows()
     }
     above = (
@@ -148,13 +136,13 @@ def _twin(study: Study, lines: pd.DataFrame, series: list[style.Series]) -> Tabl
 
 def _by_position(study: Study, protocol: str) -> Picture:
     rows = study.accuracy[study.accuracy["protocol"] == protocol]
-    named = {position: one.name for position, one in style.POSITIONS.items()} | {"text": style.ANSWER.name}
+    named = {position: one.name for position, one in palette.POSITIONS.items()} | {"text": palette.ANSWER.name}
     text = rows[rows["position"] == "text"]
     lines = rows[rows["position"] != "text"].assign(series=lambda table: table["position"].map(named))
-    levels = [_level(study, style.ANSWER.name, share) for share in text["accuracy"].head(1)]
-    levels.append(_level(study, style.CHANCE.name, study.number("chance")))
-    drawn = pd.concat([lines[["series", "site", "accuracy", "low", "high"]], *levels])
-    series = [*style.POSITIONS.values(), style.ANSWER, style.CHANCE]
+    levels = [_level(study, palette.ANSWER.name, share) for share in text["accuracy"].head(1)]
+    levels.append(_level(study, palette.CHANCE.name, study.found.number("chance")))
+    drawn = pd.concat([_drawn(table) for table in (lines, *levels)])
+    series = [*palette.POSITIONS.values(), palette.ANSWER, palette.CHANCE]
     name = study.protocol_name(protocol)
     spec = lines_by_site(drawn, study.sites, series, "read right")
     twin = Table(
@@ -182,6 +170,6 @@ def _sees_protocol(study: Study, protocol: str, rows: pd.DataFrame) -> str:
     if study.leaks(protocol):
         return (
             f"{best}This split is leaking: {percent(study.copies_in_train(protocol))} of its test images have a copy "
-            "of their photo in training, so these figures measure memory of photos as well."
+            "of their photo in training, so its accuracy also measures memory of photos."
         )
     return f"{best}No test image has a copy of its photo in training."

@@ -2,11 +2,10 @@
 
 import pandas as pd
 
-from signbridge.report.charts.description_length import compression_by_site
-from signbridge.report.charts.layers_compared import distances_to_best, peak_probabilities
+from signbridge.report.charts.by_site import compression_by_site, distances_to_best, peak_probabilities
 from signbridge.report.page_parts import Picture, Section, Table
 from signbridge.report.sentences import standing
-from signbridge.report.study import Study
+from signbridge.report.inputs import Study
 from signbridge.report.wording import (
     number,
     p_value,
@@ -18,16 +17,15 @@ from signbridge.report.wording import (
 TITLE = "Does a layer stand out?"
 
 
-def section(study: Study) -> Section:
-    """Whether the best layer is one, and how many bits each site saves."""
+def section(study: Study) -> Section | None:
+    """Whether the best layer differs from the others, and how many bits each site saves."""
     peaks = study.peak_probability[study.peak_probability["position"] == study.position].sort_values("depth")
-    pictures = []
-    lead = ("Layers were not compared in this run.",)
+    pictures, lead = [], ()
     if not peaks.empty:
         verdict = standing(study).removeprefix("and ").removeprefix("but ")
         lead = (
-            f"{verdict[0].upper()}{verdict[1:]}. The accuracy that heads this page is nested: layer and penalty "
-            "were chosen inside the training folds, so it carries no winner's curse.",
+            f"{verdict[0].upper()}{verdict[1:]}. The accuracy in the answer above is nested: layer and penalty were "
+            "chosen inside the training folds, so the choice of the best layer does not raise it.",
         )
         pictures.append(_probabilities(peaks))
         best = str(peaks.loc[peaks["accuracy"].idxmax(), "site"])
@@ -36,14 +34,14 @@ def section(study: Study) -> Section:
             pictures.append(_compared(distances, best, list(peaks["site"])))
     if not study.description_length.empty:
         pictures.append(_description_length(study))
-    return Section("layers", TITLE, lead, tuple(pictures))
+    return Section("layers", TITLE, lead, tuple(pictures)) if pictures else None
 
 
 def _probabilities(peaks: pd.DataFrame) -> Picture:
     top = peaks.loc[peaks["peak_probability"].idxmax()]
     chosen = peaks.loc[peaks["share_chosen"].idxmax()]
     sees = (
-        f"With the photos drawn anew, {top['site']} is the highest in {percent(top['peak_probability'])} of the draws; "
+        f"With the photos resampled, {top['site']} is the highest in {percent(top['peak_probability'])} of the draws; "
         f"the training folds chose {chosen['site']} most often, {percent(chosen['share_chosen'])} of them."
     )
     columns = ("site", "read right", "probability to be the peak", "chosen by folds", "told apart from the best")
@@ -74,7 +72,7 @@ def _distances(study: Study, best: str, peaks: pd.DataFrame) -> pd.DataFrame:
 
 def _compared(distances: pd.DataFrame, best: str, sites: list[str]) -> Picture:
     sees = (
-        f"Each layer minus {best}, the highest, on the same draws of photos: after Holm's correction "
+        f"Each layer minus {best}, the highest, on the same resamples of photos. After Holm's correction "
         f"{int((~distances['tied']).sum())} of the {plural(len(distances), 'other layer')} can be told apart from it."
     )
     columns = ("site", f"difference from {best}", "Holm-corrected p", "told apart")
@@ -94,8 +92,8 @@ def _description_length(study: Study) -> Picture:
     pixels = table[table["site"] == "pixels"]["compression"]
     beside = f"; raw pixels: {number(pixels.iloc[0], 2)} times" if len(pixels) else ""
     sees = (
-        "An online code (Voita and Titov 2020) pays for every label that cannot yet be foretold, so it also counts how "
-        f"easily a probe learns. Shortest at {shortest['site']}, {shortest['position']}: {number(shortest['bits'], 0)} "
+        "The length of an online code of the labels (Voita and Titov 2020): a label costs more bits where the probe "
+        f"predicts it less well, so it also measures how few photos the probe needs. Shortest at {shortest['site']}, {shortest['position']}: {number(shortest['bits'], 0)} "
         f"bits where a uniform code needs {number(shortest['uniform_bits'], 0)}, {number(shortest['compression'], 2)} "
         f"times shorter{beside}."
     )

@@ -4,28 +4,29 @@ import numpy as np
 import pandas as pd
 from scipy.spatial import cKDTree
 
-from signbridge.report.charts.umap_plane import umap_plane
-from signbridge.report.images import thumbnail, within_budget
+from signbridge.report.charts.planes import umap_plane
 from signbridge.report.page_parts import (
     Picture,
     Section,
     Table,
     Thumbnail,
+    thumbnail,
+    within_budget,
 )
-from signbridge.report.study import Study
+from signbridge.report.inputs import Study
 from signbridge.report.wording import count, percent, short
 
-TITLE = "The images, as a layer sees them"
+TITLE = "The images in the plane of one layer"
 BUDGET = 4_000_000  # characters of images in the page; with the drawing library and 35,000 marks it stays below 10 MB
 
 
-def section(study: Study) -> Section:
+def section(study: Study) -> Section | None:
     """Every image of the sample at its place in the plane."""
     if study.umap.empty:
-        return Section("umap", TITLE, ("No site was projected in this run.",))
-    made_by = study.made_by.get("data/umap.parquet", {})
+        return None
+    made_by = study.settings.made_by.get("data/umap.parquet", {})
     place = f"{made_by.get('site', 'one site')}, {made_by.get('position', 'one position')}"
-    png = dict(zip(study.sample["image_id"], study.sample["image"], strict=True))
+    png = study.png
     known = [image_id for image_id in study.umap["image_id"] if image_id in png]
     shown = {known[index]: uri for index, uri in within_budget([png[image_id] for image_id in known], BUDGET).items()}
     table = study.umap.assign(

@@ -1,28 +1,28 @@
-"""The heat map: accuracy by position and site."""
+"""Accuracy by token position and site, as a map."""
 
 import pandas as pd
 
-from signbridge.report.charts.heat_map import position_by_site
-from signbridge.report.charts.style import POSITIONS
+from signbridge.report.charts.by_site import map_by_site
 from signbridge.report.page_parts import Picture, Section, Table
-from signbridge.report.study import Study
+from signbridge.report.palette import POSITIONS
+from signbridge.report.inputs import Study
 from signbridge.report.wording import POSITIONS as WORDS
 from signbridge.report.wording import percent, points
 
 TITLE = "Which token, at which depth"
 
 
-def section(study: Study) -> Section:
-    """Position by layer, without leakage where that was run; the notebook's split only in its absence."""
+def section(study: Study) -> Section | None:
+    """Position by site under the protocol without leakage, or under the notebook's split where only that was run."""
     protocols = study.protocols()
     if not protocols:
-        return Section("positions", TITLE, ("No site was probed in this run.",))
+        return None
     protocol = protocols[-1]
     rows = study.accuracy[(study.accuracy["protocol"] == protocol) & (study.accuracy["position"] != "text")]
     order = [position for position in POSITIONS if position in set(rows["position"])]
     rows = rows.sort_values(["position", "depth"], key=lambda c: c.map(order.index) if c.name == "position" else c)
-    drawn = rows.assign(position=rows["position"].map(_two_lines))[["site", "position", "accuracy"]]
-    spec = position_by_site(drawn, study.sites)
+    drawn = pd.DataFrame({"site": rows["site"], "name": rows["position"].map(_two_lines), "value": rows["accuracy"]})
+    spec = map_by_site(drawn, study.sites)
     title = f"Share read right, {study.protocol_name(protocol)}"
     return Section("positions", TITLE, (), (Picture("heat-map", title, _sees(rows), _twin(study, rows, order), spec),))
 
@@ -51,7 +51,7 @@ def _sees(rows: pd.DataFrame) -> str:
     if {"prompt_last", "answer_last"} <= set(mean.index):
         gap = mean["answer_last"] - mean["prompt_last"]
         sees += (
-            f" The last token of the answer, which has read the model's own word, stands {points(abs(gap))} "
-            f"{'above' if gap >= 0 else 'below'} the last token of the prompt, on average over the layers."
+            f" On average over the layers, the last token of the answer, which comes after the model's own word, is "
+            f"{points(abs(gap))} {'above' if gap >= 0 else 'below'} the last token of the prompt."
         )
     return sees

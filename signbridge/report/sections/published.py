@@ -2,19 +2,19 @@
 
 import pandas as pd
 
-from signbridge.report.charts.published_beside import published_beside_reproduced
+from signbridge.report.charts.shares import published_beside_reproduced
 from signbridge.report.page_parts import Picture, Section, Table
-from signbridge.report.study import LEAKING, Study
+from signbridge.report.inputs import LEAKING, Study
 from signbridge.report.wording import listing, share_with_interval
 
 TITLE = "The published figures, and this run's"
 
 
-def section(study: Study) -> Section:
-    """The notebook's layers under the notebook's split, as it printed them and as they come out here."""
+def section(study: Study) -> Section | None:
+    """The notebook's layers under the notebook's split: the printed figures and those of this run."""
     table = study.published
     if table.empty:
-        return Section("published", TITLE, ("The notebook's split was not run, so no figure stands beside its own.",))
+        return None
     published, reproduced = (
         f"published ({LEAKING})",
         f"reproduced ({LEAKING})" if table["leaking"].any() else "reproduced",
@@ -29,29 +29,27 @@ def section(study: Study) -> Section:
             for _, row in table.iterrows()
         ),
     )  # fmt: skip
-    spec = published_beside_reproduced(drawn[drawn["accuracy"].notna()], published, reproduced)
+    spec = published_beside_reproduced(drawn[drawn["value"].notna()], published, reproduced)
     picture = Picture("published-figures", "Published and reproduced, layer by layer", _sees(study), twin, spec)
     return Section("published", TITLE, (_comparable(study),), (picture,))
 
 
 def _series(table: pd.DataFrame, which: str, name: str) -> pd.DataFrame:
-    columns = {f"{which}_{what}": what for what in ("accuracy", "low", "high")}
+    columns = {f"{which}_{what}": name for what, name in (("accuracy", "value"), ("low", "low"), ("high", "high"))}
     return table[["site", *columns]].rename(columns=columns).assign(series=name)
 
 
 def _shown(row: pd.Series, which: str) -> str:
     share, low, high = (row[f"{which}_{what}"] for what in ("accuracy", "low", "high"))
-    return share_with_interval(share, low, high) if share == share else "not read here"
+    return share_with_interval(share, low, high) if share == share else "not probed here"
 
 
 def _comparable(study: Study) -> str:
     if study.published["comparable"].all():
-        return (
-            "The same model and the same data as the notebook's, so these figures should agree within their intervals."
-        )
+        return "The same model and the same data as the notebook's, so the two should agree within their intervals."
     return (
         f"Not comparable: the notebook read LLaVA-1.5-7B on Sign Language MNIST, and this run is of {study.model} on "
-        "other images or with another model. Its figures stand here for orientation only."
+        "other images or of another model. The published figures are shown for orientation only."
     )
 
 
@@ -65,9 +63,7 @@ def _sees(study: Study) -> str:
     lowest_high = table["published_high"].min()
     text = ""
     if top["published_low"] < lowest_high:
-        text = (
-            f"With so few test images the published intervals overlap: {top['site']} was never shown to be the peak. "
-        )
+        text = f"With 60 test images the published intervals overlap, so {top['site']} was not shown to be the peak. "
     if "signbridge" not in study.protocols():
         return f"{text}The notebook's split was not run here."
     if there.empty:

@@ -1,13 +1,12 @@
-"""Text against latent: what the answers say, what their words carry, and what the layers know beyond the word."""
+"""Text against layers: what the answers say, what their words carry, and what the layers hold beyond the word."""
 
 import math
 
 import pandas as pd
 
-from signbridge.report.charts import style
-from signbridge.report.charts.horizontal import intervals
-from signbridge.report.charts.lines_by_site import lines_by_site
-from signbridge.report.images import thumbnail
+from signbridge.report import palette
+from signbridge.report.charts.shares import intervals
+from signbridge.report.curve import lines_by_site
 from signbridge.report.page_parts import (
     Card,
     Example,
@@ -15,8 +14,9 @@ from signbridge.report.page_parts import (
     Section,
     Table,
     Thumbnail,
+    thumbnail,
 )
-from signbridge.report.study import Study
+from signbridge.report.inputs import Study
 from signbridge.report.wording import (
     count,
     interval,
@@ -29,14 +29,14 @@ from signbridge.report.wording import (
     short,
 )
 
-TITLE = "What the text says, and what the layers know"
+TITLE = "What the text says, and what the layers hold"
 POOLED = "(all)"
 
 
-def section(study: Study) -> Section:
-    """The answers with their images, every reading of them, and the probes within one word."""
-    if not study.answers or study.named_answers.empty:
-        return Section("text", TITLE, ("The model was not asked in this run.",))
+def section(study: Study) -> Section | None:
+    """The answers with their images, what can be guessed from them, and the probes within one word."""
+    if not study.text or study.named_answers.empty:
+        return None
     pictures = [_readings(study)]
     within = study.within_word[study.within_word["word"] == POOLED]
     lead = [_answers(study), _information(study)]
@@ -51,83 +51,91 @@ def section(study: Study) -> Section:
 
 def _answers(study: Study) -> str:
     right, any_letter, commonest = (
-        study.number(key, "answers")
+        study.text.number(key)
         for key in ("share_naming_right_letter", "share_naming_any_letter", "share_commonest_answer")
     )
     return (
-        f"Asked, the model gave {plural(study.number('distinct_answers', 'answers'), 'different answer')} to "
-        f"{plural(study.number('images', 'answers'), 'image')}, the commonest to {percent(commonest)} of them. "
+        f"The model gave {plural(study.text.number('distinct_answers'), 'different answer')} to "
+        f"{plural(study.text.number('images'), 'image')}, the commonest to {percent(commonest)} of them. "
         f"{percent(any_letter)} name a {study.kind} at all, {percent(right)} the right one."
     )
 
 
 def _information(study: Study) -> str:
-    bits, entropy = study.number("information_bits", "answers"), study.number("letter_bits", "answers")
+    bits, entropy = study.text.number("information_bits"), study.text.number("letter_bits")
     if math.isnan(bits):
         return ""
-    p, bias = p_value(study.number("information_p_value", "answers")), study.number("information_bias_bits", "answers")
+    p, bias = p_value(study.text.number("information_p_value")), study.text.number("information_bias_bits")
     return (
-        f"The answer carries {number(bits, 2)} of the {number(entropy, 2)} bits that the {study.kind} has (mutual "
-        f"information; {number(bias, 2)} bits of bias, which shuffled {study.kind}s show as well, are taken off"
+        f"The answer carries {number(bits, 2)} of the {number(entropy, 2)} bits of the {study.kind} (mutual information, "
+        f"less a bias of {number(bias, 2)} bits, which shuffled {study.kind}s show too"
         f"{'; ' + p if p else ''})."
     )
 
 
 def _readings(study: Study) -> Picture:
-    """Every way to get the letter out, the text's first."""
+    """Every way to obtain the letter, those of the text first."""
+    chance = study.found.number("chance")
     ways = [
-        ("the answer names\nthe right one", "answers", "share_naming_right_letter", "chance"),
-        ("best reading of\nthe answer's word", "answers", "reading", "chance"),
-        ("the model chooses\nfrom a list", "answers", "zero_shot_accuracy", "zero_shot_chance"),
-        ("probe within images\nof the same word", "answers", "within_word_accuracy", "within_word_chance"),
-        ("probe, layer chosen\ninside the folds", "probe", "grouped_peak_accuracy", "chance"),
+        ("the answer names\nthe right one", study.text.share("share_naming_right_letter"), chance),
+        ("best guess from\nthe answer's word", study.text.share("reading"), chance),
+        (
+            "the model chooses\nfrom a list",
+            study.text.share("zero_shot_accuracy"),
+            study.text.number("zero_shot_chance"),
+        ),
+        (
+            "probe within images\nof the same word",
+            study.text.share("within_word_accuracy"),
+            study.text.number("within_word_chance"),
+        ),
+        ("probe, layer chosen\ninside the folds", study.found.share("grouped_peak_accuracy"), chance),
     ]
-    rows = []
-    for name, metrics, key, chance in ways:
-        rows.append(
-            (name, *study.share(key, metrics), study.number(chance, "probe" if chance == "chance" else "answers"))
-        )
-    table = pd.DataFrame(rows, columns=["name", "accuracy", "low", "high", "chance"])
-    table = table[table["accuracy"].notna()]
+    rows = [(name, *share, by_chance) for name, share, by_chance in ways]
+    table = pd.DataFrame(rows, columns=["name", "value", "low", "high", "chance"])
+    table = table[table["value"].notna()]
     twin = Table(
-        f"Share of the {study.kind}s got right, way by way",
-        ("way", "right", "interval", "chance"),
+        f"Share of the {study.kind}s named right, by method",
+        ("method", "right", "interval", "chance"),
         tuple(
-            (row["name"].replace("\n", " "), percent(row["accuracy"]), interval(row["low"], row["high"]),
+            (row["name"].replace("\n", " "), percent(row["value"]), interval(row["low"], row["high"]),
              percent(row["chance"]))
             for _, row in table.iterrows()
         ),
     )  # fmt: skip
     spec = intervals(table, "right; tick: chance", row=46)
-    return Picture("readings", f"Ways to get the {study.kind} out", _sees_readings(study), twin, spec)
+    return Picture("readings", f"Ways to obtain the {study.kind}", _sees_readings(study), twin, spec)
 
 
 def _sees_readings(study: Study) -> str:
-    difference = study.share("grouped_over_answer")
+    difference = study.found.share("grouped_over_answer")
     sees = ""
     if difference.low > 0:
-        sees = f"The layers know {points_with_interval(*difference)} more than any reading of the word. "
+        sees = (
+            f"A probe of the layers is {points_with_interval(*difference)} better than the best guess from the answer. "
+        )
     elif difference.known:
         shown = points_with_interval(*difference)
-        sees = f"The layers are not shown to know more than a reading of the word ({shown}). "
-    chosen, chance = study.share("zero_shot_accuracy", "answers"), study.number("zero_shot_chance", "answers")
+        sees = f"A probe of the layers is not shown to be better than the best guess from the answer ({shown}). "
+    chosen, chance = study.text.share("zero_shot_accuracy"), study.text.number("zero_shot_chance")
     if not chosen.known:
         return f"{sees}The model was not asked to choose from a list."
     above = "above" if chosen.low > chance else "not shown to be above"
     return (
-        f"{sees}Offered all {study.kind}s, the model itself picks the right one for {share_with_interval(*chosen)}, "
-        f"{above} chance ({percent(chance)})."
+        f"{sees}Given a list of all {study.kind}s, the model chooses the right one for {share_with_interval(*chosen)} of "
+        f"the images, {above} chance ({percent(chance)})."
     )
 
 
 def _within_word(study: Study, pooled: pd.DataFrame) -> Picture:
-    named = {position: one.name for position, one in style.POSITIONS.items()}
+    named = {position: one.name for position, one in palette.POSITIONS.items()}
     lines = pooled.assign(series=pooled["position"].map(named))
     chance = float(pooled["chance"].iloc[0])
     level = pd.DataFrame(
-        {"series": style.CHANCE.name, "site": study.sites, "accuracy": chance, "low": math.nan, "high": math.nan}
+        {"series": palette.CHANCE.name, "site": study.sites, "value": chance, "low": math.nan, "high": math.nan}
     )
-    drawn = pd.concat([lines[["series", "site", "accuracy", "low", "high"]], level])
+    lines = lines.rename(columns={"accuracy": "value"})
+    drawn = pd.concat([lines[["series", "site", "value", "low", "high"]], level])
     words = study.within_word[study.within_word["word"] != POOLED]
     twin = Table(
         "Share read right among images with the same answer",
@@ -139,24 +147,26 @@ def _within_word(study: Study, pooled: pd.DataFrame) -> Picture:
             for _, row in study.within_word.iterrows()
         ),
     )  # fmt: skip
-    spec = lines_by_site(drawn, study.sites, [*style.POSITIONS.values(), style.CHANCE], "read right, same word")
-    return Picture("within-word", "Beyond the word", _sees_within_word(study, chance, words), twin, spec)
+    spec = lines_by_site(drawn, study.sites, [*palette.POSITIONS.values(), palette.CHANCE], "read right, same word")
+    return Picture(
+        "within-word", "Among images with the same answer", _sees_within_word(study, chance, words), twin, spec
+    )
 
 
 def _sees_within_word(study: Study, chance: float, words: pd.DataFrame) -> str:
     different = plural(words["word"].nunique(), "word")
     among = f"Probes fitted and tested only among images that got the same word ({different})."
-    share = study.share("within_word_accuracy", "answers")
+    share = study.text.share("within_word_accuracy")
     if not share.known:
         return f"{among} Chance is {percent(chance)}."
-    verdict = "the layer knows more than the word" if share.low > chance else "not shown to know more than the word"
-    site = study.answers.get("within_word_site", "the best layer")
+    verdict = "the layer holds more than the word" if share.low > chance else "not shown to hold more than the word"
+    site = study.text.get("within_word_site", "the best layer")
     return f"{among} At {site} {share_with_interval(*share)}, chance {percent(chance)}: {verdict}."
 
 
 def _cards(study: Study) -> tuple[Card, ...]:
-    """Each letter's commonest answers, each with the first image that got it."""
-    png = dict(zip(study.sample["image_id"], study.sample["image"], strict=True))
+    """Each letter's commonest answers, each with the first image that was given it."""
+    png = study.png
     first = study.named_answers.drop_duplicates(["label", "answer"]).set_index(["label", "answer"])["image_id"]
     cards = []
     for letter, rows in study.answers_by_letter.groupby("letter", sort=True):

@@ -1,0 +1,88 @@
+"""The colours, marks and dashes of every figure, chart and page: Okabe and Ito's colours, safe for the colour-blind.
+
+Marks and dashes tell series apart without colour too. Altair and Matplotlib draw the same `Series`.
+"""
+
+from typing import Any, NamedTuple
+
+INK = "#000000"
+BLUE = "#0072B2"
+VERMILLION = "#D55E00"
+GREEN = "#009E73"
+PURPLE = "#CC79A7"
+GREY = "#6B6B6B"
+# On a dark page `page.js` replaces each colour by this one.
+DARK = {INK: "#FFFFFF", BLUE: "#56B4E9", VERMILLION: "#E8833A", GREEN: "#2DC79A", PURPLE: "#D894BC", GREY: "#A8A8A8"}
+SEQUENTIAL = "viridis"  # of heat maps
+CYCLE = (BLUE, VERMILLION, GREEN, PURPLE, INK)  # of classes, which their letters or names tell apart
+FAINT, RULE = "#E0E0E0", "#BFBFBF"  # grid lines and rules of figures in print
+PAPER = "#FFFFFF"  # behind charts that do not follow the page's scheme: the colours above are for it
+
+SOLID = (1, 0)
+LINE_ALONE = "stroke"  # the shape of a series that is drawn without marks
+_MARKS = {
+    "circle": "o",
+    "square": "s",
+    "diamond": "D",
+    "cross": "P",
+    "triangle-up": "^",
+    "triangle-down": "v",
+    "triangle-right": ">",
+    LINE_ALONE: "",
+}
+
+
+class Series(NamedTuple):
+    """How one line of a chart looks, and what the legend calls it."""
+
+    name: str
+    colour: str
+    shape: str  # one of Vega's symbols
+    dash: tuple[int, ...]  # pixels on and off
+
+    def matplotlib(self) -> dict[str, Any]:
+        """The same look as arguments of `Axes.plot`, without the name."""
+        dash = "-" if self.dash == SOLID else (0, tuple(length / 2 for length in self.dash))
+        return {"color": self.colour, "marker": _MARKS[self.shape], "linestyle": dash}
+
+
+# The layer curve: the token positions, and what is drawn beside them.
+MODEL = Series("the model", BLUE, "circle", SOLID)
+POSITIONS = {
+    "flat": Series("pixels, flattened", INK, "diamond", SOLID),
+    "image_mean": Series("mean over image tokens", GREEN, "square", (2, 2)),
+    "prompt_last": Series("last token of the prompt", BLUE, "circle", SOLID),
+    "answer_last": Series("last token of the answer", VERMILLION, "triangle-up", (6, 3)),
+}
+CONTROLS = {
+    "untrained_twin": Series("untrained twin", VERMILLION, "triangle-up", (6, 3)),
+    "no_image": Series("no image", GREEN, "square", (2, 2)),
+    "other_letter": Series("another {kind}'s image", PURPLE, "diamond", (6, 2, 2, 2)),
+    "shuffled_labels": Series("shuffled labels", INK, "cross", (3, 3)),
+}
+CHANCE = Series("chance", GREY, LINE_ALONE, (8, 4))
+ANSWER = Series("the answer's text", PURPLE, LINE_ALONE, (8, 2, 2, 2))
+
+# Patching, steering and erasure.
+PROBED = Series("a probe reads the {kind}, last token of the prompt", GREY, "diamond", (2, 2))
+PATCHED = {
+    "prompt_last": Series("answer moved, last token of the prompt", BLUE, "circle", SOLID),
+    "image": Series("answer moved, image tokens", GREEN, "square", (6, 3)),
+}
+DIRECTIONS = {
+    "class_means": Series("difference of class means", BLUE, "circle", SOLID),
+    "probe": Series("the probe's weights", VERMILLION, "triangle-up", (6, 3)),
+    "unembedding": Series("the words' unembeddings", GREEN, "square", (2, 2)),
+    "shuffled_means": Series("means of shuffled {kind}s", PURPLE, "cross", (8, 2, 2, 2)),
+    "random": Series("random direction", GREY, "diamond", (8, 4)),
+}
+ERASERS = {
+    "leace": Series("the {kind} (LEACE)", BLUE, "circle", SOLID),
+    "shuffled_labels": Series("shuffled {kind}s (LEACE)", VERMILLION, "triangle-up", (6, 3)),
+    "random_subspace": Series("a random subspace", GREY, "diamond", (8, 4)),
+}
+
+
+def of_kind(series: dict[str, Series], kind: str) -> dict[str, Series]:
+    """The series with `kind`, what a class is called (letter or sign), put into their names."""
+    return {key: one._replace(name=one.name.format(kind=kind)) for key, one in series.items()}

@@ -1,0 +1,68 @@
+"""The settings and versions that made what a page shows: params, the chosen entries of the catalogs, tables' metadata."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from signbridge.core import params, tables
+from signbridge.report.page_parts import Section, Table
+
+TITLE = "Settings and versions"
+CATALOGS = {"dataset": params.DATASETS, "model": params.MODELS}  # by the choice that names an entry
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a page says of how it was made."""
+
+    made_by: dict[str, dict[str, Any]]  # what each Parquet table says of its making, by its path
+    listings: dict[str, str]  # params files and entries of catalogs as they are, by what they are called
+
+
+def read_settings(
+    made: Iterable[Path | str], files: Iterable[Path] = (), catalogs: Mapping[str, tuple[Path, Path]] | None = None
+) -> Settings:
+    """The metadata of the tables `made`; params.yaml and the params in `files`; and the entries that they choose.
+
+    Entries are those of model and dataset, and of `catalogs`: by the key that chooses, the params file it lies in and
+    the catalog. Raises `SignBridgeError` if a file is missing.
+    """
+    entries = {}
+    chosen = {key: (params.PARAMS, catalog) for key, catalog in CATALOGS.items()} | dict(catalogs or {})
+    for key, (file, catalog) in chosen.items():
+        name, _ = params.selected(key, catalog, dict, file)
+        entries[f"{catalog}: {name}"] = entry(catalog.read_text(encoding="utf-8"), name)
+    listings = {str(file): file.read_text(encoding="utf-8") for file in (params.PARAMS, *files)}
+    return Settings({str(path): tables.made_by(path) for path in made}, listings | entries)
+
+
+def entry(catalog: str, name: str) -> str:
+    """The lines of the YAML text `catalog` from the top-level key `name` to the next one, with their comments."""
+    lines = catalog.splitlines()
+    [first] = [place for place, line in enumerate(lines) if line.startswith(f"{name}:")]
+    rest = lines[first + 1 :]
+    end = next((place for place, line in enumerate(rest) if line and not line.startswith((" ", "\t"))), len(rest))
+    return "\n".join([lines[first], *rest[:end]]).rstrip() + "\n"
+
+
+def section(settings: Settings) -> Section:
+    """The metadata as tables, the files as they are."""
+    lead = ("What each table says of its own making, the params, and the entries of the catalogs that were used.",)
+    of_tables = tuple(
+        Table(f"What made {path}", ("setting", "value"), tuple(flattened(made_by)))
+        for path, made_by in sorted(settings.made_by.items())
+        if made_by
+    )
+    return Section("settings", TITLE, lead, tables=of_tables, listings=tuple(settings.listings.items()))
+
+
+def flattened(settings: Mapping[str, Any], stem: str = "") -> Iterator[tuple[str, str]]:
+    """Nested settings as rows: `model.prompt` and its value; what is empty is left out."""
+    for key, value in settings.items():
+        if isinstance(value, dict):
+            yield from flattened(value, f"{stem}{key}.")
+        elif isinstance(value, list):
+            yield f"{stem}{key}", ", ".join(map(str, value))
+        elif value is not None:
+            yield f"{stem}{key}", str(value)
