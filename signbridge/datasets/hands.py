@@ -4,6 +4,7 @@ A word holds for a hand where it is true of one finger or more. Names of whole s
 Words that are true of every hand (finger, thumb) say nothing about this one and are left out.
 """
 
+import re
 from collections.abc import Collection
 from functools import cache
 from pathlib import Path
@@ -46,6 +47,11 @@ def joint_angles(hands: pd.DataFrame) -> pd.DataFrame:
     """Degrees: a row a hand, a column a joint (`index_pip`)."""
     angles = hands[[column for column in hands if column.startswith(ANGLE)]]
     return angles.rename(columns=lambda column: column.removeprefix(ANGLE)).reset_index(drop=True)
+
+
+def words_in(text: str) -> set[str]:
+    """All words of a text, in lower case."""
+    return set(re.findall(r"[a-z]+", text.lower()))
 
 
 @cache

@@ -1,21 +1,16 @@
-"""EmbeddingLens: the cosine of an image token's vector with the rows of the input embedding matrix.
+"""Three lenses on image tokens: the words that each patch lies nearest to, at each visual layer.
 
-LogitLens: what the model would say next if the stream ended here (nostalgebraist 2020).
+- EmbeddingLens: the cosine of the token's vector with the rows of the input embedding matrix.
+- LogitLens: what the model would say next if the stream ended here (nostalgebraist 2020).
+- LatentLens: the contextual vectors of text tokens that are nearest by cosine, over all stored text layers together,
+  each shown with its sentence ("LatentLens: Revealing Highly Interpretable Visual Tokens in LLMs", 2026).
 
-LatentLens: an image token's vector beside contextual vectors of text tokens, at whatever text layer is nearest.
-
-"LatentLens: Revealing Highly Interpretable Visual Tokens in LLMs" (2026): the top k by cosine over all stored text
-layers together, each shown with its sentence.
-
-One table for the three lenses: what each patch says at each visual layer.
-
-image_id, patch (its place among the image's tokens), site (the visual layer), lens, rank (1 is nearest), row (of the
-text index; of the other two lenses the token's id), token, word (which the token is part of, in its sentence),
-sentence, start and end (of the word in the sentence), text_site (the layer of the text vector), score (cosine; of
-LogitLens the logit). Sentence and text_site are LatentLens's alone. The metadata's `grid` has the rows and columns of
-all image tokens of an image, or None where their number is no square. After an approximate search it also has
-`recall`, of each site the share of the exact neighbours that were found, and a patch may have fewer of LatentLens's
-rows than k.
+They share one table, a row a word: image_id, patch (its place among the image's tokens), site (the visual layer), lens,
+rank (1 is nearest), row (of the text index; for the other two lenses the token's id), token, word (which the token is
+part of, in its sentence), sentence, start and end (of the word in the sentence), text_site (the layer of the text
+vector), score (cosine; for LogitLens the logit). Sentence and text_site are LatentLens's alone. The table on disk has
+two columns more, rows and columns: the grid of all image tokens of the image, empty where their number is no square.
+After an approximate search a patch may have fewer of LatentLens's rows than k.
 """
 
 from collections.abc import Sequence
@@ -45,7 +40,7 @@ from signbridge.vlm.loading import LoadedModel
 def embedding_lens(
     vectors: Float[Tensor, "patches width"], embeddings: Float[Tensor, "vocabulary width"], k: int
 ) -> tuple[Float[Tensor, "patches k"], Int[Tensor, "patches k"]]:
-    """The k most similar rows of `embeddings`: their cosines, in descending order, and the tokens that they are of."""
+    """The k most similar rows of `embeddings`: their cosines, in descending order, and their tokens."""
     unit = torch.nn.functional.normalize(vectors.float(), dim=-1)
     rows = torch.nn.functional.normalize(embeddings.float(), dim=-1)
     return torch.topk(unit @ rows.T, k, dim=-1)
@@ -63,38 +58,45 @@ def logit_lens(
 
 RECALL_OF = 256  # vectors, at most, that are searched exactly as well
 NEIGHBOURS = 64  # of a text token: its own sentence is among them at every text layer
+RECALL, TEXT_WORDS = "recall", "text_words"  # what is checked
 
 
 def latent_lens(
-    vectors: Float[Tensor, "patches width"], index: TextIndex, k: int, memory_bytes: int, probes: int | None = None
+    vectors: Float[Tensor, "patches width"], index: TextIndex, k: int, memory_bytes: int, cells: int | None = None
 ) -> Neighbours:
     """The k nearest text vectors of each patch: cosine, row of the index, and which of its text sites.
 
-    With `probes` the search is approximate: row and site are -1 where the cells that it looks into hold fewer than k.
+    With `cells` the search is approximate: row and site are -1 where the cells that it looks into hold fewer than k.
     """
-    if probes is None:
+    if cells is None:
         return nearest(vectors.float(), index.vectors, k, memory_bytes)
-    return nearest_approximate(vectors.float(), index.vectors, k, probes)
+    return nearest_approximate(vectors.float(), index.vectors, k, cells)
 
 
 def recall_of_some(
     found: Neighbours,
     vectors: Float[Tensor, "patches width"],
     index: TextIndex,
+    site: str,
     memory_bytes: int,
     generator: np.random.Generator,
-) -> float:
-    """The share of the exact neighbours that an approximate search has `found`, over up to 256 patches, drawn."""
+) -> pd.DataFrame:
+    """The share of the exact neighbours that an approximate search has `found`, over up to 256 patches, drawn.
+
+    One row: check (`recall`), site (the visual layer), share, of (how many patches).
+    """
     drawn = torch.from_numpy(generator.permutation(len(vectors))[:RECALL_OF]).to(vectors.device)
     exact = nearest(vectors[drawn].float(), index.vectors, found.row.shape[1], memory_bytes)
-    return recall(Neighbours(*(values[drawn] for values in found)), exact)
+    share = recall(Neighbours(*(values[drawn] for values in found)), exact)
+    return pd.DataFrame({"check": [RECALL], "site": site, "share": share, "of": len(drawn)})
 
 
-def reads_text(index: TextIndex, words: int, generator: np.random.Generator, memory_bytes: int) -> float:
+def reads_text(index: TextIndex, words: int, generator: np.random.Generator, memory_bytes: int) -> pd.DataFrame:
     """How often LatentLens names a word of a text right: a control where there is something to find.
 
-    Stored vectors (up to `words`, drawn over all text sites) are looked up as if they were patches; right is whose
-    nearest neighbour in another sentence is the same word. NaN where every neighbour stands in the same sentence.
+    Stored vectors (up to `words`, drawn over all text sites) are looked up as if they were patches. It is right where
+    the nearest neighbour in another sentence is the same word. One row: check (`text_words`), site (empty), share, of
+    (how many have a neighbour in another sentence; without any the share is NaN).
     """
     rows, sites = len(index.contexts), list(index.vectors)
     drawn = generator.permutation(rows * len(sites))[:words]
@@ -103,10 +105,10 @@ def reads_text(index: TextIndex, words: int, generator: np.random.Generator, mem
     sentence, word = (index.contexts[name].to_numpy() for name in ("sentence", "word"))
     asked, near = drawn % rows, found.row.numpy()
     elsewhere = sentence[near] != sentence[asked][:, None]
-    first = elsewhere.argmax(axis=1)
-    told = elsewhere.any(axis=1)
-    right = word[near[np.arange(len(near)), first]] == word[asked]
-    return float(right[told].mean()) if told.any() else float("nan")
+    first, there = elsewhere.argmax(axis=1), elsewhere.any(axis=1)
+    right = (word[near[np.arange(len(near)), first]] == word[asked])[there]
+    share = float(right.mean()) if there.any() else float("nan")
+    return pd.DataFrame({"check": [TEXT_WORDS], "site": "", "share": share, "of": len(right)})
 
 
 LOGIT_ROWS = 4096  # of patches x vocabulary logits at once
@@ -135,8 +137,9 @@ class LensesParams(Section):
     layers: Layers  # visual layers: what enters block 0 is one of them
     k: int = Field(ge=1)
     search: Literal["exact", "approximate"]
-    probes: int = Field(ge=1)  # cells of the index that an approximate search looks into
+    cells: int = Field(ge=1)  # of each text layer that an approximate search looks into
     memory_gib: float = Field(gt=0)
+    text_words: int = Field(ge=1)  # words of text that LatentLens is tried on, at most
 
 
 def lens_rows(
@@ -177,11 +180,32 @@ def _in_blocks(flat: Tensor, norm: nn.Module, unembedding: nn.Module, k: int) ->
 def vocabulary_table(tokenizer: PreTrainedTokenizerBase, rows: int) -> pd.DataFrame:
     """What each row of the vocabulary says: token and word, in order of the token's id.
 
-    A vocabulary that was filled up to a round number of `rows` has some without a token: these say nothing.
+    A vocabulary may be padded to a round number of `rows`: those without a token say nothing.
     """
     tokens = tokenizer.convert_ids_to_tokens(list(range(rows)))
     words = [decoded.strip() for decoded in tokenizer.batch_decode([[row] for row in range(rows)])]
     return pd.DataFrame({"token": [token or "" for token in tokens], "word": words})
+
+
+def compared_words(vocabulary: pd.DataFrame, index: TextIndex) -> pd.DataFrame:
+    """What every row that a lens compares with says: source (`vocabulary`, `text_index`), row, token, word."""
+    sources = {"vocabulary": vocabulary, "text_index": index.contexts}
+    return pd.concat(
+        [
+            table[["token", "word"]].assign(source=source, row=np.arange(len(table)))
+            for source, table in sources.items()
+        ],
+        ignore_index=True,
+    )[["source", "row", "token", "word"]]
+
+
+def with_grid(words: pd.DataFrame, grid: Sequence[int] | None) -> pd.DataFrame:
+    """The table of words with the columns rows and columns: the `grid` of all image tokens; empty without one."""
+    rows, columns = grid or (None, None)
+    sizes = {
+        name: pd.array([size] * len(words), dtype="Int64") for name, size in (("rows", rows), ("columns", columns))
+    }
+    return words.assign(**sizes)
 
 
 def _of_vocabulary(lens: str, score: Tensor, token_ids: Tensor, vocabulary: pd.DataFrame) -> pd.DataFrame:

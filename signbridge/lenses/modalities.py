@@ -2,10 +2,9 @@
 
 "Line of Sight" (2025) asks whether a vision-language model represents images and text along shared directions or
 along disjoint ones, and finds deeper layers to share more. Here the tokens of images and of phrases are read at the
-same layers; this file finds their nearest neighbours, `alignment.py` measures the rest.
+same layers; this file finds their nearest neighbours, `statistics/alignment.py` measures the rest.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -18,7 +17,7 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from signbridge.core.params import Section
-from signbridge.datasets.hands import WORDS, caption, check_caption
+from signbridge.datasets.hands import WORDS, caption, check_caption, words_in
 from signbridge.vlm.text import Phrase
 
 _ROWS = 4096  # of tokens compared with all others at once
@@ -30,7 +29,6 @@ class ModalitiesParams(Section):
     phrases: int = Field(ge=2)  # of the corpus, at most
     neighbours: int = Field(ge=1)  # of each token
     caption: str  # of an image, with {words} and {label} if it is to have them
-    draws: int = Field(ge=1)  # of the nulls
 
 
 class Tokens(NamedTuple):
@@ -40,8 +38,15 @@ class Tokens(NamedTuple):
     item: Int[np.ndarray, "tokens"]  # which item each is part of, from 0, in order
 
 
+class LayerTables(NamedTuple):
+    """What is stored of one layer."""
+
+    items: pd.DataFrame  # site, kind (image, text, caption), item, mean, unit_mean
+    neighbours: pd.DataFrame  # measure, site, item, value: the share of neighbours that are of the other kind
+
+
 def chosen_phrases(corpus: Sequence[str], most: int, generator: np.random.Generator) -> list[str]:
-    """Up to `most` phrases of the corpus, in its order: in turn one with each word of `hand_words.WORDS`, and any.
+    """Up to `most` phrases of the corpus, in its order: in turn one with each of the `WORDS` for fingers, and any one.
 
     So each word has some phrases, however rare it is, and some phrases have none.
     """
@@ -60,13 +65,8 @@ def chosen_phrases(corpus: Sequence[str], most: int, generator: np.random.Genera
     return [phrase for phrase in corpus if phrase in chosen]
 
 
-def words_in(phrase: str) -> set[str]:
-    """The words of a phrase, in lower case."""
-    return set(re.findall(r"[a-z]+", phrase.lower()))
-
-
 def captions(template: str, labels: Sequence[str], words: Sequence[frozenset[str] | None]) -> list[str] | None:
-    """A text for each image, of its label and of how its fingers are held; None where it needs words not known.
+    """A text for each image: its label and how its fingers are held; None where the words are needed and not known.
 
     Raises `SignBridgeError` if the template has other braces than `{label}` and `{words}`.
     """
@@ -76,7 +76,7 @@ def captions(template: str, labels: Sequence[str], words: Sequence[frozenset[str
 
 
 def whole_phrases(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[Phrase]:
-    """The texts in tokens, all of them kept but the special ones."""
+    """The texts in tokens, of which all but the special ones are kept."""
     encoded = tokenizer(list(texts), return_offsets_mapping=True)
     return [
         Phrase(ids, [place for place, (start, end) in enumerate(spans) if end > start])
@@ -87,12 +87,12 @@ def whole_phrases(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> l
 def neighbour_shares(
     image: Tokens, text: Tokens, neighbours: int, device: torch.device, generator: np.random.Generator
 ) -> dict[str, Float[np.ndarray, "items"]]:
-    """How many of the nearest neighbours of the tokens of each image are text, and of each phrase are images.
+    """Of the nearest neighbours of the tokens of each image the share that is text, and of each phrase that is image.
 
-    As many tokens of either kind are drawn as there are of the rarer one, so that half would be of the other kind if
-    the two were mixed; the neighbours of a token are the nearest by cosine that stand in other items. The keys are
-    `text_near_image` and `image_near_text`, and the same with `_centred` where each kind's mean is taken off first:
-    an offset alone between the two then parts them no more. NaN for an item of which no token was drawn.
+    Equal numbers of image and text tokens are drawn, so half of the neighbours would be of the other kind if the two
+    were mixed. The neighbours of a token are the nearest by cosine that stand in other items. The keys are
+    `text_near_image` and `image_near_text`, and the same with `_centred` where the mean of each kind is subtracted
+    first, so that a constant offset no longer separates them. NaN for an item of which no token was drawn.
     """
     count = min(len(image.item), len(text.item))
     drawn = [np.sort(generator.permutation(len(tokens.item))[:count]) for tokens in (image, text)]
@@ -147,3 +147,48 @@ def item_rows(site: str, items: Mapping[str, tuple[Sequence[str], Tokens]]) -> p
         columns = {name: list(of.astype(np.float32)) for name, of in means.items()}
         parts.append(pd.DataFrame({"site": site, "kind": kind, "item": list(ids), **columns}))
     return pd.concat(parts, ignore_index=True)
+
+
+def tokens_of(texts: Sequence[Float[np.ndarray, "_ width"]]) -> Tokens:
+    """The vectors of several items as one array."""
+    return Tokens(np.concatenate(texts), np.repeat(np.arange(len(texts)), [len(text) for text in texts]))
+
+
+def layer_tables(
+    site: str,
+    images: Tokens,
+    image_ids: Sequence[str],
+    by_text: Mapping[str, Float[np.ndarray, "_ width"]],
+    corpus: Sequence[str],
+    said: Sequence[str] | None,
+    neighbours: int,
+    device: torch.device,
+    generator: np.random.Generator,
+) -> LayerTables:
+    """Both tables of the layer `site`, whose image tokens are `images`.
+
+    `by_text` has the vectors of the phrases of the `corpus`, and of what is `said` of each image: its caption (None: no
+    captions).
+    """
+    texts = tokens_of([by_text[phrase] for phrase in corpus])
+    kinds = {"image": (image_ids, images), "text": (corpus, texts)}
+    shares = neighbour_shares(images, texts, neighbours, device, generator)
+    near = [
+        pd.DataFrame({
+            "measure": measure, "site": site, "value": values,
+            "item": list(image_ids if measure.startswith("text_near_image") else corpus),
+        })
+        for measure, values in shares.items()
+    ]  # fmt: skip
+    if said is not None:
+        kinds["caption"] = (image_ids, tokens_of([by_text[caption] for caption in said]))
+    columns = ["measure", "site", "item", "value"]
+    return LayerTables(item_rows(site, kinds), pd.concat(near)[columns].dropna().reset_index(drop=True))
+
+
+def by_text(
+    vectors: Float[np.ndarray, "tokens width"], texts: Sequence[str], phrases: Sequence[Phrase], order: Sequence[int]
+) -> dict[str, Float[np.ndarray, "_ width"]]:
+    """The vectors of each text, of which `phrases` has the tokens, where the texts were read in that `order`."""
+    ends = np.cumsum([len(phrases[place].positions) for place in order])
+    return dict(zip((texts[place] for place in order), np.split(vectors, ends[:-1]), strict=True))

@@ -1,7 +1,6 @@
-"""Where is the hand in an image? From the renderer where it drew the hand, else by contrast with what is behind it."""
+"""Where is the hand in an image? From the renderer where it drew the hand, else by contrast with the background."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -18,18 +17,28 @@ _LARGEST = 256  # pixels a side that are looked at: a patch has several of them,
 
 
 def hand_masks(
-    image_ids: Sequence[str], images: Sequence[Image.Image], images_made_by: Mapping[str, Any]
+    image_ids: Sequence[str], images: Sequence[Image.Image], drawn: RenderedParams | None
 ) -> list[Float[np.ndarray, "side side"] | None]:
     """How far each place in each image shows the hand, from 0 to 1; None for an image that is not square.
 
-    `images_made_by` is the metadata of `data/images.parquet`: of drawn hands the renderer says it (`rendered.hand_in`,
-    at the size that it drew them at), of others the contrast (`mask_by_contrast`). A model sees less than the whole of
-    an image that is not square, or sees it squeezed.
+    `drawn` is the dataset's entry where the project drew it: then the renderer says where the hand is (`hand_in`, at
+    the size that it drew it at). For any other dataset (None) the contrast does (`mask_by_contrast`). Of an image that
+    is not square a model sees less than the whole, or sees it squeezed.
     """
-    if images_made_by.get("source") == "rendered":
-        params = RenderedParams.model_validate(images_made_by["params"])
-        return [hand_in(params, image_id) for image_id in image_ids]
+    if drawn is not None:
+        return [hand_in(drawn, image_id) for image_id in image_ids]
     return [mask_by_contrast(image) if image.width == image.height else None for image in images]
+
+
+def hand_by_patch(
+    masks: Sequence[Float[np.ndarray, "side side"] | None], grid: tuple[int, int] | None
+) -> list[Float[np.ndarray, "patches"]]:
+    """How much of each patch of the `grid` (rows, columns) the hand covers, image by image.
+
+    NaN where there is no mask. Without a grid the arrays are empty.
+    """
+    patches = grid[0] * grid[1] if grid else 0
+    return [np.full(patches, np.nan) if mask is None or grid is None else share_by_patch(mask, *grid) for mask in masks]
 
 
 def mask_by_contrast(image: Image.Image) -> Float[np.ndarray, "side side"]:

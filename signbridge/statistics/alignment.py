@@ -1,8 +1,8 @@
 """Do image and text tokens share directions? Measures of alignment between the two kinds, layer by layer.
 
-Each measure is given as one value an item (photo or phrase) whose mean it is, so that all have intervals over items
-and can be compared between layers on the same ones: shares and cosines are such means, of CKA and AUC the items are
-the jackknife's pseudo-values (Tukey 1958): n times the whole less n - 1 times what is left without the item.
+Each measure is the mean of one value an item (photo or phrase), so that all measures have intervals over items, and
+layers are compared on the same items. Shares and cosines are such means. For CKA and AUC the values are the
+pseudo-values of the jackknife (Tukey 1958): n times the whole minus n - 1 times the measure without the item.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,20 +10,53 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float
+from pydantic import Field
 from sklearn.model_selection import KFold
 
+from signbridge.core.params import Section
 from signbridge.core.tables import Metric
-from signbridge.lenses.modalities import words_in
-from signbridge.datasets.hands import WORDS
+from signbridge.datasets.hands import WORDS, words_in
 from signbridge.statistics.effects import effects, mean_metrics
 from signbridge.statistics.intervals import StatisticsParams, draw_photos
 
 NEIGHBOURS = ("text_near_image", "image_near_text", "text_near_image_centred", "image_near_text_centred")
 COSINES = ("cosine_between", "cosine_within_image", "cosine_within_text")
 PROBES = ("text_probe_on_image", "text_probe_on_text", "image_probe_on_image")
-MEASURES = (*NEIGHBOURS, "cka", *COSINES, *PROBES)  # as in plots/alignment.csv
+MEASURES = (*NEIGHBOURS, "cka", *COSINES, *PROBES)  # in the order of the table
 _FOLDS = 5
-_FEWEST = 5  # items with and without a word for which a probe is made and held to
+_FEWEST = 5  # items with a word, and without it, for a probe of the word to be fitted and evaluated
+
+# Names in metrics/lenses/alignment.json, and the findings that they are. The AUC of probes is 0.5 by chance.
+HEADLINE = {
+    "image_words_by_text_probe_auc_last_layer": "text_probe_on_image_last",
+    "image_words_by_text_probe_auc_first_layer": "text_probe_on_image_first",
+    "image_words_by_text_probe_auc_gain": "text_probe_on_image_last_minus_first",
+    "image_words_by_text_probe_auc_gain_low": "text_probe_on_image_last_minus_first_low",
+    "image_words_by_text_probe_auc_gain_high": "text_probe_on_image_last_minus_first_high",
+    "image_words_by_image_probe_auc_last_layer": "image_probe_on_image_last",
+    "text_words_by_text_probe_auc_last_layer": "text_probe_on_text_last",
+    "image_caption_cka_first_layer": "cka_first",
+    "image_caption_cka_last_layer": "cka_last",
+    "image_caption_cka_gain": "cka_last_minus_first",
+    "image_caption_cka_gain_low": "cka_last_minus_first_low",
+    "image_caption_cka_gain_high": "cka_last_minus_first_high",
+    "share_of_text_near_image_tokens_first_layer": "text_near_image_first",
+    "share_of_text_near_image_tokens_last_layer": "text_near_image_last",
+    "share_of_images_near_text_tokens_first_layer": "image_near_text_first",
+    "share_of_images_near_text_tokens_last_layer": "image_near_text_last",
+    "cosine_image_text_first_layer": "cosine_between_first",
+    "cosine_image_text_last_layer": "cosine_between_last",
+    "cosine_image_image_last_layer": "cosine_within_image_last",
+    "cosine_text_text_last_layer": "cosine_within_text_last",
+    "images": "images",
+    "model": "model",
+}
+
+
+class AlignmentParams(Section):
+    """The section `alignment`."""
+
+    draws: int = Field(ge=1)  # of each null
 
 
 def linear_cka(x: Float[np.ndarray, "items width"], y: Float[np.ndarray, "items other_width"]) -> float:
@@ -36,7 +69,7 @@ def linear_cka(x: Float[np.ndarray, "items width"], y: Float[np.ndarray, "items 
 
 
 def _kernel(x: Float[np.ndarray, "items width"]) -> Float[np.ndarray, "items items"]:
-    """Products of all pairs, off an offset that CKA does not see: vectors that are all the same are zeros exactly."""
+    """Products of all pairs of centred vectors. Equal vectors give exact zeros, as one of them is subtracted first."""
     x = x - x[0]
     x -= x.mean(0)
     return x @ x.T
@@ -57,14 +90,14 @@ def _hsic(k: np.ndarray, other: np.ndarray) -> float:
 
 
 def auc(scores: Float[np.ndarray, "items"], true: Bool[np.ndarray, "items"]) -> float:
-    """The chance that an item that is true scores above one that is not; ties count half. NaN for one kind alone."""
+    """The probability that a true item scores above a false one; ties count half. NaN where all are of one kind."""
     if true.all() or not true.any():
         return float("nan")
     return float(np.sign(scores[true][:, None] - scores[~true]).mean() / 2 + 0.5)
 
 
 def pseudo_values(items: int, measure: Callable[[Bool[np.ndarray, "items"]], float]) -> Float[np.ndarray, "items"]:
-    """The jackknife's pseudo-values of a `measure` of those items that a mask marks."""
+    """The jackknife's pseudo-values of a `measure`, which takes a mask of items."""
     every = np.ones(items, bool)
     without = []
     for item in range(items):
@@ -79,9 +112,9 @@ def measured_items(
 ) -> pd.DataFrame:
     """All measures that need only the items' means: a row a measure, site and item, with its value.
 
-    `table` is `data/modalities.parquet`; `image_words` are the words that hold for each image's hand. The column `null`
-    has what the measure is on average over `draws` where captions are dealt to images at random (CKA), or words to
-    phrases (the text-trained probe), and NaN where half or nought is the null; `beaten` the share of draws below it.
+    `table` is `data/lenses/modalities.parquet`; `image_words` are the words that hold for each image's hand. `null` is
+    the mean of the measure over `draws` in which captions are given to random images (CKA), or words to random phrases
+    (the probe fitted on text); `beaten` is the share of draws below the measure. Both are NaN for the other measures.
     """
     parts = []
     for site, here in table.groupby("site", sort=False):
@@ -119,7 +152,7 @@ def _stacked(rows: pd.DataFrame, name: str) -> Float[np.ndarray, "items width"]:
 def _cosines(
     image: Float[np.ndarray, "images width"], text: Float[np.ndarray, "phrases width"]
 ) -> dict[str, Float[np.ndarray, "items"]]:
-    """The mean cosine of each image's tokens with those of all phrases, of the other images, and of phrases alike."""
+    """The mean cosine of each image's tokens with those of all phrases, and of other images; of phrases likewise."""
     within = {
         name: ((of @ of.sum(0)) - (of * of).sum(1)) / max(len(of) - 1, 1)
         for name, of in (("cosine_within_image", image), ("cosine_within_text", text))
@@ -143,14 +176,14 @@ def _probe_items(
     draws: int,
     generator: np.random.Generator,
 ) -> tuple[dict[str, Float[np.ndarray, "items"]], Float[np.ndarray, "draws"]]:
-    """AUC of probes of hand words, on average over words: trained on phrases and held to images, and to their own."""
+    """Mean AUC over words of probes fitted on phrases and evaluated on images, or on held-out items of one kind."""
     said = np.array([[word in words_in(phrase) for word in WORDS] for phrase in text["item"]])
     shown = np.array([[word in image_words[item] for word in WORDS] for item in image["item"]])
     fit = np.all([_both_kinds(labels) for labels in (said, shown)], axis=0)
     if not fit.any():
         return {}, np.array([])
     said, shown = said[:, fit], shown[:, fit]
-    # Each kind in its own mean and spread: what parts the two as a whole is not what a word is read by.
+    # Each kind is standardised by itself: a constant offset between the two says nothing about a word.
     of_text, of_image = (_standardised(_stacked(rows, "mean")) for rows in (text, image))
     shuffled = [said[generator.permutation(len(said))] for _ in range(draws)]
     real, *null = np.split(of_image @ _probes(of_text, np.hstack([said, *shuffled])), 1 + draws, axis=1)
@@ -173,7 +206,7 @@ def _probes(
 ) -> Float[np.ndarray, "width words"]:
     """For each word the difference of the means of the items with and without it (Marks and Tegmark 2023).
 
-    There is no penalty to choose: one that suits text reads the word's own token, and need not suit images.
+    It has no penalty to choose: one that suits text, where the word's own token is read, need not suit images.
     """
     with_word = true / np.maximum(true.sum(0), 1)
     without = ~true / np.maximum((~true).sum(0), 1)
@@ -183,7 +216,7 @@ def _probes(
 def _cross_validated(
     vectors: Float[np.ndarray, "items width"], true: Bool[np.ndarray, "items words"]
 ) -> Float[np.ndarray, "items words"]:
-    """The scores of items by probes of the other folds' items."""
+    """The scores of items by probes that are fitted on the other folds."""
     scores = np.empty(true.shape)
     for train, test in KFold(_FOLDS, shuffle=True, random_state=0).split(vectors):
         scores[test] = vectors[test] @ _probes(vectors[train], true[train])
@@ -219,7 +252,7 @@ def alignment(items: pd.DataFrame, statistics: StatisticsParams, generator: np.r
 def alignment_metrics(
     items: pd.DataFrame, sites: Sequence[str], statistics: StatisticsParams, generator: np.random.Generator
 ) -> dict[str, Metric]:
-    """Each measure at the first and last of the `sites`, and how much more it is at the last, over the same items."""
+    """Each measure at the first and the last of the `sites`, and the difference, over the same items."""
     metrics: dict[str, Metric] = {}
     for measure in [measure for measure in MEASURES if measure in set(items["measure"])]:
         rows = items[items["measure"] == measure]

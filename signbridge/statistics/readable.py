@@ -1,10 +1,10 @@
 """What share of patches can be read: does one of their words hold for the hand that the image shows?
 
-LatentLens (2026) asks a judge, a paid service, whether a patch's top words name what is there. Here a patch is
-interpretable if one of its k words is among those that hold for the hand (`hand_words.py`). Most hands share most
-words, so the share alone says little: beside it stand two nulls, the same words held to the hand of another image
-(of another class, drawn anew for each image), and the words of a scrambled corpus, in which every vector that a lens
-compares with stands for the word of another one, drawn at random.
+LatentLens (2026) asks a judge, a vision model, whether a patch's top words name what is there. Here a patch is readable
+if one of its k words is among those that hold for the hand (`datasets/hands.py`). Most hands share most words, so the
+share alone says little. There are two nulls: the same words compared with the hand of another image (of another class,
+drawn anew for each image), and the words of a scrambled corpus, in which every vector that a lens compares with stands
+for the word of another one, drawn at random.
 """
 
 from collections.abc import Mapping
@@ -14,18 +14,17 @@ import pandas as pd
 from jaxtyping import Bool, Int
 from pydantic import Field
 
-from signbridge.core.names import LENSES
+from signbridge.core.names import DISPLAYED, LENSES
 from signbridge.core.params import Section
 from signbridge.core.tables import Metric
 from signbridge.statistics.effects import effects
 from signbridge.statistics.intervals import StatisticsParams, interval
 
 
-class InterpretableParams(Section):
-    """The section `interpretable`."""
+class ReadableParams(Section):
+    """The section `readable`."""
 
     draws: int = Field(ge=1)  # of each null
-    text_words: int = Field(ge=1)  # words of text that LatentLens is tried on, at most
 
 
 NULLS = ("other_image", "scrambled_corpus")
@@ -33,8 +32,38 @@ ON_HAND = 0.5  # a patch is on the hand if this much of it is
 KINDS = ("hand", "background")
 _ENDS = ("", "_low", "_high")
 
+# Names in metrics/lenses/readable.json, and the findings that they are: shares of patches, 0 to 1.
+HEADLINE = {
+    f"{lens}_lens_{name}": f"{lens}_{finding}"
+    for lens in ("logit", "latent", "embedding")
+    for name, finding in {
+        "over_null": "best_over_other_image",
+        "over_null_low": "best_over_other_image_low",
+        "over_null_high": "best_over_other_image_high",
+        "best_layer": "best_site",
+        "over_null_all_layers": "over_other_image",
+        "readable_all_layers": "share",
+    }.items()
+} | {
+    "latent_lens_text_words_right": "latent_text_words_right",
+    "latent_lens_search_recall": "latent_search_recall",
+    "text_layer_of_first_layer": "leap_first",
+    "text_layer_of_last_layer": "leap_last",
+    "images": "images",
+    "model": "model",
+}
 
-def interpretable_patches(
+
+def image_grid(table: pd.DataFrame) -> tuple[int, int] | None:
+    """Rows and columns of the grid of all image tokens; None where they make none.
+
+    `table` is `data/lenses/words.parquet`.
+    """
+    rows, columns = table[["rows", "columns"]].iloc[0]
+    return None if pd.isna(rows) else (int(rows), int(columns))
+
+
+def readable_patches(
     table: pd.DataFrame,
     words: Mapping[str, frozenset[str]],
     labels: Mapping[str, str],
@@ -42,9 +71,9 @@ def interpretable_patches(
     draws: int,
     generator: np.random.Generator,
 ) -> pd.DataFrame:
-    """One row an image, site, lens and patch: whether it is interpretable, and how often it is under each null.
+    """One row an image, site, lens and patch: `interpretable` (1 if it is readable, else 0), and this under each null.
 
-    `table` is `data/lenses.parquet`; `words` and `labels` are by image_id, of the images that words are known of;
+    `table` is `data/lenses/words.parquet`; `words` and `labels` are by image_id, of the images that words are known of;
     `all_words` has, by lens, the word of every `row` that the lens compares with. The nulls are shares of `draws`; a
     draw scrambles the words of all rows once for the whole table.
     """
@@ -91,7 +120,7 @@ def _says_one(true: Bool[np.ndarray, "words"], of_patch: Int[np.ndarray, "words"
 
 
 def shares(patches: pd.DataFrame, statistics: StatisticsParams, generator: np.random.Generator) -> pd.DataFrame:
-    """The share of patches that are interpretable at each site under each lens, and what is beyond each null.
+    """The share of patches that are readable at each site under each lens, and what is beyond each null.
 
     The table has lens, site, share, other_image, scrambled_corpus, over_other_image and over_scrambled_corpus, each
     with low and high.
@@ -172,12 +201,43 @@ def lens_metrics(found: pd.DataFrame, on_hand: pd.DataFrame) -> dict[str, Metric
     return metrics
 
 
+def check_metrics(checks: pd.DataFrame) -> dict[str, Metric]:
+    """How often LatentLens reads text right, and how much an approximate search finds, on average over layers.
+
+    `checks` is `data/lenses/checks.parquet`. What was not checked is left out.
+    """
+    share = checks.groupby("check")["share"].mean().dropna()
+    names = {"text_words": "latent_text_words_right", "recall": "latent_search_recall"}
+    return {name: float(share[check]) for check, name in names.items() if check in share}
+
+
+def by_layer(found: pd.DataFrame) -> pd.DataFrame:
+    """What `dvc plots` draws of `shares`: lens, words (of this image, or another's), blocks, share, low, high.
+
+    `blocks` is how many decoder blocks a token has passed.
+    """
+    parts = [
+        pd.DataFrame({
+            "lens": found["lens"].map(DISPLAYED),
+            "words": words,
+            "blocks": found["site"].map(_blocks_passed),
+            **{name: found[f"{column}{end}"] for name, end in (("share", ""), ("low", "_low"), ("high", "_high"))},
+        })
+        for words, column in (("of this image", "share"), ("of another image", "other_image"))
+    ]  # fmt: skip
+    return pd.concat(parts, ignore_index=True)
+
+
+def _blocks_passed(site: str) -> int:
+    return int(site.removeprefix("layer_")) + 1 if site.startswith("layer_") else 0
+
+
 def leap_metrics(
     table: pd.DataFrame, statistics: StatisticsParams, generator: np.random.Generator
 ) -> dict[str, Metric]:
     """The mean text layer of LatentLens's nearest neighbours at the first and the last visual layer, with intervals.
 
-    Text layers are numbered from 0, the first that is stored. `table` is `data/lenses.parquet`.
+    Text layers are numbered from 0, the first that is stored. `table` is `data/lenses/words.parquet`.
     """
     latent = table[table["lens"] == "latent"]
     numbers = {site: number for number, site in enumerate(sorted(latent["text_site"].unique()))}

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from signbridge.core.errors import SignBridgeError
+from signbridge.datasets.hands import WORDS, words_in
 from signbridge.lenses.modalities import (
     Tokens,
     captions,
@@ -14,9 +15,7 @@ from signbridge.lenses.modalities import (
     item_rows,
     neighbour_shares,
     whole_phrases,
-    words_in,
 )
-from signbridge.rendered.hand_words import WORDS
 
 CPU, WIDTH = torch.device("cpu"), 24
 IMAGE, TEXT = "text_near_image", "image_near_text"

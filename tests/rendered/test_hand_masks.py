@@ -93,8 +93,8 @@ def test_the_contrast_tells_most_patches_of_drawn_hands_right():
     drawn, seen = (
         np.stack([share_by_patch(mask, 7, 7) for mask in masks]) >= 0.5
         for masks in (
-            hand_masks(list(images), list(images.values()), {"source": "rendered", "params": params.model_dump()}),
-            hand_masks(list(images), list(images.values()), {"source": "image_folder"}),
+            hand_masks(list(images), list(images.values()), params),
+            hand_masks(list(images), list(images.values()), None),
         )
     )
     right = (drawn == seen).mean()
@@ -136,7 +136,7 @@ def test_a_hole_in_the_hand_is_filled():
 
 def test_of_an_image_that_is_not_square_nothing_is_said():
     images = [Image.new("L", (40, 30)), Image.new("L", (30, 30))]
-    wide, square = hand_masks(["wide", "square"], images, {"source": "image_folder"})
+    wide, square = hand_masks(["wide", "square"], images, None)
     assert wide is None
     assert square is not None
     assert square.shape == (30, 30)

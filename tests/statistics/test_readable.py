@@ -7,10 +7,10 @@ import pytest
 from signbridge.core.names import LENSES
 from signbridge.statistics.intervals import StatisticsParams
 from signbridge.statistics.readable import (
-    interpretable_patches,
     leap,
     leap_metrics,
     lens_metrics,
+    readable_patches,
     shares,
     shares_on_hand,
 )
@@ -34,7 +34,7 @@ def table(of_patch, lens: str = "latent", site: str = "layer_00") -> pd.DataFram
 
 def judged(said: pd.DataFrame, words=WORDS, labels=LABELS, vocabulary=VOCABULARY, draws: int = 50) -> pd.DataFrame:
     every = dict.fromkeys(LENSES, vocabulary)
-    return interpretable_patches(said, words, labels, every, draws, np.random.default_rng(0))
+    return readable_patches(said, words, labels, every, draws, np.random.default_rng(0))
 
 
 def shares_of(patches: pd.DataFrame) -> pd.DataFrame:
@@ -63,7 +63,7 @@ def test_a_word_that_holds_for_every_hand_alike_is_nothing_beyond_the_null():
     assert row["over_other_image"] == pytest.approx(0)
 
 
-def test_one_true_word_of_k_makes_a_patch_interpretable():
+def test_one_true_word_of_k_makes_a_patch_readable():
     assert shares_of(judged(table(lambda image, patch: "up" if image[0] == "B" else "faces")))["share"].item() == 0.5
 
 
@@ -105,7 +105,7 @@ def test_each_lens_is_judged_by_its_own_vocabulary():
     said = pd.concat([table(lambda image, patch: "faces", lens) for lens in LENSES])
     every = {**dict.fromkeys(LENSES, VOCABULARY), "logit": pd.Series(["the", "x", "x", "x", "up"])}
     both = {image: frozenset(["up"]) for image in IDS}
-    patches = interpretable_patches(said, both, LABELS, every, 2, np.random.default_rng(0))
+    patches = readable_patches(said, both, LABELS, every, 2, np.random.default_rng(0))
     found = shares_of(patches)
     assert list(found["lens"]) == list(LENSES)
     assert dict(zip(found["lens"], found["share"], strict=True)) == {"embedding": 0, "logit": 1, "latent": 0}
