@@ -33,7 +33,7 @@ def main() -> None:
     probed = places(chosen, activations.sites(ACTIVATIONS))
     of_image = tables.read(ANSWERS, columns=["image_id", "answer"]).set_index("image_id")["answer"]
     answers = of_image[image_ids].to_numpy()
-    text = read_answers(answers, labels, splits)
+    text = read_answers(answers.tolist(), labels, splits)
     words = same_word(answers, labels, photos, chosen.grouped, seed)
     within = places_within(probed) if words else []
 

@@ -28,7 +28,7 @@ SITES = ["pixels", "vision", "projector", "embedding", "layer_00", "layer_01"]
 CELLS = [(site, position) for site in SITES for position in activations.positions_of(site)]
 MODEL = {"name": "tiny"}
 ACTIVATIONS = Path("data/activations")
-CONTROL_ACTIVATIONS = Path("data/control_activations")
+CONTROL_ACTIVATIONS = Path("data/controls")
 FOLDS, REPEATS, DRAWS = 3, 2, 3
 TESTED_ONCE = 12  # images that the notebook's split tests: a fifth
 

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from signbridge.core import tables
-from signbridge.probing.within_word import ALL_WORDS
+from signbridge.statistics.within_word import ALL_WORDS
 from stages.answers import main
 
 # label, answer, what it names
@@ -65,26 +65,25 @@ def write_probes(protocol: str) -> None:
 
 
 def write_within_word(*sites: str) -> None:
-    """What the stage `within_word` says of `sites`: of the word NA, and over all words."""
+    """What the stage `statistics` says of `sites` within words: of the word NA, and over all words."""
     of_site = {"letters": "AB", "images": 6, "photos": 4, "chance": 0.5, "depth": 1, "position": "prompt_last"}
     rows = [
         {"word": word, "site": site, "accuracy": accuracy, "low": 0.25, "high": 0.875, **of_site}
         for site in sites
         for word, accuracy in (("NA", 0.5), (ALL_WORDS, 0.75))
     ]
-    Path("plots").mkdir(exist_ok=True)
     columns = ["word", "letters", "images", "photos", "chance", "site", "depth", "position", "accuracy", "low", "high"]
-    pd.DataFrame(rows, columns=columns).to_csv("plots/within_word.csv", index=False, lineterminator="\n")
+    tables.write(pd.DataFrame(rows, columns=columns), "data/statistics/within_word.parquet", {})
 
 
 def run_and_read() -> dict[str, float | int | str]:
     main()
-    return json.loads(Path("metrics/answers.json").read_text())
+    return tables.read_findings("data/text/findings.json")
 
 
 def test_every_answer_stands_beside_its_letter_as_it_was_given(project_root):
     main()
-    table = pd.read_csv("plots/answers.csv", keep_default_na=False, lineterminator="\n")
+    table = tables.read("data/text/named_answers.parquet")
     assert list(table.columns) == ["image_id", "label", "answer", "named"]
     expected = [(label, answer, named or "(none)") for label, answer, named in ANSWERS]
     assert list(table[["label", "answer", "named"]].itertuples(index=False, name=None)) == expected
@@ -115,6 +114,16 @@ def test_text_reading_letters_and_probe_are_one_number_apart(project_root):
     assert metrics["probe_minus_zero_shot"] == 0
     for name in ("share_naming_right_letter", "reading", "zero_shot_accuracy", "probe_accuracy", "probe_minus_reading"):
         assert metrics[f"{name}_low"] <= metrics[name] <= metrics[f"{name}_high"]
+
+
+def test_the_metrics_are_few_findings_under_names_that_a_stranger_reads_the_headline_first(project_root):
+    found = run_and_read()
+    metrics = json.loads(Path("metrics/answers.json").read_text())
+    assert next(iter(metrics)) == "text_names_right_letter"
+    assert len(metrics) <= 25
+    assert metrics["text_names_right_letter"] == found["share_naming_right_letter"]
+    assert metrics["probe_over_text"] == found["probe_minus_text"]
+    assert metrics["same_answer_accuracy"] == found["within_word_accuracy"]
 
 
 def test_the_bits_of_the_answer_add_up(project_root):
@@ -155,7 +164,7 @@ def test_without_a_grouped_probe_the_text_is_still_counted(project_root):
 
 def test_the_commonest_answers_of_every_letter_are_listed(project_root):
     main()
-    table = pd.read_csv("plots/answers_by_letter.csv", keep_default_na=False, lineterminator="\n")
+    table = tables.read("data/text/answers_by_letter.parquet")
     assert list(table.columns) == ["letter", "rank", "answer", "count", "share"]
     assert table["letter"].tolist() == ["A", "A", "A", "B", "B", "B"]
     assert table["rank"].tolist() == [1, 2, 3, 1, 2, 3]
@@ -163,14 +172,17 @@ def test_the_commonest_answers_of_every_letter_are_listed(project_root):
 
 
 def test_a_second_run_writes_the_same_bytes(project_root):
-    written = ["metrics/answers.json", "plots/answers.csv", "plots/answers_by_letter.csv"]
+    names = ("findings.json", "named_answers.parquet", "answers_by_letter.parquet")
+    written = ["metrics/answers.json", *(f"data/text/{name}" for name in names)]
     main()
     first = [Path(path).read_bytes() for path in written]
     main()
     assert [Path(path).read_bytes() for path in written] == first
 
 
-@pytest.mark.parametrize("path", ["data/answers.parquet", "data/letter_scores.parquet", "plots/within_word.csv"])
+@pytest.mark.parametrize(
+    "path", ["data/answers.parquet", "data/letter_scores.parquet", "data/statistics/within_word.parquet"]
+)
 def test_a_missing_file_is_reported_by_path(project_root, workspace, path):
     Path(path).unlink()
     assert path in workspace.message_of_failure(main)

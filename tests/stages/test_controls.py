@@ -33,9 +33,9 @@ from tests.stages.small_study import (
     written_by,
 )
 
-PREDICTIONS = "data/control_predictions.parquet"
-CHOICES = "data/control_choices.parquet"
-SHUFFLED = "data/shuffled_labels.parquet"
+PREDICTIONS = "data/control_probes/predictions.parquet"
+CHOICES = "data/control_probes/choices.parquet"
+SHUFFLED = "data/control_probes/shuffled_labels.parquet"
 
 PROBED = [cell for cell in CELLS if cell[0] in ("pixels", "layer_00", "layer_01") and cell[1] != "answer_last"]
 

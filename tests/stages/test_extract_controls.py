@@ -66,7 +66,7 @@ def test_every_control_has_every_site_and_says_what_it_showed_and_what_made_it(s
     main()
     sample = tables.read(SAMPLE)
     sites = ["pixels", "vision", "projector", "embedding", *(f"layer_{block:02d}" for block in range(9))]
-    assert {path.name for path in ACTIVATIONS.iterdir()} == set(ALL)
+    assert {path.name for path in ACTIVATIONS.iterdir()} == {*ALL, ANSWERS.name}
     for control in ALL:
         assert activations.sites(ACTIVATIONS / control) == sites
         assert {path.stem for path in (ACTIVATIONS / control).iterdir()} == set(sites)
@@ -212,7 +212,7 @@ def test_a_control_that_is_no_longer_chosen_goes(study):
     main()
     study.set(controls__read=["no_image"])
     main()
-    assert [path.name for path in ACTIVATIONS.iterdir()] == ["no_image"]
+    assert {path.name for path in ACTIVATIONS.iterdir()} == {"no_image", ANSWERS.name}
     assert tables.read(ANSWERS)["control"].unique().tolist() == ["no_image"]
 
 
@@ -220,7 +220,7 @@ def test_without_controls_both_outputs_are_there_and_empty_and_no_model_is_loade
     monkeypatch.setattr(signbridge.vlm.model_run, "load", None)
     study.set(controls__read=[])
     main()
-    assert list(ACTIVATIONS.iterdir()) == []
+    assert list(ACTIVATIONS.iterdir()) == [ANSWERS]
     answers = tables.read(ANSWERS)
     assert (len(answers), answers.columns.tolist()) == (0, extract_controls.ANSWER_COLUMNS)
     assert set(answers.dtypes) == {pd.Series(["text"]).dtype}
@@ -237,10 +237,11 @@ def test_the_progress_bar_says_which_control_is_read(study, capsys):
     [
         ({"controls": {"read": ["no_picture"], "twin_seed": 1}}, "params.yaml: controls.read.0: expected"),
         ({"controls": {"read": ["no_image"]}}, "params.yaml: controls.twin_seed: this key is missing"),
-        ({"model": "llava-2"}, "no 'llava-2' under 'models'"),
+        ({"model": "llava-2"}, "no 'llava-2' in models.yaml"),
     ],
 )
 def test_what_cannot_be_used_is_said_and_no_table_is_touched(study, changes, said):
+    ANSWERS.parent.mkdir()
     ANSWERS.write_bytes(b"an earlier run's")
     study.set(**changes)
     assert said in study.message_of_failure(main)

@@ -64,7 +64,7 @@ def test_every_image_is_read_at_every_place_and_from_the_answer(finished):
         [*CELLS, ("answer", "text")]
     )
     assert len(predictions) == (len(CELLS) + 1) * (TESTED_ONCE + REPEATS * len(IDS))
-    assert set(tables.made_by("data/predictions.parquet")) == {"probe", "seed", "scikit-learn"}
+    assert set(tables.made_by("data/predictions.parquet")) == {"probe", "seed", "scikit-learn", "model"}
     assert {path.stem for path in Path("data/probes").iterdir()} == set(SITES)
 
 

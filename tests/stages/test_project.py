@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from PIL import Image
 
 from signbridge.core import activations, tables
 from signbridge.core.errors import SignBridgeError
@@ -72,17 +71,11 @@ def test_a_named_site_is_projected_at_its_own_position(project_root):
 
 
 def test_a_second_run_writes_the_same_bytes(project_root):
-    written = ["data/umap.parquet", "plots/umap_projection.png"]
+    written = ["data/umap.parquet"]
     main()
     first = [Path(path).read_bytes() for path in written]
     main()
     assert [Path(path).read_bytes() for path in written] == first
-
-
-def test_the_picture_says_nothing_of_when_and_by_what_it_was_drawn(project_root):
-    main()
-    with Image.open("plots/umap_projection.png") as picture:
-        assert set(picture.info) == {"dpi"}
 
 
 def test_the_best_of_a_study_without_folds_is_refused_by_asking_for_a_name(project_root):

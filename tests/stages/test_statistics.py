@@ -6,11 +6,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from PIL import Image
 
 import stages.controls
 import stages.probe
-import stages.within_word
 from signbridge.core import tables
 from stages.statistics import main
 from tests.conftest import Workspace
@@ -33,7 +31,7 @@ from tests.stages.small_study import (
 LAYERS = ["layer_00", "layer_01"]
 POSITIONS = ["prompt_last", "answer_last", "image_mean"]
 COLUMNS = {
-    "probe_accuracy": "protocol site depth position accuracy low high images_tested leaking",
+    "accuracy": "protocol site depth position accuracy low high images_tested leaking",
     "controls": "control site depth position accuracy low high selectivity selectivity_low selectivity_high p_value",
     "layer_comparison": "position site_a site_b difference low high p_value p_holm",
     "peak_probability": "position site depth accuracy peak_probability share_chosen tied_with_best",
@@ -55,7 +53,6 @@ def probe_and_controls(workspace: Workspace, photos: np.ndarray = PHOTOS, **valu
     workspace.set(**values)
     stages.probe.main()
     stages.controls.main()
-    stages.within_word.main()
 
 
 @pytest.fixture(scope="module")
@@ -94,12 +91,12 @@ def unprobed(workspace, monkeypatch):
     return workspace
 
 
-def plot(name: str) -> pd.DataFrame:
-    return pd.read_csv(f"plots/{name}.csv")
+def table_of(name: str) -> pd.DataFrame:
+    return tables.read(f"data/statistics/{name}.parquet")
 
 
 def numbers() -> dict:
-    return json.loads(Path("metrics/probe.json").read_text())
+    return tables.read_findings("data/statistics/findings.json")
 
 
 def test_the_stage_writes_what_the_pipeline_names_and_nothing_else(project):
@@ -107,7 +104,7 @@ def test_the_stage_writes_what_the_pipeline_names_and_nothing_else(project):
 
 
 def test_the_tables_have_the_columns_that_the_report_reads(finished):
-    assert {name: " ".join(plot(name).columns) for name in COLUMNS} == COLUMNS
+    assert {name: " ".join(table_of(name).columns) for name in COLUMNS} == COLUMNS
 
 
 def test_a_second_run_writes_the_same_bytes(finished):
@@ -117,15 +114,15 @@ def test_a_second_run_writes_the_same_bytes(finished):
 
 
 def test_every_share_lies_within_its_interval(finished):
-    for name in ("probe_accuracy", "controls", "letter_accuracy"):
-        table = plot(name)
+    for name in ("accuracy", "controls", "letter_accuracy"):
+        table = table_of(name)
         assert (table["low"] >= 0).all(), name
         assert ((table["low"] <= table["accuracy"]) & (table["accuracy"] <= table["high"])).all(), name
         assert (table["high"] <= 1).all(), name
 
 
 def test_the_curve_holds_every_place_under_both_protocols_and_says_which_leaks(finished):
-    table = plot("probe_accuracy")
+    table = table_of("accuracy")
     places = [*CELLS, ("answer", "text")]
     assert list(table[["protocol", "site", "position"]].itertuples(index=False, name=None)) == (
         [(protocol, *place) for protocol in ("signbridge", "grouped") for place in places]
@@ -133,7 +130,7 @@ def test_the_curve_holds_every_place_under_both_protocols_and_says_which_leaks(f
     assert table.groupby("protocol")["leaking"].unique().map(list).to_dict() == (
         {"grouped": [False], "signbridge": [True]}
     )
-    assert plot("published")["leaking"].all()
+    assert table_of("published")["leaking"].all()
 
 
 def test_the_headline_is_nested_and_stands_beside_what_the_decoder_adds_to(finished):
@@ -144,7 +141,7 @@ def test_the_headline_is_nested_and_stands_beside_what_the_decoder_adds_to(finis
     assert found["grouped_position"] == "prompt_last"
     assert found["grouped_peak_site"] == "layer_01"
     assert found["grouped_answer"] == pytest.approx(2 / 3, abs=1e-6), "Fist is A or B, Peace is C"
-    chosen = plot("confusion")
+    chosen = table_of("confusion")
     right = (chosen["actual"] == chosen["predicted"]).mean()
     assert found["grouped_peak_accuracy"] == pytest.approx(right, abs=1e-6)
     for name in ("pixels", "vision", "answer", "untrained_twin"):
@@ -168,15 +165,15 @@ def test_without_copies_nothing_is_marked_as_leaking(unprobed):
     main()
     assert numbers()["signbridge_copies_in_train"] == 0
     assert not any("leaking" in name for name in numbers())
-    assert not plot("probe_accuracy")["leaking"].any()
-    assert not plot("published")["leaking"].any()
+    assert not table_of("accuracy")["leaking"].any()
+    assert not table_of("published")["leaking"].any()
 
 
 def test_every_pair_of_layers_is_compared_and_one_of_them_is_the_peak(finished):
-    pairs = plot("layer_comparison")
+    pairs = table_of("layer_comparison")
     assert pairs[["position", "site_a", "site_b"]].values.tolist() == [[position, *LAYERS] for position in POSITIONS]
     assert (pairs["p_holm"] >= pairs["p_value"]).all()
-    peaks = plot("peak_probability")
+    peaks = table_of("peak_probability")
     assert peaks[["position", "site"]].values.tolist() == [[at, layer] for at in POSITIONS for layer in LAYERS]
     for position, rows in peaks.groupby("position"):
         assert rows["peak_probability"].sum() == pytest.approx(1, abs=1e-5), position
@@ -187,14 +184,16 @@ def test_every_pair_of_layers_is_compared_and_one_of_them_is_the_peak(finished):
 def test_no_layer_stands_out_where_two_are_alike(project):
     predictions = tables.read("data/predictions.parquet")
     deeper = predictions[predictions["site"] == "layer_01"].assign(site="layer_00")
-    tables.write(pd.concat([predictions.query("site != 'layer_00'"), deeper]), "data/predictions.parquet", {})
+    made_by = tables.made_by("data/predictions.parquet")
+    alike = pd.concat([predictions.query("site != 'layer_00'"), deeper])
+    tables.write(alike, "data/predictions.parquet", made_by)
     main()
     assert numbers()["grouped_stands_out"] is False
     assert numbers()["grouped_tied_layers"] == 2
 
 
 def test_each_control_is_held_against_the_model_at_the_same_place(finished):
-    table = plot("controls")
+    table = table_of("controls")
     places = table.groupby("control", sort=False)[["site", "position"]].apply(
         lambda rows: list(rows.itertuples(index=False, name=None))
     )
@@ -205,7 +204,7 @@ def test_each_control_is_held_against_the_model_at_the_same_place(finished):
         "other_letter": CELLS,
         "shuffled_labels": CELLS,
     }
-    model = plot("probe_accuracy").query("protocol == 'grouped'").set_index(["site", "position"])["accuracy"]
+    model = table_of("accuracy").query("protocol == 'grouped'").set_index(["site", "position"])["accuracy"]
     gap = table.set_index(["site", "position"]).index.map(model) - table["accuracy"]
     assert np.allclose(gap, table["selectivity"], atol=2e-6)
     assert table.loc[table["control"] != "shuffled_labels", "p_value"].isna().all()
@@ -213,14 +212,14 @@ def test_each_control_is_held_against_the_model_at_the_same_place(finished):
 
 
 def test_depth_counts_the_sites_alike_in_every_table(finished):
-    depth = plot("probe_accuracy").set_index("site")["depth"].to_dict()
+    depth = table_of("accuracy").set_index("site")["depth"].to_dict()
     for name in ("controls", "peak_probability", "description_length"):
-        table = plot(name)
+        table = table_of(name)
         assert (table["depth"] == table["site"].map(depth)).all(), name
 
 
 def test_letters_and_pairs_add_up_to_the_confusions(finished):
-    confusion, letters, pairs = plot("confusion"), plot("letter_accuracy"), plot("confused_pairs")
+    confusion, letters, pairs = table_of("confusion"), table_of("letter_accuracy"), table_of("confused_pairs")
     assert letters["letter"].tolist() == ["A", "B", "C"]
     assert letters["images"].tolist() == [20, 20, 20]
     right = (confusion["actual"] == confusion["predicted"]).groupby(confusion["actual"]).mean()
@@ -230,10 +229,10 @@ def test_letters_and_pairs_add_up_to_the_confusions(finished):
 
 
 def test_more_confidence_makes_every_interval_wider_and_moves_no_accuracy(finished):
-    before = plot("probe_accuracy")
+    before = table_of("accuracy")
     finished.set(statistics__confidence=0.999)
     main()
-    after = plot("probe_accuracy")
+    after = table_of("accuracy")
     pd.testing.assert_series_equal(after["accuracy"], before["accuracy"])
     assert ((after["low"] <= before["low"]) & (after["high"] >= before["high"])).all()
     assert (after["high"] - after["low"]).mean() > (before["high"] - before["low"]).mean()
@@ -241,19 +240,48 @@ def test_more_confidence_makes_every_interval_wider_and_moves_no_accuracy(finish
 
 
 def test_only_the_notebooks_own_study_is_comparable_with_what_it_printed(finished):
-    assert not plot("published")["comparable"].any()
-    write_answers(np.full(len(IDS), "Fist"), {**MODEL, "hub_id": "llava-hf/llava-1.5-7b-hf"})
+    assert not table_of("published")["comparable"].any()
+    notebooks = {"model": {**MODEL, "hub_id": "llava-hf/llava-1.5-7b-hf"}}
+    tables.write(tables.read("data/predictions.parquet"), "data/predictions.parquet", notebooks)
     sample = tables.read("data/sample.parquet")
     made_by = {"images": {"source": "sign_mnist"}, "params": {"strategy": "signbridge"}}
     tables.write(sample, "data/sample.parquet", made_by)
     main()
-    assert plot("published")["comparable"].all()
-    assert plot("published")["reproduced_accuracy"].isna().all(), "this model has no such layers"
+    assert table_of("published")["comparable"].all()
+    assert table_of("published")["reproduced_accuracy"].isna().all(), "this model has no such layers"
 
 
-def test_the_picture_says_nothing_of_when_and_by_what_it_was_drawn(finished):
-    with Image.open("plots/probe_accuracy_curve.png") as picture:
-        assert set(picture.info) == {"dpi"}
+def test_the_metrics_are_few_findings_under_names_that_a_stranger_reads_the_headline_first(finished):
+    metrics, found = json.loads(Path("metrics/probe.json").read_text()), numbers()
+    assert list(metrics)[:4] == ["accuracy", "accuracy_low", "accuracy_high", "best_layer"]
+    assert len(metrics) <= 25
+    assert metrics["accuracy"] == pytest.approx(found["grouped_peak_accuracy"], abs=6e-5)
+    assert metrics["over_pixels"] == pytest.approx(found["grouped_over_pixels"], abs=6e-5)
+    assert metrics["leaking_split_accuracy"] == pytest.approx(found["signbridge_leaking_peak_accuracy"], abs=6e-5)
+    assert "notebook_split_accuracy" not in metrics, "its split leaks here"
+    assert metrics["model"] == "tiny (a test bed)"
+
+
+def test_dvc_draws_layers_as_numbers_with_each_split_apart(finished):
+    drawn, accuracy = pd.read_csv("plots/layers.csv"), table_of("accuracy")
+    layers = accuracy[accuracy["site"].isin(LAYERS)]
+    assert len(drawn) == len(layers)
+    assert drawn["layer"].tolist() == [LAYERS.index(site) for site in layers["site"]]
+    assert np.allclose(drawn["accuracy"], layers["accuracy"], atol=1e-6)
+    assert drawn["split"].unique().tolist() == ["notebook's split (leaks)", "no photo on both sides"]
+    pixels = accuracy[accuracy["site"] == "pixels"]["accuracy"]
+    assert np.allclose(drawn["pixels"].unique(), pixels.unique(), atol=1e-6)
+
+
+def test_dvc_draws_the_model_above_its_controls_and_each_letters_share(finished):
+    drawn = pd.read_csv("plots/controls.csv")
+    assert set(drawn["series"]) == {"model", "untrained_twin", "no_image", "other_letter", "shuffled_labels"}
+    assert all(sorted(layers) == [0, 1] for _, layers in drawn.groupby("series")["layer"])
+    confusion = pd.read_csv("plots/confusion.csv")
+    assert np.allclose(confusion.groupby("actual")["share"].sum(), 1, atol=1e-5)
+    letters = pd.read_csv("plots/letters.csv").set_index("letter")["accuracy"]
+    diagonal = confusion[confusion["actual"] == confusion["predicted"]].set_index("actual")["share"]
+    assert np.allclose(letters, diagonal[letters.index], atol=1e-6)
 
 
 # What was not asked for --------------------------------------------------------------------------------------------
@@ -262,8 +290,8 @@ def test_the_picture_says_nothing_of_when_and_by_what_it_was_drawn(finished):
 def test_without_controls_the_curve_stands_alone(unprobed):
     probe_and_controls(unprobed, controls__read=[], shuffled_labels__draws=0, probe__sites=["pixels"])
     assert as_declared("statistics", written_by(main)) == declared("statistics")
-    assert plot("controls").empty
-    assert " ".join(plot("controls").columns) == COLUMNS["controls"]
+    assert table_of("controls").empty
+    assert " ".join(table_of("controls").columns) == COLUMNS["controls"]
     found = numbers()
     assert found["grouped_peak_site"] == "layer_01"
     absent = ("untrained_twin", "no_image", "other_letter", "shuffled_labels", "selectivity", "p_value")
@@ -273,12 +301,12 @@ def test_without_controls_the_curve_stands_alone(unprobed):
 def test_the_notebooks_protocol_alone_has_a_curve_and_no_headline_without_leakage(unprobed):
     probe_and_controls(unprobed, probe__protocols=["signbridge"], probe__sites=["pixels"])
     assert as_declared("statistics", written_by(main)) == declared("statistics")
-    assert set(plot("probe_accuracy")["protocol"]) == {"signbridge"}
+    assert set(table_of("accuracy")["protocol"]) == {"signbridge"}
     for name in ("controls", "layer_comparison", "peak_probability"):
-        assert plot(name).empty
-        assert " ".join(plot(name).columns) == COLUMNS[name]
+        assert table_of(name).empty
+        assert " ".join(table_of(name).columns) == COLUMNS[name]
     assert not any(name.startswith("grouped") for name in numbers())
-    assert len(plot("confusion")) == 12
+    assert len(table_of("confusion")) == 12
 
 
 def test_without_leakage_alone_there_is_no_number_of_the_notebooks(unprobed):
@@ -286,7 +314,7 @@ def test_without_leakage_alone_there_is_no_number_of_the_notebooks(unprobed):
     assert as_declared("statistics", written_by(main)) == declared("statistics")
     assert numbers()["grouped_position"] == "image_mean"
     assert not any(name.startswith("signbridge") for name in numbers())
-    assert plot("published")["reproduced_accuracy"].isna().all()
+    assert table_of("published")["reproduced_accuracy"].isna().all()
 
 
 def test_without_layers_the_best_site_is_quoted_and_never_the_answer(unprobed):
@@ -295,9 +323,8 @@ def test_without_layers_the_best_site_is_quoted_and_never_the_answer(unprobed):
     unprobed.set(probe__sites=["pixels"], probe__layers=[])
     stages.probe.main()
     stages.controls.main()
-    stages.within_word.main()
     assert as_declared("statistics", written_by(main)) == declared("statistics")
-    confusion = plot("confusion")
+    confusion = table_of("confusion")
     assert (confusion["actual"] != confusion["predicted"]).any()
     assert "grouped_peak_site" not in numbers()
     assert numbers()["grouped_pixels"] < numbers()["grouped_answer"] == 1
@@ -313,7 +340,6 @@ def test_without_layers_the_best_site_is_quoted_and_never_the_answer(unprobed):
         ({"statistics__confidence": 1.0}, "params.yaml: statistics.confidence: expected"),
         ({"statistics__resamples": 0}, "params.yaml: statistics.resamples: expected"),
         ({"statistics": {"confidense": 0.95, "resamples": 5}}, "statistics.confidense: unknown key. Did you mean"),
-        ({"probe__intervals": {"resamples": 5}}, "params.yaml: probe.intervals: unknown key"),
     ],
 )
 def test_a_wrong_param_is_refused_by_name_before_anything_is_written(project, values, message):
@@ -323,9 +349,11 @@ def test_a_wrong_param_is_refused_by_name_before_anything_is_written(project, va
     assert outputs() == before
 
 
-@pytest.mark.parametrize("table", ["predictions", "choices", "control_predictions", "shuffled_labels"])
-def test_a_missing_table_is_reported_by_path_before_anything_is_written(project, table):
-    Path(f"data/{table}.parquet").unlink()
+@pytest.mark.parametrize(
+    "name", ["predictions", "choices", "control_probes/predictions", "control_probes/shuffled_labels"]
+)
+def test_a_missing_table_is_reported_by_path_before_anything_is_written(project, name):
+    Path(f"data/{name}.parquet").unlink()
     before = outputs()
-    assert f"data/{table}.parquet: no such table" in project.message_of_failure(main)
+    assert f"data/{name}.parquet: no such table" in project.message_of_failure(main)
     assert outputs() == before

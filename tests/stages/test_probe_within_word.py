@@ -1,4 +1,4 @@
-"""The stage `within_word`, on a small model's worth of vectors."""
+"""What the stage `probe` says within a word, on a small model's worth of vectors."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ import pytest
 
 from signbridge.core import activations, tables
 from signbridge.probing.within_word import COLUMNS
-from stages.within_word import main
+from stages.probe import main
 
 SITES = ["pixels", "vision", "projector", "embedding", "layer_00"]
 LETTERS = np.repeat(list("ABCD"), 8)
@@ -40,7 +40,7 @@ def study(workspace):
 def write_answers(answers: list[str]) -> None:
     table = pd.DataFrame({"image_id": IDS, "label": LETTERS, "prompt": "?", "answer": answers})
     shuffled = table.sample(frac=1, random_state=0)  # the stage is to look up and not to count on the order
-    tables.write(shuffled, "data/answers.parquet", {})
+    tables.write(shuffled, "data/answers.parquet", {"model": {"name": "tiny"}})
 
 
 def test_what_the_layer_knows_beyond_the_word_is_written(study):
