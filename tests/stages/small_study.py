@@ -104,7 +104,7 @@ def outputs() -> dict[str, bytes]:
 
 def unfinished() -> list[Path]:
     """The folders that a stage has begun to write and not ended."""
-    return list(Path("data").glob(".*.unfinished"))
+    return list(Path("data").rglob(".*.unfinished"))
 
 
 def written_by(main: Callable[[], None]) -> dict[str, bytes]:
@@ -115,8 +115,10 @@ def written_by(main: Callable[[], None]) -> dict[str, bytes]:
 
 
 def declared(stage: str) -> set[str]:
-    """What `dvc.yaml` says that the stage writes."""
-    entry = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"][stage]
+    """What its `dvc.yaml` says that the stage writes: `probe` of the study, `lenses.lens` of the pipeline `lenses`."""
+    *question, name = stage.split(".")
+    file = ROOT.joinpath("stages", *question, "dvc.yaml") if question else ROOT / "dvc.yaml"
+    entry = YAML(typ="safe").load(file.read_text(encoding="utf-8"))["stages"][name]
     named = [out for kind in ("outs", "metrics", "plots") for out in entry.get(kind, [])]
     return {next(iter(out)) if isinstance(out, dict) else out for out in named}
 
