@@ -9,13 +9,12 @@ from PIL import Image
 
 from signbridge.core import tables
 from signbridge.core.command_line import run
-from signbridge.core.tables import whole_file
 from signbridge.report.curve import probe_accuracy_curve
 from signbridge.report.figures.class_grid import class_grid
 from signbridge.report.figures.saving import save_figure
 from signbridge.report.figures.umap_projection import umap_projection
 from signbridge.report.inputs import Findings, Study
-from signbridge.report.page import html
+from signbridge.report.page import write
 from signbridge.report.pages import study_page
 from signbridge.report.settings import read_settings
 
@@ -44,8 +43,7 @@ def main() -> None:
     )
     save_figures(study)
     study = replace(study, class_grid=(PLOTS / "class_grid.png").read_bytes())
-    with whole_file(REPORT) as unfinished:
-        unfinished.write_text(html(study_page(study)), encoding="utf-8", newline="\n")
+    write(study_page(study), REPORT)
 
 
 def save_figures(study: Study) -> None:

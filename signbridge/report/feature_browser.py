@@ -13,16 +13,15 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-from signbridge.report.images import enlargeable
-from signbridge.report.page_parts import FeatureBrowser, Table
-from signbridge.report.study import Study
+from signbridge.core.names import MODEL
+from signbridge.report.inputs import Sae
+from signbridge.report.page_parts import FeatureBrowser, Table, enlargeable
 from signbridge.report.wording import (
     count,
     number,
     plural,
     short,
 )
-from signbridge.sae.features import MODEL
 
 NAME = "features-browser"
 TITLE = "Open a feature"
@@ -35,20 +34,20 @@ IN_TWIN = 3  # features of a letter and layer
 _TRACKS = 0.05  # the family-wise p below which a feature is said to track a joint
 
 
-def feature_browser(study: Study, budget: int = BUDGET) -> FeatureBrowser | None:
+def feature_browser(sae: Sae, budget: int = BUDGET) -> FeatureBrowser | None:
     """What the page shows of single features, in about `budget` bytes; None if there are none."""
-    every = in_turn(study.sae_features)
+    every = in_turn(sae.features)
     if every.empty:
         return None
-    data = coded(study, every, budget)
+    data = coded(sae, every, budget)
     shown = len(data["features"])
     return FeatureBrowser(
         name=NAME,
         title=TITLE,
-        sees=_sees(study, shown, len(every)),
+        sees=_sees(sae, shown, len(every)),
         sites=tuple(data["sites"]),
         data=data,
-        twin=_twin(study, every.iloc[:shown]),
+        twin=_twin(sae, every.iloc[:shown]),
     )
 
 
@@ -73,7 +72,7 @@ class _Once:
         return self.places[key]
 
 
-def coded(study: Study, features: pd.DataFrame, budget: int) -> dict[str, Any]:
+def coded(sae: Sae, features: pd.DataFrame, budget: int) -> dict[str, Any]:
     """The features as `feature_browser.js` reads them, as many of the first as fit, one at least.
 
     Images and sentences stand once and are named by their place. Of each feature: `site`, `number`, `kind`,
@@ -82,15 +81,15 @@ def coded(study: Study, features: pd.DataFrame, budget: int) -> dict[str, Any]:
     `lists`: in which classes' it stands as (class, rank, AUC on other photos), and the `joints` that it tracks.
     """
     sites = list(dict.fromkeys(features["site"]))
-    letters = study.sae_letter_names
-    ids, labels, pngs = (study.sample[column] for column in ("image_id", "label", "image"))
+    letters = sae.letter_names
+    ids, labels, pngs = (sae.sample[column] for column in ("image_id", "label", "image"))
     sample = dict(zip(ids, zip(labels, pngs, strict=True), strict=True))
     images, sentences = _Once(), _Once()
-    of_images = dict(list(study.sae_images.groupby(["site", "feature"], sort=False)))
-    of_phrases = dict(list(study.sae_phrases.groupby(["site", "feature"], sort=False)))
-    lists = study.sae_letters[study.sae_letters["reads"] == "sae"]
+    of_images = dict(list(sae.images.groupby(["site", "feature"], sort=False)))
+    of_phrases = dict(list(sae.phrases.groupby(["site", "feature"], sort=False)))
+    lists = sae.letters[sae.letters["reads"] == "sae"]
     of_lists = dict(list(lists.groupby(["site", "feature"], sort=False)))
-    of_joints = dict(list(tracked(study.sae_fingers).groupby(["site", "feature"], sort=False)))
+    of_joints = dict(list(tracked(sae.fingers).groupby(["site", "feature"], sort=False)))
     found, size = [], 0
     for row in features.itertuples(index=False):
         key, before = (row.site, row.feature), (len(images.written), len(sentences.written))
@@ -109,7 +108,7 @@ def coded(study: Study, features: pd.DataFrame, budget: int) -> dict[str, Any]:
             break
         found.append(one)
     return {
-        "sites": sites, "letters": [short(letter) for letter in letters], "kind": study.kind, "levels": LEVELS,
+        "sites": sites, "letters": [short(letter) for letter in letters], "kind": sae.kind, "levels": LEVELS,
         "most_classes": MOST_CLASSES, "images": images.written, "sentences": sentences.written, "features": found,
     }  # fmt: skip
 
@@ -237,7 +236,7 @@ def _rounded(value: float) -> float:
     return float(f"{float(value):.4g}")
 
 
-def _sees(study: Study, shown: int, every: int) -> tuple[str, ...]:
+def _sees(sae: Sae, shown: int, every: int) -> tuple[str, ...]:
     left_out = []
     if shown < every:
         left_out = [
@@ -245,7 +244,7 @@ def _sees(study: Study, shown: int, every: int) -> tuple[str, ...]:
             "list first, then the most active."
         ]
     return (
-        f"Search, or go through the {study.kind}s with the arrow keys; each number is a feature. Patches and words are "
+        f"Search, or go through the {sae.kind}s with the arrow keys; each number is a feature. Patches and words are "
         "lit by how strongly it fires there.",
         *left_out,
     )
@@ -259,14 +258,14 @@ class _Row(NamedTuple):
     auc_held_out: float
 
 
-def _twin(study: Study, shown: pd.DataFrame) -> Table:
+def _twin(sae: Sae, shown: pd.DataFrame) -> Table:
     """The first features of every letter's list, each with its strongest phrase."""
     there = set(zip(shown["site"], shown["feature"], strict=True))
-    first = study.sae_phrases[study.sae_phrases["rank"] == 1]
+    first = sae.phrases[sae.phrases["rank"] == 1]
     phrases = {(row.site, row.feature): row for row in first.itertuples(index=False)}
     modality = {(row.site, row.feature): row.kind for row in shown.itertuples(index=False)}
     rows = []
-    for row in _listed(study):
+    for row in _listed(sae):
         if row.rank <= IN_TWIN and (row.site, row.feature) in there:
             key = row.site, row.feature
             rows.append((
@@ -274,16 +273,16 @@ def _twin(study: Study, shown: pd.DataFrame) -> Table:
                 modality[key] or "–", _with_guillemets(phrases[key]) if key in phrases else "none",
             ))  # fmt: skip
     return Table(
-        f"The first {IN_TWIN} features of each {study.kind}, with the strongest token of the strongest phrase marked",
-        (study.kind, "feature", "AUC, other photos", "fires for", "strongest phrase"),
+        f"The first {IN_TWIN} features of each {sae.kind}, with the strongest token of the strongest phrase marked",
+        (sae.kind, "feature", "AUC, other photos", "fires for", "strongest phrase"),
         tuple(rows),
     )
 
 
-def _listed(study: Study) -> Iterator[_Row]:
-    rows = study.sae_letters[study.sae_letters["reads"] == "sae"]
+def _listed(sae: Sae) -> Iterator[_Row]:
+    rows = sae.letters[sae.letters["reads"] == "sae"]
     sites = list(dict.fromkeys(rows["site"]))
-    for letter in study.sae_letter_names:
+    for letter in sae.letter_names:
         for site in sites:
             of_both = rows[(rows["letter"] == letter) & (rows["site"] == site)].sort_values("rank")
             yield from of_both[list(_Row._fields)].itertuples(index=False)

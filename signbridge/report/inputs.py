@@ -152,7 +152,6 @@ class Lenses(Inputs):
     """The page on the words of image tokens."""
 
     words: pd.DataFrame  # data/lenses/words.parquet
-    grid: tuple[int, int] | None  # rows and columns of all image tokens; None where they make no grid
     true_words: dict[str, frozenset[str]]  # what holds for each hand, by image_id, where it is known
     patches: pd.DataFrame  # this and the tables below: data/lenses/readable/
     shares: pd.DataFrame
@@ -161,20 +160,34 @@ class Lenses(Inputs):
     aligned: Findings  # this and the table below: data/lenses/alignment/
     alignment: pd.DataFrame
 
+    @property
+    def grid(self) -> tuple[int, int] | None:
+        """Rows and columns of the grid of all image tokens; None where they make none."""
+        if self.words.empty or self.words[["rows", "columns"]].iloc[0].isna().any():
+            return None
+        rows, columns = self.words[["rows", "columns"]].iloc[0]
+        return int(rows), int(columns)
+
 
 @dataclass(frozen=True)
-class Sae(Inputs):
+class SteeredByFeatures(Inputs):
+    """What steering by single features found; tables have the kind of steering in the column `steered`."""
+
+    steered: Findings  # this and the two tables below: effects/
+    steering: pd.DataFrame
+    steering_area: pd.DataFrame
+    descriptions: pd.DataFrame  # before and after; and which features were steered: steering/
+    steered_features: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class Sae(SteeredByFeatures):
     """The page on sparse features."""
 
     measures: pd.DataFrame  # this and the tables below: data/sae/evaluation/
     probes: pd.DataFrame
     concept: pd.DataFrame
     fingers: pd.DataFrame
-    steered: Findings  # this and the tables below: data/sae/effects/
-    steering: pd.DataFrame
-    steering_area: pd.DataFrame
-    descriptions: pd.DataFrame  # before and after steering; and which features were steered: data/sae/steering/
-    steered_features: pd.DataFrame
     features: pd.DataFrame  # this and the tables below: data/sae/examples/
     letters: pd.DataFrame
     images: pd.DataFrame
@@ -188,7 +201,7 @@ class Sae(Inputs):
 
 
 @dataclass(frozen=True)
-class Pretrained(Inputs):
+class Pretrained(SteeredByFeatures):
     """The page on an autoencoder that others trained."""
 
     classes: pd.DataFrame  # the strongest features of each class: data/pretrained/classes/

@@ -16,6 +16,7 @@ import jinja2
 import vl_convert
 from markupsafe import Markup, escape
 
+from signbridge.core.tables import whole_file
 from signbridge.report.inputs import LEAKING
 from signbridge.report.page_parts import Picture, Section, Thumbnail
 from signbridge.report.palette import DARK
@@ -77,6 +78,12 @@ def html(page: Page) -> str:
         dark=_json(DARK),
     )
     return written.replace("\x00", "\N{REPLACEMENT CHARACTER}")  # the one character that no HTML may hold
+
+
+def write(page: Page, path: Path) -> None:
+    """Write the file whole or not at all."""
+    with whole_file(path) as unfinished:
+        unfinished.write_text(html(page), encoding="utf-8", newline="\n")
 
 
 @functools.cache

@@ -1,4 +1,4 @@
-"""What a page is built from: sections of pictures, each with what to see in it and the same as a table; small images."""
+"""What a page is built from: sections of pictures, each with what to see in it and the same as a table; images."""
 
 import base64
 import io
@@ -128,7 +128,7 @@ def dose_table(caption: str, rows: pd.DataFrame, series: str, probability: str) 
     )  # fmt: skip
 
 
-# Images ----------------------------------------------------------------------------------------------------------------
+# Images ---------------------------------------------------------------------------------------------------------------
 
 
 def data_uri(png: bytes) -> str:

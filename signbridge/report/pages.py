@@ -3,17 +3,26 @@
 from collections.abc import Sequence
 
 from signbridge.report import settings
-from signbridge.report.inputs import Inputs, Study
+from signbridge.report.inputs import Causal, Inputs, Lenses, Pretrained, Sae, Study
 from signbridge.report.page import Page
 from signbridge.report.page_parts import Section
 from signbridge.report.sections import (
+    alignment,
     audit,
     confusions,
+    erasure,
+    feature_steering,
+    features,
     ladder,
     layers,
+    lenses,
+    patching,
     plane,
     positions,
+    pretrained,
     published,
+    sae,
+    steering,
     text,
 )
 from signbridge.report.sentences import QUESTION, answer
@@ -36,16 +45,52 @@ def study_page(study: Study) -> Page:
     return Page("index.html", QUESTION, answer(study), facts, _shown(sections), ladder.curve(study), NO_CURVE)
 
 
-def _shown(sections: Sequence[Section | None]) -> tuple[Section, ...]:
-    """The sections of what was run."""
-    return tuple(section for section in sections if section is not None)
+def causal_page(inputs: Causal) -> Page:
+    """`report/causal.html`: is what the probe reads used?"""
+    sections = [module.section(inputs) for module in (patching, steering, erasure)]
+    question = "A probe reads the {kind} from the decoder. Does the model use it for its answer, and where?"
+    answer = [sentence for module in (patching, steering, erasure) for sentence in module.answer(inputs)]
+    return _page("causal.html", question, answer, inputs, sections)
 
 
-def _facts(inputs: Inputs) -> tuple[tuple[str, str], ...]:
-    """What stands under the answer of a further question."""
+def lenses_page(inputs: Lenses) -> Page:
+    """`report/lenses.html`: what do image tokens say in words?"""
+    sections = [lenses.section(inputs), alignment.section(inputs)]
+    question = (
+        "Which words lie nearest to the image tokens in the decoder, and do they describe the hand that is shown?"
+    )
+    return _page("lenses.html", question, lenses.answer(inputs), inputs, sections)
+
+
+def sae_page(inputs: Sae) -> Page:
+    """`report/sae.html`: which sparse features?"""
+    sections = [module.section(inputs) for module in (sae, features, feature_steering)]
+    question = (
+        "Which features do sparse autoencoders of the decoder learn, do they hold the {kind}, and does steering by one "
+        "change the answer?"
+    )
+    return _page("sae.html", question, sae.answer(inputs), inputs, sections)
+
+
+def pretrained_page(inputs: Pretrained) -> Page:
+    """`report/pretrained.html`: what do autoencoders that others trained see?"""
+    question = "Does an autoencoder that others trained fit this model, and which of its features fire for each {kind}?"
+    sections = [pretrained.section(inputs), feature_steering.section(inputs)]
+    return _page("pretrained.html", question, pretrained.answer(inputs), inputs, sections)
+
+
+def _page(file: str, question: str, answer: Sequence[str], inputs: Inputs, sections: Sequence[Section | None]) -> Page:
+    """The page of a further question."""
     photos = inputs.sample["photo"].nunique()
-    return (
+    facts = (
         ("model", str(inputs.found["model"])),
         ("sample", f"{count(len(inputs.sample))} images of {count(photos)} photos"),
         (f"{inputs.kind}s", f"{count(inputs.sample['label'].nunique())}, chance {percent(inputs.chance)}"),
     )
+    shown = _shown([*sections, settings.section(inputs.settings)])
+    return Page(file, question.format(kind=inputs.kind), tuple(answer), facts, shown)
+
+
+def _shown(sections: Sequence[Section | None]) -> tuple[Section, ...]:
+    """The sections of what was run."""
+    return tuple(section for section in sections if section is not None)

@@ -1,23 +1,22 @@
-"""The words of single patches, for a reader to point at: which images, how they are written, and how few bytes.
+"""The words of single patches, for a reader to point at: which images are shown, and how they are stored in few bytes.
 
-No image is chosen for what its words say: the first image of each class, classes evenly in the order of their names.
+Images are not chosen by what their words say: the first image of each class, classes evenly in the order of names.
 """
 
 import json
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from itertools import pairwise
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from signbridge.core.activations import evenly_spread
 from signbridge.core.names import DISPLAYED
-from signbridge.lenses.words import excerpt, shown_words
-from signbridge.report.images import enlargeable
-from signbridge.report.page_parts import PatchWords, Table, Thumbnail
-from signbridge.report.patch_cells import cells_of
-from signbridge.report.study import Study
+from signbridge.report.inputs import Lenses
+from signbridge.report.lens_words import excerpt, shown_words
+from signbridge.report.page_parts import PatchWords, Table, Thumbnail, enlargeable
 from signbridge.report.wording import (
     LENS_SCORES,
     count,
@@ -33,25 +32,25 @@ LONGEST_SENTENCE = 200  # characters; a longer one is cut around its word
 HOLDS = "✓"
 
 
-def patch_words(study: Study, budget: int = BUDGET) -> PatchWords | None:
+def patch_words(lenses: Lenses, budget: int = BUDGET) -> PatchWords | None:
     """What the page shows of single patches, in about `budget` bytes; None if no image token was looked at in words."""
-    table, labels = study.lens_words, dict(zip(study.sample["image_id"], study.sample["label"], strict=True))
+    table, labels = lenses.words, dict(zip(lenses.sample["image_id"], lenses.sample["label"], strict=True))
     ids = [image for image in dict.fromkeys(table["image_id"]) if image in labels]
     if not ids:
         return None
     all_sites = list(dict.fromkeys(table["site"]))
-    shown, sites, data = _within(budget, study, ids, labels, all_sites)
-    png = dict(zip(study.sample["image_id"], study.sample["image"], strict=True))
+    shown, sites, data = _within(budget, lenses, ids, labels, all_sites)
+    png = lenses.png
     return PatchWords(
         name=NAME,
         title=TITLE,
-        sees=_sees(study, ids, shown, all_sites, sites),
+        sees=_sees(lenses, ids, shown, all_sites, sites),
         images=tuple(Thumbnail(enlargeable(png[image]), f"{short(labels[image])}: {short(image)}") for image in shown),
         labels=tuple(short(labels[image]) for image in shown),
         lenses=tuple(DISPLAYED.values()),
         sites=tuple(sites),
         data=data,
-        twin=_twin(study, shown, labels, sites),
+        twin=_twin(lenses, shown, labels, sites),
     )
 
 
@@ -72,13 +71,13 @@ def chosen_images(ids: Sequence[str], labels: Mapping[str, str], most: int) -> l
 
 
 def _within(
-    budget: int, study: Study, ids: Sequence[str], labels: Mapping[str, str], sites: Sequence[str]
+    budget: int, lenses: Lenses, ids: Sequence[str], labels: Mapping[str, str], sites: Sequence[str]
 ) -> tuple[list[str], list[str], dict[str, Any]]:
     """As many images as fit, with all layers; if not one fits, one with as many layers, evenly spread."""
     images, layers = min(MOST_IMAGES, len(ids)), len(sites)
     while True:
         shown, kept = chosen_images(ids, labels, images), evenly_spread(layers, sites)
-        data = coded(study, shown, kept)
+        data = coded(lenses, shown, kept)
         size = len(json.dumps(data, separators=(",", ":")))
         if size <= budget or images == layers == 1:
             return shown, kept, data
@@ -89,16 +88,16 @@ def _within(
             layers = max(min(int(layers * share), layers - 1), 1)
 
 
-def coded(study: Study, ids: Sequence[str], sites: Sequence[str]) -> dict[str, Any]:
+def coded(lenses: Lenses, ids: Sequence[str], sites: Sequence[str]) -> dict[str, Any]:
     """The words of these images at these layers as `patch_words.js` reads them.
 
     Texts stand once, in `words`, `sentences` and `contexts` (sentence, start and end of the word, in characters), and
     are named by their place. `said` has, for each image and lens, word and score (in hundredths), one after the other
     by layer, patch and rank; -1 is no word. LatentLens's have their context and text layer beside them.
     """
-    table = study.lens_words
+    table = lenses.words
     table = table[table["image_id"].isin(ids) & table["site"].isin(sites)]
-    patches = sorted(study.lens_words["patch"].unique().tolist())
+    patches = sorted(lenses.words["patch"].unique().tolist())
     words, word = _dictionary(shown_words(table).map(short))
     sentences, contexts, context = _contexts(table)
     text_sites, text_site = _dictionary(table["text_site"])
@@ -128,16 +127,16 @@ def coded(study: Study, ids: Sequence[str], sites: Sequence[str]) -> dict[str, A
         "lenses": [{"name": name, "score": LENS_SCORES[lens]} for lens, name in DISPLAYED.items()],
         "sites": list(sites),
         "patches": patches,
-        "grid": study.patch_grid and list(study.patch_grid),
-        "cells": study.patch_grid and [list(cell) for cell in cells_of(patches, study.patch_grid)],
+        "grid": lenses.grid and list(lenses.grid),
+        "cells": lenses.grid and [list(cell) for cell in cells_of(patches, lenses.grid)],
         "k": k,
         "words": words,
         "sentences": sentences,
         "contexts": contexts,
         "text_sites": text_sites,
-        "holds": [_holding(study.true_words.get(image), words) for image in ids],
-        "true_words": [sorted(study.true_words[image]) if image in study.true_words else None for image in ids],
-        "hand": _on_the_hand(study.patches, ids, patches),
+        "holds": [_holding(lenses.true_words.get(image), words) for image in ids],
+        "true_words": [sorted(lenses.true_words[image]) if image in lenses.true_words else None for image in ids],
+        "hand": _on_the_hand(lenses.patches, ids, patches),
         "said": said,
     }
 
@@ -174,17 +173,17 @@ def _on_the_hand(table: pd.DataFrame, ids: Sequence[str], patches: Sequence[int]
 
 
 def _sees(
-    study: Study, ids: Sequence[str], shown: Sequence[str], all_sites: Sequence[str], sites: Sequence[str]
+    lenses: Lenses, ids: Sequence[str], shown: Sequence[str], all_sites: Sequence[str], sites: Sequence[str]
 ) -> tuple[str, ...]:
     return (
         f"Point at a patch of the image, tap it, or go to it with the arrow keys to read its words. {HOLDS} stands by "
         "words that hold for the hand. A patch that was clicked, tapped or gone to stays chosen while the layer or "
         "the image changes.",
-        f"Shown are {count(len(shown))} of the {plural(len(ids), 'image')} that were looked at, by a rule that asks "
-        f"nothing of the words: the first of each {study.kind} (of few {study.kind}s also the next), {study.kind}s "
+        f"Shown are {count(len(shown))} of the {plural(len(ids), 'image')} that were read, chosen by a fixed rule and "
+        f"not by their words: the first of each {lenses.kind} (of few {lenses.kind}s also the next), {lenses.kind}s "
         "evenly in the order of their names.",
         *_left_out(ids, shown, all_sites, sites),
-        *_places(study),
+        *_places(lenses),
     )
 
 
@@ -196,33 +195,33 @@ def _left_out(ids: Sequence[str], shown: Sequence[str], all_sites: Sequence[str]
     return [f"To keep the page small it carries no more than {plural(len(shown), 'image')}{layers}."]
 
 
-def _places(study: Study) -> list[str]:
+def _places(lenses: Lenses) -> list[str]:
     """What must be known of where the patches lie."""
-    if study.patch_grid is None:
+    if lenses.grid is None:
         return [
-            "The image tokens of this model make no square grid, so where each lies in the image is not known: they "
-            "stand in a numbered line."
+            "The image tokens of this model make no square grid, so their places in the image are not known: they "
+            "are shown as a numbered line."
         ]
-    looked_at, there = study.lens_words["patch"].nunique(), math.prod(study.patch_grid)
+    looked_at, there = lenses.words["patch"].nunique(), math.prod(lenses.grid)
     if looked_at == there:
         return []
     return [
-        f"Of the {count(there)} patches of an image {count(looked_at)} were looked at, those with a frame; pointing "
-        "near one means it."
+        f"Of the {count(there)} patches of an image {count(looked_at)} were read, those with a frame; a point between "
+        "them selects the nearest."
     ]
 
 
-def _twin(study: Study, shown: Sequence[str], labels: Mapping[str, str], sites: Sequence[str]) -> Table:
+def _twin(lenses: Lenses, shown: Sequence[str], labels: Mapping[str, str], sites: Sequence[str]) -> Table:
     """The middle patch of every image shown, at three layers."""
-    patches = sorted(study.lens_words["patch"].unique())
+    patches = sorted(lenses.words["patch"].unique())
     patch, some = patches[len(patches) // 2], evenly_spread(3, sites)
-    table = study.lens_words
+    table = lenses.words
     table = table[table["image_id"].isin(shown) & table["site"].isin(some) & (table["patch"] == patch)]
     table = table.assign(word=shown_words(table).map(short)).sort_values("rank", kind="stable")
     here = dict(list(table.groupby(["image_id", "site", "lens"], sort=False)))
 
     def row(image: str, site: str) -> tuple[str, ...]:
-        true = study.true_words.get(image, frozenset())
+        true = lenses.true_words.get(image, frozenset())
         of_lens = {lens: here.get((image, site, lens), table.iloc[:0]) for lens in DISPLAYED}
         words = [", ".join(_marked(word, true) for word in of_lens[lens]["word"]) or "–" for lens in DISPLAYED]
         return (f"{short(labels[image])}: {short(image)}", site, *words, _nearest_sentence(of_lens["latent"]))
@@ -245,3 +244,41 @@ def _nearest_sentence(rows: pd.DataFrame) -> str:
     first = rows.iloc[0]
     text, start, end = excerpt(first["sentence"], int(first["start"]), int(first["end"]), LONGEST_SENTENCE)
     return f"{text[:start]}«{text[start:end]}»{text[end:]} ({first['text_site']})"
+
+
+# Where the patches lie -----------------------------------------------------------------------------------------------
+
+
+class Cell(NamedTuple):
+    """One patch over the picture; lengths are in per cent of the picture's width and height."""
+
+    row: int  # of the grid of all image tokens, from 0
+    column: int
+    left: float  # of the target, which holds the patch: as large as its neighbours let it be
+    top: float
+    width: float
+    height: float
+
+
+def cells_of(patches: Sequence[int], grid: tuple[int, int]) -> list[Cell]:
+    """The cell of each of `patches`, numbered row by row in a grid of that many rows and columns.
+
+    Of a grid that is looked at in part, each target reaches half way to its neighbours, so that the targets fill the
+    picture and none is smaller than it must be.
+    """
+    rows, columns = grid
+    down = _reach([patch // columns for patch in patches], rows)
+    across = _reach([patch % columns for patch in patches], columns)
+    cells = []
+    for row, column in (divmod(patch, columns) for patch in patches):
+        (top, bottom), (left, right) = down[row], across[column]
+        cells.append(Cell(row, column, left, top, round(right - left, 3), round(bottom - top, 3)))
+    return cells
+
+
+def _reach(lines: Sequence[int], count: int) -> dict[int, tuple[float, float]]:
+    """From where to where each of the `lines` looked at reaches, of `count` in all."""
+    present = sorted(set(lines))
+    between = [(before + after + 1) / 2 for before, after in pairwise(present)]
+    edges = [round(100 * edge / count, 3) for edge in (0, *between, count)]
+    return {line: (edges[place], edges[place + 1]) for place, line in enumerate(present)}

@@ -1,4 +1,4 @@
-"""The settings and versions that made what a page shows: params, the chosen entries of the catalogs, tables' metadata."""
+"""The settings and versions that made what a page shows: params, chosen entries of the catalogs, tables' metadata."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass

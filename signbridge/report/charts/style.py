@@ -83,7 +83,7 @@ def short_site(site: str) -> str:
 
 
 def site_places(sites: Sequence[str]) -> dict[str, float]:
-    """Where each of `sites`, given in order of depth, stands: blocks 1 apart, earlier sites with room for their names."""
+    """Where each of `sites`, in order of depth, stands: blocks 1 apart, earlier sites with room for their names."""
     before = [site for site in sites if not site.startswith("layer_")]
     blocks = [site for site in sites if site.startswith("layer_")]
     apart = max(len(sites) / 18, 1)

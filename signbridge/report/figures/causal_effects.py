@@ -5,26 +5,21 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
+from signbridge.report import palette
+from signbridge.report.palette import Series
+
 WIDTH, HEIGHT = 7.2, 3.0  # inches
-# Okabe and Ito's colours; marker and dash tell lines apart without colour too.
-READ = ("#7F7F7F", "D", (0, (1, 1)), "read by a probe, last token")
-PATCHED = {
-    "prompt_last": ("#0072B2", "o", "-", "answer carried by the last token"),
-    "image": ("#009E73", "s", (0, (4, 1.5)), "answer carried by the image tokens"),
-}
-DIRECTIONS = {
-    "class_means": ("#0072B2", "o", "-", "class means"),
-    "probe": ("#D55E00", "^", (0, (4, 1.5)), "probe's weights"),
-    "unembedding": ("#009E73", "s", (0, (2, 1)), "unembeddings"),
-    "shuffled_means": ("#CC79A7", "X", (0, (4, 1, 1, 1)), "shuffled letters' means"),
-    "random": ("#7F7F7F", "D", (0, (1, 1)), "random"),
-}
-ERASERS = {
-    "leace": ("#0072B2", "o", "-", "the letter (LEACE)"),
-    "shuffled_labels": ("#D55E00", "^", (0, (4, 1.5)), "shuffled letters"),
-    "random_subspace": ("#7F7F7F", "D", (0, (1, 1)), "random subspace"),
-}
 TOKENS = {"image": "image tokens", "prompt_last": "last token", "every": "every token", "both": "image and last token"}
+
+
+def at_the_best_place(steering: pd.DataFrame, areas: pd.DataFrame) -> pd.DataFrame:
+    """The rows of `steering` where the difference of class means has its largest area over random."""
+    of_means = areas[areas["direction"] == "class_means"]
+    if of_means.empty:
+        return steering
+    place = ["site", "at", "during"]
+    best = of_means.loc[of_means["area"].idxmax()]
+    return steering[(steering[place] == best[place]).all(axis=1)]
 
 
 def causal_effects(
@@ -35,10 +30,10 @@ def causal_effects(
     confidence: float,
     model: str,
 ) -> Figure:
-    """Draw `plots/patching.csv` beside the probe's curve, and one place of steering and of erasure.
+    """Draw the effects of patching beside the probe's curve, and those of steering and of erasure at one place each.
 
-    `probed` has site, accuracy, low and high of the last token's probe without leakage; `steering` the rows of
-    `plots/steering.csv` at one place, `erasure` those of `plots/erasure_answers.csv` at one kind of token.
+    `probed` has site, accuracy, low and high of the last token's probe without leakage. `patching`, `steering` (at one
+    place) and `erasure` (answers changed, at one kind of token) are rows of the tables in data/causal/effects/.
     """
     figure = Figure(figsize=(WIDTH, HEIGHT), layout="constrained")
     left, middle, right = figure.subplots(1, 3)
@@ -48,7 +43,7 @@ def causal_effects(
     for axes in (left, middle, right):
         axes.set_ylim(-0.02, 1.03)
         axes.yaxis.set_major_formatter(PercentFormatter(1, symbol=""))
-        axes.grid(axis="y", color="#E0E0E0", linewidth=0.5)
+        axes.grid(axis="y", color=palette.FAINT, linewidth=0.5)
         axes.set_axisbelow(True)
         axes.spines[["top", "right"]].set_visible(False)
         axes.tick_params(labelsize=7)
@@ -58,22 +53,21 @@ def causal_effects(
     return figure
 
 
-def _line(axes: Axes, x: pd.Series, rows: pd.DataFrame, value: str, look: tuple) -> None:
+def _line(axes: Axes, x: pd.Series, rows: pd.DataFrame, value: str, look: Series) -> None:
     if rows.empty:  # not run; an empty table has no numbers' types
         return
-    colour, marker, dash, label = look
-    axes.fill_between(x, rows[f"{value}_low"], rows[f"{value}_high"], color=colour, alpha=0.15, linewidth=0)
-    axes.plot(
-        x, rows[value], color=colour, marker=marker, linestyle=dash, markersize=3, linewidth=1.1, label=label
-    )  # fmt: skip
+    axes.fill_between(x, rows[f"{value}_low"], rows[f"{value}_high"], color=look.colour, alpha=0.15, linewidth=0)
+    axes.plot(x, rows[value], **look.matplotlib(), markersize=3, linewidth=1.1, label=look.name)
 
 
 def _patching(axes: Axes, probed: pd.DataFrame, patching: pd.DataFrame) -> None:
     depth = patching.drop_duplicates("site").set_index("site")["depth"]
     probed = probed[probed["site"].isin(depth.index)]
     probed = probed.rename(columns={"low": "accuracy_low", "high": "accuracy_high"})
-    _line(axes, probed["site"].map(depth), probed, "accuracy", READ)
-    for position, look in PATCHED.items():
+    _line(
+        axes, probed["site"].map(depth), probed, "accuracy", palette.PROBED._replace(name="read by a probe, last token")
+    )
+    for position, look in palette.PATCHED.items():
         rows = patching[patching["position"] == position]
         _line(axes, rows["depth"], rows, "effect", look)
     _label_depth(axes, depth)
@@ -91,7 +85,7 @@ def _label_depth(axes: Axes, depth: pd.Series) -> None:
 
 
 def _steering(axes: Axes, rows: pd.DataFrame) -> None:
-    for direction, look in DIRECTIONS.items():
+    for direction, look in palette.of_kind(palette.DIRECTIONS, "letter").items():
         line = rows[rows["direction"] == direction].sort_values("strength")
         if not line.empty:
             _line(axes, line["damage"].clip(lower=0), line, "probability", look)
@@ -104,7 +98,7 @@ def _steering(axes: Axes, rows: pd.DataFrame) -> None:
 
 
 def _erasure(axes: Axes, rows: pd.DataFrame) -> None:
-    for eraser, look in ERASERS.items():
+    for eraser, look in palette.of_kind(palette.ERASERS, "letter").items():
         line = rows[rows["eraser"] == eraser]
         _line(axes, line["site"].str.removeprefix("layer_").astype(int), line, "changed", look)
     blocks = sorted(rows["site"].str.removeprefix("layer_").astype(int).unique())

@@ -1,8 +1,7 @@
-"""Words in lines of a given width, single ones bold: what Matplotlib's own text cannot do.
+"""The words of one patch of one hand under the three lenses, at five layers: a strip for the README.
 
-Axes are measured in points, y upwards, as `points_axes` makes them.
-
-What one patch of one hand says under the three lenses, at five layers: a strip for the README.
+Its first part sets words in lines of a given width, single ones bold, which Matplotlib's own text cannot do. Axes are
+measured in points, y upwards, as `points_axes` makes them.
 """
 
 import io
@@ -22,7 +21,7 @@ from PIL import Image, ImageOps
 
 from signbridge.core.activations import evenly_spread
 from signbridge.core.names import DISPLAYED, LENSES
-from signbridge.lenses.words import excerpt, shown_words
+from signbridge.report.lens_words import excerpt, shown_words
 
 LEADING = 1.25  # of the type size, from line to line
 FAMILY = "DejaVu Sans"  # comes with Matplotlib, so every machine has it

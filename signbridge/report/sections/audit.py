@@ -5,6 +5,7 @@ import math
 import pandas as pd
 
 from signbridge.report.charts.shares import bars
+from signbridge.report.inputs import LEAKING, PROTOCOLS, Study
 from signbridge.report.page_parts import (
     Picture,
     Section,
@@ -13,7 +14,6 @@ from signbridge.report.page_parts import (
     data_uri,
 )
 from signbridge.report.sentences import what_leaks
-from signbridge.report.inputs import LEAKING, PROTOCOLS, Study
 from signbridge.report.wording import count, number, percent
 
 TITLE = "The leakage audit"

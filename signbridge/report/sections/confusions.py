@@ -3,8 +3,8 @@
 import pandas as pd
 
 from signbridge.report.charts.shares import confusion_matrix, intervals
-from signbridge.report.page_parts import Picture, Section, Table
 from signbridge.report.inputs import LEAKING, Study
+from signbridge.report.page_parts import Picture, Section, Table
 from signbridge.report.wording import (
     count,
     interval,

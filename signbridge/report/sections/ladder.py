@@ -7,9 +7,9 @@ import pandas as pd
 
 from signbridge.report import palette
 from signbridge.report.curve import at_one_position, lines_by_site
+from signbridge.report.inputs import Study
 from signbridge.report.page_parts import Picture, Section, Table
 from signbridge.report.palette import Series
-from signbridge.report.inputs import Study
 from signbridge.report.wording import (
     POSITIONS,
     count,
@@ -44,8 +44,8 @@ def section(study: Study) -> Section | None:
     if not protocols:
         return None
     lead = (
-        "The notebook's split draws single images, so copies of one photo can stand on both sides of it. The other split "
-        "keeps all copies of a photo on one side. Only the second answers the question.",
+        "The notebook's split draws single images, so copies of one photo can stand on both sides of it. The other "
+        "split keeps all copies of a photo on one side. Only the second answers the question.",
     )
     pictures = tuple(_by_position(study, protocol) for protocol in protocols)
     return Section("protocols", "Accuracy by protocol, position and site", lead, pictures)

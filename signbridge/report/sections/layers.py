@@ -3,9 +3,9 @@
 import pandas as pd
 
 from signbridge.report.charts.by_site import compression_by_site, distances_to_best, peak_probabilities
+from signbridge.report.inputs import Study
 from signbridge.report.page_parts import Picture, Section, Table
 from signbridge.report.sentences import standing
-from signbridge.report.inputs import Study
 from signbridge.report.wording import (
     number,
     p_value,
@@ -93,9 +93,9 @@ def _description_length(study: Study) -> Picture:
     beside = f"; raw pixels: {number(pixels.iloc[0], 2)} times" if len(pixels) else ""
     sees = (
         "The length of an online code of the labels (Voita and Titov 2020): a label costs more bits where the probe "
-        f"predicts it less well, so it also measures how few photos the probe needs. Shortest at {shortest['site']}, {shortest['position']}: {number(shortest['bits'], 0)} "
-        f"bits where a uniform code needs {number(shortest['uniform_bits'], 0)}, {number(shortest['compression'], 2)} "
-        f"times shorter{beside}."
+        f"predicts it less well, so it also measures how few photos the probe needs. Shortest at {shortest['site']}, "
+        f"{shortest['position']}: {number(shortest['bits'], 0)} bits where a uniform code needs "
+        f"{number(shortest['uniform_bits'], 0)}, {number(shortest['compression'], 2)} times shorter{beside}."
     )
     columns = ("site", "position", "bits", "uniform code", "times shorter")
     rows = tuple(

@@ -5,18 +5,12 @@ import math
 import pandas as pd
 
 from signbridge.core.names import DISPLAYED
-from signbridge.report.charts.heat_map import position_by_site
-from signbridge.report.charts.lines_by_site import lines_by_site
-from signbridge.report.charts.style import (
-    BLUE,
-    GREEN,
-    GREY,
-    VERMILLION,
-    Series,
-)
+from signbridge.report.charts.by_site import map_by_site
+from signbridge.report.curve import lines_by_site
+from signbridge.report.inputs import Lenses
 from signbridge.report.page_parts import Picture, Section, Table
+from signbridge.report.palette import BLUE, GREEN, GREY, LINE_ALONE, SOLID, VERMILLION, Series
 from signbridge.report.patch_words import patch_words
-from signbridge.report.study import Study
 from signbridge.report.wording import (
     listing,
     percent,
@@ -29,72 +23,87 @@ TITLE = "What image tokens say in words"
 LOOKS = {
     "embedding": Series(DISPLAYED["embedding"], GREEN, "square", (2, 2)),
     "logit": Series(DISPLAYED["logit"], VERMILLION, "triangle-up", (6, 3)),
-    "latent": Series(DISPLAYED["latent"], BLUE, "circle", (1, 0)),
+    "latent": Series(DISPLAYED["latent"], BLUE, "circle", SOLID),
 }
-OTHER = Series("null: another image's hand (LogitLens)", GREY, "stroke", (8, 4))
+OTHER = Series("null: another image's hand (LogitLens)", GREY, LINE_ALONE, (8, 4))
 
 
-def section(study: Study) -> Section:
+UNKNOWN = "Which words hold for these hands is not known, so no interpretable share can be measured."
+
+
+def section(lenses: Lenses) -> Section | None:
     """The words of single patches, interpretable shares against their nulls, and the mid-layer leap."""
-    if study.lens_leap.empty:
-        return Section("lenses", TITLE, ("No image token was looked at in words in this run.",))
-    lead, pictures = [_lead(study)], []
-    if study.lenses.empty:
-        lead.append("Which words hold for these classes is not known, so no share of them can be told.")
+    if lenses.leap.empty:
+        return None
+    lead, pictures = [_lead(lenses)], []
+    if lenses.shares.empty:
+        lead.append(UNKNOWN)
     else:
-        lead += [_verdict(study, lens) for lens in DISPLAYED]
-        lead += _control(study)
-        pictures.append(_shares(study))
-        if not study.lenses_on_hand.empty:
-            lead.append(_where(study))
-            pictures.append(_on_hand(study))
-    return Section("lenses", TITLE, tuple(lead), (*pictures, _leap(study)), patch_words=patch_words(study))
+        lead += [_verdict(lenses, lens) for lens in DISPLAYED]
+        lead += _control(lenses)
+        pictures.append(_shares(lenses))
+        if not lenses.on_hand.empty:
+            lead.append(_where(lenses))
+            pictures.append(_on_hand(lenses))
+    return Section("lenses", TITLE, tuple(lead), (*pictures, _leap(lenses)), patch_words=patch_words(lenses))
 
 
-def _lead(study: Study) -> str:
+def answer(lenses: Lenses) -> tuple[str, ...]:
+    """Under which lenses the words describe the hand that is shown, in one sentence."""
+    if lenses.shares.empty:
+        return (UNKNOWN,)
+    best = {lens: lenses.found.share(f"{lens}_best_over_other_image") for lens in DISPLAYED}
+    shown = [f"{DISPLAYED[lens]} ({points_with_interval(*more)})" for lens, more in best.items() if more.low > 0]
+    others = [DISPLAYED[lens] for lens, more in best.items() if not more.low > 0]
+    describe = "At its best layer, the words of a token describe the hand that is shown more often than another image's"
+    found = f"{describe} under {listing(shown)}." if shown else "No lens is shown to describe the hand that is shown."
+    return (found, f"That is not shown for {listing(others)}.") if shown and others else (found,)
+
+
+def _lead(lenses: Lenses) -> str:
     return (
-        "Each image token is compared with words: with the input embeddings (EmbeddingLens), by what the model would "
-        "say next if the stream ended there (LogitLens), and with contextual vectors of text tokens at whatever text "
-        f"layer is nearest (LatentLens, 2026), in {plural(study.number('images', 'lens'), 'image')}. A token is called "
-        "interpretable where one of its words holds for the hand that the image shows: a way to hold a finger (up, "
-        "bent, curved, hooked, spread, together, crossed) or the name of the shape (fist, peace). Many hands share "
-        "them: what counts is what is left beyond the words of another image's hand."
+        "Three lenses give words for an image token: EmbeddingLens the nearest input embeddings, LogitLens the words "
+        "that the model would say next if this were its last layer, and LatentLens (2026) the nearest contextual "
+        f"vectors of text tokens, at any text layer. They read {plural(lenses.found.number('images'), 'image')}. A "
+        "token is called interpretable if one of its words holds for the hand in the image: how a finger is held (up, "
+        "bent, curved, hooked, spread, together, crossed) or what the shape is called (fist, peace). Many hands share "
+        "these words, so the null is how often the token's words hold for the hand of another image."
     )
 
 
-def _verdict(study: Study, lens: str) -> str:
-    best = study.share(f"{lens}_best_over_other_image", "lens")
-    holds = "more than another image's words would" if best.low > 0 else "no more than another image's words would"
+def _verdict(lenses: Lenses, lens: str) -> str:
+    best = lenses.found.share(f"{lens}_best_over_other_image")
+    holds = "more than of another image's hand" if best.low > 0 else "not shown to be more than of another image's hand"
     return (
-        f"{DISPLAYED[lens]}: {percent(study.number(f'{lens}_share', 'lens'))} of the tokens on average, "
-        f"{holds}, at the best of its layers ({study.lens[f'{lens}_best_site']}; {points_with_interval(*best)}; the "
-        "best of several, so read it with care)."
+        f"{DISPLAYED[lens]}: {percent(lenses.found.number(f'{lens}_share'))} of the tokens are interpretable "
+        f"on average over the layers. At its best layer, {lenses.found[f'{lens}_best_site']}, that is {holds}: "
+        f"{points_with_interval(*best)} (the best of several layers is biased upwards)."
     )
 
 
-def _control(study: Study) -> list[str]:
+def _control(lenses: Lenses) -> list[str]:
     """Whether the lens reads where there is something to read."""
-    right = study.number("latent_text_words_right", "lens")
+    right = lenses.found.number("latent_text_words_right")
     if math.isnan(right):
         return []
     return [
-        "Tried on words of the corpus itself, each looked up in the other sentences, LatentLens names "
-        f"{percent(right)} of them right: what it does not find in image tokens it could have found."
+        "A positive control: given a word of the corpus itself, to be found in other sentences, LatentLens names "
+        f"{percent(right)} of them right."
     ]
 
 
-def _shares(study: Study) -> Picture:
-    rows = study.lenses
-    renamed = {"share": "accuracy", "share_low": "low", "share_high": "high"}
+def _shares(lenses: Lenses) -> Picture:
+    rows = lenses.shares
+    renamed = {"share": "value", "share_low": "low", "share_high": "high"}
     drawn = [rows.assign(series=rows["lens"].map(DISPLAYED)).rename(columns=renamed)]
     null = rows[rows["lens"] == "logit"]
-    drawn.append(null.assign(series=OTHER.name, accuracy=null["other_image"], low=float("nan"), high=float("nan")))
-    table = pd.concat(drawn)[["series", "site", "accuracy", "low", "high"]]
+    drawn.append(null.assign(series=OTHER.name, value=null["other_image"], low=float("nan"), high=float("nan")))
+    table = pd.concat(drawn)[["series", "site", "value", "low", "high"]]
     sites = list(dict.fromkeys(rows["site"]))
     spec = lines_by_site(table, sites, [*LOOKS.values(), OTHER], "interpretable share of image tokens")
     twin = Table(
         "Interpretable share by lens and visual layer",
-        ("lens", "visual layer", "share", "another image's hand", "scrambled corpus", "beyond another image"),
+        ("lens", "visual layer", "share", "another image's hand", "scrambled corpus", "over another image"),
         tuple(
             (DISPLAYED[row["lens"]], row["site"],
              share_with_interval(row["share"], row["share_low"], row["share_high"]),
@@ -104,40 +113,40 @@ def _shares(study: Study) -> Picture:
         ),
     )  # fmt: skip
     sees = (
-        "Grey: how often LogitLens's words would hold for the hand of another image, which is what hands have in "
-        "common. Only what stands above it says something of this hand."
+        "Grey: how often LogitLens's words hold for the hand of another image. Only a share above this null says "
+        "something about this hand."
     )
     return Picture("lens-shares", "Interpretable share of image tokens", sees, twin, spec)
 
 
-def _where(study: Study) -> str:
-    """Whether the hand's own tokens say more of it than those of the background."""
-    found = {lens: study.share(f"{lens}_hand_minus_background", "lens") for lens in DISPLAYED}
+def _where(lenses: Lenses) -> str:
+    """Whether tokens on the hand say more about it than those of the background."""
+    found = {lens: lenses.found.share(f"{lens}_hand_minus_background") for lens in DISPLAYED}
     written = [f"{DISPLAYED[lens]} {points_with_interval(*more)}" for lens, more in found.items()]
     return (
-        "Tokens on the hand less tokens on the background, all layers together, beyond another image's words: "
+        "Interpretable share over the null, tokens on the hand minus tokens on the background, all layers together: "
         f"{listing(written)}."
     )
 
 
-def _on_hand(study: Study) -> Picture:
-    table, parts = study.lenses_on_hand, []
+def _on_hand(lenses: Lenses) -> Picture:
+    table, parts = lenses.on_hand, []
     for where, name in (("hand", "on the hand"), ("background", "on the background")):
         names = {
-            f"{where}_over_other_image{end}": to for end, to in (("", "accuracy"), ("_low", "low"), ("_high", "high"))
+            f"{where}_over_other_image{end}": to for end, to in (("", "value"), ("_low", "low"), ("_high", "high"))
         }
         parts.append(table.assign(series=table["lens"].map(DISPLAYED) + ", " + name).rename(columns=names))
-    rows = pd.concat([part[["series", "site", "accuracy", "low", "high"]] for part in parts], ignore_index=True)
-    rows[["low", "high"]] = float("nan")  # six bands would hide each other: they are in the table
+    rows = pd.concat([part[["series", "site", "value", "low", "high"]] for part in parts], ignore_index=True)
+    rows[["low", "high"]] = float("nan")  # six bands would hide each other; the table has them
     looks = [Series(f"{DISPLAYED[lens]}, on the hand", *look[1:]) for lens, look in LOOKS.items()]
     looks += [
-        Series(f"{DISPLAYED[lens]}, on the background", look.colour, "stroke", (2, 4)) for lens, look in LOOKS.items()
+        Series(f"{DISPLAYED[lens]}, on the background", look.colour, LINE_ALONE, (2, 4)) for lens, look in LOOKS.items()
     ]
     sites = list(dict.fromkeys(table["site"]))
-    spec = lines_by_site(rows, sites, looks, "share beyond another image's words")
+    spec = lines_by_site(rows, sites, looks, "share over another image's hand")
     twin = Table(
         "Interpretable share on the hand and on the background",
-        ("lens", "visual layer", "on the hand", "on the background", "beyond another image: hand less background"),
+        ("lens", "visual layer", "on the hand", "on the background", "over another image: hand minus background"),
         tuple(
             (DISPLAYED[row["lens"]], row["site"], *(
                 share_with_interval(row[where], row[f"{where}_low"], row[f"{where}_high"])
@@ -147,18 +156,18 @@ def _on_hand(study: Study) -> Picture:
         ),
     )  # fmt: skip
     sees = (
-        "What is left beyond another image's words, of tokens whose patch the hand covers by half or more, and of the "
-        "others (dotted). A token may well say what stands elsewhere in the image: in the tower all tokens meet."
+        "The share over the null, for tokens whose patch is covered by the hand by half or more, and for the others "
+        "(dotted). A token can also hold what another part of the image shows, because the vision tower mixes tokens."
     )
     return Picture("lens-hand", "On the hand and off it", sees, twin, spec)
 
 
-def _leap(study: Study) -> Picture:
-    rows, sites = study.lens_leap, list(dict.fromkeys(study.lens_leap["site"]))
+def _leap(lenses: Lenses) -> Picture:
+    rows, sites = lenses.leap, list(dict.fromkeys(lenses.leap["site"]))
     text_sites = sorted(rows["text_site"].unique(), reverse=True)
     drawn = pd.concat([rows[rows["text_site"] == text_site] for text_site in text_sites])
-    drawn = drawn.assign(position="text " + drawn["text_site"], accuracy=drawn["share"])
-    spec = position_by_site(drawn[["site", "position", "accuracy"]], sites, "share of nearest neighbours", row=30)
+    drawn = drawn.assign(name="text " + drawn["text_site"], value=drawn["share"])
+    spec = map_by_site(drawn[["site", "name", "value"]], sites, "share of nearest neighbours", row=30)
     cells = {(row["site"], row["text_site"]): percent(row["share"]) for _, row in rows.iterrows()}
     twin = Table(
         "Text layer of LatentLens's nearest neighbours, by visual layer", ("visual layer", *reversed(text_sites)),
@@ -167,7 +176,7 @@ def _leap(study: Study) -> Picture:
     nearest = rows.loc[rows.groupby("site", sort=False)["share"].idxmax()]
     first, last = nearest.iloc[0], nearest.iloc[-1]
     sees = (
-        "The mid-layer leap: in the models of the paper early visual layers lie nearest to middle text layers. Here "
+        "The mid-layer leap: in the models of the paper early visual layers are nearest to middle text layers. Here "
         f"the commonest text layer is {first['text_site']} for {first['site']}, {last['text_site']} for {last['site']}."
     )
     return Picture("lens-leap", "Which text layer is nearest", sees, twin, spec)

@@ -1,17 +1,12 @@
-"""Activation patching: where the answer is carried, beside where a probe reads it."""
+"""Activation patching: at which site and token the answer is carried, beside where a probe reads the letter."""
 
 import pandas as pd
 
-from signbridge.report.charts.heat_map import position_by_site
-from signbridge.report.charts.lines_by_site import lines_by_site
-from signbridge.report.charts.style import (
-    BLUE,
-    GREEN,
-    GREY,
-    Series,
-)
+from signbridge.report.charts.by_site import map_by_site
+from signbridge.report.curve import lines_by_site
+from signbridge.report.inputs import Causal
 from signbridge.report.page_parts import Picture, Section, Table
-from signbridge.report.study import Study
+from signbridge.report.palette import PATCHED, PROBED
 from signbridge.report.wording import (
     EDITED,
     count,
@@ -21,108 +16,118 @@ from signbridge.report.wording import (
 )
 
 HARDLY = 0.1  # of the answer
-TITLE = "Where the answer comes from: another image's stream put in"
-PROBE, LAST, IMAGE = (
-    Series("a probe reads the {kind}, last token of the prompt", GREY, "diamond", (2, 2)),
-    Series("answer moved, last token of the prompt", BLUE, "circle", (1, 0)),
-    Series("answer moved, image tokens", GREEN, "square", (6, 3)),
-)
+TITLE = "Which tokens carry the answer: patching"
 
 
-def section(study: Study) -> Section:
-    """Layer by position, and the curve beside the probe's."""
-    if study.patching.empty:
-        return Section("patching", TITLE, ("No image was patched into another in this run.",))
-    return Section("patching", TITLE, _lead(study), (_beside_the_probe(study), _heat_map(study)))
+def section(causal: Causal) -> Section | None:
+    """What moves the answer at each site and token, and the curve beside the probe's."""
+    if causal.patching.empty:
+        return None
+    return Section("patching", TITLE, _lead(causal), (_beside_the_probe(causal), _heat_map(causal)))
 
 
-def _lead(study: Study) -> tuple[str, ...]:
-    pairs, causal = count(study.number("patching_pairs", "causal")), study.causal
-    handover, step = causal["patching_handover_site"], causal["patching_largest_step_site"]
-    low, high = (causal[f"patching_handover_site_{end}"] for end in ("low", "high"))
-    confidence = percent(study.number("confidence", "causal"), 0)
+def answer(causal: Causal) -> tuple[str, ...]:
+    """From which site on the last token carries the answer, as a sentence; none where nothing was patched."""
+    if causal.patching.empty:
+        return ()
+    return (
+        f"The last token of the prompt carries the answer from {causal.found['patching_handover_site']} on: before it, "
+        "patching the image tokens moves the answer more.",
+    )
+
+
+def _handover(causal: Causal) -> str:
+    found = causal.found
+    low, high = (found[f"patching_handover_site_{end}"] for end in ("low", "high"))
     between = str(low) if low == high else f"{low} to {high}"
-    question = (
-        f"the logits of the two {study.kind}s, which the prompt offers,"
-        if causal.get("patching_question") == "two_letters"
+    carried = " and ".join(
+        f"{name} {percent(found.number(f'patching_handover_{position}'))}"
+        for position, name in (("prompt_last", "last token"), ("image", "image tokens"))
+    )
+    return (
+        f"From {found['patching_handover_site']} on ({between} in {percent(found.number('confidence'), 0)} of the "
+        "resamples) the last token carries more of the answer than the image tokens do. There the shares are: "
+        f"{carried}."
+    )
+
+
+def _lead(causal: Causal) -> tuple[str, ...]:
+    found = causal.found
+    logits = (
+        f"the logits of the two {causal.kind}s that the prompt names"
+        if found.get("patching_question") == "two_letters"
         else "the logits of the two images' answers"
     )
-    carried = " against ".join(
-        percent(study.number(f"patching_handover_{position}", "causal")) for position in ("prompt_last", "image")
-    )
+    step = points(found.number("patching_largest_step"))
     return (
-        f"A probe shows that the {study.kind} can be read, not that the model uses it. So {pairs} pairs of photos "
-        "were put into each other: in the run on one, the residual stream of the other takes its place at one site, "
-        f"and the difference of {question} tells how far the answer follows (0: not at all, 1: all the way; swaps of "
-        "real runs and logit differences, after Zhang and Nanda 2023).",
-        f"From {handover} on the last token carries more of the answer than the image tokens do, {carried} there "
-        f"({between} in {confidence} of the resamples); the block that brings most of it there is {step}, "
-        f"{points(study.number('patching_largest_step', 'causal'))} at once. {_read_before(study)}",
+        f"A probe shows that the {causal.kind} can be read, not that the model uses it. Patching tests the use: in the "
+        f"run on one photo, the residual stream at one site is replaced by that of another photo, for "
+        f"{count(found.number('patching_pairs'))} pairs of photos. The difference of {logits} tells how far the answer "
+        "moves to that of the other photo: 0 is not at all, 1 is all the way. Streams of real runs and logit "
+        "differences are used, as Zhang and Nanda (2023) recommend.",
+        f"{_handover(causal)} The largest step of the last token's share is at {found['patching_largest_step_site']}, "
+        f"{step} in one block. {_read_before(causal)}",
     )
 
 
-def _read_before(study: Study) -> str:
-    """Whether a probe reads the letter at the last token where the answer hardly hangs on it."""
-    probe = _probe(study)
-    effect = study.patching[study.patching["position"] == "prompt_last"].set_index("site")["effect"]
-    layers = probe[probe["site"].str.startswith("layer_") & probe["site"].isin(effect.index)]
+def _read_before(causal: Causal) -> str:
+    """Whether a probe reads the letter at the last token where the answer hardly depends on it."""
+    effect = causal.patching[causal.patching["position"] == "prompt_last"].set_index("site")["effect"]
+    layers = causal.probed[causal.probed["site"].str.startswith("layer_") & causal.probed["site"].isin(effect.index)]
     if layers.empty:
-        return "No layer was probed at the last token, so nothing says where it could be read."
+        return "No layer was probed at the last token, so where the letter can be read there is not known."
     read = layers[layers["site"].map(effect) < HARDLY]
     if read.empty:
-        return "At no probed layer could the last token be exchanged without the answer following."
+        return "At every probed layer a patch of the last token moves the answer."
     best = read.loc[read["accuracy"].idxmax()]
     moved = percent(effect[best["site"]])
-    if best["low"] <= study.number("chance"):
-        return f"Where the answer hardly follows the last token, a probe of it is not shown to read the {study.kind}."
+    if best["low"] <= causal.chance:
+        return (
+            f"Where a patch of the last token hardly moves the answer, a probe is not shown to read the {causal.kind}."
+        )
     return (
-        f"Yet at {best['site']} a probe of the last token reads {percent(best['accuracy'])} of the {study.kind}s, "
-        f"where putting in another image's moves {moved} of the answer: read there, and hardly used."
+        f"At {best['site']} a probe of the last token reads {percent(best['accuracy'])} of the {causal.kind}s, but a "
+        f"patch of that token moves the answer by only {moved}: the {causal.kind} is there and hardly used."
     )
 
 
-def _probe(study: Study) -> pd.DataFrame:
-    rows = study.accuracy[(study.accuracy["protocol"] == "grouped") & (study.accuracy["position"] == "prompt_last")]
-    return rows.sort_values("depth")
-
-
-def _beside_the_probe(study: Study) -> Picture:
-    name = PROBE.name.format(kind=study.kind)
-    curves = [_probe(study)[["site", "accuracy", "low", "high"]].assign(series=name)]
-    for position, series in (("prompt_last", LAST), ("image", IMAGE)):
-        rows = study.patching[study.patching["position"] == position]
-        rows = rows.rename(columns={"effect": "accuracy", "effect_low": "low", "effect_high": "high"})
-        curves.append(rows[["site", "accuracy", "low", "high"]].assign(series=series.name))
-    table = pd.concat(curves, ignore_index=True)
-    sites = list(study.patching["site"].unique())
-    spec = lines_by_site(table, sites, [PROBE._replace(name=name), LAST, IMAGE], "share")
-    cells = {(row["series"], row["site"]): share_with_interval(row["accuracy"], row["low"], row["high"])
+def _beside_the_probe(causal: Causal) -> Picture:
+    probe = PROBED._replace(name=PROBED.name.format(kind=causal.kind))
+    curves = [causal.probed.rename(columns={"accuracy": "value"}).assign(series=probe.name)]
+    for position, series in PATCHED.items():
+        rows = causal.patching[causal.patching["position"] == position]
+        rows = rows.rename(columns={"effect": "value", "effect_low": "low", "effect_high": "high"})
+        curves.append(rows.assign(series=series.name))
+    table = pd.concat([curve[["series", "site", "value", "low", "high"]] for curve in curves], ignore_index=True)
+    sites = list(causal.patching["site"].unique())
+    spec = lines_by_site(table, sites, [probe, *PATCHED.values()], "share")
+    cells = {(row["series"], row["site"]): share_with_interval(row["value"], row["low"], row["high"])
              for _, row in table.iterrows()}  # fmt: skip
-    columns = [name, LAST.name, IMAGE.name]
+    columns = [probe.name, *(series.name for series in PATCHED.values())]
     twin = Table(
         "What is read and what is used, by site", ("site", *columns),
         tuple((site, *(cells.get((column, site), "–") for column in columns)) for site in sites),
     )  # fmt: skip
     sees = (
-        "Grey: where a probe finds the letter. Blue and green: how much of the answer the last token and the image "
-        "tokens carry at that depth. At the last site only the last token is still read, so its curve ends at 1; at "
-        "the embedding it is the same token in every prompt, so it begins at 0."
+        "Grey: how often a probe reads the letter. Blue and green: how much of the answer the last token and the image "
+        "tokens carry at that depth. At the last site only the last token is still read, so its curve ends at 1. At "
+        "the embedding it is the same token in every prompt, so its curve begins at 0."
     )
     return Picture("patching-curve", "Where it is read, and where it is used", sees, twin, spec)
 
 
-def _heat_map(study: Study) -> Picture:
-    rows, sites = study.patching, list(study.patching["site"].unique())
+def _heat_map(causal: Causal) -> Picture:
+    rows, sites = causal.patching, list(causal.patching["site"].unique())
     order = [position for position in EDITED if position in set(rows["position"])]
     drawn = pd.concat([rows[rows["position"] == position] for position in order])
-    drawn = drawn.assign(position=drawn["position"].map(EDITED), accuracy=drawn["effect"].clip(0, 1))
-    spec = position_by_site(drawn[["site", "position", "accuracy"]], sites, "answer moved")
+    drawn = drawn.assign(name=drawn["position"].map(EDITED), value=drawn["effect"].clip(0, 1))
+    spec = map_by_site(drawn[["site", "name", "value"]], sites, "answer moved")
     cells = {(row["site"], row["position"]): (row["effect"], row["says_donor"]) for _, row in rows.iterrows()}
-    columns = [text for position in order for text in (EDITED[position], "likeliest is the other")]
+    columns = [name for position in order for name in (EDITED[position], "other answer likeliest")]
     table = tuple((site, *(percent(value) for position in order for value in cells[site, position])) for site in sites)
-    twin = Table("How far the answer follows, and how often it becomes the other's", ("site", *columns), table)
+    twin = Table("How far the answer moves, and how often it becomes the other's", ("site", *columns), table)
     sees = (
-        "With all tokens swapped the run is the other image's from there on, so that row is filled in, not run. What "
-        "leaves the image tokens' row turns up behind them; where both rows are pale it is in the question's words."
+        "With all tokens patched the rest of the run is that of the other photo, so that row is 1 by construction. "
+        "Where both other rows are pale, the answer is carried by the tokens of the question."
     )
-    return Picture("patching-map", "How far the answer follows, by site and token", sees, twin, spec)
+    return Picture("patching-map", "How far the answer moves, by site and token", sees, twin, spec)

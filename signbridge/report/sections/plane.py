@@ -5,6 +5,7 @@ import pandas as pd
 from scipy.spatial import cKDTree
 
 from signbridge.report.charts.planes import umap_plane
+from signbridge.report.inputs import Study
 from signbridge.report.page_parts import (
     Picture,
     Section,
@@ -13,7 +14,6 @@ from signbridge.report.page_parts import (
     thumbnail,
     within_budget,
 )
-from signbridge.report.inputs import Study
 from signbridge.report.wording import count, percent, short
 
 TITLE = "The images in the plane of one layer"

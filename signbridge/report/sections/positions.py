@@ -3,9 +3,9 @@
 import pandas as pd
 
 from signbridge.report.charts.by_site import map_by_site
+from signbridge.report.inputs import Study
 from signbridge.report.page_parts import Picture, Section, Table
 from signbridge.report.palette import POSITIONS
-from signbridge.report.inputs import Study
 from signbridge.report.wording import POSITIONS as WORDS
 from signbridge.report.wording import percent, points
 

@@ -1,7 +1,7 @@
 """The features of each class by an autoencoder that others trained, and whether it fits the model at all."""
 
+from signbridge.report.inputs import Pretrained
 from signbridge.report.page_parts import Section, Table
-from signbridge.report.study import Study
 from signbridge.report.wording import (
     count,
     listing,
@@ -19,75 +19,94 @@ OF_CLASS = "published_found_"  # begins the metrics of single classes
 POSITIONS = {"prompt_last": "the last token of the prompt", "image_mean": "the mean over image tokens"}
 
 
-def section(study: Study) -> Section:
-    """What the stages from `pretrained_sae` to `sae_pretrained` found."""
-    if study.pretrained.get("pretrained", "none") == "none":
-        return Section("pretrained", TITLE, ("No autoencoder of others was read in this run (sae.pretrained).",))
-    lead = (_lead(study), _fit(study), _words(study), *_published(study))
-    tables = () if study.pretrained_features.empty else (_table(study),)
+def section(pretrained: Pretrained) -> Section | None:
+    """What the stages from `fetch` to `classes` found."""
+    if _none(pretrained):
+        return None
+    lead = (_lead(pretrained), _fit(pretrained), _words(pretrained), *_published(pretrained))
+    tables = () if pretrained.classes.empty else (_table(pretrained),)
     return Section("pretrained", TITLE, lead, tables=tables)
 
 
-def _lead(study: Study) -> str:
-    said = study.pretrained
+def answer(pretrained: Pretrained) -> tuple[str, ...]:
+    """Whether the autoencoder fits the model, in one sentence."""
+    if _none(pretrained):
+        return ()
+    fits = "fits" if _fits(pretrained) else "does not fit"
+    explained = share_with_interval(*pretrained.found.share("variance_explained_image"))
+    return (
+        f"{pretrained.found['pretrained']} {fits} this model: it explains {explained} of the variance of image tokens.",
+    )
+
+
+def _none(pretrained: Pretrained) -> bool:
+    return pretrained.found.get("pretrained", "none") == "none"
+
+
+def _lead(pretrained: Pretrained) -> str:
+    said = pretrained.found
     position, token = str(said["position"]), str(said["token"])
     where = POSITIONS.get(position, f"token {position} of the prompt, counted from 0")
     named = f" ({token!r})" if token else ""
     return (
-        f"{said['pretrained']}: {count(study.number('features', 'pretrained'))} features at {said['site']}, read at "
-        f"{where}{named}, under the prompt {str(said['prompt'])!r}. Of each {study.kind} the activations of its images "
-        f"are summed; {plural(study.number('dropped', 'pretrained'), 'feature')} that fired for some image of every "
-        f"{study.kind} were dropped."
+        f"{said['pretrained']}: {count(pretrained.found.number('features'))} features at {said['site']}, read at "
+        f"{where}{named}, under the prompt {str(said['prompt'])!r}. Of each {pretrained.kind} the activations of its "
+        f"images are summed. {plural(pretrained.found.number('dropped'), 'feature')} that fired for some image of "
+        f"every {pretrained.kind} were dropped."
     )
 
 
-def _fit(study: Study) -> str:
+def _fit(pretrained: Pretrained) -> str:
     parts = []
     for kind in ("image", "text"):
-        explained = study.share(f"variance_explained_{kind}", "pretrained")
-        fidelity = study.share(f"fidelity_{kind}", "pretrained")
-        kept = f"a fidelity of {value_with_interval(*fidelity)}" if fidelity.known else "a fidelity that cannot be told"
+        explained = pretrained.found.share(f"variance_explained_{kind}")
+        fidelity = pretrained.found.share(f"fidelity_{kind}")
+        kept = (
+            f"a fidelity of {value_with_interval(*fidelity)}"
+            if fidelity.known
+            else "a fidelity that cannot be measured"
+        )
         parts.append(f"{share_with_interval(*explained)} of the variance of {kind} tokens, with {kept}")
-    limit = number(study.number("threshold", "pretrained"), 2)
-    which = "Neither is" if study.share("fidelity_image", "pretrained").known else "The variance is not"
+    limit = number(pretrained.found.number("threshold"), 2)
+    which = "Neither is" if pretrained.found.share("fidelity_image").known else "The variance is not"
     verdict = (
         f"{which} below {limit} at image tokens."
-        if _fits(study)
+        if _fits(pretrained)
         else f"At image tokens that is below {limit}: the table below is {UNFIT}, and its features may mean nothing."
     )
     return f"It explains {listing(parts)}. {verdict}"
 
 
-def _words(study: Study) -> str:
-    if study.pretrained["descriptions"] == "none":
-        return "No description of its features was at hand: they are indices alone."
-    described, listed = study.number("described", "pretrained"), len(study.pretrained_features)
-    return f"Descriptions are from {study.pretrained['descriptions']}: of {count(described)} of {count(listed)} listed."
+def _words(pretrained: Pretrained) -> str:
+    if pretrained.found["descriptions"] == "none":
+        return "No descriptions of its features were available, so features are named by their index alone."
+    described, listed = pretrained.found.number("described"), len(pretrained.classes)
+    return f"Descriptions are from {pretrained.found['descriptions']}: of {count(described)} of {count(listed)} listed."
 
 
-def _published(study: Study) -> list[str]:
-    classes = study.number("published_classes", "pretrained")
+def _published(pretrained: Pretrained) -> list[str]:
+    classes = pretrained.found.number("published_classes")
     if not classes > 0:
         return []
-    found = percent(study.number("published_found", "pretrained"))
+    found = percent(pretrained.found.number("published_found"))
     of_each = [
-        f"{key.removeprefix(OF_CLASS)} {percent(study.number(key, 'pretrained'))}"
-        for key in study.pretrained
+        f"{key.removeprefix(OF_CLASS)} {percent(pretrained.found.number(key))}"
+        for key in pretrained.found
         if key.startswith(OF_CLASS)
     ]
-    classes_named = f"{count(classes)} {study.kind}" + ("" if classes == 1 else "s")
-    return [f"Of the features published of {classes_named} here, {found} are listed in the mean ({listing(of_each)})."]
+    classes_named = f"{count(classes)} {pretrained.kind}" + ("" if classes == 1 else "s")
+    return [f"Of the features published of {classes_named} here, {found} are listed on average ({listing(of_each)})."]
 
 
-def _table(study: Study) -> Table:
+def _table(pretrained: Pretrained) -> Table:
     rows = [
         (short(str(name)), "; ".join(_feature(row) for row in of_class.to_dict("records")))
-        for name, of_class in study.pretrained_features.groupby("class", sort=False)
+        for name, of_class in pretrained.classes.groupby("class", sort=False)
     ]
-    caption = f"The strongest features of each {study.kind}"
+    caption = f"The strongest features of each {pretrained.kind}"
     return Table(
-        caption if _fits(study) else f"{caption}, {UNFIT}",
-        (study.kind, "features, the strongest first"),
+        caption if _fits(pretrained) else f"{caption}, {UNFIT}",
+        (pretrained.kind, "features, the strongest first"),
         tuple(rows),
     )
 
@@ -99,5 +118,5 @@ def _feature(row: dict[str, str | float]) -> str:
     return f"{index} ({', '.join(said)})" if said else index
 
 
-def _fits(study: Study) -> bool:
-    return bool(study.pretrained["fits"])
+def _fits(pretrained: Pretrained) -> bool:
+    return bool(pretrained.found["fits"])

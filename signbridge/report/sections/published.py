@@ -3,8 +3,8 @@
 import pandas as pd
 
 from signbridge.report.charts.shares import published_beside_reproduced
-from signbridge.report.page_parts import Picture, Section, Table
 from signbridge.report.inputs import LEAKING, Study
+from signbridge.report.page_parts import Picture, Section, Table
 from signbridge.report.wording import listing, share_with_interval
 
 TITLE = "The published figures, and this run's"

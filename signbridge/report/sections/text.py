@@ -7,6 +7,7 @@ import pandas as pd
 from signbridge.report import palette
 from signbridge.report.charts.shares import intervals
 from signbridge.report.curve import lines_by_site
+from signbridge.report.inputs import Study
 from signbridge.report.page_parts import (
     Card,
     Example,
@@ -16,7 +17,6 @@ from signbridge.report.page_parts import (
     Thumbnail,
     thumbnail,
 )
-from signbridge.report.inputs import Study
 from signbridge.report.wording import (
     count,
     interval,
@@ -67,8 +67,8 @@ def _information(study: Study) -> str:
         return ""
     p, bias = p_value(study.text.number("information_p_value")), study.text.number("information_bias_bits")
     return (
-        f"The answer carries {number(bits, 2)} of the {number(entropy, 2)} bits of the {study.kind} (mutual information, "
-        f"less a bias of {number(bias, 2)} bits, which shuffled {study.kind}s show too"
+        f"The answer carries {number(bits, 2)} of the {number(entropy, 2)} bits of the {study.kind} (mutual "
+        f"information, less a bias of {number(bias, 2)} bits, which shuffled {study.kind}s show too"
         f"{'; ' + p if p else ''})."
     )
 
@@ -122,8 +122,8 @@ def _sees_readings(study: Study) -> str:
         return f"{sees}The model was not asked to choose from a list."
     above = "above" if chosen.low > chance else "not shown to be above"
     return (
-        f"{sees}Given a list of all {study.kind}s, the model chooses the right one for {share_with_interval(*chosen)} of "
-        f"the images, {above} chance ({percent(chance)})."
+        f"{sees}Given a list of all {study.kind}s, the model chooses the right one for {share_with_interval(*chosen)} "
+        f"of the images, {above} chance ({percent(chance)})."
     )
 
 

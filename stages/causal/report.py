@@ -1,0 +1,53 @@
+"""report: what the causal questions found, as one page that opens with no network, and its figure for print."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from signbridge.core import params, tables
+from signbridge.core.command_line import run
+from signbridge.report.figures.causal_effects import at_the_best_place, causal_effects
+from signbridge.report.figures.saving import save_figure
+from signbridge.report.inputs import PROBED, Causal, Findings
+from signbridge.report.page import write
+from signbridge.report.pages import causal_page
+from signbridge.report.settings import read_settings
+
+REPORT = Path("report/causal.html")
+FIGURE = Path("plots/causal/causal_effects.png")
+SAMPLE, ACCURACY = Path("data/sample.parquet"), Path("data/statistics/accuracy.parquet")
+DATA = Path("data/causal")
+EFFECTS = DATA / "effects"
+DESCRIPTIONS = DATA / "steering/descriptions.parquet"
+MADE = (SAMPLE, DATA / "patching.parquet", DATA / "steering/answers.parquet", DATA / "erasure/probes.parquet")
+TABLES = ("patching", "steering", "steering_area", "erasure", "erasure_answers")
+
+
+def main() -> None:
+    """Read data/causal/, the sample and the study's accuracy; write the figure and the page."""
+    causal = Causal(
+        found=Findings(tables.read_findings(EFFECTS / "findings.json")),
+        sample=tables.read(SAMPLE),
+        settings=read_settings(MADE, [params.CAUSAL]),
+        probed=probed(tables.read(ACCURACY)),
+        **{name: tables.read(EFFECTS / f"{name}.parquet") for name in TABLES},
+        descriptions=tables.read(DESCRIPTIONS),
+    )
+    first_erased = causal.erasure_answers["at"].head(1).squeeze()
+    figure = causal_effects(
+        causal.probed, causal.patching, at_the_best_place(causal.steering, causal.steering_area),
+        causal.erasure_answers[causal.erasure_answers["at"] == first_erased],
+        causal.found.number("confidence"), str(causal.found["model"]),
+    )  # fmt: skip
+    save_figure(figure, FIGURE)
+    write(causal_page(causal), REPORT)
+
+
+def probed(accuracy: pd.DataFrame) -> pd.DataFrame:
+    """The probe of the last token without leakage, by depth; no row where it was not run."""
+    rows = accuracy[(accuracy["protocol"] == "grouped") & (accuracy["position"] == "prompt_last")]
+    return rows.sort_values("depth")[PROBED]
+
+
+if __name__ == "__main__":
+    run(main)

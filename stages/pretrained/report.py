@@ -1,0 +1,45 @@
+"""report: what an autoencoder that others trained sees, as one page that opens with no network."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from signbridge.core import params, tables
+from signbridge.core.command_line import run
+from signbridge.core.names import PRETRAINED
+from signbridge.report.inputs import Findings, Pretrained
+from signbridge.report.page import write
+from signbridge.report.pages import pretrained_page
+from signbridge.report.settings import read_settings
+
+REPORT = Path("report/pretrained.html")
+SAMPLE = Path("data/sample.parquet")
+CLASSES, EFFECTS, STEERING = (Path("data/pretrained") / name for name in ("classes", "effects", "steering"))
+
+
+def main() -> None:
+    """Read data/pretrained/ and the sample; write the page."""
+    pretrained = Pretrained(
+        found=Findings(tables.read_findings(CLASSES / "findings.json")),
+        sample=tables.read(SAMPLE),
+        settings=read_settings(
+            (SAMPLE, CLASSES / "classes.parquet"),
+            [params.PRETRAINED],
+            {"autoencoder": (params.PRETRAINED, params.AUTOENCODERS)},
+        ),
+        steered=Findings(tables.read_findings(EFFECTS / "findings.json")),
+        **{name: of_kind(EFFECTS / f"{name}.parquet") for name in ("steering", "steering_area")},
+        descriptions=of_kind(STEERING / "descriptions.parquet"),
+        steered_features=of_kind(STEERING / "features.parquet"),
+        classes=tables.read(CLASSES / "classes.parquet"),
+    )
+    write(pretrained_page(pretrained), REPORT)
+
+
+def of_kind(path: Path) -> pd.DataFrame:
+    """The table at `path` with the column `steered`: the kind of steering, of which there is one here."""
+    return tables.read(path).assign(steered=PRETRAINED)
+
+
+if __name__ == "__main__":
+    run(main)
