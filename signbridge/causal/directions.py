@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float
+from pydantic import Field
 
 from signbridge.causal.pairs import ClassPair, first_difference
 from signbridge.causal.steering import Clamps, SteeringSweep
@@ -23,6 +24,7 @@ from signbridge.core.names import (
     SHUFFLED_MEANS,
     SteeredAt,
 )
+from signbridge.core.params import Section
 from signbridge.probing.control_sweep import shuffle_over_photos
 from signbridge.probing.probes import Probe
 from signbridge.probing.sweep import fit_whole_sample
@@ -30,6 +32,12 @@ from signbridge.vlm.extraction import Reader
 from signbridge.vlm.letter_scoring import added_tokens
 
 MEMORY_BYTES = 2 * 2**30  # of the probe's solver beside its vectors
+
+
+class FittedParams(Section):
+    """The section `fitted`: what directions and erasers share."""
+
+    C: float = Field(gt=0)  # inverse strength of the L2 penalty of their probes
 
 
 class FittedClasses(NamedTuple):
@@ -149,4 +157,5 @@ class ClassDirections:
     def _first_tokens(self, pair: ClassPair) -> tuple[int, int]:
         processor, prompt = self._reader.loaded.processor, self._reader.prompt
         a, b = (added_tokens(processor, prompt, answer, "models.<model>.prompt") for answer in pair[2:])
-        return first_difference(a, b, self._reader.loaded.end_tokens[0])
+        ends = [*self._reader.loaded.end_tokens, processor.tokenizer.pad_token_id]
+        return first_difference(a, b, ends[0])

@@ -1,6 +1,6 @@
-"""What is left to read under erasure: new probes, cross-validated over photos.
+"""One sweep of erasure over a sample: fit the erasers, read the images under them, and write tables of what is left.
 
-One sweep of erasure over a sample: erasers fitted, images read under them, and what is left put into tables.
+What is left to read is measured by new probes, cross-validated over photos.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -17,11 +17,11 @@ from sklearn.model_selection import StratifiedGroupKFold
 from signbridge.causal.damage import describe
 from signbridge.causal.erasure import (
     IMAGE_TOKEN,
-    ErasingReader,
     ErasureSweep,
     Removal,
     damage,
     edits_at,
+    erasing_work,
     leace,
     shard_name,
 )
@@ -33,9 +33,10 @@ from signbridge.datasets.images import decoded
 from signbridge.datasets.sampling import fitted_half, one_of_each_photo
 from signbridge.probing.protocols import Split
 from signbridge.probing.sweep import Cell, predict, side_by_side
-from signbridge.vlm.extraction import Reader, read_in_shards
+from signbridge.vlm.model_run import ModelRun
 
 FOLDS = 5  # or as many as the letter with the fewest photos has
+DESCRIBE = "questions.describe"  # where the params have that prompt
 
 
 class ReadUnder(NamedTuple):
@@ -80,9 +81,9 @@ def probes_table(
 ) -> pd.DataFrame:
     """One row a place and image: at, site, eraser, draw, read_site, read_position, image_id, label, predicted.
 
-    Each image is read by a probe that was not fitted on its photo. What was read with nothing erased has `nothing` as
-    its eraser; `clean(site, position)` are its vectors. `leace_other_photos` is LEACE fitted on the `half`, read
-    in the other half by probes that are cross-validated there: what an eraser leaves in photos that it has not seen.
+    Each image is read by a probe that was not fitted on its photo. Where nothing was erased the eraser is `nothing`;
+    `clean(site, position)` are the vectors there. `leace_other_photos` is LEACE fitted on the `half` and read in the
+    other half, by probes that are cross-validated there: what an eraser leaves in photos that it has not seen.
     """
     labels, photos = sample["label"].to_numpy(), sample["photo"].to_numpy()
     every, rest = sample[["image_id", "label"]].reset_index(drop=True), ~half
@@ -127,7 +128,7 @@ def photo_folds(labels: np.ndarray, photos: np.ndarray, seed: int) -> list[Split
 def changed_table(
     sample: pd.DataFrame, at: Iterable[str], edits: Mapping[str, list[Removal]], shards: list[Path]
 ) -> pd.DataFrame:
-    """One row an edit and image: at, site, eraser, draw, image_id, changed (another first token answers)."""
+    """One row an edit and image: at, site, eraser, draw, image_id, changed (the answer has another first token)."""
     ids, tables = sample["image_id"].to_numpy(), []
     for one in at:
         for site, of_site in edits.items():
@@ -170,34 +171,28 @@ def _predicted(
 
 
 class ErasureTables(NamedTuple):
-    """The tables of a sweep, as `erasure_tables.py` describes them."""
+    """The tables of a sweep."""
 
-    probes: pd.DataFrame
-    changed: pd.DataFrame
-    damage: pd.DataFrame
-
-
-class Scratch(NamedTuple):
-    """Where finished shards lie until the tables are written, and how many images each holds."""
-
-    folder: Path
-    images_per_shard: int
+    probes: pd.DataFrame  # of `probes_table`
+    changed: pd.DataFrame  # of `changed_table`
+    damage: pd.DataFrame  # of `damage_table`
 
 
 def erase(
-    reader: Reader,
-    causal: QuestionsParams,
+    reading: ModelRun,
+    questions: QuestionsParams,
     sweep: ErasureSweep,
+    C: float,
     sample: pd.DataFrame,
     vectors: Path,
     seed: int,
-    scratch: Scratch,
 ) -> ErasureTables:
     """Erase at every site and place of `sweep`. Without a layer the tables are empty.
 
-    `sample` has image_id, label, photo and image (PNG); `vectors` is its activation folder. Raises
-    `SignBridgeError` if a class has a single photo.
+    `sample` has image_id, label, photo and image (PNG); `vectors` is its activation folder; `C` is the inverse penalty
+    of the probes. Raises `SignBridgeError` if a class has a single photo.
     """
+    reader = reading.reader
     sites = spread_layers(sweep.layers, len(reader.loaded.parts.blocks))
     if not sites:
         empty = (pd.DataFrame(columns=names) for names in (PROBE_COLUMNS, CHANGED_COLUMNS, DAMAGE_COLUMNS))
@@ -205,41 +200,37 @@ def erase(
     labels, photos = sample["label"].to_numpy(), sample["photo"].to_numpy()
     half = fitted_half(labels, photos, seed)
     clean = partial(activations.read, vectors, image_ids=list(sample["image_id"]))
-    edits = {site: edits_at(site, clean, labels, photos, sweep, seed)
-             for site in sites}  # fmt: skip
-    images = decoded(sample["image"])
-    shards = read_in_shards(
-        ErasingReader(reader, edits, sweep.at), images, scratch.folder / "answers", scratch.images_per_shard, "erase"
+    edits = {site: edits_at(site, clean, labels, photos, sweep, seed) for site in sites}
+    shards = reading.read_in_shards(
+        decoded(sample["image"]), erasing_work(reader, edits, sweep.at), "erase", within="answers"
     )
     return ErasureTables(
-        probes_table(sample, half, list(places(sweep.at, edits, shards)), shards, clean, causal.C, seed),
+        probes_table(sample, half, list(places(sweep.at, edits, shards)), shards, clean, C, seed),
         changed_table(sample, sweep.at, edits, shards),
-        _damage(reader, causal, sweep, sample, sites, seed, scratch),
+        _damage(reading, questions, sweep, sample, sites, seed),
     )
 
 
 def _damage(
-    reader: Reader,
-    causal: QuestionsParams,
+    reading: ModelRun,
+    questions: QuestionsParams,
     sweep: ErasureSweep,
     sample: pd.DataFrame,
     sites: list[str],
     seed: int,
-    scratch: Scratch,
 ) -> pd.DataFrame:
-    """With erasers fitted once more, under the prompt that asks for a description: its last token is another."""
-    labels, photos = sample["label"].to_numpy(), sample["photo"].to_numpy()
-    images, folder = decoded(sample["image"]), scratch.folder / "descriptions"
-    prompt = reader.asking(causal.describe, "causal.describe", 1)
-    shards = read_in_shards(prompt, images, folder, scratch.images_per_shard, "describing prompt")
+    """The damage, with erasers fitted once more: the prompt that asks for a description ends in another token."""
+    labels, photos, images = sample["label"].to_numpy(), sample["photo"].to_numpy(), decoded(sample["image"])
+    prompt = reading.reader.asking(questions.describe, DESCRIBE, 1)
+    shards = reading.read_in_shards(images, title="describing prompt", within="descriptions", reader=prompt)
 
     def clean(site: str, position: str) -> np.ndarray:
         return vectors_of(shards, f"{site}.{position}").astype(np.float32)
 
-    edits: dict[str, list[Removal]] = {site: edits_at(site, clean, labels, photos, sweep, seed) for site in sites}
+    edits = {site: edits_at(site, clean, labels, photos, sweep, seed) for site in sites}
     others = one_of_each_photo(photos, np.random.default_rng(seed))[: sweep.others]
     shown = [images[row] for row in others]
-    describer = reader.asking(causal.describe, "causal.describe", causal.describe_tokens)
+    describer = reading.reader.asking(questions.describe, DESCRIBE, questions.describe_tokens)
     descriptions = describer.retrying(lambda: describe(describer, shown))
     damages = {
         at: describer.retrying(lambda at=at: damage(describer, shown, descriptions, edits, at)) for at in sweep.at

@@ -54,7 +54,7 @@ def effects(
 ) -> Effects:
     """The mean of the column `value` for each combination of `keys`, in order of appearance.
 
-    With `weight` it is the sum of `value` over the sum of `weight`. Rows of one `cluster` stand or fall together.
+    With `weight` it is the sum of `value` over the sum of `weight`. All rows of a `cluster` are resampled together.
     """
     curve = table.groupby(list(keys), sort=False).ngroup().to_numpy()
     where = table[cluster].astype("category").cat.codes.to_numpy()

@@ -22,21 +22,45 @@ ERASED_AT = ["at", "site", "eraser"]
 READ_AT = [*ERASED_AT, "read_site", "read_position"]
 
 CONTROLS = (RANDOM_SUBSPACE, SHUFFLED_LABELS)
+HEADLINE = {
+    "accuracy_left": "erasure_accuracy_left",
+    "accuracy_left_in_other_photos": "erasure_accuracy_left_in_other_photos",
+    "accuracy_left_at_one_image_token": "erasure_accuracy_left_at_one_image_token",
+    "accuracy_nothing_erased": "erasure_nothing_erased",
+    **{f"accuracy_read_again{end}": f"erasure_comes_back{end}" for end in ("", "_low", "_high")},
+    "read_again_layer": "erasure_comes_back_site",
+    **{f"given_back_by_image_tokens{end}": f"erasure_given_back_by_image_tokens{end}" for end in ("", "_low", "_high")},
+    **{f"answers_changed{end}": f"erasure_prompt_last_leace_changed{end}" for end in ("", "_low", "_high")},
+    "answers_changed_layer": "erasure_prompt_last_site",
+    "answers_changed_by_random_subspace": "erasure_prompt_last_random_subspace_changed",
+    "answers_changed_by_shuffled_letters": "erasure_prompt_last_shuffled_labels_changed",
+    **{
+        f"answers_changed_over_shuffled_letters{end}": f"erasure_prompt_last_over_shuffled_labels{end}"
+        for end in ("", "_low", "_high")
+    },
+    "damage": "erasure_prompt_last_leace_damage",
+    "images": "erasure_images",
+    "sweep": "sweep",
+    "model": "model",
+}  # by the name of a metric, the finding that it is; answers: with the last token of the prompt erased
 
 
 class Erasure(NamedTuple):
     """The tables of an erasure sweep, and the photo of each image."""
 
-    probes: pd.DataFrame  # data/erasure.parquet
-    changed: pd.DataFrame  # data/erasure_answers.parquet
-    damage: pd.DataFrame  # data/erasure_damage.parquet
+    probes: pd.DataFrame  # of the stage `erase`, as are the next two
+    changed: pd.DataFrame  # whether answers changed
+    damage: pd.DataFrame  # of descriptions
     photo: pd.Series  # by image_id
 
 
 def erasure_effects(
     erasure: Erasure, statistics: StatisticsParams, generator: np.random.Generator
 ) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Metric]]:
-    """`plots/erasure.csv`, `plots/erasure_answers.csv` and the metrics. Where nothing was erased they are empty."""
+    """The tables of `probe_accuracy_under_erasure` and `effect_on_text`, and the findings.
+
+    Where nothing was erased they are empty.
+    """
     if erasure.probes.empty:
         accuracy, rises = (_with_interval(name) for name in ("accuracy", "damage"))
         return (
@@ -56,7 +80,7 @@ def _with_interval(name: str) -> list[str]:
 def probe_accuracy_under_erasure(
     erasure: Erasure, statistics: StatisticsParams, generator: np.random.Generator
 ) -> pd.DataFrame:
-    """The accuracy of probes of the photos left out, a row a place that was erased and read.
+    """The accuracy of probes on held-out photos, a row a place that was erased and read.
 
     at, site, eraser, read_site, read_position, accuracy with its interval over photos. Draws of a control are averaged.
     """
@@ -69,9 +93,9 @@ def probe_accuracy_under_erasure(
 def effect_on_text(
     erasure: Erasure, statistics: StatisticsParams, generator: np.random.Generator
 ) -> tuple[pd.DataFrame, dict[str, Metric]]:
-    """The share of answers that change and the damage to descriptions, a row an edit, and the metrics.
+    """The share of answers that change and the damage to descriptions, a row an edit, and the findings.
 
-    The metrics quote for each kind of token the site whose answers LEACE changes most, beside its controls there.
+    The findings quote, for each kind of token, the site whose answers LEACE changes most, and its controls there.
     """
     keys, damage = ERASED_AT, erasure.damage
     changed = erasure.changed.assign(photo=erasure.changed["image_id"].map(erasure.photo))
@@ -116,12 +140,12 @@ def _at_its_site(
 def erasure_metrics(
     erasure: Erasure, accuracy: pd.DataFrame, statistics: StatisticsParams, generator: np.random.Generator
 ) -> dict[str, Metric]:
-    """What is left where LEACE was applied, and what the last token reads again at the last site of the sweep.
+    """What is left where LEACE was applied, and what can be read again at the last site of the sweep.
 
-    `accuracy` is the table of `probe_accuracy_under_erasure`. Left: the most of any site and kind of token that was
-    erased; the same where the eraser was fitted on other photos; and at a single image token. Again: for the first site
-    erased, at the last token alone, beside nothing erased; and how much more that is than with the image tokens
-    erased too, on the same photos, which is what the untouched tokens gave back.
+    `accuracy` is the table of `probe_accuracy_under_erasure`. Left: the largest accuracy of all sites and tokens that
+    were erased; the same where the eraser was fitted on other photos; and at a single image token. Read again: the
+    accuracy at the last token, where only the last token was erased, at the first site; the same with nothing erased;
+    and how much lower it is on the same photos if the image tokens are erased too: what these gave back.
     """
     leace = accuracy[accuracy["eraser"] == LEACE]
     here = leace[leace["site"] == leace["read_site"]]
@@ -154,7 +178,7 @@ def erasure_metrics(
 def _given_back(
     erasure: Erasure, row: pd.Series, statistics: StatisticsParams, generator: np.random.Generator
 ) -> dict[str, Metric]:
-    """How much more the last token reads again where the image tokens were left alone; empty without `both`."""
+    """How much more can be read again where the image tokens were left alone; empty without `both`."""
     table = erasure.probes
     there = (table["eraser"] == LEACE) & (table["site"] == row["site"]) & (table["read_site"] == row["read_site"])
     table = table[there & (table["read_position"] == "prompt_last")]

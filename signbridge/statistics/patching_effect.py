@@ -1,7 +1,7 @@
 """What patching moves: the share of the logit gap that another image's stream carries, site by site.
 
-The effect is normalised as Zhang and Nanda 2023 have it: 0 where the patched run is the receiver's own, 1 where it is
-the donor's. It is the sum of what was moved over the sum of the gaps, so that a pair whose logits hardly differ cannot
+The effect is normalised as in Zhang and Nanda 2023: 0 where the patched run is the receiver's own, 1 where it is the
+donor's. It is the sum of what was moved over the sum of the gaps, so that a pair whose logits hardly differ cannot
 outweigh the others.
 """
 
@@ -13,15 +13,31 @@ from signbridge.statistics.effects import Effects, effects, site_interval
 from signbridge.statistics.intervals import StatisticsParams
 
 COLUMNS = ["site", "depth", "position", "effect", "effect_low", "effect_high", "says_donor"]
+PLOTTED = ("prompt_last", "image")  # with all tokens the effect is 1 everywhere
+HEADLINE = {
+    "handover_layer": "patching_handover_site",
+    "handover_layer_low": "patching_handover_site_low",
+    "handover_layer_high": "patching_handover_site_high",
+    "handover_prompt_last": "patching_handover_prompt_last",
+    "handover_image": "patching_handover_image",
+    "largest_step": "patching_largest_step",
+    "largest_step_layer": "patching_largest_step_site",
+    "largest_step_layer_low": "patching_largest_step_site_low",
+    "largest_step_layer_high": "patching_largest_step_site_high",
+    "pairs": "patching_pairs",
+    "question": "patching_question",
+    "sweep": "sweep",
+    "model": "model",
+}  # by the name of a metric, the finding that it is
 
 
 def patching_effects(
     table: pd.DataFrame, statistics: StatisticsParams, generator: np.random.Generator
 ) -> tuple[pd.DataFrame, dict[str, Metric]]:
-    """`plots/patching.csv` and the metrics, from `data/patching.parquet`.
+    """The curves and the findings, from the table of the stage `patch`.
 
-    The table has a row a site and position: site, depth, position, effect with its interval over pairs of photos, and
-    the share of runs whose likeliest token became the donor's. Where nothing was patched it is empty.
+    The curves have a row a site and position: site, depth, position, effect with its interval over pairs of photos, and
+    the share of runs whose likeliest token became the donor's. Where nothing was patched there is no row.
     """
     if table.empty:
         return pd.DataFrame(columns=COLUMNS), {"patching_pairs": 0}
@@ -30,12 +46,20 @@ def patching_effects(
     says = table.groupby(["site", "position"], sort=False)["says_donor"].mean().to_numpy()
     sites = list(curves["site"].unique())
     curves.insert(1, "depth", curves["site"].map(sites.index))
-    metrics: dict[str, Metric] = {
+    findings: dict[str, Metric] = {
         "patching_pairs": int(table["pair"].nunique()),
         **_handover(found, sites, statistics.confidence),
         **_largest_step(found, sites, statistics.confidence),
     }
-    return curves.assign(says_donor=says)[COLUMNS], metrics
+    return curves.assign(says_donor=says)[COLUMNS], findings
+
+
+def patching_plot(curves: pd.DataFrame) -> pd.DataFrame:
+    """What `dvc plots` draws of the table of `patching_effects`: layer (a number), position, effect, low, high."""
+    rows = curves[curves["site"].str.startswith("layer_") & curves["position"].isin(PLOTTED)]
+    rows = rows.assign(layer=rows["site"].str.removeprefix("layer_").astype(int))
+    rows = rows.rename(columns={"effect_low": "low", "effect_high": "high"})
+    return rows[["layer", "position", "effect", "low", "high"]]
 
 
 def _handover(found: Effects, sites: list[str], confidence: float) -> dict[str, Metric]:
@@ -53,7 +77,7 @@ def _handover(found: Effects, sites: list[str], confidence: float) -> dict[str, 
 
 
 def _taken_over(found: Effects, values: np.ndarray) -> np.ndarray:
-    """The place of that site; at the last site it holds always, for nothing but the last token is read there."""
+    """The place of that site. It always holds at the last site, where only the last token is read."""
     above = _curves(found, values, "prompt_last") > _curves(found, values, "image")
     above[:, -1] = True
     to_the_end = np.logical_and.accumulate(above[:, ::-1], axis=1)[:, ::-1]
@@ -61,7 +85,7 @@ def _taken_over(found: Effects, values: np.ndarray) -> np.ndarray:
 
 
 def _largest_step(found: Effects, sites: list[str], confidence: float) -> dict[str, Metric]:
-    """The block behind which the last token carries most more of the answer than before it."""
+    """The block that adds most to what the last token carries of the answer."""
     steps = np.diff(_curves(found, found.resampled, "prompt_last"), axis=1)
     overall = np.diff(_curves(found, found.overall[None], "prompt_last"), axis=1)[0]
     low, high = site_interval(1 + steps.argmax(axis=1), sites, confidence)

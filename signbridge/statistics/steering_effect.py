@@ -1,8 +1,8 @@
-"""What steering does, against directions of the same norm that mean nothing: efficacy, damage, and where both are best.
+"""What steering does, compared with directions of the same norm that mean nothing: efficacy, damage, the best place.
 
-Draws of a null are averaged. Where a direction works best (site, tokens, strength) is chosen on half of the steered
-images and half of the described ones, and quoted on the other halves, and the other way round, so that the choice does
-not flatter it.
+Draws of a null are averaged. The place where a direction works best (site, tokens, strength) is chosen on half of the
+steered images and half of the described ones, and quoted on the other halves, and the other way round: so the choice
+does not inflate what is quoted.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,6 +28,26 @@ NULLS = (RANDOM, SHUFFLED_MEANS)  # of directions between classes
 AREA_COLUMNS = [*PLACE, "direction"]
 AREA_COLUMNS += [f"{name}{end}" for name in ("area", "damage_area") for end in ("", "_low", "_high")]
 AREA_COLUMNS += ["breakdown_strength"]
+HEADLINE = {
+    **{f"class_means_over_random{end}": f"steering_class_means_over_random{end}" for end in ("", "_low", "_high")},
+    **{
+        f"{direction}_{name}": f"steering_{direction}_{finding}"
+        for direction in DIRECTIONS
+        for name, finding in {
+            "over_shuffled_means": "over_shuffled_means",
+            "over_shuffled_means_low": "over_shuffled_means_low",
+            "over_shuffled_means_high": "over_shuffled_means_high",
+            "probability": "probability",
+            "damage": "damage",
+            "best_layer": "best_site",
+        }.items()
+    },
+    "class_means_best_tokens": "steering_class_means_best_at",
+    "images": "steering_images",
+    "sweep": "sweep",
+    "model": "model",
+}  # by the name of a metric, the finding that it is
+TOKENS = {"image": "image tokens", "prompt_last": "last token of the prompt", "every": "every token"}
 
 
 class SteeringEffectsParams(Section):
@@ -58,7 +78,7 @@ class Steering(NamedTuple):
 def steering_effects(
     steering: Steering, generator: np.random.Generator
 ) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Metric]]:
-    """`plots/steering.csv`, `plots/steering_area.csv` and the metrics. Where nothing was steered they are empty."""
+    """The tables of `dose_response` and `areas`, and the findings. Where nothing was steered they are empty."""
     if steering.answers.empty:
         return pd.DataFrame(columns=DOSE_COLUMNS), pd.DataFrame(columns=AREA_COLUMNS), {}
     doses = dose_response(steering, generator)
@@ -67,7 +87,7 @@ def steering_effects(
 
 
 def dose_response(steering: Steering, generator: np.random.Generator) -> pd.DataFrame:
-    """`plots/steering.csv`: a row a place, direction and strength, from strength 0, with intervals over photos.
+    """A row a place, direction and strength, from strength 0, with intervals over photos.
 
     site, depth, at, during, direction, strength, then probability of b's answer, says (share of texts that hold it)
     and damage (nats a token), each with low and high.
@@ -93,12 +113,12 @@ def dose_response(steering: Steering, generator: np.random.Generator) -> pd.Data
 def areas(
     steering: Steering, doses: pd.DataFrame, by_image: pd.DataFrame, generator: np.random.Generator
 ) -> pd.DataFrame:
-    """`plots/steering_area.csv`: a row a place and direction, what it does beyond random ones.
+    """A row a place and direction: what it does beyond random ones.
 
     area: between the probability steered and at random, over the strength from 0 to the largest and divided by it (so
-    at most 1); damage_area: the same over the damage from 0 to `most_damage`, each at the strength that does as much of
-    it; both with intervals over photos. breakdown_strength: the smallest of the sweep at which the mean damage reaches
-    `breakdown`, NaN if none does. `doses` is the table of `dose_response`, `by_image` that of `area_by_image`.
+    at most 1). damage_area: the same over the damage from 0 to `most_damage`, each direction at the strength that does
+    that damage. Both have intervals over photos. breakdown_strength: the smallest of the sweep at which the mean damage
+    reaches `breakdown`, NaN if none does. `doses` is the table of `dose_response`, `by_image` that of `area_by_image`.
     """
     keys = [*PLACE, "direction"]
     confidence = steering.statistics.confidence
@@ -116,6 +136,19 @@ def at_the_best_place(doses: pd.DataFrame, areas: pd.DataFrame) -> pd.DataFrame:
         return doses
     best = of_means.loc[of_means["area"].idxmax()]
     return doses[(doses[PLACE] == best[PLACE]).all(axis=1)]
+
+
+def dose_plot(doses: pd.DataFrame, areas: pd.DataFrame) -> pd.DataFrame:
+    """What `dvc plots` draws: the dose-response of each kind of token, at the site where class means work best.
+
+    tokens (in words), site, direction, strength, probability, low, high.
+    """
+    columns = ["tokens", "site", "direction", "strength", "probability", "low", "high"]
+    if areas.empty:
+        return pd.DataFrame(columns=columns)
+    best = [at_the_best_place(doses[doses["at"] == at], areas[areas["at"] == at]) for at in areas["at"].unique()]
+    rows = pd.concat(best).rename(columns={"probability_low": "low", "probability_high": "high"})
+    return rows.assign(tokens=rows["at"].map(TOKENS))[columns]
 
 
 def steering_metrics(steering: Steering, by_image: pd.DataFrame, generator: np.random.Generator) -> dict[str, Metric]:
