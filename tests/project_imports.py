@@ -1,23 +1,28 @@
 """Which files of the project a file imports, read from its source.
 
 The rule: every import statement counts, at the top or inside a function, of a module, of a name in it, or of a package;
-and so do the imports of what is imported. A package brings its `__init__.py`, unless that is empty.
+and so do the imports of what is imported. A package brings its `__init__.py`, unless that holds a docstring at most.
 """
 
 import ast
+import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 PACKAGES = ("signbridge", "stages")
 
 _LIST_LOADED_FILES = """
-import importlib, sys
-importlib.import_module(sys.argv[1])
-for module in list(sys.modules.values()):
-    if getattr(module, "__file__", None):
-        print(module.__file__)
+import importlib, json, sys
+loaded = {}
+for name in sys.argv[1:]:
+    importlib.import_module(name)
+    ours = {key: module for key, module in sys.modules.items() if key.partition(".")[0] in PACKAGES}
+    loaded[name] = [module.__file__ for module in ours.values() if getattr(module, "__file__", None)]
+    for key in ours:  # so that the next one loads its own; other packages stay, which saves their import
+        del sys.modules[key]
+print(json.dumps(loaded))
 """
 
 
@@ -30,17 +35,38 @@ def imported_files(root: Path, file: str) -> set[str]:
         if current not in found:
             found.add(current)
             waiting += _direct_imports(root, current)
-    return {name for name in found if (root / name).read_text(encoding="utf-8").strip()}
+    return {name for name in found if not runs_nothing(root / name)}
 
 
-def loaded_files(root: Path, module: str) -> set[str]:
-    """The project files that Python itself has loaded once `module` is imported, relative to `root`."""
+def runs_nothing(path: Path) -> bool:
+    """Whether a Python file holds nothing but a docstring."""
+    body = ast.parse(path.read_text(encoding="utf-8")).body
+    return all(isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) for node in body)
+
+
+def loaded_files(root: Path, modules: Iterable[str]) -> dict[str, set[str]]:
+    """By module, the project files that Python itself has loaded once it is imported, relative to `root`."""
+    program = f"PACKAGES = {PACKAGES}\n{_LIST_LOADED_FILES}"
     run = subprocess.run(
-        [sys.executable, "-c", _LIST_LOADED_FILES, module], cwd=root, capture_output=True, text=True, check=True
+        [sys.executable, "-c", program, *modules], cwd=root, capture_output=True, text=True, check=True
     )
-    paths = [Path(line) for line in run.stdout.splitlines()]
-    names = {path.relative_to(root).as_posix() for path in paths if path.is_relative_to(root)}
-    return {name for name in names if name.startswith(tuple(f"{package}/" for package in PACKAGES))}
+    loaded = json.loads(run.stdout.splitlines()[-1])
+    return {module: {Path(file).relative_to(root).as_posix() for file in files} for module, files in loaded.items()}
+
+
+def imports_between_folders(root: Path) -> Iterator[tuple[str, str, str]]:
+    """Each import of one folder of `signbridge/` by another: the file, its folder, the folder that it imports."""
+    for path in sorted((root / "signbridge").rglob("*.py")):
+        file = path.relative_to(root).as_posix()
+        targets = {folder_of(target) for target in _direct_imports(root, file)} - {None}
+        folder = folder_of(file)
+        yield from ((file, folder, target) for target in sorted(targets) if folder and target != folder)
+
+
+def folder_of(file: str) -> str | None:
+    """The folder of `signbridge/` that the file lies in: `probing` of `signbridge/probing/sweep.py`, or None."""
+    parts = Path(file).parts
+    return parts[1] if parts[0] == "signbridge" and len(parts) > 2 else None
 
 
 def _direct_imports(root: Path, file: str) -> Iterator[str]:
