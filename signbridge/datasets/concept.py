@@ -1,4 +1,4 @@
-"""A concept that is known of every hand, "a finger is up": which hands it holds for, and which of them can be steered."""
+"""A concept that is known of every hand, "a finger is up": which hands it holds for, and which can be steered."""
 
 import pandas as pd
 from pydantic import Field

@@ -1,12 +1,8 @@
-"""How well an autoencoder gives back what it was given.
+"""Sparse autoencoders as SAELens makes, trains and stores them, and how well one reconstructs what it is given.
 
-The stored autoencoders of a study.
-
-Sparse autoencoders as SAELens makes, trains and stores them.
-
-The vectors are scaled to one mean length for training; the scale is folded into the weights at the end, and so are
-the lengths of the decoder's rows. A stored autoencoder takes the residual stream as it is, its decoder's rows have
-length 1, and its features are in the units of the stream.
+The vectors are scaled to one mean length for training. At the end the scale is folded into the weights, and so are the
+lengths of the decoder's rows. A stored autoencoder takes the residual stream as it is, its decoder's rows have length
+1, and its features are in the units of the stream.
 """
 
 import json
@@ -25,8 +21,10 @@ from sae_lens.saes.sae import TrainingSAE
 from sae_lens.training.sae_trainer import SAETrainer
 from torch import Tensor
 
+from signbridge.core import params
 from signbridge.core.errors import SignBridgeError
-from signbridge.sae.settings import StandardPreset, TopKPreset, features_of
+from signbridge.sae.settings import AnyPreset, StandardPreset, features_of
+from signbridge.vlm.loading import LoadedModel
 
 
 def variance_explained(given: Float[Tensor, "tokens width"], given_back: Float[Tensor, "tokens width"]) -> float:
@@ -50,7 +48,24 @@ def open_autoencoders(folder: Path, sites: Sequence[str], device: torch.device) 
     return {site: SAE.load_from_disk(folder / site, device=str(device)) for site in sites}
 
 
-def steps_of(preset: TopKPreset | StandardPreset) -> int:
+def check_fits_model(name: str, autoencoder: SAE, layer: int, loaded: LoadedModel) -> None:
+    """Raises `SignBridgeError` if the decoder has no block `layer`, or a stream of another width.
+
+    `name` is the autoencoder's entry in stages/pretrained/autoencoders.yaml.
+    """
+    blocks, width = len(loaded.parts.blocks), loaded.model.config.get_text_config().hidden_size
+    if layer >= blocks:
+        raise SignBridgeError(
+            f"{params.AUTOENCODERS}: {name}.layer: this decoder has blocks 0 to {blocks - 1}, not {layer}."
+        )
+    if autoencoder.cfg.d_in != width:
+        raise SignBridgeError(
+            f"{params.AUTOENCODERS}: {name}: this autoencoder takes vectors of {autoencoder.cfg.d_in} numbers, and the "
+            f"model's residual stream has {width}. It belongs to another model."
+        )
+
+
+def steps_of(preset: AnyPreset) -> int:
     """How many batches the preset trains on."""
     return preset.tokens // preset.batch
 
@@ -59,7 +74,7 @@ def new_trainer(
     site: str,
     width: int,
     mean_norm: float,
-    preset: TopKPreset | StandardPreset,
+    preset: AnyPreset,
     seed: int,
     device: torch.device,
     about: dict[str, Any],
@@ -104,7 +119,7 @@ def write_autoencoder(folder: Path, sae: TrainingSAE) -> None:
     config.write_text(json.dumps(described, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
-def _of_architecture(preset: TopKPreset | StandardPreset) -> dict[str, Any]:
+def _of_architecture(preset: AnyPreset) -> dict[str, Any]:
     steps = steps_of(preset)
     if isinstance(preset, StandardPreset):
         # As in the recipe of Anthropic (April 2024), whose encoder has one bias only.
@@ -116,7 +131,7 @@ def _of_architecture(preset: TopKPreset | StandardPreset) -> dict[str, Any]:
     return {"k": preset.k}
 
 
-def _trainer_config(preset: TopKPreset | StandardPreset, device: torch.device) -> SAETrainerConfig:
+def _trainer_config(preset: AnyPreset, device: torch.device) -> SAETrainerConfig:
     steps = steps_of(preset)
     return SAETrainerConfig(
         total_training_samples=steps * preset.batch,

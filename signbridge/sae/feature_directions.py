@@ -1,16 +1,13 @@
-"""The tables of `sae_steer`, put together.
+"""Directions from one class to another that are single features of autoencoders, and nulls that are features too.
 
-Directions from one class to another that are single features of autoencoders, and nulls that are features too.
-
-To steer towards class b the feature is pushed up, or held at a value, that has the largest mean activation on b beyond
-that on a; or the one that has the largest on a beyond b is pushed down. The decoder's rows have length 1, and its bias
-is left out of what is added. Nulls: Gaussian noise, features drawn from those of like activation, and the feature's
-neighbours in index, which mean nothing more in common with it than any others. These features are added where the
-feature is that is pushed up, and subtracted where it is the one that is pushed down.
+To steer towards class b, the feature whose mean activation on b exceeds that on a the most is pushed up, or held at a
+value. To steer away from a, the feature whose mean on a exceeds that on b the most is pushed down. The decoder's rows
+have length 1, and its bias is not added. Nulls: Gaussian noise, features drawn from those of like activation, and the
+feature's neighbours in index, which have no more in common with it than any others. A null is added where the feature
+is pushed up, and subtracted where the feature is pushed down.
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -21,13 +18,9 @@ from torch import nn
 
 from signbridge.causal.pairs import ClassPair
 from signbridge.causal.steering import Clamps
-from signbridge.core import tables
 from signbridge.core.names import (
     CLAMP,
     CLAMP_DECODED,
-    CLASSES,
-    CONCEPT,
-    CONCEPT_UNDONE,
     FEATURE,
     FEATURE_DOWN,
     LIKE_FEATURES,
@@ -35,25 +28,12 @@ from signbridge.core.names import (
     NEIGHBOURS,
     NEIGHBOURS_DOWN,
     POSITION_OF,
-    PRETRAINED,
     RANDOM,
     SteeredAt,
+    published_of_classes,
 )
-from signbridge.pretrained.class_features import published_of_classes
 
-
-def read_steered(folder: Path, name: str, concept: str | None) -> pd.DataFrame:
-    """The tables `name` of all kinds of steering in `folder`, with the column `steered`.
-
-    That is the kind; of the `concept`, as hands are called of which it is true, whether to it or away from it.
-    """
-    parts = {kind: tables.read(folder / kind / f"{name}.parquet") for kind in (CLASSES, PRETRAINED, CONCEPT)}
-    towards = np.where(parts[CONCEPT]["b"] == concept, CONCEPT, CONCEPT_UNDONE)
-    there = [part.assign(steered=towards if kind == CONCEPT else kind) for kind, part in parts.items()]
-    return pd.concat([part for part in there if len(part)] or there[:1], ignore_index=True)
-
-
-LIKE = 20  # features nearest in activation, that the null is drawn from, for each draw that is wanted
+LIKE = 20  # for each draw of the null: how many features, nearest in activation, it is drawn from
 
 
 class Chosen(NamedTuple):

@@ -1,22 +1,124 @@
-"""What was read of autoencoders, as tables: by item and by feature, and the features of the sample's images."""
+"""Read the features of images at chosen positions, and write what was read of autoencoders as tables.
 
-from collections.abc import Collection, Sequence
+Nothing here imports SAELens: an autoencoder is a module with `encode`.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from jaxtyping import Float, Int
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+from transformers import BatchFeature
 
 from signbridge.core import activations, tables
-from signbridge.core.shards import vectors_of
+from signbridge.core.errors import SignBridgeError
+from signbridge.core.names import KINDS, POSITIONS, STREAM
+from signbridge.core.shards import Shard, answers_of, vectors_of
+from signbridge.vlm.extraction import Reader, Work, in_batches
+from signbridge.vlm.residual import reading
 
-KINDS = ("image", "text")  # of tokens
-MODEL, TWIN, STREAM = "model", "untrained_twin", "stream"  # whose features, or the model's dimensions
-AUTOENCODER = "sae"  # its features, beside dimensions of the stream
-POSITIONS = ("prompt_last", "image_mean")  # of which the features of the sample are kept
+AT_POSITION = "features"  # the one array of a shard of `features_at`, images x features
 _AS_READ = ("tokens", "error", "active", "nll", "nll_sae", "nll_zero")
+
+
+def features_of_images(reader: Reader, autoencoders: Mapping[str, nn.Module]) -> Work:
+    """Of images: features by `site.position`, images x features, for each of `POSITIONS`.
+
+    `prompt_last` has the features of the last token of the prompt. `image_mean` has the mean over image tokens of the
+    features of each token: an encoder is not linear, so these are not the features of the mean. The stream itself at
+    the last token, and its mean, are `site.position.stream`, images x width. The answers are the token that follows
+    the prompt. `autoencoders` are by site in order of depth, on the reader's device.
+    """
+    loaded = reader.loaded
+
+    @torch.inference_mode()
+    def read(inputs: BatchFeature, keep: int) -> Shard:
+        inputs = reader.to_device(inputs)
+        is_image = inputs["input_ids"] == loaded.parts.image_token_id
+        features = {}
+
+        def keep_features(site: str, stream: Tensor) -> None:
+            if site in autoencoders:
+                encode = autoencoders[site].encode
+                at_image = [stream[row, is_image[row]].float() for row in range(keep)]
+                last = stream[:keep, -1].float()
+                means = [encode(vectors).mean(0) for vectors in at_image]
+                read = (encode(last), last), (torch.stack(means), torch.stack([v.mean(0) for v in at_image]))
+                for position, (rows, vectors) in zip(POSITIONS, read, strict=True):
+                    features[f"{site}.{position}"] = rows.cpu().numpy()
+                    features[f"{site}.{position}.{STREAM}"] = vectors.cpu().numpy()
+
+        with reading(loaded.parts, keep_features):
+            logits = loaded.model(**inputs, use_cache=False, logits_to_keep=1).logits[:keep, -1]
+        said = loaded.processor.tokenizer.batch_decode(logits.argmax(-1)[:, None], skip_special_tokens=True)
+        return Shard(features, [text.strip() for text in said])
+
+    return Work(read, reader.prepare_filled, in_batches)
+
+
+def features_at(reader: Reader, site: str, autoencoder: nn.Module, position: int | str) -> Work:
+    """Of images: their features at one site and position (`AT_POSITION`); the answers are the tokens there, as text.
+
+    A number is a token of the prompt, 0-based; `prompt_last` is the last one; `image_mean` is the mean of the features
+    of all image tokens, and its text is empty. `autoencoder` lies on the reader's device. Reading raises
+    `SignBridgeError` if a prompt is too short for the position.
+    """
+    loaded = reader.loaded
+
+    @torch.inference_mode()
+    def read(inputs: BatchFeature, keep: int) -> Shard:
+        inputs = reader.to_device(inputs)
+        token_ids = inputs["input_ids"]
+        is_image = token_ids == loaded.parts.image_token_id
+        places = None if position == "image_mean" else _places(token_ids, inputs.get("attention_mask"), position)
+        found: list[Tensor] = []
+
+        def keep_features(here: str, stream: Tensor) -> None:
+            if here == site:
+                found.append(_features(stream, autoencoder, is_image, places)[:keep])
+
+        with reading(loaded.parts, keep_features):
+            loaded.model(**inputs, use_cache=False, logits_to_keep=1)
+        tokens = [] if places is None else token_ids.gather(1, places[:, None])[:keep, 0].tolist()
+        texts = [loaded.processor.tokenizer.decode([token]) for token in tokens] or [""] * keep
+        return Shard({AT_POSITION: found[0].float().cpu().numpy()}, texts)
+
+    return Work(read, reader.prepare_filled, in_batches)
+
+
+def _features(
+    stream: Float[Tensor, "images tokens width"],
+    autoencoder: nn.Module,
+    is_image: Bool[Tensor, "images tokens"],
+    places: Int[Tensor, "images"] | None,
+) -> Float[Tensor, "images features"]:
+    """The features at one token of each image; without `places` their mean over image tokens."""
+    if places is None:
+        rows = zip(stream, is_image, strict=True)
+        return torch.stack([autoencoder.encode(row[chosen].float()).mean(0) for row, chosen in rows])
+    return autoencoder.encode(stream[torch.arange(len(stream), device=stream.device), places].float())
+
+
+def _places(
+    token_ids: Int[Tensor, "images tokens"], mask: Int[Tensor, "images tokens"] | None, position: int | str
+) -> Int[Tensor, "images"]:
+    """Which token of each row, which are filled up on the left, is read."""
+    tokens = token_ids.shape[1]
+    lengths = token_ids.new_full((len(token_ids),), tokens) if mask is None else mask.sum(1)
+    if position == "prompt_last":
+        return torch.full_like(lengths, tokens - 1)
+    shortest = int(lengths.min())
+    if position >= shortest:
+        raise SignBridgeError(
+            f"stages/pretrained/autoencoders.yaml: position {position}: the prompt has {shortest} tokens with its "
+            f"image, 0 to {shortest - 1}. Correct the entry's position or prompt."
+        )
+    return tokens - lengths + position
 
 
 def deviations(
@@ -31,7 +133,7 @@ def deviations(
 
 
 def item_table(site: str, items: dict[str, tuple[Sequence[str], list[Path]]]) -> pa.Table:
-    """A row an item of either kind, by `kind` its ids and shards (`splicing.py`), in order.
+    """A row an item of either kind, in order; `items` has the ids and the shards (`splicing.py`) of each kind.
 
     Columns: kind, item, tokens, error, active, nll, nll_sae, nll_zero, deviation (see `deviations`) and mass, a list
     by feature: the sum of its activations over the item's tokens.
@@ -51,11 +153,22 @@ def item_table(site: str, items: dict[str, tuple[Sequence[str], list[Path]]]) ->
     return pa.concat_tables(parts)
 
 
-def feature_rows(site: str, shards: dict[str, list[Path]]) -> pd.DataFrame:
-    """A row a feature: site, feature, by kind of token its mean activation and on what share of tokens it fires.
+def write_items(
+    folder: Path, sites: Collection[str], items: dict[str, tuple[Sequence[str], list[Path]]], made_by: dict[str, Any]
+) -> None:
+    """Write `items/SITE.parquet` (`item_table`) and `features.parquet` (`feature_rows` of all sites) to `folder`."""
+    for site in sites:
+        tables.write(item_table(site, items), folder / "items" / f"{site}.parquet", made_by)
+    shards = {kind: of_kind for kind, (_, of_kind) in items.items()}
+    rows = pd.concat([feature_rows(site, shards) for site in sites], ignore_index=True)
+    tables.write(rows, folder / "features.parquet", made_by)
 
-    `modality` is the mean on image tokens over the sum of both means, so that the kinds count as if there were as many
-    tokens of either; NaN for a feature that fires on neither, which is dead.
+
+def feature_rows(site: str, shards: dict[str, list[Path]]) -> pd.DataFrame:
+    """A row a feature: site, feature, and by kind of token its mean activation and the share of tokens it fires on.
+
+    `modality` is the mean on image tokens over the sum of both means, so both kinds count alike however many tokens
+    they have. It is NaN for a dead feature, which fires on neither.
     """
     columns: dict[str, Any] = {}
     for kind in KINDS:
@@ -75,9 +188,9 @@ def write_features(
     made_by: dict[str, Any],
     rows: Int[np.ndarray, "images"] | None = None,
 ) -> None:
-    """Write `SITE.parquet` to `folder`, the features of images by position, from the shards of `FeatureReader`.
+    """Write `SITE.parquet` to `folder`: features of images by position, from the shards of `features_of_images`.
 
-    `rows` is which image of the shards each of `image_ids` has; without it they are the same, in order.
+    `rows` says which image of the shards belongs to each of `image_ids`; without it they are the same, in order.
     """
     for site in sites:
         vectors = {position: vectors_of(shards, f"{site}.{position}") for position in POSITIONS}
@@ -86,15 +199,22 @@ def write_features(
         activations.write(folder, site, image_ids, vectors, made_by)
 
 
+def write_concept(
+    folder: Path, sites: Collection[str], shards: list[Path], known: pd.DataFrame, made_by: dict[str, Any]
+) -> None:
+    """Write `features/SITE.parquet` and `stream/SITE.parquet` by position, and `answers.parquet`.
+
+    `known` has image_id and what is known of each image; the answers are put beside it.
+    """
+    image_ids = known["image_id"].tolist()
+    for site in sites:
+        for kind, end in (("features", ""), (STREAM, f".{STREAM}")):
+            vectors = {position: vectors_of(shards, f"{site}.{position}{end}") for position in POSITIONS}
+            activations.write(folder / kind, site, image_ids, vectors, made_by)
+    tables.write(known.assign(answer=answers_of(shards)), folder / "answers.parquet", made_by)
+
+
 def modality_scores(image: Float[np.ndarray, "..."], text: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
     """Mean activation on image tokens over that on both kinds; NaN without any."""
     both = image + text
     return np.divide(image, both, out=np.full(np.shape(both), np.nan), where=both > 0)
-
-
-def items_of(folder: Path, site: str) -> tuple[pd.DataFrame, Float[np.ndarray, "items features"]]:
-    """The table of `item_table` without its masses, and the masses."""
-    table = tables.read_arrow(folder / f"{site}.parquet")
-    mass = table["mass"].combine_chunks()
-    masses = mass.flatten().to_numpy(zero_copy_only=False).reshape(len(table), -1)
-    return table.drop_columns("mass").to_pandas(), masses

@@ -1,22 +1,38 @@
-"""Which features tell a letter: ranked on half of the photos, and what they are worth on the other half.
+"""Which features are shown: those that detect a letter best, and then the most active ones.
 
-The measure is the AUC (`ranking.aucs`). What was picked as the best of thousands looks better than it is where it was
-picked; so the AUC that counts is that on the photos that had no part in the ranking.
-
-Which features are shown: by a rule that asks for what they tell of letters and how active they are, no more.
+Features are ranked on half of the photos by their AUC (`statistics/ranking.py`). The best of thousands looks better
+than it is on the photos that it was chosen by, so the AUC that is reported is that on the other half.
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float, Int
+from pydantic import Field
 
+from signbridge.core import activations
+from signbridge.core.names import AUTOENCODER, STREAM
+from signbridge.core.params import Section
 from signbridge.datasets.sampling import fitted_half
 from signbridge.statistics.ranking import aucs
 
 COLUMNS = ["letter", "rank", "feature", "auc", "auc_held_out"]
+POSITION = "image_mean"  # the value of a feature for an image: its mean over image tokens
+SHARED, IMAGE_ONLY, TEXT_ONLY = "shared", "image only", "text only"
+
+
+class ExamplesParams(Section):
+    """The section `examples` of stages/sae/params.yaml."""
+
+    letters: int = Field(ge=1)  # features of a class, at most: those that detect it best
+    features: int = Field(ge=1)  # of a site: those of the classes, all of them, and the most active beside them
+    images: int = Field(ge=1)  # strongest ones of a feature
+    phrases: int = Field(ge=1)  # strongest ones of a feature, no two of which begin alike up to its strongest token
+    images_read: int = Field(ge=1)  # of the sample, each of another photo, at most, drawn
+    phrases_read: int = Field(ge=1)  # of the corpus, at most, drawn
 
 
 class Halves(NamedTuple):
@@ -64,7 +80,7 @@ def letter_features(
 
 
 def best_dimension(vectors: Float[np.ndarray, "images width"], labels: np.ndarray, halves: Halves) -> pd.DataFrame:
-    """The same of the stream's own dimensions, the best one a letter; a dimension has no sign, so either may be it."""
+    """The same for dimensions of the stream, the best one a letter, with either sign."""
     found = letter_features(np.concatenate([vectors, -vectors], axis=1), labels, halves, most=1)
     return found.assign(feature=found["feature"] % vectors.shape[1])
 
@@ -72,7 +88,7 @@ def best_dimension(vectors: Float[np.ndarray, "images width"], labels: np.ndarra
 def _differences(
     vectors: Float[np.ndarray, "images features"], labels: np.ndarray, letters: Sequence[str]
 ) -> Float[np.ndarray, "letters features"]:
-    """Mean of a letter's images less mean of the others', in standard deviations; nought for what never varies."""
+    """The mean over a letter's images less that over the others, in standard deviations; 0 for what never varies."""
     spread = vectors.std(0, dtype=np.float64)
     means = [
         vectors[labels == letter].mean(0, dtype=np.float64) - vectors[labels != letter].mean(0, dtype=np.float64)
@@ -96,15 +112,12 @@ def letter_means(
     return np.stack(means)
 
 
-SHARED, IMAGE_ONLY, TEXT_ONLY = "shared", "image only", "text only"
-
-
 def shown_features(features: pd.DataFrame, letters: pd.DataFrame, most: int) -> list[int]:
     """Of one site: the features of the letters' lists, all of them, then the most active, up to `most` in all.
 
-    `features` is of `feature_tables.feature_rows`, `letters` of `letter_features`. The first of every list come first,
-    then the second, and so on. How active a feature is, is the sum of its means over image and over text tokens; one
-    that fires on neither is dead and is never added.
+    `features` is of `features.feature_rows`, `letters` of `letter_features`. The first of every list come first, then
+    the second, and so on. The activity of a feature is the sum of its means over image and over text tokens. A dead
+    feature fires on neither and is never added.
     """
     of_letters = letters.sort_values("rank", kind="stable")["feature"].drop_duplicates().tolist()
     alive = features[features["modality"].notna() & ~features["feature"].isin(of_letters)]
@@ -114,8 +127,39 @@ def shown_features(features: pd.DataFrame, letters: pd.DataFrame, most: int) -> 
 
 
 def kind_of(modality: float, bounds: Sequence[float]) -> str:
-    """What a modality score makes a feature; nothing where it has none."""
+    """The kind of a feature by its modality score; empty without a score."""
     low, high = bounds
     if np.isnan(modality):
         return ""
     return IMAGE_ONLY if modality > high else TEXT_ONLY if modality < low else SHARED
+
+
+def chosen_features(
+    folders: tuple[Path, Path],
+    sites: Sequence[str],
+    sample: pd.DataFrame,
+    features: pd.DataFrame,
+    settings: ExamplesParams,
+    bounds: Sequence[float],
+    seed: int,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """What detects each letter (site, reads, and `COLUMNS`), and the features that are shown.
+
+    `folders` have the features and the stream of the images of `sample`, `features` is the table of `feature_rows`.
+    The second table has their rows with `kind`, and `letters`: the mean on each letter, in the order of their names.
+    """
+    ids, labels, photos = (sample[column].to_numpy() for column in ("image_id", "label", "photo"))
+    halves, told, shown = halves_of(labels, photos, seed), [], []
+    for site in sites:
+        vectors, stream = (activations.read(folder, site, POSITION, list(ids)) for folder in folders)
+        of_site = letter_features(vectors, labels, halves, settings.letters)
+        told += [
+            of_site.assign(site=site, reads=AUTOENCODER),
+            best_dimension(stream, labels, halves).assign(site=site, reads=STREAM),
+        ]
+        rows = features[features["site"] == site].set_index("feature", drop=False)
+        chosen = shown_features(rows, of_site, settings.features)
+        means = letter_means(vectors[:, chosen], labels, photos, sorted(set(labels)))
+        kinds = [kind_of(score, bounds) for score in rows.loc[chosen, "modality"]]
+        shown.append(rows.loc[chosen].assign(kind=kinds, letters=list(means.T)))
+    return pd.concat(told, ignore_index=True), pd.concat(shown, ignore_index=True)

@@ -1,14 +1,13 @@
-"""The residual stream of all tokens of a text, with an image in it or without: what autoencoders are trained on.
+"""The residual stream of all tokens, streamed from a model through a shuffling buffer: what autoencoders train on.
 
-The vectors of image and text tokens, streamed from a model through a shuffling buffer and never stored as a whole.
-
-As in "Line of Sight" (2025): a buffer is filled and shuffled, half of it is drawn, and it is filled up again. Where a
-stream has got to can be kept and gone back to, so that interrupted training goes on with the same batches.
+As in "Line of Sight" (2025): a buffer is filled and shuffled, half of it is drawn, and it is filled up again. Vectors
+are never stored as a whole. The state of a stream can be kept and restored, so that interrupted training goes on with
+the same batches.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from typing import Generic, NamedTuple, Protocol, TypeVar, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -18,18 +17,12 @@ from transformers import BatchFeature
 
 from signbridge.core.shards import Shard
 from signbridge.datasets.images import decoded
-from signbridge.vlm.extraction import Reader, in_batches, stored_dtype
+from signbridge.sae.passages import DECKS, Deck, Passage
+from signbridge.vlm.extraction import Reader, Work, in_batches, stored_dtype
 from signbridge.vlm.loading import LoadedModel
 from signbridge.vlm.residual import reading
 
 IS_IMAGE = "is_image"  # beside the sites in a shard
-
-
-class Passage(NamedTuple):
-    """A text, with the image that its image token stands for."""
-
-    text: str
-    png: bytes | None = None
 
 
 class _ReadAll(Exception):
@@ -41,58 +34,53 @@ def special_tokens(loaded: LoadedModel) -> Int[Tensor, "special"]:
     return torch.tensor(sorted(set(loaded.processor.tokenizer.all_special_ids)))
 
 
-class TokenReader(Reader):
-    """Reads `Passage`s as a `Reader` does images; a shard's arrays are by site, tokens x width, and `is_image`.
+def token_streams(reader: Reader, sites: Sequence[str]) -> Work:
+    """Of `Passage`s: the stream of every token by site, tokens x width, and `is_image`, in order.
 
-    Special tokens are left out: the first of a text has a stream hundreds of times as long as others in many models,
-    and it is the same in every text. Passages that are read together all have an image, or none has.
+    Special tokens are left out: in many models the first token of a text has a stream hundreds of times as long as
+    others, and it is the same in every text. Passages that are read together all have an image, or none has.
     """
+    loaded, dtype = reader.loaded, stored_dtype(reader.loaded.model.dtype)
 
-    def __init__(self, reader: Reader, sites: Sequence[str]):
-        super().__init__(reader.loaded, reader.prompt, 1, reader.batch_size)
-        self.sites = list(sites)
-        self._special = special_tokens(reader.loaded)
-
-    def _batches(self, passages: list[Passage]) -> list[list[Passage]]:
-        return in_batches(passages, self.batch_size)
-
-    def _prepare_filled(self, batch: list[Passage]) -> BatchFeature:
-        filled = batch + batch[:1] * (self.batch_size - len(batch))
+    def prepare(batch: list[Passage]) -> BatchFeature:
+        filled = reader.filled(batch)
         texts = [passage.text for passage in filled]
         if filled[0].png is not None:
-            return self.prepare(decoded(passage.png for passage in filled), texts)
-        return BatchFeature(dict(self.loaded.processor.tokenizer(texts, return_tensors="pt", padding=True)))
+            return reader.prepare(decoded(passage.png for passage in filled), texts)
+        return BatchFeature(dict(loaded.processor.tokenizer(texts, return_tensors="pt", padding=True)))
 
     @torch.inference_mode()
-    def _read_batch(self, inputs: BatchFeature, keep: int) -> Shard:
-        model, dtype = self.loaded.model, stored_dtype(self.loaded.model.dtype)
-        is_image, rows, places = self._kept(inputs, keep)
+    def read(inputs: BatchFeature, keep: int) -> Shard:
+        is_image, rows, places = kept_tokens(loaded, inputs, keep)
         vectors = {}
 
         def keep_tokens(site: str, stream: Tensor) -> None:
-            if site in self.sites:
+            if site in sites:
                 vectors[site] = stream[rows, places].to(dtype).cpu().numpy()
-            if len(vectors) == len(self.sites):
+            if len(vectors) == len(sites):
                 raise _ReadAll
 
-        inputs = inputs.to(self.loaded.device, dtype=model.dtype)
-        with suppress(_ReadAll), reading(self.loaded.parts, keep_tokens):
-            model(**inputs, use_cache=False, logits_to_keep=1)
-        return Shard({**vectors, IS_IMAGE: is_image}, [""] * keep, self.made_with)
+        with suppress(_ReadAll), reading(loaded.parts, keep_tokens):
+            loaded.model(**reader.to_device(inputs), use_cache=False, logits_to_keep=1)
+        return Shard({**vectors, IS_IMAGE: is_image}, [""] * keep)
 
-    def _kept(self, inputs: BatchFeature, keep: int) -> tuple[Bool[np.ndarray, " tokens"], Tensor, Tensor]:
-        """Of the tokens that are kept: whether each is of an image, its row and its place in the row."""
-        token_ids = inputs["input_ids"][:keep]
-        is_image = token_ids == self.loaded.parts.image_token_id
-        kept = is_image | ~torch.isin(token_ids, self._special)
-        if "attention_mask" in inputs:
-            kept &= inputs["attention_mask"][:keep].bool()
-        rows, places = (part.to(self.loaded.device) for part in kept.nonzero(as_tuple=True))
-        return is_image[kept].numpy(), rows, places
+    return Work(read, prepare, in_batches)
+
+
+def kept_tokens(
+    loaded: LoadedModel, inputs: BatchFeature, keep: int
+) -> tuple[Bool[np.ndarray, " tokens"], Int[Tensor, " tokens"], Int[Tensor, " tokens"]]:
+    """Of the tokens of `keep` rows that are not special: whether each is of an image, its row and its place in it."""
+    token_ids = inputs["input_ids"][:keep]
+    is_image = token_ids == loaded.parts.image_token_id
+    kept = is_image | ~torch.isin(token_ids, special_tokens(loaded))
+    if "attention_mask" in inputs:
+        kept &= inputs["attention_mask"][:keep].bool()
+    rows, places = (part.to(loaded.device) for part in kept.nonzero(as_tuple=True))
+    return is_image[kept].numpy(), rows, places
 
 
 PASSAGES_TOGETHER = 64  # read at once; a multiple of every batch size, and the same whatever the batch size is
-T = TypeVar("T")
 
 
 class Tokens(NamedTuple):
@@ -121,53 +109,32 @@ class Source(Protocol):
         """The next tokens, at least one, in the order in which they were read."""
 
 
-class Deck(Generic[T]):
-    """Items dealt endlessly in a random order, each once before any comes again."""
-
-    def __init__(self, items: Sequence[T], seed: Sequence[int]):
-        """`items` must not be empty."""
-        self._items, self._seed = items, list(seed)
-        self._round, self._order = -1, np.empty(0, int)
-
-    def deal(self, start: int, count: int) -> list[T]:
-        """Those that are dealt after `start` others."""
-        return [self._items[self._row(place)] for place in range(start, start + count)]
-
-    def _row(self, place: int) -> int:
-        turn, within = divmod(place, len(self._items))
-        if turn != self._round:
-            self._round = turn
-            self._order = np.random.default_rng([*self._seed, turn]).permutation(len(self._items))
-        return int(self._order[within])
-
-
 class ModelTokens:
     """The tokens of images with their prompts and of texts alone, as a model reads them.
 
-    `text_share` is the share of all tokens that come from texts alone. With no texts, or no images, the others are all.
+    `read` gives the streams of some passages (`token_streams`). `text_share` is the share of all tokens that come from
+    texts alone. Without texts, or without images, all tokens are of the other kind.
     """
 
     def __init__(
         self,
-        reader: TokenReader,
+        read: Callable[[list[Passage]], Shard],
         images: Sequence[Passage],
         texts: Sequence[Passage],
         text_share: float,
         seed: int,
     ):
-        self._reader, self._text_share = reader, text_share if images and texts else float(not images)
-        self._decks = {
-            kind: Deck(of, [seed, row]) for row, (kind, of) in enumerate((("image", images), ("text", texts)))
-        }
+        self._read, self._text_share = read, text_share if images and texts else float(not images)
+        self._decks = {kind: Deck(of, [seed, DECKS[kind]]) for kind, of in (("images", images), ("texts", texts))}
         self.position = {"images": 0, "texts": 0, "tokens": 0, "text_tokens": 0}
 
     def more(self) -> Tokens:
-        """The tokens of the next passages, which are images or texts, whichever there were too few of so far."""
+        """The tokens of the next passages: texts if their share of the tokens so far is too small, else images."""
         at = self.position
         is_text = at["text_tokens"] < self._text_share * (at["tokens"] + 1)
-        kind, dealt = ("text", "texts") if is_text else ("image", "images")
-        passages = self._decks[kind].deal(at[dealt], PASSAGES_TOGETHER)
-        vectors = dict(self._reader.read(passages).vectors)
+        dealt = "texts" if is_text else "images"
+        passages = self._decks[dealt].deal(at[dealt], PASSAGES_TOGETHER)
+        vectors = dict(self._read(passages).vectors)
         is_image = torch.from_numpy(vectors.pop(IS_IMAGE))
         self.position = {
             **at,

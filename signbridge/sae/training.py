@@ -1,11 +1,11 @@
-"""Interrupted training is kept: the autoencoders with their optimisers, the stream's buffer, and the log so far.
+"""Train sparse autoencoders, one a site, all on the same batches: the model is read once for all of them.
 
-A checkpoint is a folder, there whole or not at all. The buffer is in it, as it cannot be had again without reading the
-model from the start.
-
-Train sparse autoencoders, one a site, all on the same batches: the model is read once for all of them.
+Interrupted training goes on from a checkpoint: the autoencoders with their optimisers, the stream's buffer, and the log
+so far. A checkpoint is a folder that is there whole or not at all. It holds the buffer, since that cannot be read again
+without reading the model from the start.
 """
 
+import hashlib
 import json
 import shutil
 import time
@@ -22,12 +22,25 @@ from sae_lens.training.sae_trainer import SAETrainer
 from safetensors.torch import load_file, save_file
 from tqdm import tqdm
 
+from signbridge.core import tables
 from signbridge.core.tables import whole_folder
-from signbridge.sae.autoencoders import finished, mean_active, new_trainer, steps_of, variance_explained
-from signbridge.sae.settings import StandardPreset, TopKPreset
-from signbridge.sae.token_stream import ShuffledTokens, StreamState, Tokens
+from signbridge.sae.autoencoders import (
+    finished,
+    mean_active,
+    new_trainer,
+    steps_of,
+    variance_explained,
+    write_autoencoder,
+)
+from signbridge.sae.passages import TRAINING, Passage, TrainingSet, prompts_by_image, unread_table
+from signbridge.sae.settings import AnyPreset, sae_sites
+from signbridge.sae.token_stream import ModelTokens, ShuffledTokens, StreamState, Tokens, token_streams
+from signbridge.vlm.extraction import Reader
 
+SECONDS_BETWEEN_CHECKPOINTS = 120  # lost at most, and many times what it takes to write one
+LOGGED = 100  # steps, evenly spread
 _IS_IMAGE = "is_image"
+_WEIGHTS = "sae_weights.safetensors"  # as SAELens calls them
 
 
 class Checkpoint(NamedTuple):
@@ -48,8 +61,9 @@ class Checkpoint(NamedTuple):
 class Checkpoints:
     """The checkpoints of one run in `folder`: the last alone is kept, and none is due sooner than after `seconds`."""
 
-    def __init__(self, folder: Path, seconds: float):
-        """The clock starts now."""
+    def __init__(self, folder: Path, seconds: float | None = None):
+        """The clock starts now; without `seconds` it is `SECONDS_BETWEEN_CHECKPOINTS`."""
+        seconds = SECONDS_BETWEEN_CHECKPOINTS if seconds is None else seconds
         self._folder, self._seconds, self._last = folder, seconds, time.monotonic()
 
     @property
@@ -85,9 +99,6 @@ class Checkpoints:
         self._last = time.monotonic()
 
 
-LOGGED = 100  # steps, evenly spread
-
-
 class Trained(NamedTuple):
     """Autoencoders by site, and how their training went: a row a site and logged step."""
 
@@ -97,7 +108,7 @@ class Trained(NamedTuple):
 
 def train(
     stream: ShuffledTokens,
-    preset: TopKPreset | StandardPreset,
+    preset: AnyPreset,
     seed: int,
     device: torch.device,
     about: dict[str, Any],
@@ -133,6 +144,44 @@ def train(
             if checkpoints and checkpoints.is_due:
                 checkpoints.write(step + 1, trainers, stream.state, rows)
     return Trained({site: finished(trainer) for site, trainer in trainers.items()}, pd.DataFrame(rows))
+
+
+def train_on_study(
+    study: TrainingSet, reader: Reader, scratch: Path, model: str
+) -> tuple[Trained, dict[str, int], pd.DataFrame]:
+    """Train an autoencoder of each chosen site; how far training read, and the table of what it left unread.
+
+    `model` is the model's name. Interrupted training goes on from what lies in `scratch`. Raises `SignBridgeError` if
+    the model has not the layers, or no image can be read under the prompts.
+    """
+    settings, preset, images = study.settings, study.preset, study.images
+    sites = sae_sites(settings.layers, len(reader.loaded.parts.blocks))
+    token = reader.loaded.processor.image_token
+    prompts = prompts_by_image(images, study.hands, settings.prompts, reader.prompt, token)
+    pictured = [Passage(text, png) for texts, png in zip(prompts, images["image"], strict=True) for text in texts]
+    work = token_streams(reader, sites)
+    source = ModelTokens(
+        lambda passages: reader.read(passages, work), pictured, [Passage(text) for text in study.corpus],
+        settings.text_share, study.seed,
+    )  # fmt: skip
+    stream = ShuffledTokens(source, preset.buffer, preset.batch, study.seed)
+    device, about = reader.loaded.device, {"model_name": model}
+    trained = train(stream, preset, study.seed, device, about, Checkpoints(scratch))
+    unread = unread_table(images["image_id"].tolist(), prompts, study.corpus, source.position, study.seed)
+    return trained, source.position, unread
+
+
+def write_trained(trained: Trained, folder: Path, made_by: dict[str, Any]) -> None:
+    """Store the autoencoders, and their log with `made_by` in its metadata, in `folder`.
+
+    The metadata also name the sites, and the digests of the weights, so that features of other autoencoders are not
+    taken for features of these.
+    """
+    weights = {}
+    for site, autoencoder in trained.autoencoders.items():
+        write_autoencoder(folder / site, autoencoder)
+        weights[site] = hashlib.sha256((folder / site / _WEIGHTS).read_bytes()).hexdigest()
+    tables.write(trained.log, folder / TRAINING, {**made_by, "sites": list(weights), "weights_sha256": weights})
 
 
 @contextmanager

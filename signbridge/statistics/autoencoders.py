@@ -1,19 +1,22 @@
-"""How well autoencoders do at image and at text tokens, and which of their features are both kinds', with intervals.
+"""How well autoencoders do at image and at text tokens, and which features fire for both kinds, with intervals.
 
-Items are resampled: photos for image tokens, phrases for text tokens, independently of each other and for all sites
-alike, so that layers can be compared.
+Items are resampled: photos for image tokens, phrases for text tokens, independently of each other. All sites have the
+same resamples, so that layers can be compared.
 """
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
+from pydantic import AfterValidator, Field
 
+from signbridge.core import tables
+from signbridge.core.names import KINDS
+from signbridge.core.params import Section
 from signbridge.core.tables import Metric
-from signbridge.sae.features import KINDS, items_of, modality_scores
 from signbridge.statistics.effects import Effects, effects
 from signbridge.statistics.intervals import StatisticsParams, draw_photos, interval
 
@@ -23,15 +26,33 @@ LIKELIHOODS = ("nll", "nll_sae", "nll_zero")  # nats a token: unedited, spliced,
 _FEATURES_AT_ONCE = 1024
 
 
+def _in_order(bounds: list[float]) -> list[float]:
+    if bounds[0] > bounds[1]:
+        raise ValueError("the two bounds should be in ascending order")
+    return bounds
+
+
+# Modality scores between which a feature counts as shared by image and text tokens.
+Bounds = Annotated[
+    list[Annotated[float, Field(ge=0, le=1)]], Field(min_length=2, max_length=2), AfterValidator(_in_order)
+]
+
+
+class EvaluateParams(Section):
+    """The section `evaluate` of stages/sae/params.yaml."""
+
+    shared: Bounds
+
+
 class Items(NamedTuple):
     """The items of one kind at every site, the same ones in the same order."""
 
-    table: pd.DataFrame  # site, item, and what `feature_tables.item_table` has of each
+    table: pd.DataFrame  # site, item, and the columns of `sae.features.item_table`
     masses: dict[str, Float[np.ndarray, "items features"]]  # by site, summed over the item's tokens
 
 
 def read_items(folder: Path, sites: Sequence[str]) -> dict[str, Items]:
-    """The items of either kind of token, from the tables of `feature_tables.item_table` in `folder`."""
+    """By kind of token the items at every site, from the tables in `folder` (one a site, by `sae.features`)."""
     of_site = {site: items_of(folder, site) for site in sites}
     return {
         kind: Items(
@@ -40,6 +61,14 @@ def read_items(folder: Path, sites: Sequence[str]) -> dict[str, Items]:
         )
         for kind in KINDS
     }
+
+
+def items_of(folder: Path, site: str) -> tuple[pd.DataFrame, Float[np.ndarray, "items features"]]:
+    """The table of items of one site without the column `mass`, and the masses as an array."""
+    table = tables.read_arrow(folder / f"{site}.parquet")
+    mass = table["mass"].combine_chunks()
+    masses = mass.flatten().to_numpy(zero_copy_only=False).reshape(len(table), -1)
+    return table.drop_columns("mass").to_pandas(), masses
 
 
 class Drawn(NamedTuple):
@@ -56,13 +85,13 @@ def judged(
     statistics: StatisticsParams,
     generator: np.random.Generator,
 ) -> tuple[pd.DataFrame, dict[str, Metric]]:
-    """The table of `plots/sae.csv` (site, modality, measure, value, low, high), and the metrics.
+    """The table of measures (site, modality, measure, value, low, high), and the findings.
 
-    `items` are by kind of token, `features` the table of `feature_tables.feature_rows`; a feature is shared if its
-    modality score is within `bounds`. Of each kind: the variance explained, L0 (features that fire for a token), the
-    share of features that fire at all, fidelity, the likelihoods that it comes from, and what zeros cost, in nats a
-    token. Where that is not clearly above nought fidelity is a ratio to nothing, and left empty. What was only counted
-    has no interval.
+    `items` are by kind of token, `features` is the table of `sae.features.feature_rows`. A feature is shared if its
+    modality score is within `bounds`. Measures of each kind of token: the variance explained; L0, the features that
+    fire for a token; the share of features that fire at all; the negative log-likelihoods in nats a token; the cost of
+    zeros in place of the stream; and fidelity, the share of this cost that the autoencoder saves. Fidelity is NaN where
+    the cost is not clearly above 0. Shares of features that are only counted have no interval.
     """
     rows, drawn = [], {}
     for kind in KINDS:
@@ -111,10 +140,10 @@ def shares_of_modality(
     statistics: StatisticsParams,
     generator: np.random.Generator,
 ) -> dict[str, dict[str, Drawn]]:
-    """By site the `SHARES` of the features that fire: those with a modality score within `bounds`, above, and below.
+    """By site the `SHARES` of the features that fire: modality scores within `bounds`, above them, and below them.
 
-    A resample has fewer different items than there are, and no item for some features: these count as they do in all
-    items. Left out, they would pull every resample to one side, as most rare features are of one kind.
+    A resample does not hold all items, so some features fire for none of its items. They count by their score over all
+    items: most rare features belong to one kind, and without them every resample would be biased.
     """
     drawn, tokens = {}, {}
     for kind in KINDS:
@@ -143,12 +172,18 @@ def _counts_of_modality(
         for kind in KINDS:
             of_kind = masses[kind][:, start : start + _FEATURES_AT_ONCE].astype(np.float64)
             means.append((drawn[kind] @ of_kind) / (drawn[kind] @ tokens[kind])[:, None])
-        score = modality_scores(*means)
+        score = _image_share(*means)
         score = np.where(np.isnan(score), score[0], score)
         low, high = bounds
         for row, which in enumerate([(score >= low) & (score <= high), score > high, score < low]):
             counts[row] += which.sum(1)
     return counts
+
+
+def _image_share(image: Float[np.ndarray, "..."], text: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
+    """Mean activation on image tokens over the sum of both means, as `sae.features.modality_scores` has it."""
+    both = image + text
+    return np.divide(image, both, out=np.full(both.shape, np.nan), where=both > 0)
 
 
 def _share(features: pd.DataFrame, which: pd.Series, measure: str, modality: str) -> pd.DataFrame:
@@ -164,7 +199,7 @@ def _row(site: str, modality: str, measure: str, drawn: Drawn, confidence: float
 
 
 def _zeros_unclear(drawn: Mapping[tuple[str, str, str], Drawn], confidence: float) -> set[tuple[str, str, str]]:
-    """The fidelities of which zeros may cost nothing."""
+    """The fidelities of places where the cost of zeros may be 0."""
     costs = {key: one for key, one in drawn.items() if key[2] == "zeros_cost"}
     return {
         (site, kind, "fidelity")
@@ -176,7 +211,7 @@ def _zeros_unclear(drawn: Mapping[tuple[str, str, str], Drawn], confidence: floa
 def _metrics(
     table: pd.DataFrame, drawn: Mapping[tuple[str, str, str], Drawn], statistics: StatisticsParams
 ) -> dict[str, Metric]:
-    """Each measure at the first and the last site and, of two, how much more it is at the last."""
+    """Each measure at the first and the last site, and the difference between the two."""
     sites = list(dict.fromkeys(table["site"]))
     metrics: dict[str, Metric] = {}
     for place, rows in table[~table["measure"].isin(LIKELIHOODS)].groupby(["modality", "measure"], sort=False):

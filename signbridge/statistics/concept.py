@@ -5,7 +5,7 @@ nothing is chosen in the same way: the best feature of autoencoders of the untra
 of the residual stream are a second baseline, each with either sign.
 """
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-from signbridge.core import activations, tables
-from signbridge.core.names import CONCEPT, CONCEPT_UNDONE, MODEL, POSITIONS, STREAM, TWIN
+from signbridge.core import activations
+from signbridge.core.names import MODEL, POSITIONS, STREAM, TWIN
 from signbridge.core.tables import Metric
 from signbridge.datasets.sampling import fitted_half
 from signbridge.statistics.intervals import StatisticsParams, draw_photos, interval
@@ -32,12 +32,13 @@ class Readings(NamedTuple):
     columns: Float[np.ndarray, "images columns"]
 
 
-def readings(folder: Path, reads: str, sites: Collection[str], image_ids: list[str]) -> Iterator[Readings]:
-    """What was read of these images at every place: the stream if `reads` is `STREAM`, else features."""
-    kind = STREAM if reads == STREAM else "features"
-    for site in sites:
-        for position in POSITIONS:
-            yield Readings(reads, site, position, activations.read(folder / kind, site, position, image_ids))
+def readings(folders: Mapping[str, Path], sites: Collection[str], image_ids: list[str]) -> Iterator[Readings]:
+    """What was read of these images at every place, from the folder of each of `reads`: features, or the stream."""
+    for reads, folder in folders.items():
+        kind = STREAM if reads == STREAM else "features"
+        for site in sites:
+            for position in POSITIONS:
+                yield Readings(reads, site, position, activations.read(folder / kind, site, position, image_ids))
 
 
 def told_by_features(
@@ -107,17 +108,3 @@ def _photo_weights(
     """How often each image is in each resample of the photos."""
     places = np.unique(photos, return_inverse=True)[1]
     return draw_photos(int(places.max()) + 1, resamples, generator)[:, places].astype(np.float64)
-
-
-def read_steered(folder: Path, name: str, kinds: Collection[str], concept: str | None) -> pd.DataFrame:
-    """The tables `name` of these `kinds` of steering in `folder`, with the column `steered`: the kind.
-
-    Steering of the concept goes both ways. `concept` is the label of hands for which it holds: steering towards it is
-    `CONCEPT`, steering away from it is `CONCEPT_UNDONE`.
-    """
-    parts = {kind: tables.read(folder / kind / f"{name}.parquet") for kind in kinds}
-    there = []
-    for kind, part in parts.items():
-        steered = np.where(part["b"] == concept, CONCEPT, CONCEPT_UNDONE) if kind == CONCEPT else kind
-        there.append(part.assign(steered=steered))
-    return pd.concat([part for part in there if len(part)] or there[:1], ignore_index=True)

@@ -1,14 +1,15 @@
 """Which features track a finger: correlations with the joint angles of drawn hands, over photos.
 
-A photo's images are averaged, as its hand is one. Shuffled hands, each photo with the angles of another, say how large
-the largest correlation of all features and joints gets by chance, at all places together, as they are shuffled alike; a
-p-value is the share of shuffles whose largest is as large (Westfall and Young 1993, max-T), so it holds however many
-features, joints and places were tried. As letters differ in their fingers, a feature of a letter correlates with them
-all: so the same is asked within letters, where features and angles are taken from their means of each letter and hands
-are shuffled among the photos of one letter. Those are two questions, each with p-values of its own.
+The images of a photo are averaged, since they show one hand. Hands are shuffled over photos, and the largest
+correlation of all features, joints and places is noted for each shuffle. The p-value of a correlation is the share of
+shuffles whose largest correlation is as large (Westfall and Young 1993, max-T), so it holds however many features,
+joints and places are tried. Letters differ in their fingers, so a feature of a letter correlates with fingers as well.
+A second test therefore looks within letters: features and angles are taken from their means over the letter, and hands
+are shuffled among the photos of one letter. Each test has p-values of its own.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -16,18 +17,21 @@ import pandas as pd
 from jaxtyping import Float, Int
 from pydantic import Field
 
+from signbridge.core import activations
+from signbridge.core.names import POSITIONS
 from signbridge.core.params import Section
 from signbridge.core.tables import Metric
+from signbridge.datasets.hands import joint_angles
 
 COLUMNS = ["reads", "site", "feature", "position", "finger", "joint", "r", "p", "within_r", "within_p"]
 _FEATURES_AT_ONCE = 4096
 _SHUFFLES_AT_ONCE = 50
-_TIE = 1e-5  # shuffles are reckoned in float32, and of few photos many a shuffle leaves the hands as they were
-_STILL = 1e-9  # of a column's length: all that rounding leaves of one that does not vary
+_TIE = 1e-5  # shuffles are computed in float32, and with few photos a shuffle may leave the hands as they are
+_STILL = 1e-9  # of a column's length: what rounding leaves of a column that does not vary
 
 
 class FingerParams(Section):
-    """The section `sae_fingers`."""
+    """The section `fingers` of stages/sae/params.yaml."""
 
     draws: int = Field(ge=1)  # of shuffled hands
     p: float = Field(gt=0, lt=1)  # below which a feature counts as tracking a joint
@@ -55,6 +59,42 @@ class Tracked(NamedTuple):
     joint: Int[np.ndarray, " features"]
     r: Float[np.ndarray, " features"]
     p: Float[np.ndarray, " features"]
+
+
+def tracked_fingers(
+    folders: Mapping[str, Path],
+    sites: Sequence[str],
+    sample: pd.DataFrame,
+    hands: pd.DataFrame,
+    settings: FingerParams,
+    generator: np.random.Generator,
+) -> tuple[pd.DataFrame, dict[str, Metric]]:
+    """The table of features that track a joint (`COLUMNS`), and the findings; both are empty unless hands were drawn.
+
+    `folders` has the features of the images of `sample` (image_id, label, photo), by the model that they are of.
+    `hands` are the rows of `data/hands.parquet` for these images.
+    """
+    first = sample.drop_duplicates("photo").sort_values("photo")
+    hands = hands.set_index("image_id").loc[first["image_id"]]
+    if not hands["drawn"].all():
+        return pd.DataFrame(columns=COLUMNS), {}
+    ids, photos, letters = sample["image_id"].tolist(), sample["photo"].to_numpy(), first["label"].to_numpy()
+    found, counts = [], {}
+    for reads, folder in folders.items():
+        places = [
+            Place(
+                site, position,
+                lambda folder=folder, site=site, position=position: by_photo(
+                    activations.read(folder, site, position, ids), photos
+                ),
+            )
+            for site in sites for position in POSITIONS
+        ]  # fmt: skip
+        rows, of_places = tracking_table(reads, places, Hands(joint_angles(hands), letters), settings, generator)
+        found += [rows] if len(rows) else []
+        counts |= of_places
+    table = pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=COLUMNS)
+    return table, finger_metrics(counts)
 
 
 def by_photo(values: Float[np.ndarray, "images columns"], photos: np.ndarray) -> Float[np.ndarray, "photos columns"]:
@@ -96,7 +136,7 @@ def tracked(
 def tracking_table(
     reads: str, places: Sequence[Place], hands: Hands, settings: FingerParams, generator: np.random.Generator
 ) -> tuple[pd.DataFrame, dict[tuple[str, str, str], dict[str, float]]]:
-    """The rows of `plots/sae_fingers.csv`, and by reads, site and position how many features track a joint there.
+    """The rows of the table, and by reads, site and position how many features track a joint there.
 
     A row a feature whose p-value is small over all photos or within letters, with its strongest correlation of either
     kind; the joint is that of the smaller p-value; place by place, strongest first. Counts: `tracking`,
@@ -133,7 +173,7 @@ def _table(reads: str, place: Place, over: Tracked, within: Tracked, joints: np.
 
 
 def finger_metrics(counts: dict[tuple[str, str, str], dict[str, float]]) -> dict[str, Metric]:
-    """Of each that is read the share of features that vary which track a joint, at its last site; `counts` by place."""
+    """For each model and position: of the features that vary, the share that tracks a joint, at the last site."""
     metrics: dict[str, Metric] = {}
     for (reads, _, position), of_place in counts.items():  # in order of depth: the last site stays
         alive = max(of_place["alive"], 1)

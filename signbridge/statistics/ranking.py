@@ -1,4 +1,4 @@
-"""How well single features tell classes apart, by the order in which they put images."""
+"""How well single features separate classes: the area under the ROC curve (AUC)."""
 
 from collections.abc import Sequence
 

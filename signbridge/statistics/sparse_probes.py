@@ -1,153 +1,32 @@
-"""Letters from a few features: sparse probes, on autoencoders' features and on the stream's own dimensions.
+"""The accuracies of sparse probes (`probing/sparse_probes.py`), with intervals, and features against the stream."""
 
-Gurnee et al. 2023 ("Finding Neurons in a Haystack") probe the k best neurons; Kantamneni et al. 2025 ("Are Sparse
-Autoencoders Useful?") the k best features of an autoencoder, by the difference between the means of two classes, and
-find that they seldom beat probes of the stream. Here there are many classes and one probe of them all, so the k
-features are those whose means differ most between letters against their spread within: the F of an analysis of
-variance, which of two classes ranks as the difference of means over the spread does. They are chosen among the
-training images of each fold, for shuffled letters by the shuffled letters, and then a probe reads them as it reads a
-site (`nested.py`; the penalty too is chosen among the training images, of the same k features).
-
-What the controls show instead (`datasets/control_images.py`) is read in the same folds: features are chosen and probes
-fitted anew, with the penalties that were chosen for the model; for its untrained twin they too are chosen anew. Which
-image of another letter is shown was drawn once, for all repeats.
-"""
-
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float, Int
 
+from signbridge.core.names import AUTOENCODER, STREAM
 from signbridge.datasets.control_images import CONTROLS
-from signbridge.probing.control_sweep import accuracy_of_draws
-from signbridge.probing.folds import LOOSE_TOLERANCE, TOLERANCE_FOR_PREDICTIONS, folds_of
-from signbridge.probing.probes import fit_notebook_probe
-from signbridge.probing.protocols import Split
-from signbridge.probing.sweep import Cell, Penalties
-from signbridge.sae.features import AUTOENCODER, STREAM
-from signbridge.statistics.curves import Curves
-from signbridge.statistics.intervals import holm
+from signbridge.probing.sparse_probes import DENSE, Read
+from signbridge.statistics.curves import Curves, curves
+from signbridge.statistics.intervals import StatisticsParams, holm
 
-DENSE = "dense"  # in place of k: all features, or dimensions
 _ENDS = ("", "_low", "_high", "_p_holm")  # of what is known of a difference
-_PLACE = ("protocol", "site", "position", "reads", "k")
-COLUMNS = [*_PLACE, "accuracy", "low", "high", "shuffled", "selectivity", *CONTROLS]
+COLUMNS = ["protocol", "site", "position", "reads", "k"]
+COLUMNS += ["accuracy", "low", "high", "shuffled", "selectivity", *CONTROLS]
 
 
-class Read(NamedTuple):
-    """What the probes of one cell said."""
-
-    predictions: pd.DataFrame  # protocol, k, row (of the sample), predicted (index of the letter)
-    shuffled: pd.DataFrame  # k, draw, accuracy: of shuffled letters, in the folds of `grouped`
-    Cs: dict[int | str, list[float]]  # by k: the penalty that was chosen in each of those folds
-
-
-class ControlCell(NamedTuple):
-    """What a control shows at one place, in the images' stead."""
-
-    vectors: Float[np.ndarray, "images width"]
-    Cs: Mapping[int | str, Sequence[Sequence[float]]]  # by k, which must not exceed the width: of each fold, to choose
-
-
-def ranked(vectors: Float[np.ndarray, "images width"], targets: Int[np.ndarray, "images"]) -> Int[np.ndarray, "width"]:
-    """The features, those first whose means differ most between classes; one that never varies comes last."""
-    classes = np.eye(targets.max() + 1)[targets]
-    classes = classes[:, classes.any(0)]
-    rows = vectors.astype(np.float64) - vectors.mean(0, dtype=np.float64)
-    between = ((classes.T @ rows) ** 2 / classes.sum(0)[:, None]).sum(0)
-    total = (rows**2).sum(0)
-    varies = np.ptp(vectors, axis=0) > 0
-    # F grows with the share of the variance that is between classes, so both rank alike.
-    share = np.divide(between, total, out=np.full(len(total), -1.0), where=varies)
-    return np.argsort(-share, kind="stable")
-
-
-def read_sparsely(
-    cell: Cell,
-    labels: np.ndarray,
-    splits: Sequence[Split],
-    ks: Sequence[int],
-    penalties: Penalties,
-    draws: Sequence[Sequence[Int[np.ndarray, "images"]]],
-    memory_bytes: int,
-) -> Read:
-    """Test probes of the best of `ks` features of a cell on every split, and of all; in `draws`, by repeat, are labels.
-
-    A k that is not below the width is left out: it would be the probe of all.
-    """
-    letters, targets = np.unique(labels, return_inverse=True)
-    numbers: list[int | str] = [*sorted({k for k in ks if k < cell.vectors.shape[1]}), DENSE]
-    predictions, accuracies, chosen = [], {k: [] for k in numbers}, {k: [] for k in numbers}
-    for split in splits:
-        orders = _Orders(cell.vectors, split, targets, _draws_of(split, draws))
-        for k in numbers:
-            if split.protocol == "signbridge":
-                best = orders.best(k)
-                probe = fit_notebook_probe(best, labels, split.train, penalties.signbridge)
-                predicted = np.searchsorted(letters, probe.predict(best[split.test]))
-            else:
-                predicted, right, C = _read_fold(orders, k, penalties.grouped, memory_bytes)
-                accuracies[k].append(right)
-                chosen[k].append(C)
-            rows = {"protocol": split.protocol, "k": str(k), "row": np.flatnonzero(split.test), "predicted": predicted}
-            predictions.append(pd.DataFrame(rows))
-    grouped = [split for split in splits if split.protocol == "grouped"]
-    shuffled = [accuracy_of_draws(of, grouped).assign(k=str(k)) for k, of in accuracies.items() if grouped and draws]
-    return Read(
-        pd.concat(predictions, ignore_index=True),
-        pd.concat(shuffled, ignore_index=True) if shuffled else pd.DataFrame(columns=["draw", "accuracy", "k"]),
-        chosen,
-    )
-
-
-def read_control(
-    cell: ControlCell, targets: Int[np.ndarray, "images"], splits: Sequence[Split], memory_bytes: int
-) -> dict[str, float]:
-    """By k the accuracy, over the tested images of all `splits` of `grouped`, of probes of what a control shows."""
-    right = dict.fromkeys(cell.Cs, 0)
-    for number, split in enumerate(splits):
-        orders = _Orders(cell.vectors, split, targets, [])
-        for k, Cs in cell.Cs.items():
-            predicted, _, _ = _read_fold(orders, k, Cs[number], memory_bytes)
-            right[k] += int((predicted == targets[split.test]).sum())
-    tested = sum(int(split.test.sum()) for split in splits)
-    return {str(k): count / tested for k, count in right.items()}
-
-
-class _Orders:
-    """The features of a cell in the order in which the training images of a split rank them, by letters and draws."""
-
-    def __init__(self, vectors: np.ndarray, split: Split, targets: np.ndarray, draws: Sequence[np.ndarray]):
-        self.vectors, self.split, self.targets, self.draws = vectors, split, targets, draws
-        train = vectors[split.train]
-        self._by_letters, *self._by_draws = (ranked(train, labels[split.train]) for labels in (targets, *draws))
-
-    def best(self, k: int | str, draw: int | None = None) -> Float[np.ndarray, "images best"]:
-        """The k best features by the letters, or by those of a draw; the vectors as they are where k is `DENSE`."""
-        order = self._by_letters if draw is None else self._by_draws[draw]
-        return self.vectors if k == DENSE else self.vectors[:, np.sort(order[:k])]
-
-
-def _read_fold(
-    orders: _Orders, k: int | str, Cs: Sequence[float], memory_bytes: int
-) -> tuple[Int[np.ndarray, "tested"], Float[np.ndarray, "draws"], float]:
-    """What a probe of the k best features says of the tested images, how accurate those of shuffled letters are, its C.
-
-    Of `Cs` the best in the inner folds is taken; one alone is not tried.
-    """
-    (fold,) = folds_of(orders.best(k), [orders.split], memory_bytes)
-    C = fold.choose(orders.targets, Cs).C if len(Cs) > 1 else float(Cs[0])
-    right = []
-    for number, draw in enumerate(orders.draws):
-        (its,) = [fold] if k == DENSE else folds_of(orders.best(k, number), [orders.split], memory_bytes)
-        right.append((its.read(draw, C, LOOSE_TOLERANCE).predicted == draw[orders.split.test]).mean())
-    return fold.read(orders.targets, C, TOLERANCE_FOR_PREDICTIONS).predicted, np.array(right, dtype=float), C
-
-
-def _draws_of(split: Split, draws: Sequence) -> Sequence[Int[np.ndarray, "images"]]:
-    return draws[split.repeat] if split.protocol == "grouped" and draws else []
+def sparse_probes(
+    sample: pd.DataFrame,
+    reads: Mapping[tuple[str, str, str], Read],
+    controls: Mapping[tuple[str, str, str, str], Mapping[str, float]],
+    statistics: StatisticsParams,
+    generator: np.random.Generator,
+) -> pd.DataFrame:
+    """The table of `sparse_probe_table` from what `probe_letters` gives of `sample` (image_id, label, photo)."""
+    predictions = predictions_table(reads, sample["image_id"].to_numpy(), sample["label"].to_numpy())
+    accuracies = curves(predictions, sample.set_index("image_id")["photo"], statistics, generator)
+    return sparse_probe_table(accuracies, reads, controls)
 
 
 def predictions_table(

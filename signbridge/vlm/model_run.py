@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from signbridge.core import activations, params
+from signbridge.core import activations, params, tables
 from signbridge.core.errors import SignBridgeError
 from signbridge.core.pipeline import code_digest
 from signbridge.core.shards import names_of, vectors_of
@@ -47,13 +47,16 @@ Model = HubModel | FolderModel | TinyRandomModel
 class ModelRun:
     """A run of the chosen model by one stage; made by `model_run`."""
 
-    def __init__(self, stage_file: str, name: str, model: Model, made_by: dict[str, Any]):
-        """`name` and `model` are the entry of the catalog; `made_by` is what else makes the stage's results."""
+    def __init__(self, stage_file: str, name: str, model: Model, made_by: dict[str, Any], earlier: Path | None = None):
+        """`name` and `model` are the entry of the catalog; `made_by` is what else makes the stage's results.
+
+        `earlier` is as `model_run` has it.
+        """
         stage = Path(stage_file)
         folder = stage.parent.name
         self.model = model
         self.device = device_from_environment()
-        self.made_by = {**read_with(name, model), **made_by}
+        self.made_by = {**read_with(name, model, earlier), **made_by}
         self.scratch = SCRATCH / (stage.stem if folder == "stages" else f"{folder}_{stage.stem}")
         self.folder = self.scratch / fingerprint(self.made_by, self.device, stage_file)
 
@@ -90,27 +93,38 @@ class ModelRun:
 
 
 @contextmanager
-def model_run(stage_file: str, *, sample: Path | None = None, **made_by: Any) -> Iterator[ModelRun]:
+def model_run(
+    stage_file: str, *, sample: Path | None = None, earlier: Path | None = None, **made_by: Any
+) -> Iterator[ModelRun]:
     """The run of the model that `params.yaml` chooses, by the stage `stage_file`, and its end.
 
-    `made_by` says what else makes the results; `sample`, a table of images, is told by its digest. The scratch folder
-    goes when the block ends without an error, with what other settings left there.
+    `made_by` says what else makes the results; `sample`, a table of images, is told by its digest. A stage that reads
+    a table which an `earlier` run of the model wrote needs no `data/model.json`: the table's metadata say the same. The
+    scratch folder goes when the block ends without an error, with what other settings left there.
     """
     name, model = params.selected("model", params.MODELS, ModelParams)
     of_sample = {"sample_sha256": hashlib.sha256(sample.read_bytes()).hexdigest()} if sample else {}
-    run = ModelRun(stage_file, name, model, {**of_sample, **made_by})
+    run = ModelRun(stage_file, name, model, {**of_sample, **made_by}, earlier)
     yield run
     shutil.rmtree(run.scratch, ignore_errors=True)
 
 
-def read_with(name: str, model: Model) -> dict[str, Any]:
+def read_with(name: str, model: Model, earlier: Path | None = None) -> dict[str, Any]:
     """What reads a run, for the metadata of its tables: the entry `name` of the catalog, its files and packages.
 
-    Raises `SignBridgeError` if `data/model.json` is not there.
+    Raises `SignBridgeError` if `data/model.json` is not there, or the table `earlier` is of another model.
     """
+    entry = {"name": name, **model.model_dump()}
+    if earlier is None:
+        digest = _folder_sha256(MODEL)
+    else:
+        known = tables.made_by(earlier)
+        if known["model"] != entry:
+            raise SignBridgeError(f"{earlier}: made by another model than {name}. Make it again with `dvc repro`.")
+        digest = known["model_folder_sha256"]
     return {
-        "model": {"name": name, **model.model_dump()},
-        "model_folder_sha256": _folder_sha256(MODEL),
+        "model": entry,
+        "model_folder_sha256": digest,
         "packages": {package: _version(package) for package in PACKAGES},
     }
 

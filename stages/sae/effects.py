@@ -1,63 +1,48 @@
-"""sae_effects: what steering by single features amounts to, against noise and against other features.
+"""What steering by single features does, against noise and against other features.
 
-Metrics of the feature that is subtracted call its nulls as those of the feature that is added are called:
-`feature_down_over_like_features` is beyond features of like activation that are subtracted.
+python -m stages.sae.effects
 """
 
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
-
 from signbridge.core import params, tables
 from signbridge.core.command_line import run
-from signbridge.core.names import (
-    CLASSES,
-    CONCEPT,
-    CONCEPT_UNDONE,
-    FEATURE_DIRECTIONS,
-    FEATURE_DOWN,
-    FEATURE_NULLS,
-    NULLS_DOWN,
-    PRETRAINED,
-    model_name,
-)
+from signbridge.core.names import CLASSES, CONCEPT, CONCEPT_UNDONE, FEATURE, FEATURE_DOWN, model_name
 from signbridge.core.sweeps import QuestionsParams
-from signbridge.sae.concept import ConceptParams, concept_names
-from signbridge.sae.feature_directions import read_steered
+from signbridge.datasets.concept import ConceptParams, concept_names
+from signbridge.statistics.feature_steering import feature_effects, read_steered
 from signbridge.statistics.intervals import StatisticsParams
-from signbridge.statistics.steering_effect import Steering, SteeringEffectsParams, steering_effects
+from signbridge.statistics.steering_effect import SteeringEffectsParams
 
-STEERING = Path("data/sae_steering")
-PLOTS = Path("plots")
+STEERING = Path("data/sae/steering")
+EFFECTS = Path("data/sae/effects")
+METRICS = Path("metrics/sae/steering.json")
+# Of the feature that is pushed up, where it works best: the probability of the wanted answer, and that beyond nulls.
+MEASURED = ("probability", "probability_low", "probability_high", "over_like_features", "over_like_features_low",
+            "over_like_features_high", "over_random", "damage", "best_site", "best_strength")  # fmt: skip
+HEADLINE = {"sweep": "sweep"}
+HEADLINE |= {f"{kind}_{name}": f"{kind}_{FEATURE}_{name}" for kind in (CLASSES, CONCEPT) for name in MEASURED}
+# Away from the concept, by pushing its feature down.
+HEADLINE |= {f"{CONCEPT_UNDONE}_{name}": f"{CONCEPT_UNDONE}_{FEATURE_DOWN}_{name}" for name in MEASURED[3:6]}
 
 
 def main() -> None:
-    """Read `data/sae_steering/`, write metrics/sae_steering.json and plots/sae_steering*.csv."""
+    """Read `data/sae/steering/`, write `data/sae/effects/` and metrics/sae/steering.json."""
     statistics = params.section("statistics", StatisticsParams)
-    settings = params.section("steering_effects", SteeringEffectsParams)
+    settings = params.section("steering_effects", SteeringEffectsParams, params.SAE)
     _, up = concept_names(params.section("concept", ConceptParams, params.SAE).finger)
-    answers, damage = (read_steered(STEERING, name, up) for name in ("answers", "damage"))
-    kinds = (CLASSES, PRETRAINED, CONCEPT, CONCEPT_UNDONE)
-    generators = np.random.default_rng(params.seed()).spawn(len(kinds))
-    values: dict[str, tables.Metric] = {
+    answers, damage = (read_steered(STEERING, name, (CLASSES, CONCEPT), up) for name in ("answers", "damage"))
+    kinds = (CLASSES, CONCEPT, CONCEPT_UNDONE)
+    doses, areas, found = feature_effects(answers, damage, kinds, settings, statistics, params.seed())
+    made_by = tables.made_by(STEERING / CLASSES / "answers.parquet")
+    findings = {
         "model": model_name(STEERING / CLASSES / "answers.parquet", params.model_notes()),
-        "sweep": params.section("questions", QuestionsParams).sweep,
-        "confidence": statistics.confidence,
-    }
-    doses, areas = [], []
-    for kind, generator in zip(kinds, generators, strict=True):
-        of_kind = (table[table["steered"] == kind] for table in (answers, damage))
-        nulls_of = {FEATURE_DOWN: NULLS_DOWN}
-        steering = Steering(*of_kind, settings, statistics, FEATURE_DIRECTIONS, FEATURE_NULLS, kind, nulls_of)
-        of_doses, of_areas, found = steering_effects(steering, generator)
-        values |= found
-        doses.append(of_doses.assign(steered=kind))
-        areas.append(of_areas.assign(steered=kind))
-    tables.write_metrics("metrics/sae_steering.json", values)
-    for found, path in ((doses, "sae_steering.csv"), (areas, "sae_steering_area.csv")):
-        there = [table for table in found if len(table)] or found[:1]
-        tables.write_csv(pd.concat(there, ignore_index=True), PLOTS / path)
+        "sweep": params.section("questions", QuestionsParams).sweep, "confidence": statistics.confidence, **found,
+    }  # fmt: skip
+    tables.write(doses, EFFECTS / "steering.parquet", {"model": made_by["model"]})
+    tables.write(areas, EFFECTS / "steering_area.parquet", {"model": made_by["model"]})
+    tables.write_findings(EFFECTS / "findings.json", findings)
+    tables.write_metrics(METRICS, findings, HEADLINE)
 
 
 if __name__ == "__main__":

@@ -1,41 +1,44 @@
-"""Sparse autoencoders of the residual stream of image and text tokens, trained as they are read from the model.
+"""Train sparse autoencoders of the residual stream of image and text tokens, as they are read from the model.
 
     python -m stages.sae.train
 
 Environment as for `stages.extract`; interrupted training goes on from what lies in .scratch/.
 """
 
-import shutil
 from pathlib import Path
 
-from signbridge.core import params
+from signbridge.core import params, tables
 from signbridge.core.command_line import run
+from signbridge.core.sweeps import QuestionsParams
 from signbridge.core.tables import whole_folder
-from signbridge.sae.settings import require_sae_lens
-from signbridge.sae.study_training import training_of_study
-from signbridge.vlm.loading import ModelParams, device_from_environment
-from signbridge.vlm.model_run import fingerprint, open_reader, read_with
+from signbridge.sae.passages import PASSAGES, training_set
+from signbridge.sae.settings import SaeParams, check_preset_fits, chosen_preset, require_sae_lens
+from signbridge.vlm.loading import stream_width
+from signbridge.vlm.model_run import model_run
+from signbridge.vlm.text import phrases
 
 IMAGES = Path("data/images.parquet")
-MODEL = Path("data/model.json")
-SAES = Path("data/sae")
-SCRATCH = Path(".scratch")
+HANDS = Path("data/hands.parquet")
+AUTOENCODERS = Path("data/sae/autoencoders")
 
 
 def main() -> None:
-    """Read `data/images.parquet`, the corpus and `data/model.json`, write `data/sae/`."""
+    """Read the dataset, what is known of its hands, the corpus and the model; write `data/sae/autoencoders/`."""
     require_sae_lens()
-    name, model = params.selected("model", params.MODELS, ModelParams)
-    training = training_of_study(IMAGES, model.prompt)
-    device = device_from_environment()
-    made_by = {**read_with(name, model, MODEL), **training.made_by}
-    from signbridge.sae.training_run import train_and_write  # imports SAELens, which takes long
+    settings, (preset_name, preset) = params.section("sae", SaeParams, params.SAE), chosen_preset()
+    questions = params.section("questions", QuestionsParams)
+    corpus = phrases(questions.corpus, questions.templates)
+    study = training_set(IMAGES, HANDS, settings, preset, corpus, params.seed())
+    with model_run(__file__, **study.made_by) as reading:
+        name = reading.made_by["model"]["name"]
+        check_preset_fits(preset_name, preset, name, stream_width(reading.model))
+        from signbridge.sae.training import train_on_study, write_trained  # imports SAELens, which takes long
 
-    folder = SCRATCH / "sae" / fingerprint(made_by, device, __file__)
-    reader = open_reader(model, SCRATCH / "models", device)
-    with whole_folder(SAES) as unfinished:
-        train_and_write(training, reader, unfinished, folder, device, made_by)
-    shutil.rmtree(SCRATCH / "sae", ignore_errors=True)  # what other settings left there too
+        trained, read, unread = train_on_study(study, reading.reader, reading.folder, name)
+        made_by = {**reading.made_by, "read": read}
+        with whole_folder(AUTOENCODERS) as unfinished:
+            write_trained(trained, unfinished, made_by)
+            tables.write(unread, unfinished / PASSAGES, made_by)
 
 
 if __name__ == "__main__":

@@ -1,69 +1,74 @@
-"""Sparse autoencoders of the untrained twin, trained as the model's: what features owe to architecture and images.
+"""Train the same autoencoders on the model's untrained twin: what features owe to architecture and images alone.
 
     python -m stages.sae.twin
 
-Environment as for `stages.extract`; interrupted training goes on from what lies in .scratch/, with the twin's weights.
+The folder is empty if `controls.read` in params.yaml leaves the twin out. Environment as for `stages.extract`;
+interrupted training goes on from what lies in .scratch/, with the twin's weights.
 """
 
-import shutil
+import logging
 from pathlib import Path
 
 from signbridge.core import params, tables
 from signbridge.core.command_line import run
+from signbridge.core.sweeps import QuestionsParams
 from signbridge.core.tables import whole_folder
-from signbridge.datasets.control_images import ControlsParams
+from signbridge.datasets.concept import ConceptParams
+from signbridge.datasets.control_images import UNTRAINED_TWIN, ControlsParams
 from signbridge.datasets.images import decoded
-from signbridge.sae.concept import ConceptParams, write_concept
-from signbridge.sae.features import write_features
-from signbridge.sae.settings import require_sae_lens
-from signbridge.sae.study_training import training_of_study
-from signbridge.vlm.extraction import read_in_shards
-from signbridge.vlm.loading import ModelParams, device_from_environment
-from signbridge.vlm.model_run import fingerprint, images_per_shard, made_from, open_reader
+from signbridge.sae.features import features_of_images, write_concept, write_features
+from signbridge.sae.passages import training_set
+from signbridge.sae.settings import SaeParams, check_preset_fits, chosen_preset, require_sae_lens
+from signbridge.vlm.loading import stream_width
+from signbridge.vlm.model_run import SCRATCH, model_run
+from signbridge.vlm.text import phrases
 from signbridge.vlm.untrained_twin import untrained_twin
 
 IMAGES = Path("data/images.parquet")
+HANDS = Path("data/hands.parquet")
 SAMPLE = Path("data/sample.parquet")
-MODEL = Path("data/model.json")
-TWIN = Path("data/sae_twin")
-SCRATCH = Path(".scratch")
+TWIN = Path("data/sae/twin")
+log = logging.getLogger(__name__)
 
 
 def main() -> None:
-    """Read the dataset, the sample, the corpus and `data/model.json`, write `data/sae_twin/`."""
+    """Read the dataset, what is known of its hands, the sample, the corpus and the model; write `data/sae/twin/`."""
     require_sae_lens()
-    name, model = params.selected("model", params.MODELS, ModelParams)
-    controls, concept = params.section("controls", ControlsParams), params.section("concept", ConceptParams, params.SAE)
-    training = training_of_study(IMAGES, model.prompt)
-    device, sample = device_from_environment(), tables.read(SAMPLE)
-    made_by = {
-        **made_from(name, model, MODEL, SAMPLE), **training.made_by, "twin_seed": controls.twin_seed,
-        "concept_prompt": concept.prompt,
-    }  # fmt: skip
-    # These import SAELens, which takes long; and before the fingerprint, which is of the code that is loaded.
-    from signbridge.sae.autoencoders import open_autoencoders
-    from signbridge.sae.sample_features import FeatureReader
-    from signbridge.sae.training_run import train_and_write
+    controls = params.section("controls", ControlsParams)
+    concept = params.section("concept", ConceptParams, params.SAE)
+    settings, (preset_name, preset) = params.section("sae", SaeParams, params.SAE), chosen_preset()
+    questions, sample = params.section("questions", QuestionsParams), tables.read(SAMPLE)
+    if UNTRAINED_TWIN not in controls.read:
+        log.info("controls.read in params.yaml leaves out %s: nothing is trained.", UNTRAINED_TWIN)
+        with whole_folder(TWIN):
+            return
+    corpus = phrases(questions.corpus, questions.templates)
+    study = training_set(IMAGES, HANDS, settings, preset, corpus, params.seed())
+    made_by = {**study.made_by, "twin_seed": controls.twin_seed, "concept_prompt": concept.prompt}
+    with model_run(__file__, sample=SAMPLE, **made_by) as reading:
+        name = reading.made_by["model"]["name"]
+        check_preset_fits(preset_name, preset, name, stream_width(reading.model))
+        from signbridge.sae.autoencoders import open_autoencoders  # these import SAELens, which takes long
+        from signbridge.sae.training import train_on_study, write_trained
 
-    folder = SCRATCH / "sae_twin" / fingerprint(made_by, device, __file__)
-    twin = untrained_twin(model, controls.twin_seed, SCRATCH / "sae_twin/twin", SCRATCH / "models")
-    reader = open_reader(twin, SCRATCH / "models", device)
-    asked = reader.asking(concept.prompt, "concept.prompt", 1)
-    with whole_folder(TWIN) as unfinished:
-        sites = train_and_write(training, reader, unfinished / "sae", folder / "training", device, made_by)
-        autoencoders = open_autoencoders(unfinished / "sae", sites, device)
-        of_sample = read_in_shards(
-            FeatureReader(reader, autoencoders), decoded(sample["image"]), folder / "sample", images_per_shard(),
-            "features of the sample",
-        )  # fmt: skip
-        of_concept = read_in_shards(
-            FeatureReader(asked, autoencoders), decoded(sample["image"]), folder / "concept", images_per_shard(),
-            "features of the concept",
-        )  # fmt: skip
-        image_ids, made_by = sample["image_id"].tolist(), {**made_by, "sites": sites}
-        write_features(unfinished / "sample", sites, of_sample, image_ids, made_by)
-        write_concept(unfinished / "concept", sites, of_concept, image_ids, made_by)
-    shutil.rmtree(SCRATCH / "sae_twin")  # with what other settings left there, and the twin
+        twin = untrained_twin(reading.model, controls.twin_seed, reading.scratch / "twin", SCRATCH / "models")
+        reader = reading.open(twin)
+        asked = reader.asking(concept.prompt, "concept.prompt", 1)
+        images, known = decoded(sample["image"]), sample[["image_id"]]
+        trained, read, _ = train_on_study(study, reader, reading.folder / "training", name)
+        sites = list(trained.autoencoders)
+        with whole_folder(TWIN) as unfinished:
+            write_trained(trained, unfinished / "sae", {**reading.made_by, "read": read})
+            autoencoders = open_autoencoders(unfinished / "sae", sites, reading.device)
+            of_sample, of_concept = (
+                reading.read_in_shards(
+                    images, features_of_images(one, autoencoders), f"features of the {kind}", within=kind, reader=one
+                )
+                for kind, one in (("sample", reader), ("concept", asked))
+            )
+            made_by = {**reading.made_by, "sites": sites}
+            write_features(unfinished / "sample", sites, of_sample, sample["image_id"].tolist(), made_by)
+            write_concept(unfinished / "concept", sites, of_concept, known, made_by)
 
 
 if __name__ == "__main__":
