@@ -26,8 +26,8 @@ ROOT = Path(__file__).resolve().parents[1]
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
-PARAMS_FILES = (params.PARAMS, params.MODELS, params.DATASETS, params.CAUSAL, params.LENSES, params.SAE)
-PARAMS_FILES += (params.PRETRAINED, params.SAE_PRESETS, params.AUTOENCODERS)
+PARAMS_FILES = (params.PARAMS, params.MODELS, params.DATASETS, params.CAUSAL, params.LENSES, params.JUDGE)
+PARAMS_FILES += (params.SAE, params.PRETRAINED, params.SAE_PRESETS, params.AUTOENCODERS)
 CATALOGS = {"models": params.MODELS, "datasets": params.DATASETS, "autoencoders": params.AUTOENCODERS}
 CATALOGS |= {"sae_presets": params.SAE_PRESETS}
 

@@ -17,6 +17,7 @@ from signbridge.core.errors import SignBridgeError
 PARAMS = Path("params.yaml")  # of the study, and what further questions share with it
 CAUSAL = Path("stages/causal/params.yaml")
 LENSES = Path("stages/lenses/params.yaml")
+JUDGE = Path("stages/judge/params.yaml")
 SAE = Path("stages/sae/params.yaml")
 PRETRAINED = Path("stages/pretrained/params.yaml")
 DATASETS, MODELS = Path("datasets.yaml"), Path("models.yaml")  # catalogs, an entry a key

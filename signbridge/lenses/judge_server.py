@@ -1,4 +1,4 @@
-"""Putting questions to a server that speaks OpenAI's chat completions: several at once, no question ever twice.
+"""Ask a server that speaks OpenAI's chat completions: several questions at once, none of them twice.
 
 The server is the user's own (vLLM, llama.cpp, Ollama, LM Studio, ...) or a paid service. The client library retries
 what can pass (no connection, too many requests, the server's own faults) and takes the key from `OPENAI_API_KEY`.
@@ -9,17 +9,18 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Lock
 from typing import Any, NamedTuple
 
+import pandas as pd
 from tqdm import tqdm
 
 from signbridge.core.errors import SignBridgeError
 from signbridge.core.tables import whole_file
-from signbridge.lenses.red_box import Pictures
+from signbridge.lenses.red_box import Pictures, red_box_pictures
 from signbridge.statistics.judged import WORDS_GO_HERE, JudgeParams
 
 LOG = logging.getLogger(__name__)
@@ -38,6 +39,19 @@ class Question(NamedTuple):
         """The same for the same words and pictures alone."""
         parts = (hashlib.sha256(part).hexdigest() for part in (self.words.encode(), *self.pictures))
         return hashlib.sha256("".join(parts).encode()).hexdigest()
+
+
+def questions_of(asked: pd.DataFrame, images: pd.Series, grid: Sequence[int], box: int) -> list[Question]:
+    """The question of every row of `asked` (`patches_to_judge`); `images` are PNG files by image_id.
+
+    What is shown of a patch is drawn once.
+    """
+    patches = asked[["image_id", "patch"]].drop_duplicates()
+    pictures = {
+        (image, patch): red_box_pictures(images[image], patch, grid, box)
+        for image, patch in patches.itertuples(index=False)
+    }
+    return [Question(row.words, pictures[row.image_id, row.patch]) for row in asked.itertuples()]
 
 
 class Answer(NamedTuple):
@@ -131,7 +145,8 @@ def _ask_all(
     if failures:
         answered = sum(key in kept for key in waiting)
         raise SignBridgeError(
-            f"{failures[0]}\nThe answers so far are kept ({answered} new ones); `dvc repro` asks for the others."
+            f"{failures[0]}\nThe answers so far are kept ({answered} new ones); "
+            "`dvc repro stages/judge/dvc.yaml` asks for the others."
         )
 
 
@@ -140,7 +155,7 @@ def _client(settings: JudgeParams) -> Any:
         from openai import OpenAI  # it takes long to import, and is needed by this alone
     except ModuleNotFoundError as error:
         raise SignBridgeError(
-            f"the judge needs {error.name}: pip install -c requirements.lock -e '.[lenses]'. Or set judge.judge: none."
+            f"the judge needs {error.name}: pip install -c requirements.lock -e '.[lenses]'."
         ) from None
     key = os.environ.get("OPENAI_API_KEY", "").strip() or NO_KEY
     return OpenAI(base_url=settings.server, api_key=key, max_retries=RETRIES)
@@ -173,8 +188,8 @@ def _ask(client: Any, settings: JudgeParams, request: dict[str, Any]) -> Answer:
         ) from None
     except openai.APIConnectionError:
         raise SignBridgeError(
-            f"judge.server: {settings.server} cannot be reached. Start the server, correct the address, or set "
-            "judge.judge: none."
+            f"judge.server: {settings.server} cannot be reached. Start the server, or correct the address in "
+            "stages/judge/params.yaml."
         ) from None
     except openai.APIStatusError as error:
         raise SignBridgeError(f"judge.server: {settings.server} {_refusal(error, settings)}") from None

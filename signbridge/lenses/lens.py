@@ -58,7 +58,6 @@ def logit_lens(
 
 RECALL_OF = 256  # vectors, at most, that are searched exactly as well
 NEIGHBOURS = 64  # of a text token: its own sentence is among them at every text layer
-RECALL, TEXT_WORDS = "recall", "text_words"  # what is checked
 
 
 def latent_lens(
@@ -77,26 +76,20 @@ def recall_of_some(
     found: Neighbours,
     vectors: Float[Tensor, "patches width"],
     index: TextIndex,
-    site: str,
     memory_bytes: int,
     generator: np.random.Generator,
-) -> pd.DataFrame:
-    """The share of the exact neighbours that an approximate search has `found`, over up to 256 patches, drawn.
-
-    One row: check (`recall`), site (the visual layer), share, of (how many patches).
-    """
+) -> float:
+    """The share of the exact neighbours that an approximate search has `found`, over up to 256 patches, drawn."""
     drawn = torch.from_numpy(generator.permutation(len(vectors))[:RECALL_OF]).to(vectors.device)
     exact = nearest(vectors[drawn].float(), index.vectors, found.row.shape[1], memory_bytes)
-    share = recall(Neighbours(*(values[drawn] for values in found)), exact)
-    return pd.DataFrame({"check": [RECALL], "site": site, "share": share, "of": len(drawn)})
+    return recall(Neighbours(*(values[drawn] for values in found)), exact)
 
 
-def reads_text(index: TextIndex, words: int, generator: np.random.Generator, memory_bytes: int) -> pd.DataFrame:
+def reads_text(index: TextIndex, words: int, generator: np.random.Generator, memory_bytes: int) -> float:
     """How often LatentLens names a word of a text right: a control where there is something to find.
 
     Stored vectors (up to `words`, drawn over all text sites) are looked up as if they were patches. It is right where
-    the nearest neighbour in another sentence is the same word. One row: check (`text_words`), site (empty), share, of
-    (how many have a neighbour in another sentence; without any the share is NaN).
+    the nearest neighbour in another sentence is the same word. NaN where every neighbour stands in the same sentence.
     """
     rows, sites = len(index.contexts), list(index.vectors)
     drawn = generator.permutation(rows * len(sites))[:words]
@@ -106,9 +99,8 @@ def reads_text(index: TextIndex, words: int, generator: np.random.Generator, mem
     asked, near = drawn % rows, found.row.numpy()
     elsewhere = sentence[near] != sentence[asked][:, None]
     first, there = elsewhere.argmax(axis=1), elsewhere.any(axis=1)
-    right = (word[near[np.arange(len(near)), first]] == word[asked])[there]
-    share = float(right.mean()) if there.any() else float("nan")
-    return pd.DataFrame({"check": [TEXT_WORDS], "site": "", "share": share, "of": len(right)})
+    right = word[near[np.arange(len(near)), first]] == word[asked]
+    return float(right[there].mean()) if there.any() else float("nan")
 
 
 LOGIT_ROWS = 4096  # of patches x vocabulary logits at once

@@ -1,16 +1,16 @@
 """What share of patches says a word that a judge, a vision model, finds related to what is there.
 
-The measure of LatentLens (2026): a patch is drawn as a red box on its image (`red_box.py`), the judge is given the
-patch's words and names those that are related to it concretely, abstractly or globally; a patch of which it names one
+The measure of LatentLens (2026): a patch is drawn as a red box on its image (`lenses/red_box.py`). The judge is given
+the words of the patch, and names those that are related to it concretely, abstractly or globally. A patch with one such
 word or more is interpretable, as in the paper's published code (github.com/McGill-NLP/latentlens,
 reproduce/scripts/evaluate, MIT licence). There the judge is GPT-5, asked about 100 patches a layer and lens.
 
-The question (`question.txt`) asks what the published one asks (`IMAGE_PROMPT_WITH_CROP` of its prompts.py: the
-same two pictures, three relations and JSON fields), in words of this project's own, so shares need not equal the
-paper's to the digit. Another text can be named in params, the published one among them.
+The question (`lenses/question.txt`) asks what the published one asks (`IMAGE_PROMPT_WITH_CROP` of its prompts.py: the
+same two pictures, three relations and JSON fields), in other words, so shares need not equal the paper's to the digit.
+The params can name another text, the published one among them.
 
-Judges are lenient, and every image of a study of hands shows one; so the same question is asked with the words that
-the same patch of an image of another class has at that layer under that lens: the null.
+Judges are lenient, and every image of a study of hands shows a hand. So there is a null: the same question with the
+words that the same patch has in an image of another class, at that layer under that lens.
 """
 
 import json
@@ -53,10 +53,23 @@ VALUES = {"share": ("share", "low", "high"), "null": ("null", "null_low", "null_
 SHARES = ["lens", "site", *(name for names in VALUES.values() for name in names), "asked", "unreadable"]
 
 
+# Names in metrics/lenses/judge.json, and the findings that they are: shares of patches, 0 to 1.
+HEADLINE = {
+    f"{lens}_lens_{name}": f"{lens}_{finding}"
+    for lens in ("logit", "latent", "embedding")
+    for name, finding in {
+        "over_null": "over_null",
+        "over_null_low": "over_null_low",
+        "over_null_high": "over_null_high",
+        "readable": "share",
+        "null": "null",
+    }.items()
+} | {name: name for name in ("questions", "unreadable", "patches", "images", "judge_model", "server_model", "model")}
+
+
 class JudgeParams(Section):
     """The section `judge`."""
 
-    judge: Literal["none", "openai-compatible"]
     server: str = Field(pattern=r"^https?://[^\s/@]+(/[^\s@?#]*)?$")  # without credentials: params are published
     model: str = Field(min_length=1)  # as the server names it
     question: str  # a text file with {candidate_words}
@@ -102,7 +115,7 @@ def patches_to_judge(
 ) -> pd.DataFrame:
     """What a judge is asked: a row a patch, layer, lens and whose words they are, with the columns `ASKED` of `JUDGED`.
 
-    `table` is `data/lenses.parquet`. At most `most` patches are drawn, as many from every image as from any other or
+    `table` is `data/lenses/words.parquet`. At most `most` patches are drawn, as many from each image as from any other or
     one more, and the same at all layers under all lenses. More of them are these and others. Where all images are of
     one class there is no null.
     """

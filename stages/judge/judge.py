@@ -1,10 +1,10 @@
-"""judge: a vision model on a server of the user's choice says which patches can be read; off by default.
+"""judge: a vision model on a server of the user's choice says which patches can be read. Run only when wanted.
 
-    python -m stages.lenses.judge
+    python -m stages.judge.judge
 
-Off, it asks nobody and writes empty tables. On, it sends pictures of the sample to `judge.server`, with the key in
-OPENAI_API_KEY if there is one. Answers stay in .scratch/judge/ also when all is done: they may have cost money, and no
-question is asked twice. Delete that folder to have them asked anew.
+It sends pictures of the sample to `judge.server`, with the key in OPENAI_API_KEY if there is one. Answers stay in
+.scratch/judge/ also when all is done: they may have cost money, and no question is asked twice. Delete that folder to
+have them asked anew.
 """
 
 from pathlib import Path
@@ -16,81 +16,54 @@ from signbridge.core import params, tables
 from signbridge.core.command_line import run
 from signbridge.core.errors import SignBridgeError
 from signbridge.core.names import model_name
-from signbridge.lenses.judge_server import Question, answers_to, fingerprint
-from signbridge.lenses.red_box import red_box_pictures
+from signbridge.lenses.judge_server import answers_to, fingerprint, questions_of
+from signbridge.statistics import judged
 from signbridge.statistics.intervals import StatisticsParams
-from signbridge.statistics.judged import (
-    JUDGED,
-    SHARES,
-    JudgeParams,
-    as_table,
-    judge_metrics,
-    judged_patches,
-    judged_shares,
-    patches_to_judge,
-    question_text,
-)
+from signbridge.statistics.readable import image_grid
 
-LENSES = Path("data/lenses.parquet")
+WORDS = Path("data/lenses/words.parquet")
 SAMPLE = Path("data/sample.parquet")
-DATA = Path("data/judged.parquet")
-METRICS = Path("metrics/judge.json")
-PLOT = Path("plots/judge.csv")
-SCRATCH = Path(".scratch")
+WRITTEN = Path("data/lenses/judged")
+SCRATCH = Path(".scratch/judge")
 
 
 def main() -> None:
-    """Read the lenses' table and the sample, write data/judged.parquet, metrics/judge.json and plots/judge.csv."""
-    settings = params.section("judge", JudgeParams, params.LENSES)
-    if settings.judge == "none":
-        tables.write(as_table(pd.DataFrame(columns=JUDGED.names)), DATA, {"judge": "none"})
-        tables.write_metrics(METRICS, {"judge": "none"})
-        tables.write_csv(pd.DataFrame(columns=SHARES), PLOT)
-        return
-    statistics = params.section("statistics", StatisticsParams)
-    of_patches, of_photos = np.random.default_rng(params.seed()).spawn(2)
+    """Read the lenses' words and the sample, ask the server, write `data/lenses/judged/` and metrics."""
+    settings = params.section("judge", judged.JudgeParams, params.JUDGE)
+    statistics, seed = params.section("statistics", StatisticsParams), params.seed()
+    of_patches, of_photos = np.random.default_rng(seed).spawn(2)
     sample = tables.read(SAMPLE, columns=["image_id", "label", "image"]).set_index("image_id")
-    text = question_text(settings.question)
-    asked = patches_to_judge(tables.read(LENSES), sample["label"].to_dict(), settings.patches, of_patches)
-    questions = questions_of(asked, sample["image"], grid_of_patches(), settings.box)
-    folder = SCRATCH / "judge" / fingerprint(settings, text, params.seed())
-    answers = answers_to(questions, settings, text, params.seed(), folder)
+    text, words = judged.question_text(settings.question), tables.read(WORDS)
+    asked = judged.patches_to_judge(words, sample["label"].to_dict(), settings.patches, of_patches)
+    questions = questions_of(asked, sample["image"], grid_of_patches(words), settings.box)
+    answers = answers_to(questions, settings, text, seed, SCRATCH / fingerprint(settings, text, seed))
 
-    judged = judged_patches(asked, [answer.text for answer in answers])
-    made_by = {**settings.model_dump(exclude={"at_once"}), "seed": params.seed(), "text": text}
-    tables.write(as_table(judged), DATA, made_by)
-    values = {
-        "judge": settings.judge,
+    of_each = judged.judged_patches(asked, [answer.text for answer in answers])
+    of_layers = judged.judged_shares(of_each, ["lens", "site"], statistics, of_photos)
+    of_lenses = judged.judged_shares(of_each, ["lens"], statistics, of_photos)
+    findings = {
         "judge_model": settings.model,
         "server_model": ", ".join(sorted({answer.model for answer in answers})),
-        "model": model_name(LENSES, params.model_notes()),
+        "model": model_name(WORDS, params.model_notes()),
         "confidence": statistics.confidence,
+        **judged.judge_metrics(of_each, of_lenses),
     }
-    of_layers = judged_shares(judged, ["lens", "site"], statistics, of_photos)
-    of_lenses = judged_shares(judged, ["lens"], statistics, of_photos)
-    tables.write_metrics(METRICS, values | judge_metrics(judged, of_lenses))
-    tables.write_csv(of_layers, PLOT)
+    made_by = {**settings.model_dump(exclude={"at_once"}), "seed": seed, "text": text}
+    tables.write(judged.as_table(of_each), WRITTEN / "judged.parquet", made_by)
+    tables.write(of_layers, WRITTEN / "shares.parquet", {**made_by, "statistics": statistics.model_dump()})
+    tables.write_findings(WRITTEN / "findings.json", findings)
+    tables.write_metrics("metrics/lenses/judge.json", findings, judged.HEADLINE)
 
 
-def grid_of_patches() -> list[int]:
+def grid_of_patches(words: pd.DataFrame) -> tuple[int, int]:
     """Rows and columns of a model's image tokens. Raises `SignBridgeError` if they make no grid."""
-    grid = tables.made_by(LENSES).get("grid")
+    grid = image_grid(words)
     if grid is None:
         raise SignBridgeError(
-            f"{LENSES}: the image tokens of this model make no square grid, so none has a place to show a judge. "
-            "Set judge.judge: none, or choose another model."
+            f"{WORDS}: the image tokens of this model make no square grid, so no patch has a place to show a judge. "
+            "Choose another model."
         )
     return grid
-
-
-def questions_of(asked: pd.DataFrame, images: pd.Series, grid: list[int], box: int) -> list[Question]:
-    """The question of every row; what is shown of a patch is drawn once."""
-    patches = asked[["image_id", "patch"]].drop_duplicates()
-    pictures = {
-        (image, patch): red_box_pictures(images[image], patch, grid, box)
-        for image, patch in patches.itertuples(index=False)
-    }
-    return [Question(row.words, pictures[row.image_id, row.patch]) for row in asked.itertuples()]
 
 
 if __name__ == "__main__":

@@ -52,21 +52,22 @@ def main() -> None:
         shards = reading.read_in_shards(decoded(sample["image"]), work, "lens")
         patches = vectors_of(shards, "patch")[0]
         vocabulary = lens.vocabulary_table(loaded.processor.tokenizer, len(loaded.model.get_input_embeddings().weight))
-        parts, checks = [], [lens.reads_text(index, settings.text_words, of_text, memory_bytes)]
+        parts, checks = [], [("text_words", "", lens.reads_text(index, settings.text_words, of_text, memory_bytes))]
         for site in tqdm(sites, desc="lenses", unit="layer"):
             vectors = torch.from_numpy(vectors_of(shards, site)).flatten(0, 1).to(reading.device)
             found = lens.latent_lens(vectors, index, settings.k, memory_bytes, cells)
             parts.append(lens.lens_rows(vectors, ids, patches, site, loaded, vocabulary, index, found, settings.k))
             if cells is not None:
-                checks.append(lens.recall_of_some(found, vectors, index, site, memory_bytes, of_recall))
-        for check in checks[1:]:
-            log.info("%s: approximate search finds %.1f %% of the exact neighbours (%d patches)",
-                     check["site"][0], 100 * check["share"][0], check["of"][0])  # fmt: skip
+                share = lens.recall_of_some(found, vectors, index, memory_bytes, of_recall)
+                checks.append(("recall", site, share))
+        for _, site, share in checks[1:]:
+            of = min(lens.RECALL_OF, len(ids) * len(patches))
+            log.info("%s: approximate search finds %.1f %% of the exact neighbours (%d patches)", site, 100 * share, of)
         words = lens.with_grid(
             pd.concat(parts, ignore_index=True), grid_shape(int(vectors_of(shards, "image_tokens")[0]))
         )
         tables.write(lens.compared_words(vocabulary, index), VOCABULARY, reading.made_by)
-        tables.write(pd.concat(checks, ignore_index=True), CHECKS, reading.made_by)
+        tables.write(pd.DataFrame(checks, columns=["check", "site", "share"]), CHECKS, reading.made_by)
         tables.write(words, WORDS, reading.made_by)
 
 

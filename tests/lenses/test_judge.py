@@ -31,7 +31,7 @@ STATISTICS = StatisticsParams(confidence=0.95, resamples=300)
 IDS = [f"{letter}-{number}" for letter in "AB" for number in range(3)]
 LABELS = {image: image[0] for image in IDS}
 SITES, LENSES, PATCHES = ["embedding", "layer_01"], ["embedding", "latent"], [0, 2, 5, 7]
-TEXT = question_text(ROOT / "signbridge/judge/question.txt")
+TEXT = question_text(ROOT / "signbridge/lenses/question.txt")
 
 
 def lens_table() -> pd.DataFrame:
@@ -49,7 +49,7 @@ def asked_of(most: int, seed: int = 0, table: pd.DataFrame | None = None, labels
 
 
 def settings(address: str = "http://localhost:8000/v1", **changed) -> JudgeParams:
-    values = {"judge": "openai-compatible", "server": address, "model": "a-judge", "question": "q.txt", "patches": 5,
+    values = {"server": address, "model": "a-judge", "question": "q.txt", "patches": 5,
               "box": 3, "temperature": 0.0, "answer_tokens": 50, "at_once": 3}  # fmt: skip
     return JudgeParams(**values | changed)
 

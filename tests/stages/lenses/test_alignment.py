@@ -6,27 +6,27 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from signbridge.core import tables
+from signbridge.core import params, tables
 from signbridge.statistics.alignment import (
     COSINES,
+    HEADLINE,
     MEASURES,
     NEIGHBOURS,
     PROBES,
 )
 from stages.lenses import alignment, modalities
-from tests.stages.causal_study import copy_to_run, extracted
-from tests.stages.modalities_study import IMAGES, set_up
+from tests.stages.causal_study import copy_to_run
+from tests.stages.lens_study import IMAGES, relabel, with_modalities
 from tests.stages.small_study import as_declared, declared, written_by
 
-PLOT = "plots/alignment.csv"
+TABLE = "data/lenses/alignment/alignment.parquet"
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory) -> tuple[Path, dict[str, bytes]]:
     """The folder of a study whose stage has run, and what it wrote."""
     folder = tmp_path_factory.mktemp("alignment")
-    with extracted(folder) as workspace:
-        set_up(workspace)
+    with with_modalities(folder):
         modalities.main()
         return folder, written_by(alignment.main)
 
@@ -37,22 +37,22 @@ def study(workspace, finished, monkeypatch):
 
 
 def found() -> dict[str, float | str]:
-    return json.loads(Path("metrics/alignment.json").read_text())
+    return json.loads(Path("data/lenses/alignment/findings.json").read_text())
 
 
 def test_what_is_declared_is_written_for_every_measure_and_layer(study, finished):
-    assert as_declared("alignment", finished[1]) == declared("alignment")
-    table = tables.read_csv(PLOT)
+    assert as_declared("lenses.alignment", finished[1]) == declared("lenses.alignment")
+    table = tables.read(TABLE)
     sites = tables.read(modalities.ITEMS)["site"].unique()
     assert list(table["measure"]) == list(np.repeat(MEASURES, len(sites)))
     assert list(table["site"]) == list(sites) * len(MEASURES)
     for measure, rows in table.groupby("measure"):
-        assert (rows["null"] != "").all() == (measure in {"cka", "text_probe_on_image"}), measure
-        assert (rows["beaten"] != "").all() == (measure in {"cka", "text_probe_on_image"}), measure
+        assert rows["null"].notna().all() == (measure in {"cka", "text_probe_on_image"}), measure
+        assert rows["beaten"].notna().all() == (measure in {"cka", "text_probe_on_image"}), measure
 
 
 def test_the_metrics_are_the_ends_of_the_plot_and_what_lies_between(study):
-    metrics, table = found(), tables.read_csv(PLOT).set_index(["measure", "site"])["value"].astype(float)
+    metrics, table = found(), tables.read(TABLE).set_index(["measure", "site"])["value"]
     sites = tables.read(modalities.ITEMS)["site"].unique()
     assert metrics["model"] == "tiny-random (it has learnt nothing)"
     assert metrics["images"] == IMAGES
@@ -69,33 +69,41 @@ def test_the_metrics_are_the_ends_of_the_plot_and_what_lies_between(study):
         )
 
 
+def test_the_metrics_file_names_the_findings_for_a_stranger(study):
+    metrics, findings = tables.read_findings("metrics/lenses/alignment.json"), found()
+    assert list(metrics) == list(HEADLINE)
+    assert len(metrics) <= 25
+    assert metrics["image_caption_cka_last_layer"] == round(findings["cka_last"], 4)
+    assert all(
+        metrics[name] == pytest.approx(findings[key], abs=1e-4) for name, key in HEADLINE.items() if name != "model"
+    )
+
+
 def test_the_same_study_gives_the_same_bytes(study, finished):
     alignment.main()
     assert {path: Path(path).read_bytes() for path in finished[1]} == finished[1]
 
 
 def test_classes_without_words_have_no_captions_of_them_and_no_probes_but_the_rest(study):
-    sample, made_by = tables.read("data/sample.parquet"), tables.made_by("data/sample.parquet")
-    thumbs = sample.assign(label=sample["label"].map("thumb_{}".format))
-    tables.write(thumbs, "data/sample.parquet", made_by)
+    relabel([f"thumb_{label}" for label in tables.read("data/sample.parquet")["label"]])
     modalities.main()
     alignment.main()
-    assert set(tables.read_csv(PLOT)["measure"]) == {*NEIGHBOURS, *COSINES}
+    assert set(tables.read(TABLE)["measure"]) == {*NEIGHBOURS, *COSINES}
     assert not any(key.startswith(("cka", *PROBES)) for key in found())
-    study.set(modalities__caption="This is {label}.")
+    study.set_in(params.LENSES, modalities__caption="This is {label}.")
     modalities.main()
     alignment.main()
-    assert set(tables.read_csv(PLOT)["measure"]) == {*NEIGHBOURS, "cka", *COSINES}
+    assert set(tables.read(TABLE)["measure"]) == {*NEIGHBOURS, "cka", *COSINES}
 
 
 def test_a_caption_that_is_the_same_for_all_has_no_cka(study):
-    study.set(modalities__caption="This is a hand.")
+    study.set_in(params.LENSES, modalities__caption="This is a hand.")
     modalities.main()
     alignment.main()
-    assert set(tables.read_csv(PLOT)["measure"]) == {*NEIGHBOURS, *COSINES, *PROBES}
+    assert set(tables.read(TABLE)["measure"]) == {*NEIGHBOURS, *COSINES, *PROBES}
     assert not any(key.startswith("cka") for key in found())
 
 
 def test_a_missing_table_is_named(study):
     modalities.NEIGHBOURS.unlink()
-    assert "modality_neighbours.parquet" in study.message_of_failure(alignment.main)
+    assert "neighbours.parquet" in study.message_of_failure(alignment.main)

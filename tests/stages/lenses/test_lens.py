@@ -9,16 +9,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from signbridge.core import tables
+from signbridge.core import params, tables
 from signbridge.lenses.stored_vectors import open_index
 from stages.lenses import lens, text_index
 from tests.stages.causal_study import (
     IDS,
     PHOTOS,
     copy_to_run,
-    extracted,
     resumes_with_the_same_bytes,
 )
+from tests.stages.lens_study import LENSES, sampled
 from tests.stages.small_study import as_declared, declared, written_by
 
 CORPUS = Path("corpus.txt")
@@ -32,13 +32,10 @@ CONTEXTS, IMAGES, PATCHES, K = 2, 5, 9, 3
 def finished(tmp_path_factory) -> tuple[Path, dict[str, dict[str, bytes]]]:
     """The folder of a study whose stages have run, and what each wrote."""
     folder = tmp_path_factory.mktemp("lens")
-    with extracted(folder) as workspace:
-        CORPUS.write_text("\n".join(PHRASES), encoding="utf-8")
-        workspace.set(
-            text_index={"corpus": str(CORPUS), "templates": [], "contexts": CONTEXTS, "layers": "published",
-                        "storage": "float8"},
-            lenses={"images": IMAGES, "patches": PATCHES, "layers": 3, "k": K, "search": "exact",
-                    "probes": 4, "memory_gib": 0.1},
+    with sampled(folder, PHRASES) as workspace:
+        workspace.set_in(
+            params.LENSES, text_index={"contexts": CONTEXTS, "layers": "published", "storage": "float8"},
+            lenses={**LENSES, "images": IMAGES, "patches": PATCHES, "layers": 3, "k": K},
         )  # fmt: skip
         return folder, {"text_index": written_by(text_index.main), "lens": written_by(lens.main)}
 
@@ -50,7 +47,7 @@ def study(workspace, finished, monkeypatch):
 
 @pytest.mark.parametrize("stage", ["text_index", "lens"])
 def test_a_stage_writes_what_it_declares(finished, stage):
-    assert as_declared(stage, finished[1][stage]) == declared(stage)
+    assert as_declared(f"lenses.{stage}", finished[1][stage]) == declared(f"lenses.{stage}")
 
 
 def test_the_index_has_a_vector_a_context_at_every_text_layer(study):
@@ -65,7 +62,7 @@ def test_the_index_has_a_vector_a_context_at_every_text_layer(study):
 
 
 def test_every_patch_of_images_of_different_photos_says_k_words_under_each_lens(study):
-    table = tables.read(lens.LENSES)
+    table = tables.read(lens.WORDS)
     shown = sorted(set(table["image_id"]))
     photo = dict(zip(IDS, PHOTOS, strict=True))
     assert len(shown) == len({photo[image] for image in shown}) == IMAGES
@@ -79,19 +76,23 @@ def test_every_patch_of_images_of_different_photos_says_k_words_under_each_lens(
 
 
 def test_the_vocabulary_has_the_word_of_every_row_that_the_other_lenses_say(study):
-    table, vocabulary = tables.read(lens.LENSES), tables.read(lens.VOCABULARY)
-    of_vocabulary = table[table["lens"] != "latent"]
-    said = vocabulary.iloc[of_vocabulary["row"]]
-    assert list(said["token"]) == list(of_vocabulary["token"])
-    assert list(said["word"]) == list(of_vocabulary["word"])
-    assert {"<s>", "</s>"} <= set(vocabulary["token"])
+    table, compared = tables.read(lens.WORDS), tables.read(lens.VOCABULARY)
+    for source, rows in compared.groupby("source"):
+        here = table[(table["lens"] == "latent") == (source == "text_index")]
+        assert list(rows["row"]) == list(range(len(rows)))
+        said = rows.iloc[here["row"]]
+        assert list(said["token"]) == list(here["token"])
+        assert list(said["word"]) == list(here["word"])
+    assert {"<s>", "</s>"} <= set(compared.loc[compared["source"] == "vocabulary", "token"])
     assert tables.made_by(lens.VOCABULARY)["model"]["name"] == "tiny-random"
 
 
-def test_the_grid_of_all_image_tokens_is_in_the_metadata(study):
-    rows, columns = tables.made_by(lens.LENSES)["grid"]
+def test_the_grid_of_all_image_tokens_is_in_the_table(study):
+    words = tables.read(lens.WORDS)
+    rows, columns = words[["rows", "columns"]].iloc[0]
+    assert (words[["rows", "columns"]] == [rows, columns]).all(axis=None)
     assert rows == columns
-    assert tables.read(lens.LENSES)["patch"].max() < rows * columns
+    assert words["patch"].max() < rows * columns
 
 
 def test_a_killed_index_goes_on_to_the_same_bytes(study, monkeypatch):
@@ -103,11 +104,11 @@ def test_a_killed_lens_goes_on_to_the_same_bytes(study, monkeypatch):
 
 
 def test_sixteen_bits_on_a_switch_give_nearly_the_same_words(study):
-    before = tables.read(lens.LENSES)
-    study.set(text_index__storage="float16")
+    before = tables.read(lens.WORDS)
+    study.set_in(params.LENSES, text_index__storage="float16")
     text_index.main()
     lens.main()
-    after = tables.read(lens.LENSES)
+    after = tables.read(lens.WORDS)
     latent = before["lens"] == "latent"
     assert (before.loc[~latent] == after.loc[~latent]).all(axis=None)
     same = (before.loc[latent, "word"] == after.loc[latent, "word"]).mean()
@@ -118,19 +119,20 @@ def test_sixteen_bits_on_a_switch_give_nearly_the_same_words(study):
 @pytest.mark.skipif(importlib.util.find_spec("faiss") is None, reason="needs faiss")
 def test_approximate_search_tells_what_it_misses_and_finds_all_in_all_cells(study, caplog):
     caplog.set_level(logging.INFO)
-    before = tables.read(lens.LENSES)
-    assert "recall" not in tables.made_by(lens.LENSES)
+    before = tables.read(lens.WORDS)
+    assert set(tables.read(lens.CHECKS)["check"]) == {"text_words"}
     found = {}
     for probes in (1, 1000):
-        study.set(lenses__search="approximate", lenses__probes=probes)
+        study.set_in(params.LENSES, lenses__search="approximate", lenses__cells=probes)
         lens.main()
-        found[probes] = tables.made_by(lens.LENSES)["recall"]
+        checks = tables.read(lens.CHECKS)
+        found[probes] = checks[checks["check"] == "recall"].set_index("site")["share"].to_dict()
     assert list(found[1]) == list(dict.fromkeys(before["site"]))
     assert all(found[1][site] < found[1000][site] for site in found[1])
     site, share = next(iter(found[1].items()))
     said = f"{site}: approximate search finds {100 * share:.1f} % of the exact neighbours ({IMAGES * PATCHES} patches)"
     assert said in caplog.text
-    after = tables.read(lens.LENSES)
+    after = tables.read(lens.WORDS)
     assert list(after["rank"]) == list(before["rank"])
     # Of equal vectors, which are common in so small a model, it may find others: the scores are those of the best.
     np.testing.assert_allclose(after["score"], before["score"], atol=1e-3)
@@ -138,9 +140,11 @@ def test_approximate_search_tells_what_it_misses_and_finds_all_in_all_cells(stud
 
 def test_approximate_search_without_faiss_is_refused_before_the_model_is_run(study, monkeypatch):
     monkeypatch.setitem(sys.modules, "faiss", None)
-    study.set(lenses__search="approximate")
-    monkeypatch.setattr(lens, "open_reader", None)
-    assert "faiss" in study.message_of_failure(lens.main)
+    study.set_in(params.LENSES, lenses__search="approximate")
+    monkeypatch.setattr(lens, "model_run", None)
+    message = study.message_of_failure(lens.main)
+    assert "faiss" in message
+    assert "[lenses]" in message
 
 
 def test_a_missing_corpus_is_named_and_an_older_index_is_kept(study):
@@ -156,5 +160,5 @@ def test_a_missing_index_is_named(study):
 
 
 def test_a_layer_that_the_decoder_does_not_have_is_refused(study):
-    study.set(text_index__layers=[0, 99])
+    study.set_in(params.LENSES, text_index__layers=[0, 99])
     assert "text_index.layers" in study.message_of_failure(text_index.main)

@@ -8,17 +8,12 @@ import pytest
 
 from signbridge.core import params, tables
 from signbridge.lenses.modalities import whole_phrases
-from signbridge.vlm.loading import ModelParams, device_from_environment
-from signbridge.vlm.model_run import open_reader
-from signbridge.vlm.text import TextReader
+from signbridge.vlm.extraction import Reader
+from signbridge.vlm.loading import ModelParams, device_from_environment, load
+from signbridge.vlm.text import text_tokens
 from stages.lenses import lens, modalities, text_index
-from tests.stages.causal_study import copy_to_run, extracted, resumes_with_the_same_bytes
-from tests.stages.modalities_study import (
-    IMAGES,
-    PHRASES,
-    PHRASES_CHOSEN,
-    set_up,
-)
+from tests.stages.causal_study import copy_to_run, resumes_with_the_same_bytes
+from tests.stages.lens_study import IMAGES, PHRASES, PHRASES_CHOSEN, relabel, with_modalities
 from tests.stages.small_study import as_declared, declared, written_by
 
 MEASURES = {"text_near_image", "image_near_text", "text_near_image_centred", "image_near_text_centred"}
@@ -31,8 +26,7 @@ CAPTIONS = {"A": "The fingers are bent.", "B": "The fingers are together and up.
 def finished(tmp_path_factory) -> tuple[Path, dict[str, bytes]]:
     """The folder of a study whose stage has run, and what it wrote."""
     folder = tmp_path_factory.mktemp("modalities")
-    with extracted(folder) as workspace:
-        set_up(workspace)
+    with with_modalities(folder):
         return folder, written_by(modalities.main)
 
 
@@ -42,14 +36,14 @@ def study(workspace, finished, monkeypatch):
 
 
 def test_what_is_declared_is_written(finished):
-    assert as_declared("modalities", finished[1]) == declared("modalities")
+    assert as_declared("lenses.modalities", finished[1]) == declared("lenses.modalities")
 
 
 def test_every_image_phrase_and_caption_has_its_mean_at_every_layer_of_the_lenses(study):
     items = tables.read(modalities.ITEMS)
     text_index.main()
     lens.main()
-    lenses = tables.read(lens.LENSES)
+    lenses = tables.read(lens.WORDS)
     assert list(dict.fromkeys(items["site"])) == list(dict.fromkeys(lenses["site"]))
     for _, here in items.groupby("site"):
         of_kind = {kind: rows["item"].tolist() for kind, rows in here.groupby("kind")}
@@ -65,11 +59,9 @@ def test_every_image_phrase_and_caption_has_its_mean_at_every_layer_of_the_lense
 def test_the_means_are_those_of_each_text_read_alone(study):
     items = tables.read(modalities.ITEMS)
     sample = tables.read("data/sample.parquet").set_index("image_id")
-    reader = open_reader(
-        params.selected("model", params.MODELS, ModelParams)[1],
-        modalities.SCRATCH / "models",
-        device_from_environment(),
-    )
+    _, model = params.selected("model", params.MODELS, ModelParams)
+    loaded = load(model, Path(".scratch/models"), device_from_environment())
+    reader = Reader(loaded, model.prompt, model.max_new_tokens, batch_size=8)
     site = items["site"].iloc[-1]
     for kind in ("text", "caption"):
         here = items[(items["kind"] == kind) & (items["site"] == site)]
@@ -77,7 +69,7 @@ def test_the_means_are_those_of_each_text_read_alone(study):
         if kind == "caption":
             texts = [CAPTIONS[label] for label in sample.loc[texts, "label"]]
         for text, mean in zip(texts, here["mean"], strict=True):
-            alone = TextReader(reader, [site]).read(whole_phrases(reader.loaded.processor.tokenizer, [text]))
+            alone = reader.read(whole_phrases(loaded.processor.tokenizer, [text]), text_tokens(reader, [site]))
             np.testing.assert_allclose(mean, alone.vectors[site].mean(0), rtol=1e-3, atol=1e-4)
 
 
@@ -104,12 +96,10 @@ def test_a_killed_run_goes_on_to_the_same_bytes(study, monkeypatch, killed_after
 
 
 def test_classes_that_are_no_letters_have_captions_only_of_their_names(study):
-    sample, made_by = tables.read("data/sample.parquet"), tables.made_by("data/sample.parquet")
-    thumbs = sample.assign(label=sample["label"].map("thumb_{}".format))
-    tables.write(thumbs, "data/sample.parquet", made_by)
+    relabel([f"thumb_{label}" for label in tables.read("data/sample.parquet")["label"]])
     modalities.main()
     assert set(tables.read(modalities.ITEMS)["kind"]) == {"image", "text"}
-    study.set(modalities__caption="This is {label}.")
+    study.set_in(params.LENSES, modalities__caption="This is {label}.")
     modalities.main()
     means = of_captions(tables.read(modalities.ITEMS))
     assert means.nunique() == 2, "one a class"
@@ -122,20 +112,20 @@ def of_captions(items: pd.DataFrame) -> pd.Series:
 
 
 def test_another_brace_in_the_caption_is_refused_before_the_model_is_run(study, monkeypatch):
-    study.set(modalities__caption="A {letter}.")
-    monkeypatch.setattr(modalities, "open_reader", None)
+    study.set_in(params.LENSES, modalities__caption="A {letter}.")
+    monkeypatch.setattr(modalities, "model_run", None)
     assert "modalities.caption" in study.message_of_failure(modalities.main)
 
 
 def test_templates_without_their_word_are_refused_before_the_model_is_run(study, monkeypatch):
-    study.set(text_index__templates=["A finger."])
-    monkeypatch.setattr(modalities, "open_reader", None)
-    assert "text_index.templates" in study.message_of_failure(modalities.main)
+    study.set(questions__templates=["A finger."])
+    monkeypatch.setattr(modalities, "model_run", None)
+    assert "questions.templates" in study.message_of_failure(modalities.main)
 
 
 def test_words_in_templates_are_phrases_too(study):
     Path("corpus.txt").write_text("up\nbent", encoding="utf-8")
-    study.set(text_index__templates=["The finger is {word}.", "It is {word}."])
+    study.set(questions__templates=["The finger is {word}.", "It is {word}."])
     modalities.main()
     items = tables.read(modalities.ITEMS)
     assert set(items.loc[items["kind"] == "text", "item"]) == {

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from signbridge.vlm.text import TextReader
+from signbridge.core import params
+from signbridge.lenses import text_index as indexing
 from stages.lenses import text_index
 from tests.stages.causal_study import ENVIRONMENT, Killed
 
@@ -29,10 +30,8 @@ def study(workspace, monkeypatch):
     for name, value in {**ENVIRONMENT, "SIGNBRIDGE_BATCH_SIZE": "2", "SIGNBRIDGE_SHARD_IMAGES": "2"}.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(text_index, "BLOCK", BLOCK)
-    workspace.set(
-        model="tiny-random",
-        text_index={"corpus": str(CORPUS), "templates": [], "contexts": 3, "layers": [0, 1], "storage": "float8"},
-    )
+    workspace.set(model="tiny-random", questions__corpus=str(CORPUS), questions__templates=[])
+    workspace.set_in(params.LENSES, text_index={"contexts": 3, "layers": [0, 1], "storage": "float8"})
     Path("data").mkdir()
     Path("data/model.json").write_text('{"folder_sha256": "that of the stage model"}')
     return workspace
@@ -58,13 +57,18 @@ def whole_run(lines: list[str]) -> dict[str, bytes]:
 @pytest.fixture
 def phrases_read(monkeypatch) -> list[str]:
     """Every phrase that goes through the model, as it goes."""
-    read, reading = [], TextReader._read_batch
+    read, text_tokens = [], indexing.text_tokens
 
-    def recording(reader, prepared, keep):
-        read.extend(reader.tokenizer.decode(phrase.token_ids, skip_special_tokens=True) for phrase in prepared[0])
-        return reading(reader, prepared, keep)
+    def recorded(reader, sites):
+        work, tokenizer = text_tokens(reader, sites), reader.loaded.processor.tokenizer
 
-    monkeypatch.setattr(TextReader, "_read_batch", recording)
+        def recording(prepared, keep):
+            read.extend(tokenizer.decode(phrase.token_ids, skip_special_tokens=True) for phrase in prepared[0])
+            return work.read(prepared, keep)
+
+        return work._replace(read=recording)
+
+    monkeypatch.setattr(indexing, "text_tokens", recorded)
     return read
 
 
@@ -72,7 +76,7 @@ def phrases_read(monkeypatch) -> list[str]:
     ("first", "storage"), [(4, "float8"), (12, "float8"), (20, "float8"), (25, "float8"), (20, "float16")]
 )
 def test_a_corpus_that_grew_has_the_bytes_of_a_whole_run(study, first, storage):
-    study.set(text_index__storage=storage)
+    study.set_in(params.LENSES, text_index__storage=storage)
     expected = whole_run(LINES)
     shutil.rmtree(text_index.LAST)
     index_of(LINES[:first])
@@ -114,7 +118,10 @@ def test_lines_that_are_there_already_change_nothing(study, phrases_read):
 )
 def test_other_settings_read_everything(study, phrases_read, changed):
     index_of(LINES)
-    study.set(**changed)
+    if "seed" in changed:
+        study.set(**changed)
+    else:
+        study.set_in(params.LENSES, **changed)
     phrases_read.clear()
     incremental = index_of(LINES)
     read = sorted(phrases_read)
@@ -126,7 +133,7 @@ def test_other_settings_read_everything(study, phrases_read, changed):
 def test_another_name_of_the_corpus_reads_nothing_again(study, phrases_read):
     lines = LINES[: BLOCK * FULL]
     index_of(lines)
-    study.set(text_index__corpus="moved.txt")
+    study.set(questions__corpus="moved.txt")
     CORPUS.rename("moved.txt")
     phrases_read.clear()
     text_index.main()
@@ -149,14 +156,19 @@ def test_memory_that_runs_out_on_the_way_makes_it_all_with_the_smaller_batches(s
     monkeypatch.setenv("SIGNBRIDGE_BATCH_SIZE", "2")
     shutil.rmtree(text_index.LAST)
     index_of(LINES[:20])
-    reading = TextReader._read_batch
+    text_tokens = indexing.text_tokens
 
-    def out_of_memory(reader, prepared, keep):
-        if len(prepared[0]) > 1:
-            raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
-        return reading(reader, prepared, keep)
+    def short_of_memory(reader, sites):
+        work = text_tokens(reader, sites)
 
-    monkeypatch.setattr(TextReader, "_read_batch", out_of_memory)
+        def out_of_memory(prepared, keep):
+            if len(prepared[0]) > 1:
+                raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+            return work.read(prepared, keep)
+
+        return work._replace(read=out_of_memory)
+
+    monkeypatch.setattr(indexing, "text_tokens", short_of_memory)
     assert index_of(LINES) == expected
 
 
