@@ -9,6 +9,7 @@ from typing import Any
 
 from signbridge.core import params
 from signbridge.core.command_line import run
+from signbridge.core.tables import whole_file
 
 CHECKED = Path("data/choice.txt")
 
@@ -17,8 +18,8 @@ def main() -> None:
     """Write `data/choice.txt`: the same words for every choice, so that what hangs off it does not rerun."""
     params.selected("dataset", params.DATASETS, dict[str, Any])
     params.selected("model", params.MODELS, dict[str, Any])
-    CHECKED.parent.mkdir(exist_ok=True)
-    CHECKED.write_text("The chosen dataset and model exist.\n", encoding="utf-8")
+    with whole_file(CHECKED) as unfinished:
+        unfinished.write_text("The chosen dataset and model exist.\n", encoding="utf-8", newline="\n")
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from pydantic import Field
 
 from signbridge.core import tables
 from signbridge.core.errors import SignBridgeError
+from signbridge.core.finite import check_finite
 
 # In order of depth; the layers follow. DESIGN: pixels, what the vision tower hands on, the projector, block 0's input.
 SITES_BEFORE_LAYERS = ("pixels", "vision", "projector", "embedding")
@@ -22,6 +23,9 @@ SITES_BEFORE_LAYERS = ("pixels", "vision", "projector", "embedding")
 TOKEN_POSITIONS = ("prompt_last", "answer_last", "image_mean")
 # In tables of predictions, beside the sites: what was read from the text of the answer alone.
 TEXT_SITE, TEXT_POSITION = "answer", "text"
+NOT_FINITE = (
+    "Try dtype bfloat16 or float32 for the model in models.yaml, and `dvc repro`; else its weights are damaged."
+)
 POSITIONS_OF_SITE = {"pixels": ("flat",), "vision": ("image_mean",), "projector": ("image_mean",)}
 
 
@@ -44,8 +48,11 @@ def write(
 ) -> None:
     """Write the table of one site: `vectors` by position, each in the order of `image_ids`.
 
-    `made_by` must hold `sites`, all sites of the run in order of depth.
+    `made_by` must hold `sites`, all sites of the run in order of depth. Raises `SignBridgeError` if a number is not
+    finite.
     """
+    for position, rows in vectors.items():
+        check_finite(rows, f"{site} at {position}", image_ids, NOT_FINITE, "image")
     stacked = np.concatenate(list(vectors.values()))
     width = stacked.shape[1]
     table = pa.table(
@@ -66,7 +73,7 @@ def sites(folder: Path) -> list[str]:
 def read(folder: Path, site: str, position: str, image_ids: list[str]) -> Float32[np.ndarray, "images width"]:
     """The vectors of `site` at `position`, in the order of `image_ids`, as float32.
 
-    Raises `SignBridgeError` if the site has no such position or an image has no row.
+    Raises `SignBridgeError` if the site has no such position, an image has no row, or a number is not finite.
     """
     table = tables.read_arrow(folder / f"{site}.parquet", where=("position", position))
     if not len(table):
@@ -78,7 +85,9 @@ def read(folder: Path, site: str, position: str, image_ids: list[str]) -> Float3
         raise SignBridgeError(f"{folder}/{site}.parquet: no row for image '{missing[0]}'. Rerun `dvc repro extract`.")
     vectors = table["vector"].combine_chunks()
     flat = vectors.flatten().to_numpy(zero_copy_only=False).reshape(len(table), -1)
-    return flat[[row_of[image_id] for image_id in image_ids]].astype(np.float32)
+    chosen = flat[[row_of[image_id] for image_id in image_ids]]
+    check_finite(chosen, f"{folder}/{site}.parquet at {position}", image_ids, NOT_FINITE, "image")
+    return chosen.astype(np.float32)
 
 
 Layers = Annotated[int, Field(ge=0)] | Literal["all"]  # how many, evenly spread

@@ -125,7 +125,7 @@ def greedy_answers(
     `logits` are those of the first token; `step(tokens, ended)` feeds a token to every row, also to those that have
     ended, and gives the logits of the next.
     """
-    ends = torch.tensor(end_tokens, device=logits.device)
+    ends = torch.tensor(end_tokens, dtype=torch.long, device=logits.device)  # of none, floats otherwise
     new_tokens = [logits.argmax(-1)]
     ended = torch.isin(new_tokens[-1], ends)
     while len(new_tokens) < max_new_tokens and not ended.all():

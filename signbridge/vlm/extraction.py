@@ -19,6 +19,7 @@ from tqdm import tqdm
 from transformers import BatchFeature
 
 from signbridge.core.errors import SignBridgeError
+from signbridge.core.finite import check_finite, way_out
 from signbridge.core.shards import (
     Shard,
     is_whole,
@@ -104,17 +105,24 @@ class Reader:
         return inputs.to(self.loaded.device, dtype=self.loaded.model.dtype)
 
     def read(
-        self, items: list, work: Work | None = None, on_items: Callable[[int], None] = lambda count: None
+        self,
+        items: list,
+        work: Work | None = None,
+        on_items: Callable[[int], None] = lambda count: None,
+        first: int = 0,
+        unit: str = "image",
     ) -> Shard:
         """What `work` makes of the items, in order; of images, every site and the answers unless it is said.
 
-        `on_items` is told how many are done, batch by batch.
+        `on_items` is told how many are done, batch by batch. Raises `SignBridgeError` once a batch has numbers that are
+        not finite, naming the `unit` by its place in the run, in which the items begin at `first`.
         """
         work = work or sites_and_answers(self)
         while True:
             done = []
             try:
                 for shard in self._read_batches(items, work):
+                    self._check_finite(shard, first + sum(len(before.answers) for before in done), unit)
                     done.append(shard._replace(made_with=self.made_with))
                     on_items(len(shard.answers))
                 return _joined(done)
@@ -133,6 +141,14 @@ class Reader:
                 if not _is_out_of_memory(error):
                     raise
             self._halve_batch()
+
+    def _check_finite(self, shard: Shard, first: int, unit: str) -> None:
+        remedy = way_out(str(self.loaded.model.dtype).removeprefix("torch."))
+        for name, array in shard.vectors.items():
+            an_item_each = len(array) == len(shard.answers)
+            rows = range(first, first + len(array)) if an_item_each else range(len(array))
+            row = f"{unit} number" if an_item_each else f"row of {unit} {first} and those after it, number"
+            check_finite(array, name, rows, remedy, row)
 
     def _halve_batch(self) -> None:
         if self.batch_size == 1:
@@ -230,7 +246,8 @@ def read_in_shards(
     """Do `work` on the items into shards below `folder`, in order, and return their paths.
 
     Without `work` the items are images, read as `sites_and_answers` has it. `title` heads the progress bar, which
-    counts each `unit`. Shards that lie there whole, and were made as `reader` makes them, are not computed again.
+    counts each `unit`. Shards that lie there whole, and were made as `reader` makes them, are not computed again. The
+    run ends at the first numbers that are not finite, with a `SignBridgeError`.
     """
     slices = in_batches(items, items_per_shard)
     todo = {shard_path(folder, index): part for index, part in enumerate(slices)}
@@ -243,11 +260,11 @@ def read_in_shards(
             batches = reader.batch_size
             progress.reset()
             progress.initial = 0
-            for path, part in todo.items():
+            for index, (path, part) in enumerate(todo.items()):
                 if _is_done(path, reader):
                     _skip(progress, len(part))
                 else:
-                    write_shard(path, reader.read(part, work, progress.update))
+                    write_shard(path, reader.read(part, work, progress.update, index * items_per_shard, unit))
     return list(todo)
 
 

@@ -1,6 +1,7 @@
 """Load a vision-language model: from the hub at a pinned commit, from a folder, or drawn at random.
 
-Weights are read from safetensors only, and no code of a model's repository is run.
+Weights are read from safetensors only, and no code of a model's repository is run: every call says so, and where the
+library loses that on the way it does not ask on standard input either, but refuses.
 """
 
 import gc
@@ -8,6 +9,8 @@ import hashlib
 import json
 import logging
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -16,33 +19,33 @@ import torch
 import transformers
 from huggingface_hub import snapshot_download
 from pydantic import Field
-from safetensors import SafetensorError
 from transformers import (
+    AutoConfig,
     AutoModelForImageTextToText,
     AutoProcessor,
-    BitsAndBytesConfig,
     PreTrainedModel,
     ProcessorMixin,
+    dynamic_module_utils,
 )
 
 from signbridge.core.errors import SignBridgeError
-from signbridge.core.model_folder import MODEL_FILES
+from signbridge.core.model_folder import MODEL_FILES, check_model_folder
 from signbridge.core.params import Section
 from signbridge.vlm import random_weights
 from signbridge.vlm.families import (
+    FAMILIES,
     Parts,
     complete_processor,
     parts_of,
     scale_image_tokens,
 )
-from signbridge.vlm.memory import free_bytes
+from signbridge.vlm.nf4 import expanded_weights_fit, prepare_packed, quantization_of
 from signbridge.vlm.prompts import check_prompt
 from signbridge.vlm.random_weights import tiny_config, write_random_llava
 
 log = logging.getLogger(__name__)
 
-# What expanded weights must leave free for activations and the key-value cache of a good batch.
-BYTES_BESIDE_EXPANDED_WEIGHTS = 6 * 2**30
+dynamic_module_utils.TIME_OUT_REMOTE_CODE = 0  # seconds to wait for "Do you wish to run the custom code?": never asked
 
 
 class _ModelParams(Section):
@@ -86,7 +89,7 @@ class LoadedModel(NamedTuple):
     model: PreTrainedModel
     processor: ProcessorMixin  # pads on the left
     parts: Parts
-    end_tokens: list[int]  # any of these ends an answer
+    end_tokens: list[int]  # any of these ends an answer; without any it has as many tokens as it may
     device: torch.device
 
 
@@ -107,42 +110,50 @@ def device_from_environment() -> torch.device:
 def load(params: HubModel | FolderModel | TinyRandomModel, scratch: Path, device: torch.device) -> LoadedModel:
     """Load the model of a catalog entry onto `device`; random models are written below `scratch` first.
 
-    Raises `SignBridgeError` if the hub cannot be reached, a folder has no safetensors weights, the family is not
-    known or bitsandbytes is missing.
+    Raises `SignBridgeError` if the hub cannot be reached, the files in a folder make no model that can be loaded, the
+    family is not known or bitsandbytes is missing.
     """
-    try:
-        folder = model_folder(params, scratch)
-        processor = AutoProcessor.from_pretrained(folder, backend="pil", local_files_only=True)
-        check_prompt(params.prompt, "models.<model>.prompt", processor.image_token)
-        model, found = AutoModelForImageTextToText.from_pretrained(
-            folder,
-            use_safetensors=True,
-            dtype=getattr(torch, params.dtype),
-            quantization_config=_quantization(params),
-            attn_implementation="sdpa",
-            device_map={"": device},
-            local_files_only=True,
-            output_loading_info=True,
-            ignore_mismatched_sizes=True,  # reported, and refused below with their names
-        )
-    except (OSError, ValueError, SafetensorError) as error:
-        raise _unusable(params, error) from error
-    except torch.OutOfMemoryError:
+    folder = model_folder(params, scratch)
+    _check_family(folder)
+    quantization = quantization_of(params.quantization, getattr(torch, params.dtype))
+    with _said_of_files(folder):
+        processor = AutoProcessor.from_pretrained(folder, backend="pil", local_files_only=True, trust_remote_code=False)
+    if not hasattr(processor, "image_token"):
         raise SignBridgeError(
-            f"{device}: out of memory while loading the model. Free some, or choose a smaller one or quantization: nf4."
-        ) from None
+            f"{folder}: its processor takes no images. Copy processor_config.json from the model's source."
+        )
+    check_prompt(params.prompt, "models.<model>.prompt", processor.image_token)
+    with _said_of_files(folder):
+        try:
+            model, found = AutoModelForImageTextToText.from_pretrained(
+                folder,
+                use_safetensors=True,
+                dtype=getattr(torch, params.dtype),
+                quantization_config=quantization,
+                attn_implementation="sdpa",
+                device_map={"": device},
+                local_files_only=True,
+                trust_remote_code=False,
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,  # reported, and refused below with their names
+            )
+        except torch.OutOfMemoryError:
+            raise SignBridgeError(
+                f"{device}: out of memory while loading the model. "
+                "Free some, or choose a smaller one or quantization: nf4."
+            ) from None
     _check_complete(found, folder)
     model.eval()
-    _packed_alike_on_any_processor(model)
+    prepare_packed(model)
     scale_image_tokens(model)
     complete_processor(processor, model)
     processor.tokenizer.padding_side = "left"
-    end_tokens = model.generation_config.eos_token_id
+    _complete_padding(processor)
     loaded = LoadedModel(
         model=model,
         processor=processor,
         parts=parts_of(model),
-        end_tokens=end_tokens if isinstance(end_tokens, list) else [end_tokens],
+        end_tokens=_end_tokens(model, processor),
         device=device,
     )
     return expand_nf4(loaded, params.dequantize) if params.quantization == "nf4" else loaded
@@ -153,7 +164,7 @@ def expand_nf4(loaded: LoadedModel, policy: Literal["auto", "always", "never"]) 
 
     `auto` does so where they fit beside what a good batch needs. The packed weights are given up.
     """
-    if policy == "never" or (policy == "auto" and not _expanded_weights_fit(loaded)):
+    if policy == "never" or (policy == "auto" and not expanded_weights_fit(loaded.model, loaded.device)):
         return loaded
     model = loaded.model.dequantize(dtype=loaded.model.dtype)
     gc.collect()
@@ -163,16 +174,19 @@ def expand_nf4(loaded: LoadedModel, policy: Literal["auto", "always", "never"]) 
 def model_folder(params: HubModel | FolderModel | TinyRandomModel, scratch: Path) -> Path:
     """The folder with the files of a catalog entry: fetched from the hub, or written below `scratch` if random.
 
-    Raises `SignBridgeError` if the hub cannot be reached, or a folder has no configuration or safetensors weights.
+    Raises `SignBridgeError` if the hub cannot be reached, or the files make no model that can be loaded.
     """
     if params.source == "hub":
         try:
-            return Path(snapshot_download(params.hub_id, revision=params.revision, allow_patterns=list(MODEL_FILES)))
+            files = list(MODEL_FILES)
+            folder = Path(snapshot_download(params.hub_id, revision=params.revision, allow_patterns=files))
         except (OSError, ValueError) as error:
-            raise _unusable(params, error) from error
+            raise _not_from_hub(params, error) from error
+        check_model_folder(folder, params.quantization)
+        return folder
     if params.source == "folder":
         folder = Path(params.path).expanduser()
-        _check_folder(folder)
+        check_model_folder(folder, params.quantization)
         return folder
     config = tiny_config()
     code = [Path(random_weights.__file__).read_text(encoding="utf-8")]
@@ -181,6 +195,26 @@ def model_folder(params: HubModel | FolderModel | TinyRandomModel, scratch: Path
     folder = scratch / f"tiny-random-{hashlib.sha256(made_from.encode()).hexdigest()[:16]}"
     write_random_llava(folder, config, params.seed)
     return folder
+
+
+def stream_width(params: HubModel | FolderModel | TinyRandomModel) -> int:
+    """The width of the residual stream, from the configuration alone: no weights are fetched or read.
+
+    Raises `SignBridgeError` if the hub cannot be reached, or a folder has no configuration or safetensors weights.
+    """
+    if params.source == "tiny_random":
+        return tiny_config().get_text_config().hidden_size
+    if params.source == "folder":
+        folder = Path(params.path).expanduser()
+        check_model_folder(folder, params.quantization)
+        with _said_of_files(folder):
+            config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    else:
+        try:
+            config = AutoConfig.from_pretrained(params.hub_id, revision=params.revision, trust_remote_code=False)
+        except (OSError, ValueError) as error:
+            raise _not_from_hub(params, error) from error
+    return config.get_text_config().hidden_size
 
 
 def _check_complete(found: dict[str, Any], folder: Path) -> None:
@@ -194,72 +228,75 @@ def _check_complete(found: dict[str, Any], folder: Path) -> None:
             )
 
 
-def _check_folder(folder: Path) -> None:
-    if not folder.is_dir():
-        raise SignBridgeError(f"{folder}: no such model folder. Set models.<model>.path to one that holds config.json.")
-    if not (folder / "config.json").is_file():
-        raise SignBridgeError(f"{folder}: no config.json here, so this is no Hugging Face model folder.")
-    if any(folder.glob("*.safetensors")):
+def _check_family(folder: Path) -> None:
+    """That a family is described here: known from config.json, before weights are read and whatever code it names."""
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    family = config.get("model_type")
+    if family in FAMILIES:
         return
-    pickled = sorted(file.name for file in [*folder.glob("*.bin"), *folder.glob("*.pt"), *folder.glob("*.pth")])
-    if pickled:
-        raise SignBridgeError(
-            f"{folder}: the weights are pickled ({pickled[0]}) and could run any code, so they are not read. "
-            "Save the model again with save_pretrained(), which writes safetensors."
-        )
-    raise SignBridgeError(f"{folder}: no weights here. Expected model.safetensors, or its shards.")
-
-
-def _quantization(params: _ModelParams) -> BitsAndBytesConfig | None:
-    if params.quantization == "none":
-        return None
-    try:
-        import bitsandbytes  # noqa: F401
-    except ImportError:
-        raise SignBridgeError(
-            "quantization nf4 needs bitsandbytes: pip install 'signbridge[gpu]', or set it to none."
-        ) from None
-    return BitsAndBytesConfig(
-        load_in_4bit=True,
-        bnb_4bit_quant_type="nf4",
-        bnb_4bit_use_double_quant=True,
-        bnb_4bit_compute_dtype=getattr(torch, params.dtype),
+    if config.get("auto_map"):
+        raise _own_code(folder / "config.json")
+    raise SignBridgeError(
+        f"{folder / 'config.json'}: model family '{family}' is not known. There are: {', '.join(sorted(FAMILIES))}. "
+        "Choose a model of one of them, or describe this one in signbridge/vlm/families.py."
     )
 
 
-def _unusable(params: HubModel | FolderModel | TinyRandomModel, error: Exception) -> SignBridgeError:
-    first_line = str(error).strip().splitlines()[0]
-    if params.source == "hub":
-        return SignBridgeError(
-            f"model {params.hub_id} at {params.revision[:12]} cannot be had from the hub: {first_line}\n"
-            "Check the network and the name, or fetch it elsewhere and use source: folder with its path."
-        )
-    where = params.path if params.source == "folder" else "tiny_random"
-    return SignBridgeError(f"model {where} cannot be loaded: {first_line}")
+def _own_code(file: Path) -> SignBridgeError:
+    return SignBridgeError(
+        f"{file}: names Python code of the model's repository (auto_map), which is never run. "
+        "Choose a model of a family that Transformers knows, or save this one with its classes."
+    )
 
 
-def _packed_layers(model: PreTrainedModel) -> list[torch.nn.Module]:
-    return [layer for layer in model.modules() if type(layer).__name__ == "Linear4bit"]
+@contextmanager
+def _said_of_files(folder: Path) -> Iterator[None]:
+    """What the library raises over a model's files, said in the project's words.
 
-
-def _packed_alike_on_any_processor(model: PreTrainedModel) -> None:
-    """Keep bitsandbytes from packing NF4 weights anew on processors that have AVX512-BF16.
-
-    That takes matrices of some shapes only, and its products are bfloat16's: results would depend on the processor.
+    It raises all kinds of exceptions over them, and `tokenizers` the very class `Exception`.
     """
-    for layer in _packed_layers(model):
-        layer.support_avx512bf16_for_cpu = False
+    try:
+        yield
+    except SignBridgeError:
+        raise
+    except Exception as error:
+        if "trust_remote_code" in str(error) or "custom code" in str(error):
+            files = [file for file in sorted(folder.glob("*.json")) if '"auto_map"' in file.read_text(encoding="utf-8")]
+            raise _own_code(files[0] if files else folder) from None
+        if isinstance(error, ImportError):
+            raise SignBridgeError(
+                f"{folder}: cannot be loaded, a Python package is missing: {_first_line(error)}"
+            ) from error
+        raise SignBridgeError(
+            f"{folder}: cannot be loaded ({type(error).__name__}: {_first_line(error)}). "
+            "Its files are damaged or do not belong together: fetch it again, or save it again with save_pretrained()."
+        ) from error
 
 
-def _expanded_weights_fit(loaded: LoadedModel) -> bool:
-    packed = _packed_layers(loaded.model)
-    expanded = sum(layer.in_features * layer.out_features for layer in packed) * loaded.model.dtype.itemsize
-    free = free_bytes(loaded.device)
-    fits = expanded + BYTES_BESIDE_EXPANDED_WEIGHTS < free
-    log.info(
-        "NF4 weights %s: %.1f GiB expanded, %.1f GiB free",
-        "are expanded once, to the same values" if fits else "stay packed",
-        expanded / 2**30,
-        free / 2**30,
+def _end_tokens(model: PreTrainedModel, processor: ProcessorMixin) -> list[int]:
+    """What ends an answer, from the first place that says it; many folders lack one or another."""
+    config = model.config
+    places = (model.generation_config, config.get_text_config(), config, processor.tokenizer)
+    found = next((end for place in places if (end := getattr(place, "eos_token_id", None)) is not None), [])
+    return list(found) if isinstance(found, (list, tuple)) else [found]
+
+
+def _complete_padding(processor: ProcessorMixin) -> None:
+    """Let a tokenizer without a token for padding take another: what is filled up is masked, whatever stands there."""
+    tokenizer = processor.tokenizer
+    if tokenizer.pad_token_id is None:
+        others = (tokenizer.eos_token, tokenizer.unk_token, tokenizer.bos_token)
+        of_text = (word for word, _ in sorted(tokenizer.get_vocab().items(), key=lambda pair: pair[1]))
+        tokenizer.pad_token = next(word for word in (*others, *of_text) if word and word != processor.image_token)
+
+
+def _not_from_hub(params: HubModel, error: Exception) -> SignBridgeError:
+    return SignBridgeError(
+        f"model {params.hub_id} at {params.revision[:12]} cannot be had from the hub: {_first_line(error)}\n"
+        "Check the network and the name, or fetch it elsewhere and use source: folder with its path."
     )
-    return fits
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0][:200].rstrip(".") if lines else type(error).__name__

@@ -13,10 +13,10 @@ from pathlib import Path
 import torch
 import transformers
 from safetensors import safe_open
-from transformers import AutoConfig, AutoModelForImageTextToText
+from transformers import AutoConfig, AutoModelForImageTextToText, PreTrainedConfig
 
 from signbridge.core.errors import SignBridgeError
-from signbridge.core.model_folder import MODEL_FILES
+from signbridge.core.model_folder import MODEL_FILES, packing
 from signbridge.vlm.loading import (
     FolderModel,
     HubModel,
@@ -58,7 +58,8 @@ def _write_twin(source: Path, folder: Path, seed: int, dtype: torch.dtype) -> No
         config = AutoConfig.from_pretrained(source, local_files_only=True, trust_remote_code=False)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(_own_stream(seed))
-            model = AutoModelForImageTextToText.from_config(config, dtype=dtype)
+            _unpack(config)
+            model = AutoModelForImageTextToText.from_config(config, dtype=dtype, trust_remote_code=False)
     except (OSError, ValueError) as error:
         first_line = str(error).strip().splitlines()[0]
         raise SignBridgeError(f"{source / 'config.json'}: no model can be made from it: {first_line}") from error
@@ -69,7 +70,16 @@ def _write_twin(source: Path, folder: Path, seed: int, dtype: torch.dtype) -> No
         file.unlink()
     for file in _files_beside_weights(source):
         shutil.copyfile(file, folder / file.name)
+    if packing(source):  # the twin's weights are not, whatever its source's are
+        config.save_pretrained(folder)
     _check_shapes(folder, source)
+
+
+def _unpack(config: PreTrainedConfig) -> None:
+    """Let `config` tell of weights that are not packed."""
+    for one in (config, config.get_text_config()):
+        if hasattr(one, "quantization_config"):
+            del one.quantization_config
 
 
 def _check_disk(folder: Path, needed: int) -> None:
@@ -93,8 +103,12 @@ def _files_beside_weights(folder: Path) -> list[Path]:
 
 
 def _check_shapes(twin: Path, source: Path) -> None:
-    """Weights that both name have one shape: a check of the source, which `load` may not have read by now."""
+    """Weights that both name have one shape: a check of the source, which `load` may not have read by now.
+
+    The packed weights of a source have no shape of their own.
+    """
     ours, theirs = _shapes(twin), _shapes(source)
+    theirs = {name: shape for name, shape in theirs.items() if f"{name}.absmax" not in theirs}
     for name in sorted(ours.keys() & theirs.keys()):
         if ours[name] != theirs[name]:
             raise SignBridgeError(

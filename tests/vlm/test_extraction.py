@@ -77,7 +77,7 @@ def test_no_memory_for_one_image_is_said(tiny, images, monkeypatch):
 
 def test_only_missing_and_damaged_shards_are_computed_again(tiny, images, tmp_path):
     reader = Reader(tiny, PROMPT, 3, batch_size=2)
-    paths = read_in_shards(reader, images, tmp_path, images_per_shard=2)
+    paths = read_in_shards(reader, images, tmp_path, items_per_shard=2)
     assert len(paths) == 3
     before = [path.read_bytes() for path in paths]
     paths[0].unlink()
@@ -85,24 +85,24 @@ def test_only_missing_and_damaged_shards_are_computed_again(tiny, images, tmp_pa
     damaged[-5] ^= 1
     paths[2].write_bytes(bytes(damaged))
     kept = paths[1].stat()
-    assert read_in_shards(reader, images, tmp_path, images_per_shard=2) == paths
+    assert read_in_shards(reader, images, tmp_path, items_per_shard=2) == paths
     assert [path.read_bytes() for path in paths] == before
     assert (paths[1].stat().st_ino, paths[1].stat().st_mtime_ns) == (kept.st_ino, kept.st_mtime_ns)
 
 
 def test_a_resumed_run_ends_with_a_full_bar(tiny, images, tmp_path, capsys):
     reader = Reader(tiny, PROMPT, 3, batch_size=2)
-    paths = read_in_shards(reader, images, tmp_path, images_per_shard=2)
+    paths = read_in_shards(reader, images, tmp_path, items_per_shard=2)
     paths[1].unlink()
     capsys.readouterr()
-    read_in_shards(reader, images, tmp_path, images_per_shard=2)
+    read_in_shards(reader, images, tmp_path, items_per_shard=2)
     assert "6/6" in capsys.readouterr().err.split("\r")[-1]
 
 
 def test_shards_of_another_batch_size_are_computed_again(tiny, images, tmp_path):
-    paths = read_in_shards(Reader(tiny, PROMPT, 3, batch_size=1), images, tmp_path / "one", images_per_shard=2)
-    read_in_shards(Reader(tiny, PROMPT, 3, batch_size=2), images, tmp_path / "one", images_per_shard=2)
-    others = read_in_shards(Reader(tiny, PROMPT, 3, batch_size=2), images, tmp_path / "two", images_per_shard=2)
+    paths = read_in_shards(Reader(tiny, PROMPT, 3, batch_size=1), images, tmp_path / "one", items_per_shard=2)
+    read_in_shards(Reader(tiny, PROMPT, 3, batch_size=2), images, tmp_path / "one", items_per_shard=2)
+    others = read_in_shards(Reader(tiny, PROMPT, 3, batch_size=2), images, tmp_path / "two", items_per_shard=2)
     assert [path.read_bytes() for path in paths] == [path.read_bytes() for path in others]
 
 
@@ -116,16 +116,16 @@ def test_memory_that_runs_out_late_leaves_no_mixture_of_batch_sizes(tiny, images
             raise torch.OutOfMemoryError("CUDA out of memory.")
         return forward(self, input_ids=input_ids, **inputs)
 
-    expected = read_in_shards(Reader(tiny, PROMPT, 3, batch_size=1), images, tmp_path / "one", images_per_shard=2)
+    expected = read_in_shards(Reader(tiny, PROMPT, 3, batch_size=1), images, tmp_path / "one", items_per_shard=2)
     monkeypatch.setattr(type(tiny.model), "forward", crowded_later)
-    mixed = read_in_shards(Reader(tiny, PROMPT, 3, batch_size=2), images, tmp_path / "two", images_per_shard=2)
+    mixed = read_in_shards(Reader(tiny, PROMPT, 3, batch_size=2), images, tmp_path / "two", items_per_shard=2)
     assert {1, 2} == set(passes)
     assert [path.read_bytes() for path in mixed] == [path.read_bytes() for path in expected]
 
 
 def test_shards_together_are_what_one_read_gives(tiny, images, tmp_path):
     reader = Reader(tiny, PROMPT, 3, batch_size=2)
-    paths = read_in_shards(reader, images, tmp_path, images_per_shard=4)
+    paths = read_in_shards(reader, images, tmp_path, items_per_shard=4)
     whole = reader.read(images)
     assert answers_of(paths) == whole.answers
     assert names_of(paths[0]) == list(whole.vectors)
