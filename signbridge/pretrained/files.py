@@ -26,9 +26,10 @@ from sae_lens.loading.pretrained_saes_directory import (
 )
 from safetensors import SafetensorError
 
+from signbridge.core import params
 from signbridge.core.activations import layer_site
 from signbridge.core.errors import SignBridgeError
-from signbridge.pretrained.settings import OfFolder, OfHub, OfRelease
+from signbridge.pretrained.settings import AnyEntry, OfFolder, OfHub, OfRelease
 
 GEMMA_SCOPE_CONFIG = "config.json"
 NEEDED = {
@@ -51,8 +52,8 @@ class Fetched(NamedTuple):
     overrides: dict[str, Any]  # of the configuration in them, where SAELens knows better
 
 
-def fetched(name: str, entry: OfRelease | OfHub | OfFolder) -> Fetched:
-    """The files of the entry `name` of `pretrained_saes`, from the hub at its commit unless they are in a folder.
+def fetched(name: str, entry: AnyEntry) -> Fetched:
+    """The files of the entry `name` of the catalog, from the hub at its commit unless they are in a folder.
 
     Raises `SignBridgeError` if they cannot be had.
     """
@@ -67,7 +68,7 @@ def fetched(name: str, entry: OfRelease | OfHub | OfFolder) -> Fetched:
         if not (found.folder / file).is_file():
             raise SignBridgeError(
                 f"{found.folder}: no {file} here, so this is no autoencoder in the format {found.format}. "
-                f"Correct pretrained_saes.{name} in params.yaml."
+                f"Correct {name} in {params.AUTOENCODERS}."
             )
     return found
 
@@ -92,13 +93,13 @@ def read_pretrained(found: Fetched, site: str) -> SAE:
     if trained_at not in (site, None):
         raise SignBridgeError(
             f"{found.folder}: this autoencoder was trained at {trained_at}, not at {site}. "
-            "Correct `layer` of its entry of pretrained_saes in params.yaml."
+            f"Correct `layer` of its entry in {params.AUTOENCODERS}."
         )
     if autoencoder.cfg.normalize_activations == SCALED:
         if found.norm_scaling_factor is None:
             raise SignBridgeError(
                 f"{found.folder}: this autoencoder was trained on scaled vectors, and nothing says by how much. "
-                "Set norm_scaling_factor of its entry of pretrained_saes in params.yaml."
+                f"Set norm_scaling_factor of its entry in {params.AUTOENCODERS}."
             )
         autoencoder.fold_activation_norm_scaling_factor(found.norm_scaling_factor)
     autoencoder.cfg.metadata.hook_name = f"blocks.{int(site.removeprefix('layer_'))}.hook_resid_post"
@@ -114,7 +115,7 @@ def write_pretrained(folder: Path, autoencoder: SAE) -> None:
 
 def _of_hub(name: str, entry: OfRelease) -> OfHub:
     """Where SAELens has the autoencoder of the entry from."""
-    where = f"params.yaml: pretrained_saes.{name}"
+    where = f"{params.AUTOENCODERS}: {name}"
     directory = get_pretrained_saes_directory()
     if entry.release not in directory:
         raise SignBridgeError(f"{where}.release: SAELens lists no '{entry.release}'. Correct it, or use source: hub.")
@@ -144,7 +145,7 @@ def _from_hub(name: str, entry: OfHub) -> Fetched:
     except (OSError, ValueError) as error:
         first_line = str(error).strip().splitlines()[0]
         raise SignBridgeError(
-            f"autoencoder {entry.hub_id} of pretrained_saes.{name} cannot be had from the hub: {first_line[:200]}\n"
+            f"{params.AUTOENCODERS}: {name}: {entry.hub_id} cannot be had from the hub: {first_line[:200]}\n"
             "Check the network and the name, or fetch it elsewhere and use source: folder with its path."
         ) from error
     return Fetched(repository / inside, entry.format, entry.norm_scaling_factor, repository.name, {})

@@ -29,8 +29,8 @@ TRIES = 3
 SECONDS_BETWEEN_TRIES = 2.0
 TIMEOUT = 60  # seconds
 WAY_OUT = (
-    "What was fetched is kept: run the stage again. Or set sae_pretrained.descriptions to none, or to a folder with "
-    "the export's files."
+    "What was fetched is kept: run the stage again. Or set classes.descriptions in stages/pretrained/params.yaml to "
+    "none, or to a folder with the export's files."
 )
 
 
@@ -60,8 +60,8 @@ def files_of_export(path: Path) -> list[Path]:
     found = [path] if path.is_file() else sorted([*path.glob("*.jsonl.gz"), *path.glob("*.jsonl")])
     if not found:
         raise SignBridgeError(
-            f"params.yaml: sae_pretrained.descriptions: no export at '{path}': expected *.jsonl.gz files, or one. "
-            "Correct it, or set it to neuronpedia or none."
+            f"stages/pretrained/params.yaml: classes.descriptions: no export at '{path}': expected *.jsonl.gz "
+            "files, or one. Correct it, or set it to neuronpedia or none."
         )
     return found
 

@@ -7,11 +7,11 @@ import importlib.util
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from signbridge.core import params
+from signbridge.core import params, tables
 from signbridge.core.activations import Layers, evenly_spread, layer_site
 from signbridge.core.errors import SignBridgeError
 from signbridge.core.params import Section
@@ -174,3 +174,28 @@ def prompts_of_images(
 def _of_model(template: str, image_token: str) -> str:
     check_caption(template, "sae.prompts")
     return prompt_for(template, "sae.prompts", image_token)
+
+
+def about_pretrained(folder: Path) -> dict[str, Any]:
+    """What `folder` says of the autoencoder in it, which others trained: `pretrained.json`, which `fetch` wrote.
+
+    Raises `SignBridgeError` if it is another one than stages/pretrained/params.yaml chooses, or is for another model
+    than the study's.
+    """
+    path = folder / "pretrained.json"
+    name, _ = params.selected("autoencoder", params.AUTOENCODERS, dict[str, Any], params.PRETRAINED)
+    model, _ = params.selected("model", params.MODELS, dict[str, Any])
+    about = tables.read_findings(path)
+    if about["pretrained"] != name:
+        raise SignBridgeError(f"{path}: of '{about['pretrained']}', not of '{name}'. Fetch it with `dvc repro`.")
+    check_pretrained_fits(name, about["model"], model)
+    return about
+
+
+def check_pretrained_fits(name: str, wanted: str, model: str) -> None:
+    """Raises `SignBridgeError` if the autoencoder `name` is for the model `wanted`, and the study reads `model`."""
+    if wanted != model:
+        raise SignBridgeError(
+            f"{params.PRETRAINED}: autoencoder: '{name}' belongs to the model '{wanted}', and the study's is '{model}'."
+            f"\nSet model: {wanted} in params.yaml, or choose an autoencoder of {model} in {params.AUTOENCODERS}."
+        )
