@@ -28,7 +28,7 @@ def with_concept(sample: pd.DataFrame, finger: Finger, hands: pd.DataFrame) -> t
     names = concept_names(finger)
     is_up = hands.set_index("image_id")[f"up_{finger}"].dropna().astype(bool)
     rows = sample[sample["image_id"].isin(is_up.index)]
-    labels = [names[is_up[image_id]] for image_id in rows["image_id"]]
+    labels = [names[int(is_up[image_id])] for image_id in rows["image_id"]]
     return _if_enough(rows.assign(label=labels).reset_index(drop=True)), names
 
 
