@@ -1,12 +1,13 @@
-"""Letters shuffled over photos: what a probe can learn by heart.
+"""The controls: the same sites, splits and probes, where there should be nothing to find.
 
-Hewitt and Liang 2019, "Designing and Interpreting Probes with Control Tasks": a probe says something of the model in so
-far as it does better on the task than on labels that mean nothing (selectivity). Here each photo draws the letter of
-another one, and its copies go with it: images of one photo with different labels would be a harder task than any real.
-It draws among the photos that are tested in the same fold. So the folds stay balanced by label, as they are by letter:
-where a label is rarer in testing the commoner it is in training, a probe falls below chance, and selectivity flatters.
+Three of them were read through the model or its untrained twin (`datasets/control_images.py`). The fourth is shuffled
+labels, which show how much a probe can learn by heart. Hewitt and Liang 2019, "Designing and Interpreting Probes with
+Control Tasks": a probe says something about the model only as far as it beats labels that mean nothing (selectivity).
 
-The sweep over the controls: the same sites, splits and probes, where there should be nothing to find.
+Each photo gets the letter of another photo, and its copies go with it: different labels for copies of one photo would
+be a harder task than any real one. Letters are exchanged among the photos that are tested in the same fold, so that
+every letter stays as frequent in training and in testing as before. Otherwise a letter that is frequent in training
+would be rare in testing, probes would fall below chance, and selectivity would look too good.
 """
 
 from collections.abc import Sequence

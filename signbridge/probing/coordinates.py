@@ -1,12 +1,13 @@
-"""The mean and scale of every feature in every fold: `StandardScaler`'s, for all folds at the price of one pass.
+"""Standardise and rotate the rows of each fold: few coordinates, in which a fit is exact and cheap.
 
-Fewer coordinates for the same rows: exact, and such that one number says how far the rows spread along each.
+`scalers` gives the `StandardScaler` of every fold at the price of one pass over the rows.
 
-With an L2 penalty the optimal weights lie in the span of the training rows (representer theorem: Kimeldorf and
-Wahba 1971; Schoelkopf et al. 2001). With Z = U S V' (n rows, d features, at most min(n, d) singular values) the
-coordinates U S keep every inner product, so a fit on them is the fit on Z seen in a rotated frame (Hastie and
-Tibshirani 2004, "Efficient quadratic regularization for expression arrays"). They come from the eigenvectors of Z Z'
-or Z' Z, whichever is smaller. Directions along which the rows spread less than a millionth of their widest are dropped.
+`reduce` gives the rows as few coordinates as keep all their inner products. With an L2 penalty the optimal weights lie
+in the span of the training rows (representer theorem: Kimeldorf and Wahba 1971; Schoelkopf et al. 2001). With
+Z = U S V' (n rows, d features, at most min(n, d) singular values) the coordinates U S keep every inner product, so a
+fit on them is the fit on Z in a rotated frame (Hastie and Tibshirani 2004, "Efficient quadratic regularization for
+expression arrays"). They come from the eigenvectors of Z Z' or Z' Z, whichever is smaller. Directions along which the
+rows spread less than a millionth of their widest are dropped.
 """
 
 from typing import NamedTuple

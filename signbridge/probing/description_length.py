@@ -1,10 +1,10 @@
 """How many bits it takes to send the letters to someone who has the vectors: the online code of Voita and Titov.
 
-Voita and Titov 2020, "Information-Theoretic Probing with Minimum Description Length", section 2.2.2. Both sides have
-the vectors. Blocks of images are sent one after the other; each with the code of a probe trained on those before it,
-so a probe that needs few examples, not only one that ends up right, makes a short code. The first block holds one
-photo of each letter and costs log2(letters) an image; then the blocks double. A photo is whole in one block: its
-copies would be sent for nothing.
+Voita and Titov 2020, "Information-Theoretic Probing with Minimum Description Length", section 2.2.2. Sender and
+receiver both have the vectors. Blocks of images are sent one after the other, each with the code of a probe that was
+trained on the blocks before it, so a probe that needs few examples makes a short code. The first block holds one photo
+of each letter and costs log2(letters) an image; then the blocks double. A photo is whole in one block: otherwise its
+copies would cost nothing.
 """
 
 from collections.abc import Sequence

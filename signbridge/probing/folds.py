@@ -1,12 +1,10 @@
-"""Choose the penalty inside the training images of a split, then fit them all and test the rest.
+"""One split of one cell: choose the penalty inside its training images, fit them all, test the rest.
 
-The rows are standardised by the training images of the split, and the inner folds take them as they are: that scale
-has seen no label and no test image. So a split is reduced once, and an inner fold costs only its own small fits.
+The rows are standardised by all training images of the split, and the inner folds use the same scale: it depends on no
+label and on no test image. So a split is reduced once, and each inner fold costs only its own small fits.
 
-One split of one cell, ready to be fitted with any labels and penalty, by whichever exact solver suits its rows.
-
-Where rows outnumber wide features (a whole dataset), reducing them costs more than fitting them: `many_rows.py`.
-Everywhere else the training rows are reduced once, and each fit is then small: `reduction.py`, `nested.py`.
+Where rows outnumber wide features (a whole dataset), reducing them costs more than fitting them; there
+`many_rows.py` fits the rows as they are. Everywhere else the rows are reduced first (`coordinates.py`).
 """
 
 from collections.abc import Iterator, Sequence

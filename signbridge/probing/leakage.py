@@ -1,7 +1,7 @@
 """The leakage audit: `metrics/leakage.json`. Does a split measure memory?
 
-A split that puts copies of one photo on both sides measures memory. Two signs of it: how many tested images have a
-copy in training, and how often the nearest training image by pixels, which understands nothing, shows the right letter.
+A split that puts copies of one photo on both sides does. Two signs of it: the share of tested images that have a copy
+in training, and the accuracy of the nearest training image by pixels, which understands nothing.
 """
 
 import numpy as np

@@ -1,23 +1,20 @@
-"""L-BFGS that asks for its gradients, so that several minimisations can share each pass over the data.
-
-`minimum_near` is a generator: it yields a point and is sent the loss and the gradient there. Whoever drives several of
-them evaluates all their points at once, and stops each when it has what it wants.
-
-Liu and Nocedal 1989, "On the limited memory BFGS method for large scale optimization"; steps are accepted by the
-approximate Wolfe conditions of Hager and Zhang 2005, "A new conjugate gradient method with guaranteed descent", which
-judge by slopes where the loss has no digits left: float32 products lose them long before the minimum is reached.
-
-Multinomial logistic regression with an L2 penalty, to its optimum: scikit-learn's model at a fraction of the cost.
+"""Multinomial logistic regression with an L2 penalty, to its optimum: scikit-learn's model at a fraction of the cost.
 
 minimise  mean_i(-log softmax(W z_i + b)[y_i]) + |W|^2 / (2 C n),  b unpenalised.
 
-The optimum is unique up to a constant on b, so whatever reaches it gives the predictions of
+The optimum is unique up to a constant on b, so any exact solver gives the predictions of
 `sklearn.linear_model.LogisticRegression` with a small enough `tol`. (With its default of 1e-4 scikit-learn stops far
-from there when features outnumber rows: up to one prediction in fifteen differs from those at the optimum, measured
-on 240 x 4096.) What makes it quick: coordinates along principal directions (`reduction.py`), in which the curvature
-of the loss at zero, (K - 1) / K^2 times the spread of each coordinate over n, is diagonal; variables scaled by its root
-look alike to L-BFGS (`lbfgs.py`) from the first step (a fixed bound on the Hessian: Boehning 1992, "Multinomial
-logistic regression algorithm"). The way there is walked in float32, at half the cost a step; only its end in float64.
+from the optimum when features outnumber rows: up to one prediction in fifteen differs, measured on 240 x 4096.)
+
+Why it is quick: in coordinates along principal directions (`coordinates.py`) the curvature of the loss at zero,
+(K - 1) / K^2 times the spread of each coordinate over n, is diagonal. Variables scaled by its root look alike to
+L-BFGS from the first step (a fixed bound on the Hessian: Boehning 1992, "Multinomial logistic regression algorithm").
+Most steps are in float32, at half the cost; only the last ones in float64.
+
+The minimiser, `minimum_near`, is a generator: it yields a point and is sent the loss and the gradient there, so that
+several minimisations can share each pass over the data. Liu and Nocedal 1989, "On the limited memory BFGS method for
+large scale optimization". Steps are accepted by the approximate Wolfe conditions of Hager and Zhang 2005, "A new
+conjugate gradient method with guaranteed descent", which compare slopes where float32 losses have no digits left.
 """
 
 import logging

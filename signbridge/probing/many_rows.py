@@ -6,10 +6,10 @@ over the n training rows of a probe, standardised by their own mean and scale: s
 convergence. The minimum is unique (but for a constant added to b), so that every exact solver gives the same probe.
 
 Where `logistic_regression.py` reduces rows to coordinates, here they are never copied, reduced or standardised for a
-fold: `row_blocks.py` hands them out and `softmax_loss.py` multiplies each block by the weights of all folds at once.
+fold: `softmax_loss.py` hands them out in blocks and multiplies each block by the weights of all folds at once.
 
 The minimum is hard to reach: copies of few photos are nearly separable, so that most of the curvature is gone by the
-time the weights are right. L-BFGS (`lbfgs.py`) therefore runs in stages, each in coordinates in which the Hessian is
+time the weights are right. L-BFGS therefore runs in stages, each in coordinates in which the Hessian is
 near the identity where the stage starts: W = W_0 + V L^-1 with L L' = sum_i w_i z_i z_i' + 1 / (C n), where w_i is the
 mean over the classes of p (1 - p) / n, the diagonal of the softmax's Hessian. (At W = 0 it is the bound of Boehning
 1992, "Multinomial logistic regression algorithm", which serves badly here.) One such matrix serves all probes of one

@@ -1,8 +1,8 @@
-"""The layer that is called best, chosen where its figure is not: inside the training images of every fold.
+"""The layer that is called best, chosen inside the training images of every fold.
 
-Picking the highest of many accuracies and quoting it is a winner's curse (Cawley and Talbot 2010, "On over-fitting in
-model selection"). So each fold of `grouped` has its own best layer, by the inner folds of `data/choices.parquet`, and
-the headline is how well those layers read the images that were left out.
+Quoting the highest of many accuracies is a winner's curse (Cawley and Talbot 2010, "On over-fitting in model
+selection"). So each fold of `grouped` chooses its own best layer by the inner folds of `data/choices.parquet`, and the
+headline is the accuracy of the chosen layers on the held-out images.
 """
 
 import pandas as pd

@@ -1,6 +1,6 @@
-"""What a sweep said, as tables: every prediction, every choice, every description length.
+"""The results of a sweep as tables: every prediction, every choice of a penalty, every description length.
 
-What the model's text gives away, scored as a probe is: on the same splits, and from nothing but the answer.
+`read_answers` adds a baseline: the letter predicted from the text of the model's answer alone, on the same splits.
 """
 
 from collections.abc import Sequence

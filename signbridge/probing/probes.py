@@ -1,13 +1,12 @@
-"""Fitted probes as safetensors: one file a site, nothing executable.
+"""Fitted probes: how they are stored, and the notebook's own.
 
 `data/probes/SITE.safetensors` holds `POSITION.FITTED_ON.{coef,intercept,mean,scale}` in float32, where FITTED_ON is
-`signbridge` (the training images of the notebook's split) or `sample` (every image); the file metadata names the
-letters of the rows of `coef`.
+`signbridge` (the training images of the notebook's split) or `sample` (every image). The file metadata names the
+letters of the rows of `coef`. Nothing in it can be executed.
 
-The notebook's probe, by scikit-learn itself, so that protocol `signbridge` is its own to the last prediction.
-
-`StandardScaler` and `LogisticRegression(C=C)`, L2 and L-BFGS with its default tolerance, on float64. With more
-features than rows that stops short of the optimum, and where it stops depends on the path; so nothing else will do.
+`fit_notebook_probe` is scikit-learn's `StandardScaler` and `LogisticRegression(C=C)`, with its default tolerance. With
+more features than rows it stops short of the optimum at a point that depends on the path, so protocol `signbridge`
+needs scikit-learn itself to reproduce the notebook's predictions.
 """
 
 import json

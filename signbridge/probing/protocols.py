@@ -1,8 +1,8 @@
 """How a probe is scored: which images train it and which test it.
 
-`signbridge` is the notebook's: one stratified split that looks at images, so that copies of one photo stand on both
-sides. `grouped` never does that: repeated stratified k-fold in which a photo is whole on one side, and again within
-the training images of each fold, where whatever is to be chosen (the penalty, the layer) is chosen.
+`signbridge` is the notebook's: one stratified split over images, which puts copies of one photo on both sides.
+`grouped` is repeated stratified k-fold over whole photos. The training images of each of its folds are split once more
+in the same way: the penalty and the layer are chosen there.
 """
 
 import warnings

@@ -1,14 +1,10 @@
-"""The rows of many probes in blocks of bounded size, without a standardised copy for each.
+"""Loss, gradient and curvature of many softmax probes from one pass over the rows that they share.
 
-Every row is moved and scaled once, by the mean and the scale of all rows; what a fold's own `StandardScaler` still has
-to do is then small, and is left to whoever multiplies: weights divided by `scale`, intercepts less `shift`. Rows are
-sorted by the probes that they train and test, so that in each block all rows serve the same ones.
-
-Loss, gradient and curvature of many softmax probes from one pass over the rows that they share.
-
-Every block of rows is multiplied by the weights of all probes that train on it at once. Each probe standardises the
-rows in its own way, and no row is touched for it: its scale divides the weights and its mean moves the intercepts, and
-the gradient is put right after the sums. Products are in float32, sums over blocks in float64.
+All rows are moved and scaled once, by their overall mean and scale. The rest of each fold's own `StandardScaler` is
+applied to the weights (divided by `scale`) and the intercepts (less `shift`), and the gradient is corrected after the
+sums, so that no fold needs a standardised copy of the rows. Rows are sorted by the probes that they train and test:
+in each block, of bounded size, all rows serve the same probes, and one product with the weights of all of them is
+enough. Products are in float32, sums over blocks in float64.
 """
 
 from collections.abc import Iterator

@@ -1,6 +1,7 @@
-"""The probe of every image, for those who want to use one, and what it takes to send the letters.
+"""Fit and test a probe at every site and position on the same splits, several at once.
 
-Fit and test a probe at every site and position on the same splits, several at once.
+`score` gives the predictions of one site and position, the probe of all images, for those who want to use one, and the
+description length of the letters. `predict` gives the predictions alone.
 """
 
 from collections import Counter

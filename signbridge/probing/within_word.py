@@ -1,7 +1,6 @@
-"""What a layer knows beyond the word: probes among the images that got one and the same answer.
+"""Probes among the images that got one and the same answer: what a layer knows beyond the word.
 
-Those images differ in nothing that the text says, so whatever a probe reads of the letter there, the text does not
-hold. Reading the word gets the commonest letter of its images right and no other: that share is chance here.
+Those images differ in nothing that the text says, so whatever a probe reads of the letter there is not in the text.
 """
 
 import math

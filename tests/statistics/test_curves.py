@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from signbridge.statistics.curves import curves
+from signbridge.probing import protocols
+from signbridge.statistics.curves import copies_in_train, curves
 from signbridge.statistics.intervals import StatisticsParams
 from tests.probing.made_up import (
     first,
@@ -75,3 +76,18 @@ def test_copies_and_repeats_do_not_make_an_accuracy_surer():
     alone = measured(predictions(single, "pixels", "flat", right).query("repeat == 0"), images=single)
     copied = measured(predictions(SAMPLE, "pixels", "flat", right.repeat(2)))
     np.testing.assert_allclose(alone.table[["low", "high"]], copied.table[["low", "high"]])
+
+
+def test_copies_in_training_are_counted_as_the_splits_themselves_count_them():
+    photos = np.array([f"{label}{index // 3}" for label in "AB" for index in range(12)])
+    labels, ids = np.repeat(list("AB"), 12), np.array([f"image-{index}" for index in range(24)])
+    splits = protocols.signbridge(labels, 0.2, 42) + protocols.grouped(labels, photos, 3, 2, 2, 42)
+    rows = [
+        {"protocol": split.protocol, "repeat": split.repeat, "fold": split.fold, "site": site, "image_id": image_id}
+        for split in splits
+        for site in ("pixels", "layer_00")
+        for image_id in ids[split.test]
+    ]
+    found = copies_in_train(pd.DataFrame(rows), pd.Series(photos, index=ids))
+    assert found == protocols.copies_in_train(splits, photos)
+    assert found["signbridge"] > found["grouped"] == 0

@@ -8,15 +8,14 @@ import pytest
 from signbridge.probing.settings import GroupedProtocol
 from signbridge.probing.sweep import Cell
 from signbridge.probing.within_word import (
-    ALL_WORDS,
     COLUMNS,
-    accuracy_within,
     places_within,
     predictions_within,
     same_word,
     score_within,
 )
 from signbridge.statistics.intervals import StatisticsParams
+from signbridge.statistics.within_word import ALL_WORDS, accuracy_within, headline_within
 
 GROUPED = GroupedProtocol(folds=5, repeats=2, inner_folds=3, C=[0.01, 0.1, 1.0])
 STATISTICS = StatisticsParams(confidence=0.95, resamples=200)
@@ -151,3 +150,12 @@ def test_layers_are_probed_at_the_ends_of_prompt_and_answer_beside_pixels_and_to
         ("layer_00", "prompt_last"),
         ("layer_00", "answer_last"),
     ]
+
+
+def test_the_headline_is_that_of_all_words_at_the_site_that_is_asked_for():
+    row = TABLE[(TABLE["word"] == ALL_WORDS) & (TABLE["site"] == "layer_01")].iloc[0]
+    found = headline_within(TABLE, "layer_01", "prompt_last")
+    assert found["within_word_accuracy"] == row["accuracy"]
+    assert (found["within_word_images"], found["within_word_site"]) == (42, "layer_01")
+    assert headline_within(TABLE, "layer_07", "prompt_last") == {}
+    assert headline_within(TABLE, None, "prompt_last") == {}
