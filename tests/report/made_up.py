@@ -1,4 +1,4 @@
-"""A made-up run of the pipeline, of exactly the files that the report reads, in memory or on disk."""
+"""Made-up runs of each pipeline, of exactly the tables that its page reads, in memory or on disk."""
 
 import io
 from pathlib import Path
@@ -10,9 +10,10 @@ from PIL import Image
 
 from signbridge.core import tables
 from signbridge.core.activations import SITES_BEFORE_LAYERS, layer_site, positions_of
-from signbridge.report.inputs import COLUMNS
-from signbridge.report.study import Study
-from stages.report import EXAMPLE_TABLES, PLOTS
+from signbridge.report import pages
+from signbridge.report.inputs import PROBED, Causal, Findings, Inputs, Lenses, Pretrained, Sae, Study
+from signbridge.report.page import html
+from signbridge.report.settings import Settings
 from tests.report import (
     made_up_alignment,
     made_up_causal,
@@ -22,14 +23,28 @@ from tests.report import (
     made_up_sae,
     made_up_sae_steering,
 )
+from tests.report.columns import COLUMNS
 
 LETTERS = ("A", "B", "C", "D")
 BY_DEPTH = {"pixels": 0.45, "vision": 0.60, "projector": 0.58, "embedding": 0.10}
 LAYER = 0.80
+PAGES = {
+    Study: pages.study_page,
+    Causal: pages.causal_page,
+    Lenses: pages.lenses_page,
+    Sae: pages.sae_page,
+    Pretrained: pages.pretrained_page,
+}
+SETTINGS = Settings({}, {"params.yaml": "seed: 42 # of everything\n"})
+
+
+def page(run: Inputs) -> str:
+    """The page of a run, as its file holds it."""
+    return html(PAGES[type(run)](run))
 
 
 def study(
-    letters: tuple[str, ...] = LETTERS,
+    names: tuple[str, ...] = LETTERS,
     layers: int = 4,
     images_a_letter: int = 6,
     *,
@@ -38,16 +53,19 @@ def study(
     seed: int = 0,
     **changes: Any,
 ) -> Study:
-    """A plausible run; `changes` are fields of `Study` to put in place of its own."""
+    """A plausible run of the study; `changes` are fields of `Study` to put in place of its own."""
     random = np.random.default_rng(seed)
-    sample = _sample(letters, images_a_letter, random)
-    sites = [*SITES_BEFORE_LAYERS, *(layer_site(block) for block in range(layers))]
-    blocks = sites[4:]
+    sample = _sample(names, images_a_letter, random)
+    sites, blocks = _sites(layers), _blocks(layers)
     peaks = _peaks(blocks, stands_out, random)
+    made_by = {
+        "data/answers.parquet": {"model": {"prompt": "What?\nOne word."}, "packages": {"torch": "9.9"}},
+        "data/umap.parquet": {"site": blocks[0] if blocks else "pixels", "position": "prompt_last", "seed": 42},
+    }
     made = {
-        "probe": _probe(sample, peaks, leaking, stands_out),
+        "found": _probe(sample, peaks, leaking, stands_out),
         "leakage": _leakage(sample, leaking),
-        "answers": _answers(sample),
+        "text": _answers(sample),
         "accuracy": _accuracy(sites, leaking, random),
         "controls": _controls(sites, random),
         "layer_comparison": _comparison(peaks),
@@ -57,73 +75,100 @@ def study(
         "within_word": _within_word(blocks),
         "published": _published(blocks, leaking),
         **_texts(sample),
-        **made_up_causal.tables(blocks, sample),
-        **made_up_lenses.tables(blocks, sample),
-        **made_up_alignment.tables(blocks),
+        "umap": _plane(sample, random),
+        "sample": sample,
+        "settings": Settings(made_by, SETTINGS.listings),
+        "class_grid": png(np.zeros((4, 4), dtype=np.uint8)),
+    }
+    return Study(**_typed({**made, **changes}))
+
+
+def causal(names: tuple[str, ...] = LETTERS, layers: int = 4, images_a_letter: int = 6, **changes: Any) -> Causal:
+    """A plausible run of the causal questions; `changes` are fields of `Causal`."""
+    random = np.random.default_rng(0)
+    sample, blocks = _sample(names, images_a_letter, random), _blocks(layers)
+    accuracy = _accuracy(_sites(layers), True, random)
+    rows = accuracy[(accuracy["protocol"] == "grouped") & (accuracy["position"] == "prompt_last")]
+    made = {"probed": rows[PROBED], **made_up_causal.tables(blocks, sample), "sample": sample, "settings": SETTINGS}
+    return Causal(**_typed({**made, **changes}))
+
+
+def lenses(
+    names: tuple[str, ...] = LETTERS,
+    layers: int = 4,
+    images_a_letter: int = 6,
+    grid: tuple[int, int] | None = (3, 3),
+    **changes: Any,
+) -> Lenses:
+    """A plausible run of the lenses; `grid` is that of all image tokens, `changes` are fields of `Lenses`."""
+    sample, blocks = _sample(names, images_a_letter, np.random.default_rng(0)), _blocks(layers)
+    made = {**made_up_lenses.tables(blocks, sample), **made_up_alignment.tables(blocks)}
+    made |= {"sample": sample, "settings": SETTINGS, **changes}
+    rows, columns = grid or (np.nan, np.nan)
+    return Lenses(**_typed({**made, "words": made["words"].assign(rows=rows, columns=columns)}))
+
+
+def sae(names: tuple[str, ...] = LETTERS, layers: int = 4, images_a_letter: int = 6, **changes: Any) -> Sae:
+    """A plausible run of the sparse autoencoders; `changes` are fields of `Sae`."""
+    sample, blocks = _sample(names, images_a_letter, np.random.default_rng(0)), _blocks(layers)
+    made = {
         **made_up_sae.tables(blocks),
         **made_up_sae_steering.tables(blocks, sample),
         **made_up_features.tables(blocks, sample),
-        **made_up_pretrained.tables(letters),
-        "umap": _plane(sample, random),
         "sample": sample,
-        "made_by": {
-            "data/answers.parquet": {"model": {"prompt": "What?\nOne word."}, "packages": {"torch": "9.9"}},
-            "data/umap.parquet": {"site": blocks[0] if blocks else "pixels", "position": "prompt_last", "seed": 42},
-        },
-        "params": "seed: 42 # of everything\n",
-        "class_grid": png(np.zeros((4, 4), dtype=np.uint8)),
-    }  # fmt: skip
-    return Study(**{**made, **changes})
-
-
-def write(run: Study, folder: Path) -> None:
-    """The files of `run` under `folder`, as the stages before the report write them."""
-    files = {
-        **dict.fromkeys(("probe", "leakage", "answers", "causal", "sae")),
-        "lens": "lenses",
-        "aligned": "alignment",
-        "sae_steered": "sae_steering",
-        "pretrained": "sae_pretrained",
+        "settings": SETTINGS,
     }
-    for name, file in files.items():
-        tables.write_metrics(folder / f"metrics/{file or name}.json", getattr(run, name))
-    (folder / "plots").mkdir(exist_ok=True)
-    for name, file in PLOTS.items():
-        getattr(run, name).to_csv(folder / f"plots/{file}.csv", index=False, lineterminator="\n")
-    (folder / "plots/class_grid.png").write_bytes(run.class_grid)
-    tables.write(run.sample, folder / "data/sample.parquet", {"seed": 42})
-    for name in ("patching", "steering", "erasure"):
-        tables.write(run.sample[["image_id"]], folder / f"data/{name}.parquet", {"pairs": 3})
-    tables.write(run.lens_words, folder / "data/lenses.parquet", {"grid": run.patch_grid})
-    words = {image: sorted(words) for image, words in run.true_words.items()}
-    tables.write(run.patches, folder / "data/patches.parquet", {"words": words})
-    tables.write(run.sample[["image_id"]], folder / "data/modalities.parquet", {"phrases": 3})
-    for name in EXAMPLE_TABLES:
-        tables.write(getattr(run, f"sae_{name}"), folder / f"data/sae_examples/{name}.parquet", run.sae_examples)
-    for name in ("descriptions", "features"):
-        table = run.sae_steering_descriptions if name == "descriptions" else run.sae_steered_features
-        of_concept = table["steered"].isin(["concept", "concept_undone"])
-        for kind, rows in {"classes": table[table["steered"] == "classes"], "pretrained": table[:0],
-                           "concept": table[of_concept]}.items():  # fmt: skip
-            tables.write(
-                rows.drop(columns="steered"), folder / f"data/sae_steering/{kind}/{name}.parquet", {"pairs": 3}
-            )
-    tables.write(run.steering_descriptions, folder / "data/steering_descriptions.parquet", {"pairs": 3})
-    tables.write(run.umap, folder / "data/umap.parquet", run.made_by["data/umap.parquet"])
-    tables.write(run.sample[["image_id"]], folder / "data/predictions.parquet", {"probe": {"C": 1.0}})
-    tables.write(run.named_answers, folder / "data/answers.parquet", run.made_by["data/answers.parquet"])
-    (folder / "params.yaml").write_text(run.params, encoding="utf-8")
+    return Sae(**_typed({**made, **changes}))
+
+
+def pretrained(names: tuple[str, ...] = LETTERS, **changes: Any) -> Pretrained:
+    """A plausible run of a pretrained autoencoder, of which nothing was steered; `changes` are fields of its page."""
+    sample = _sample(names, 6, np.random.default_rng(0))
+    steered = made_up_sae_steering.tables(_blocks(4), sample)
+    steered = {name: table.iloc[:0] if isinstance(table, pd.DataFrame) else {} for name, table in steered.items()}
+    made = {**made_up_pretrained.tables(names), **steered, "sample": sample, "settings": SETTINGS}
+    return Pretrained(**_typed({**made, **changes}))
 
 
 def without(*keys: str, of: dict[str, Any]) -> dict[str, Any]:
-    """The metrics `of` a run without those whose names begin with one of `keys`."""
+    """The findings `of` a run without those whose names begin with one of `keys`."""
     return {key: value for key, value in of.items() if not key.startswith(keys)}
 
 
 def empty(table: str) -> pd.DataFrame:
-    """The table that `Study` calls `table`, without rows, as it is read from disk."""
-    kinds = {"text": object, "number": float, "yes/no": bool}
-    return pd.DataFrame({name: pd.Series(dtype=kinds[kind]) for name, kind in COLUMNS[table].items()})
+    """The table of this name without rows."""
+    return pd.DataFrame(columns=COLUMNS[table])
+
+
+def write_study(run: Study, folder: Path) -> None:
+    """The files of `run` under `folder`, as the stages before the report write them."""
+    of_statistics = ("accuracy", "controls", "layer_comparison", "peak_probability", "description_length")
+    of_statistics += ("letter_accuracy", "confused_pairs", "confusion", "within_word", "published")
+    for name in of_statistics:
+        tables.write(getattr(run, name), folder / f"data/statistics/{name}.parquet", {})
+    for name in ("named_answers", "answers_by_letter"):
+        tables.write(getattr(run, name), folder / f"data/text/{name}.parquet", {})
+    tables.write_findings(folder / "data/statistics/findings.json", run.found)
+    tables.write_findings(folder / "data/text/findings.json", run.text)
+    tables.write_findings(folder / "metrics/leakage.json", run.leakage)
+    tables.write(run.sample, folder / "data/sample.parquet", {"seed": 42})
+    tables.write(run.umap, folder / "data/umap.parquet", run.settings.made_by["data/umap.parquet"])
+    tables.write(run.sample[["image_id"]], folder / "data/predictions.parquet", {"probe": {"C": 1.0}})
+    tables.write(run.named_answers, folder / "data/answers.parquet", run.settings.made_by["data/answers.parquet"])
+
+
+def _typed(fields: dict[str, Any]) -> dict[str, Any]:
+    """Plain dictionaries of findings as `Findings`."""
+    of_findings = ("found", "leakage", "text", "aligned", "steered")
+    return {name: Findings(value) if name in of_findings else value for name, value in fields.items()}
+
+
+def _sites(layers: int) -> list[str]:
+    return [*SITES_BEFORE_LAYERS, *_blocks(layers)]
+
+
+def _blocks(layers: int) -> list[str]:
+    return [layer_site(block) for block in range(layers)]
 
 
 def png(pixels: np.ndarray) -> bytes:
@@ -161,7 +206,7 @@ def _accuracy(sites: list[str], leaking: bool, random: np.random.Generator) -> p
                 share = BY_DEPTH.get(site, LAYER - 0.1 * (position == "image_mean")) + more + random.normal(0, 0.01)
                 rows.append({**of, "site": site, "depth": depth, "position": position, **_around(share)})
         rows.append({**of, "site": "answer", "depth": len(sites), "position": "text", **_around(0.3)})
-    return pd.DataFrame(rows)[list(COLUMNS["accuracy"])]
+    return pd.DataFrame(rows)[COLUMNS["accuracy"]]
 
 
 def _controls(sites: list[str], random: np.random.Generator) -> pd.DataFrame:
@@ -181,7 +226,7 @@ def _controls(sites: list[str], random: np.random.Generator) -> pd.DataFrame:
                     "selectivity_high": own - level + 0.07,
                 }
                 rows.append(row | {"p_value": 0.0476 if control == "shuffled_labels" else np.nan})
-    return pd.DataFrame(rows)[list(COLUMNS["controls"])]
+    return pd.DataFrame(rows)[COLUMNS["controls"]]
 
 
 def _peaks(blocks: list[str], stands_out: bool, random: np.random.Generator) -> pd.DataFrame:
@@ -199,7 +244,7 @@ def _peaks(blocks: list[str], stands_out: bool, random: np.random.Generator) -> 
                 "share_chosen": 1.0 * best if stands_out else chance[index] / chance.sum(),
                 "tied_with_best": bool(best or (not stands_out and accuracy[index] > accuracy.max() - 0.01)),
             })  # fmt: skip
-    return pd.DataFrame(rows, columns=list(COLUMNS["peak_probability"]))
+    return pd.DataFrame(rows, columns=COLUMNS["peak_probability"])
 
 
 def _comparison(peaks: pd.DataFrame) -> pd.DataFrame:
@@ -213,7 +258,7 @@ def _comparison(peaks: pd.DataFrame) -> pd.DataFrame:
                     "position": position, "site_a": first["site"], "site_b": second["site"], "difference": gap,
                     "low": gap - 0.03, "high": gap + 0.03, "p_value": 0.2, "p_holm": 1.0,
                 })  # fmt: skip
-    return pd.DataFrame(rows, columns=list(COLUMNS["layer_comparison"]))
+    return pd.DataFrame(rows, columns=COLUMNS["layer_comparison"])
 
 
 def _description_length(sites: list[str], random: np.random.Generator) -> pd.DataFrame:
@@ -254,7 +299,7 @@ def _within_word(blocks: list[str]) -> pd.DataFrame:
                 rows.append(
                     row | {"site": site, "depth": 4 + index, "position": position, **_around(0.7 + 0.01 * index)}
                 )
-    return pd.DataFrame(rows, columns=list(COLUMNS["within_word"]))
+    return pd.DataFrame(rows, columns=COLUMNS["within_word"])
 
 
 def _published(blocks: list[str], leaking: bool) -> pd.DataFrame:
@@ -277,7 +322,7 @@ def _texts(sample: pd.DataFrame) -> dict[str, pd.DataFrame]:
     counts["share"] = counts["count"] / counts.groupby("label")["count"].transform("sum")
     return {
         "named_answers": answers,
-        "answers_by_letter": counts.rename(columns={"label": "letter"})[list(COLUMNS["answers_by_letter"])],
+        "answers_by_letter": counts.rename(columns={"label": "letter"})[COLUMNS["answers_by_letter"]],
     }
 
 

@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from signbridge.report.inputs import COLUMNS
 from signbridge.statistics.alignment import MEASURES
+from tests.report.columns import COLUMNS
 
 FIRST = {"cka": 0.3, "text_probe_on_image": 0.5, "text_probe_on_text": 0.99, "image_probe_on_image": 0.95}
 RISE = {"cka": 0.2, "text_probe_on_image": 0.1, "text_near_image": 0.001}  # from the first site to the last
@@ -14,7 +14,7 @@ CLEAR = ("cka",)  # whose rise is beyond its interval
 
 
 def tables(blocks: list[str]) -> dict[str, Any]:
-    """The table and the metrics that `Study` has of it, by name."""
+    """The table and the metrics that `Lenses` has of it, by name."""
     sites = ["embedding", *blocks] if blocks else []
     rows, found = [], {"model": "tiny (a test bed)", "images": 20}
     for measure in MEASURES if sites else ():
@@ -27,4 +27,4 @@ def tables(blocks: list[str]) -> dict[str, Any]:
         name = f"{measure}_last_minus_first"
         found |= {f"{measure}_first": first, f"{measure}_last": first + rise}
         found |= {name: rise, f"{name}_low": rise - half, f"{name}_high": rise + half}
-    return {"alignment": pd.DataFrame(rows, columns=list(COLUMNS["alignment"])), "aligned": found}
+    return {"alignment": pd.DataFrame(rows, columns=COLUMNS["alignment"]), "aligned": found}

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from signbridge.report.inputs import COLUMNS
+from tests.report.columns import COLUMNS
 
 ERASERS = {"leace": 0.7, "random_subspace": 0.05, "shuffled_labels": 0.2}
 DIRECTIONS = {"class_means": 0.9, "probe": 0.3, "unembedding": 0.6, "shuffled_means": 0.1, "random": 0.0}
@@ -14,13 +14,13 @@ STRENGTHS = (0.0, 1.0, 2.0)
 
 
 def tables(blocks: list[str], sample: pd.DataFrame) -> dict[str, Any]:
-    """The tables that `Study` has of them, by name, and its metrics."""
+    """The tables that `Causal` has of them, by name, and the findings."""
     return {
-        "causal": _metrics(blocks),
+        "found": _metrics(blocks),
         "patching": _patching(["embedding", *blocks] if blocks else []),
         "steering": _steering(blocks),
         "steering_area": _areas(blocks),
-        "steering_descriptions": _descriptions(blocks, sample),
+        "descriptions": _descriptions(blocks, sample),
         "erasure": _erasure(blocks),
         "erasure_answers": _erased_answers(blocks),
     }
@@ -37,7 +37,7 @@ def _patching(sites: list[str]) -> pd.DataFrame:
         for position, effect in (("prompt_last", carried), ("image", 1 - carried), ("all", 1.0)):
             row = {"site": site, "depth": depth, "position": position, **_around("effect", effect)}
             rows.append(row | {"says_donor": float(effect > 0.5)})
-    return pd.DataFrame(rows, columns=list(COLUMNS["patching"]))
+    return pd.DataFrame(rows, columns=COLUMNS["patching"])
 
 
 def _steering(blocks: list[str]) -> pd.DataFrame:
@@ -50,7 +50,7 @@ def _steering(blocks: list[str]) -> pd.DataFrame:
                     response = _around("probability", most * strength / 2)
                     rise = _around("damage", 0.6 * strength)
                     rows.append({**place, "strength": strength, **response, "says": most * strength / 2, **rise})
-    return pd.DataFrame(rows, columns=list(COLUMNS["steering"]))
+    return pd.DataFrame(rows, columns=COLUMNS["steering"])
 
 
 def _areas(blocks: list[str]) -> pd.DataFrame:
@@ -64,7 +64,7 @@ def _areas(blocks: list[str]) -> pd.DataFrame:
                 broken = 2.0 if direction == "class_means" else np.nan
                 rows.append({"site": site, "at": at, "during": during, "direction": direction, **area,
                              "breakdown_strength": broken})  # fmt: skip
-    return pd.DataFrame(rows, columns=list(COLUMNS["steering_area"]))
+    return pd.DataFrame(rows, columns=COLUMNS["steering_area"])
 
 
 def _descriptions(blocks: list[str], sample: pd.DataFrame) -> pd.DataFrame:
@@ -91,7 +91,7 @@ def _erasure(blocks: list[str]) -> pd.DataFrame:
                     place = {"at": at, "site": site, "eraser": eraser, "read_site": later}
                     accuracy = _around("accuracy", 0.25 if gone else 0.75)
                     rows.append(place | {"read_position": "prompt_last", **accuracy})
-    return pd.DataFrame(rows, columns=list(COLUMNS["erasure"]))
+    return pd.DataFrame(rows, columns=COLUMNS["erasure"])
 
 
 def _erased_answers(blocks: list[str]) -> pd.DataFrame:
@@ -101,7 +101,7 @@ def _erased_answers(blocks: list[str]) -> pd.DataFrame:
         for site in blocks
         for eraser, changed in ERASERS.items()
     ]
-    return pd.DataFrame(rows, columns=list(COLUMNS["erasure_answers"]))
+    return pd.DataFrame(rows, columns=COLUMNS["erasure_answers"])
 
 
 def _metrics(blocks: list[str]) -> dict[str, Any]:

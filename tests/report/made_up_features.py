@@ -17,14 +17,14 @@ MADE_BY |= {"sae_examples": {"letters": 1, "features": 7}}
 
 
 def tables(blocks: list[str], sample: pd.DataFrame) -> dict[str, Any]:
-    """The tables that `Study` has of them, by name."""
+    """The tables that `Sae` has of them, by name."""
     letters = sorted(set(sample["label"]))
     sites = [blocks[0], blocks[-1]] if len(blocks) > 1 else blocks
     numbers = [*(10 * (place + 1) for place in range(len(letters))), *OTHERS]
     return {
-        "sae_features": _features(sites, numbers, letters), "sae_letters": _letters(sites, letters),
-        "sae_images": _images(sites, numbers, letters, sample), "sae_phrases": _phrases(sites, numbers),
-        "sae_fingers": fingers(sites), "sae_examples": {**MADE_BY, "letters": letters},
+        "features": _features(sites, numbers, letters), "letters": _letters(sites, letters),
+        "images": _images(sites, numbers, letters, sample), "phrases": _phrases(sites, numbers),
+        "fingers": fingers(sites), "examples_made_by": MADE_BY,
     }  # fmt: skip
 
 

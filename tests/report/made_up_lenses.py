@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from signbridge.report.inputs import COLUMNS
+from tests.report.columns import COLUMNS
 
 SHARES = {"embedding": (0.02, 0.02), "logit": (0.3, 0.25), "latent": (0.7, 0.3)}  # and of another image's hand
 
@@ -19,18 +19,18 @@ WORDS_COLUMNS += ["text_site", "score"]
 
 
 def tables(blocks: list[str], sample: pd.DataFrame) -> dict[str, Any]:
-    """The tables that `Study` has of them, by name, and their metrics."""
+    """The tables that `Lenses` has of them, by name, and their metrics."""
     sites = ["embedding", *blocks] if blocks else []
     ids = sample.drop_duplicates("photo")["image_id"].tolist()
     return {
-        "lens": _metrics(sites), "lenses": _shares(sites), "lenses_on_hand": _on_hand(sites), "lens_leap": _leap(sites),
-        "lens_words": words_table(ids, sites, range(9)), "patches": _patches(ids, sites), "patch_grid": (3, 3),
+        "found": _metrics(sites), "shares": _shares(sites), "on_hand": _on_hand(sites), "leap": _leap(sites),
+        "words": words_table(ids, sites, range(9)), "patches": _patches(ids, sites),
         "true_words": dict.fromkeys(ids, TRUE_WORDS),
     }  # fmt: skip
 
 
 def words_table(image_ids: list[str], sites: list[str], patches: Iterable[int], k: int = 2) -> pd.DataFrame:
-    """A table as `data/lenses.parquet`: each word names its image, site and patch, so that none can stand for another.
+    """A table as `data/lenses/words.parquet`: each word names its image, site and patch.
 
     LatentLens's nearest word is `Up` on the first three patches, in a sentence that no two cells share.
     """
@@ -74,7 +74,7 @@ def _shares(sites: list[str]) -> pd.DataFrame:
                 "other_image": other, "scrambled_corpus": other, "over_other_image": over,
                 "over_other_image_low": over - 0.03, "over_other_image_high": over + 0.03,
             })  # fmt: skip
-    return pd.DataFrame(rows, columns=list(COLUMNS["lenses"]))
+    return pd.DataFrame(rows, columns=COLUMNS["shares"])
 
 
 def _on_hand(sites: list[str]) -> pd.DataFrame:
@@ -88,12 +88,12 @@ def _on_hand(sites: list[str]) -> pd.DataFrame:
             for name, value in (values | {"background_over_other_image": 0.0, "difference": more}).items():
                 row |= {name: value, f"{name}_low": value - 0.05, f"{name}_high": value + 0.05}
             rows.append(row)
-    return pd.DataFrame(rows, columns=list(COLUMNS["lenses_on_hand"]))
+    return pd.DataFrame(rows, columns=COLUMNS["on_hand"])
 
 
 def _leap(sites: list[str]) -> pd.DataFrame:
     rows = [(site, text, share) for site in sites for text, share in (("layer_00", 0.25), ("layer_02", 0.75))]
-    return pd.DataFrame(rows, columns=list(COLUMNS["lens_leap"]))
+    return pd.DataFrame(rows, columns=COLUMNS["leap"])
 
 
 def _metrics(sites: list[str]) -> dict[str, Any]:

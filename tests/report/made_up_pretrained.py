@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from signbridge.report.inputs import COLUMNS
+from tests.report.columns import COLUMNS
 
 FOUND = {
     "pretrained": "pair", "model": "tiny (a test bed)", "site": "layer_01", "position": "586",
@@ -19,10 +19,10 @@ FOUND = {
 
 
 def tables(letters: Sequence[str]) -> dict[str, Any]:
-    """The table and the metrics that `Study` has of it, by name."""
+    """The table and the metrics that `Pretrained` has of it, by name."""
     rows = [(name, 1, 4500 + number, "", "") for number, name in enumerate(letters)]
     rows = [("A", 1, 4500, "mentions of <b>dogs</b>", "True"), ("A", 2, 7, "", "False"), *rows[1:]]
     found = {**FOUND, "published_found_A": 0.5}
     return {
-        "pretrained_features": pd.DataFrame(rows, columns=list(COLUMNS["pretrained_features"])), "pretrained": found
+        "classes": pd.DataFrame(rows, columns=COLUMNS["classes"]), "found": found
     }  # fmt: skip

@@ -4,14 +4,14 @@ from typing import Any
 
 import pandas as pd
 
-from signbridge.report.inputs import COLUMNS
+from tests.report.columns import COLUMNS
 
 CONTROLS = {"sae": (0.2, 0.05, float("nan")), "stream": (0.15, 0.04, float("nan"))}  # another letter's was not read
 ACCURACY = {"sae": {"1": 0.1, "20": 0.4, "dense": 0.8}, "stream": {"1": 0.2, "20": 0.7, "dense": 0.9}}
 
 
 def tables(blocks: list[str]) -> dict[str, Any]:
-    """The tables and the metrics that `Study` has of them, by name."""
+    """The tables and the metrics that `Sae` has of them, by name."""
     sites = [blocks[0], blocks[-1]] if len(blocks) > 1 else blocks
     measures, probes = [], []
     for place, site in enumerate(sites):
@@ -52,8 +52,8 @@ def tables(blocks: list[str]) -> dict[str, Any]:
     }
     found |= {"fingers_model_image_mean_tracking_within_letters": 0.0}
     return {
-        "sae_concept": pd.DataFrame(concept, columns=list(COLUMNS["sae_concept"])),
-        "sae_measures": pd.DataFrame(measures, columns=list(COLUMNS["sae_measures"])),
-        "sae_probes": pd.DataFrame(probes, columns=list(COLUMNS["sae_probes"])),
-        "sae": found if sites else {},
+        "concept": pd.DataFrame(concept, columns=COLUMNS["concept"]),
+        "measures": pd.DataFrame(measures, columns=COLUMNS["measures"]),
+        "probes": pd.DataFrame(probes, columns=COLUMNS["probes"]),
+        "found": found if sites else {},
     }

@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from signbridge.report.inputs import COLUMNS
+from tests.report.columns import COLUMNS
 
 PUSHED = ("feature", "clamp", "clamp_decoded", "feature_down")
 DIRECTIONS = (*PUSHED, "random", "like_features", "neighbours", "like_features_down", "neighbours_down")
@@ -20,7 +20,7 @@ STRENGTHS = (0.0, 1.0, 2.0)
 
 
 def tables(blocks: list[str], sample: pd.DataFrame) -> dict[str, Any]:
-    """The tables and the metrics that `Study` has of it, by name."""
+    """The tables and the metrics that `Sae` has of it, by name."""
     sites = blocks[-1:]
     doses, areas, metrics, texts, features = [], [], {"model": "tiny (a test bed)"}, [], []
     letters = list(dict.fromkeys(sample["label"]))
@@ -48,14 +48,14 @@ def tables(blocks: list[str], sample: pd.DataFrame) -> dict[str, Any]:
                 if direction in PUSHED:
                     metrics |= _at_its_best(f"{steered}_{direction}", site, at, top, most)
     return {
-        "sae_steering": pd.DataFrame(doses, columns=list(COLUMNS["sae_steering"])),
-        "sae_steering_area": pd.DataFrame(areas, columns=list(COLUMNS["sae_steering_area"])),
-        "sae_steered": metrics if sites else {},
-        "sae_steering_descriptions": pd.DataFrame(
+        "steering": pd.DataFrame(doses, columns=COLUMNS["feature_steering"]),
+        "steering_area": pd.DataFrame(areas, columns=COLUMNS["feature_steering_area"]),
+        "steered": metrics if sites else {},
+        "descriptions": pd.DataFrame(
             texts, columns=["a", "b", "site", "at", "during", "direction", "strength", "image_id", "before", "after",
                             "steered"],
         ),
-        "sae_steered_features": pd.DataFrame(features, columns=["a", "b", "at", "site", "up", "down", "steered"]),
+        "steered_features": pd.DataFrame(features, columns=["a", "b", "at", "site", "up", "down", "steered"]),
     }  # fmt: skip
 
 

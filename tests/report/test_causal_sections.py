@@ -2,7 +2,6 @@
 
 import pytest
 
-from signbridge.report.page import page
 from signbridge.report.sections import erasure, patching, steering
 from signbridge.report.wording import percent
 from tests.report import made_up
@@ -11,7 +10,7 @@ from tests.report.reading import Page
 
 @pytest.fixture(scope="module")
 def usual():
-    return made_up.study()
+    return made_up.causal()
 
 
 def text(module, study) -> str:
@@ -19,24 +18,24 @@ def text(module, study) -> str:
 
 
 def with_metrics(study, **changes):
-    return made_up.study(causal={**study.causal, **changes})
+    return made_up.causal(found={**study.found, **changes})
 
 
 def test_a_letter_that_is_read_where_the_answer_hardly_follows_is_said_to_be_hardly_used(usual):
     patched = usual.patching.copy()
     early = (patched["site"] == "layer_00") & (patched["position"] == "prompt_last")
     patched.loc[early, "effect"] = 0.02
-    assert "read there, and hardly used" in text(patching, made_up.study(patching=patched))
+    assert "the letter is there and hardly used" in text(patching, made_up.causal(patching=patched))
     patched.loc[early, "effect"] = 0.5
-    moved = text(patching, made_up.study(patching=patched))
+    moved = text(patching, made_up.causal(patching=patched))
     assert "hardly used" not in moved
-    assert "without the answer following" in moved
+    assert "At every probed layer a patch of the last token moves the answer" in moved
 
 
 def test_a_probe_that_reads_nothing_there_is_not_said_to_read(usual):
     patched = usual.patching.assign(effect=0.02)
-    blind = usual.accuracy.assign(low=0.0)
-    assert "is not shown to read the letter" in text(patching, made_up.study(patching=patched, accuracy=blind))
+    blind = usual.probed.assign(low=0.0)
+    assert "is not shown to read the letter" in text(patching, made_up.causal(patching=patched, probed=blind))
 
 
 def test_a_handover_that_the_resamples_share_is_told_from_one_that_wanders(usual):
@@ -56,30 +55,30 @@ def test_the_probes_curve_stands_beside_what_is_used(usual):
     assert [column for column in curve.twin.columns if "probe" in column]
     assert len(curve.twin.rows) == len(heat_map.twin.rows) == 5  # the embedding and four layers
     layer = next(row for row in curve.twin.rows if row[0] == "layer_01")
-    probed = usual.accuracy[(usual.accuracy["protocol"] == "grouped") & (usual.accuracy["position"] == "prompt_last")]
-    assert layer[1].startswith(percent(probed.set_index("site").loc["layer_01", "accuracy"]))
+    assert layer[1].startswith(percent(usual.probed.set_index("site").loc["layer_01", "accuracy"]))
 
 
 def test_a_direction_that_does_no_more_than_either_null_is_not_said_to_steer(usual):
     assert text(steering, usual).count("It steers:") == 3
     tied = with_metrics(usual, steering_class_means_over_shuffled_means_low=-0.01)
-    assert "not shown to be more than means of shuffled letters" in text(steering, tied)
+    assert "not shown to do more than means of shuffled letters" in text(steering, tied)
     idle = with_metrics(usual, steering_class_means_over_random_low=-0.01)
-    assert "Not shown to do more than directions that mean nothing" in text(steering, idle)
+    assert "It is not shown to do more than random directions" in text(steering, idle)
 
 
 def test_halves_that_chose_different_places_are_told(usual):
-    assert "the halves chose differently" not in text(steering, usual) + text(erasure, usual)
+    assert "the two halves chose different" not in text(steering, usual) + text(erasure, usual)
     differing = {"steering_probe_halves_agree": False, "erasure_image_halves_agree": False}
     found = with_metrics(usual, **differing)
-    assert text(steering, found).count("the halves chose differently") == 1
-    assert text(erasure, found).count("the halves chose differently") == 1
+    assert text(steering, found).count("the two halves chose different") == 1
+    assert text(erasure, found).count("the two halves chose different") == 1
 
 
 def test_a_direction_that_only_works_by_breaking_the_text_is_said_to_do_more_damage_than_allowed(usual):
-    kept = {key: value for key, value in usual.causal.items() if not key.startswith("steering_probe")}
-    kept |= {key: value for key, value in usual.causal.items() if key in ("steering_draws", "steering_images")}
-    assert "The probe's weights: no place was found" in text(steering, made_up.study(causal=kept))
+    kept = {key: value for key, value in usual.found.items() if not key.startswith("steering_probe")}
+    kept |= {key: value for key, value in usual.found.items() if key in ("steering_draws", "steering_images")}
+    said = text(steering, made_up.causal(found=kept))
+    assert "The probe's weights: on one half or both, no place was found that does no more damage than allowed" in said
 
 
 def test_texts_before_and_after_stand_side_by_side_with_a_random_direction(usual):
@@ -93,15 +92,15 @@ def test_the_strength_told_is_the_smallest_at_which_the_other_answer_is_likelier
     [table] = steering.section(usual).tables
     assert all("strength 2" in row[0] for row in table.rows)  # at 1 it is 0.45
     sooner = usual.steering.assign(probability=usual.steering["probability"] * 1.5)
-    [table] = steering.section(made_up.study(steering=sooner)).tables
+    [table] = steering.section(made_up.causal(steering=sooner)).tables
     assert all("strength 1" in row[0] for row in table.rows)
 
 
 def test_an_eraser_that_changes_no_more_than_its_controls_is_not_said_to_be_missed(usual):
-    assert text(erasure, usual).count(": the answer hangs on what was erased") == 2
+    assert text(erasure, usual).count(": the answer depends on what was erased") == 2
     controls = {f"erasure_{at}_over_shuffled_labels_low": -0.1 for at in ("prompt_last", "image")}
     idle = text(erasure, with_metrics(usual, **controls))
-    assert idle.count("the answer is not shown to hang on what was erased") == 2
+    assert idle.count("the answer is not shown to depend on what was erased") == 2
 
 
 def test_what_is_read_again_must_lie_above_chance(usual):
@@ -111,24 +110,38 @@ def test_what_is_read_again_must_lie_above_chance(usual):
 
 
 def test_only_a_difference_says_that_untouched_tokens_gave_it_back(usual):
-    assert "so much comes from tokens that were not touched" in text(erasure, usual)
+    assert "that much comes from tokens that were not erased" in text(erasure, usual)
     same = text(erasure, with_metrics(usual, erasure_given_back_by_image_tokens_low=-0.1))
     assert "not shown to come from the image tokens" in same
-    without = made_up.without("erasure_given_back", of=usual.causal)
-    assert "not touched" not in text(erasure, made_up.study(causal=without))
+    without = made_up.without("erasure_given_back", of=usual.found)
+    assert "not erased" not in text(erasure, made_up.causal(found=without))
 
 
 @pytest.mark.parametrize("tables", [["patching"], ["steering", "steering_area"], ["erasure", "erasure_answers"]])
-def test_a_part_that_was_not_run_is_said_to_be_missing_and_the_page_stands(usual, tables):
+def test_a_part_that_was_not_run_is_not_shown_and_the_page_stands(usual, tables):
     empty = {name: made_up.empty(name) for name in tables}
     if "steering" in tables:
-        empty["steering_descriptions"] = usual.steering_descriptions.iloc[:0]
-    causal = made_up.without(tables[0], of=usual.causal)
-    found = Page(page(made_up.study(causal=causal, **empty)))
-    assert "in this run" in found.section(tables[0]).text
+        empty["descriptions"] = usual.descriptions.iloc[:0]
+    found = Page(made_up.page(made_up.causal(found=made_up.without(tables[0], of=usual.found), **empty)))
+    others = [name for name in ("patching", "steering", "erasure") if name != tables[0]]
+    shown = [section.attributes["id"] for section in found.all("section") if "id" in section.attributes]
+    assert shown == [*others, "settings"]
+
+
+def test_the_answer_says_where_the_answer_is_carried_whether_it_is_steered_and_whether_the_letter_is_missed(usual):
+    carried, steered, erased = Page(made_up.page(usual)).answer
+    assert "carries the answer from layer_03 on" in carried
+    assert "steers the answer" in steered
+    assert "the answer depends on what was erased" in erased
+    idle = with_metrics(
+        usual, steering_class_means_over_random_low=-0.01, erasure_prompt_last_over_random_subspace_low=-0.1
+    )
+    _, steered, erased = Page(made_up.page(idle)).answer
+    assert "is not shown to steer the answer" in steered
+    assert "the answer is not shown to depend on what was erased" in erased
 
 
 def test_a_dash_stands_where_the_sample_has_lost_the_steered_image(usual):
-    told = usual.steering_descriptions.assign(image_id="gone")
-    [table] = steering.section(made_up.study(steering_descriptions=told)).tables
+    told = usual.descriptions.assign(image_id="gone")
+    [table] = steering.section(made_up.causal(descriptions=told)).tables
     assert {row[1] for row in table.rows} == {"–"}

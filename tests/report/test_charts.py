@@ -8,8 +8,8 @@ import pytest
 import vl_convert
 
 from signbridge.core.activations import SITES_BEFORE_LAYERS, layer_site
+from signbridge.report import palette
 from signbridge.report.charts import style
-from signbridge.report.page import page
 from tests.report import made_up
 from tests.report.reading import Page
 
@@ -39,19 +39,21 @@ def test_each_colour_stands_out_from_its_page():
         light, dark = sorted([luminance(one), luminance(other)], reverse=True)
         return (light + 0.05) / (dark + 0.05)
 
-    for on_light, on_dark in style.DARK.items():
+    for on_light, on_dark in palette.DARK.items():
         assert contrast(on_light, "#FFFFFF") >= 3  # WCAG 1.4.11
         assert contrast(on_dark, "#14171B") >= 3
 
 
 def test_no_two_series_of_a_chart_differ_by_colour_alone():
-    series = [*style.POSITIONS.values(), style.CHANCE, style.ANSWER]
+    series = [*palette.POSITIONS.values(), palette.CHANCE, palette.ANSWER]
     assert len({(one.shape, one.dash) for one in series}) == len(series)
 
 
-@pytest.mark.parametrize("letters", [("A", "B", "C"), ("hello", "thank_you", "A")])
-def test_every_specification_is_valid_and_can_be_drawn(letters):
-    found = Page(page(made_up.study(letters)))
+@pytest.mark.parametrize("names", [("A", "B", "C"), ("hello", "thank_you", "A")])
+@pytest.mark.parametrize("run", [made_up.study, made_up.causal, made_up.lenses, made_up.sae])
+def test_every_specification_is_valid_and_can_be_drawn(run, names):
+    found = Page(made_up.page(run(names)))
+    assert found.specs
     for name, spec in found.specs.items():
         kind = alt.LayerChart if "layer" in spec else alt.Chart
         kind.from_dict(spec)  # checks it against Vega-Lite's schema

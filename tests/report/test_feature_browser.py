@@ -12,7 +12,6 @@ from signbridge.report.feature_browser import (
     marked_phrase,
     written_activations,
 )
-from signbridge.report.page import page
 from signbridge.report.sections import features
 from tests.report import made_up, made_up_features
 from tests.report.reading import Page
@@ -47,7 +46,7 @@ def test_levels_are_equal_steps_and_only_silence_is_nought():
 
 
 def test_every_feature_has_its_own_images_patches_and_words():
-    run = made_up.study()
+    run = made_up.sae()
     data = feature_browser(run).data
     assert len(data["features"]) == 2 * 7
     assert len(data["images"]) == 12
@@ -74,7 +73,7 @@ def test_every_feature_has_its_own_images_patches_and_words():
 
 
 def test_only_joints_that_stand_the_correction_are_tracked():
-    data = feature_browser(made_up.study()).data
+    data = feature_browser(made_up.sae()).data
     assert opened(data, "layer_00", 10)["joints"] == [["index_pip", "image_mean", 0.62, 0.004, 0.41, 0.03]]
     assert opened(data, "layer_00", 3)["joints"] == opened(data, "layer_03", 10)["joints"] == []
 
@@ -100,10 +99,10 @@ def test_a_long_phrase_is_cut_around_its_strongest_token(place):
 
 
 def test_a_photo_is_made_small_and_a_small_image_is_passed_on():
-    run = made_up.study()
+    run = made_up.sae()
     photo = made_up.png(np.random.default_rng(0).integers(0, 256, (600, 800, 3), dtype=np.uint8))
     sample = run.sample.assign(image=[photo, *run.sample["image"].iloc[1:]])
-    sources = {name: source for source, _, name in feature_browser(made_up.study(sample=sample)).data["images"]}
+    sources = {name: source for source, _, name in feature_browser(made_up.sae(sample=sample)).data["images"]}
     assert sources["A-000-0"].startswith("data:image/jpeg;base64,")
     assert len(sources["A-000-0"]) < 20_000
     assert all(source.startswith("data:image/png") for name, source in sources.items() if name != "A-000-0")
@@ -117,7 +116,7 @@ def _size(part) -> int:
 
 
 def test_what_does_not_fit_is_left_out_from_the_end_of_every_layer_and_said():
-    run = made_up.study()
+    run = made_up.sae()
     whole = feature_browser(run)
     assert "keep the page small" not in " ".join(whole.sees)
     some = feature_browser(run, budget=_size(whole) * 2 // 3)
@@ -132,20 +131,20 @@ def test_what_does_not_fit_is_left_out_from_the_end_of_every_layer_and_said():
 
 
 def test_one_feature_at_least_is_shown():
-    assert len(feature_browser(made_up.study(), budget=1).data["features"]) == 1
+    assert len(feature_browser(made_up.sae(), budget=1).data["features"]) == 1
 
 
 def test_a_large_model_stays_within_the_budget():
-    run = made_up.study()
-    row = run.sae_features.iloc[0]
+    run = made_up.sae()
+    row = run.features.iloc[0]
     many = pd.DataFrame([row] * 1500).assign(feature=range(1500))
     generator = np.random.default_rng(0)
     images = pd.DataFrame([
         (row["site"], feature, rank, run.sample["image_id"].iloc[(feature + rank) % 24], 1.0,
          np.maximum(generator.normal(size=576), 0).astype(np.float32))
         for feature in range(1500) for rank in range(1, 5)
-    ], columns=run.sae_images.columns)  # fmt: skip
-    part = feature_browser(made_up.study(sae_features=many, sae_images=images))
+    ], columns=run.images.columns)  # fmt: skip
+    part = feature_browser(made_up.sae(features=many, images=images))
     assert 100 < len(part.data["features"]) < 1500
     assert _size(part) < 1_510_000
 
@@ -154,11 +153,11 @@ def test_a_large_model_stays_within_the_budget():
 
 
 def test_without_a_script_there_is_a_table_of_the_first_features_with_their_phrase():
-    section = Page(page(made_up.study())).section("features")
+    section = Page(made_up.page(made_up.sae())).section("features")
     [part] = section.all("div", id="features-browser")
     [explorer] = part.all("div", id="features-browser-explorer")
     assert "hidden" in explorer.attributes
-    assert "takes a script" in part.all("noscript")[0].text
+    assert "needs a script" in part.all("noscript")[0].text
     rows = part.all("details")[0].all("tbody")[0].all("tr")
     assert len(rows) == 4 * 2
     assert "A, layer_00" in rows[0].text
@@ -166,12 +165,12 @@ def test_without_a_script_there_is_a_table_of_the_first_features_with_their_phra
 
 
 def test_the_section_says_the_rule_and_sets_the_features_beside_the_stream():
-    section = features.section(made_up.study())
+    section = features.section(made_up.sae())
     said = " ".join(section.lead)
-    assert "the 1 at each layer that tell it best" in said
+    assert "at each layer the 1 best for each letter" in said
     assert "in one image of all of the 12 photos of the sample" in said
     assert "in 30 of the 40 phrases of the corpus" in said
-    assert "0.915 at layer_00 (the best of the stream's own dimensions, picked alike: 0.915)" in said
+    assert "0.915 at layer_00 (the best dimension of the stream, chosen in the same way: 0.915)" in said
     assert "1 feature tracks a joint" in said
     letters, joints = section.tables
     assert letters.rows[1] == ("B", "0.910 (no. 20)", "0.910 (no. 1)", "0.910 (no. 20)", "0.910 (no. 1)")
@@ -180,35 +179,36 @@ def test_the_section_says_the_rule_and_sets_the_features_beside_the_stream():
 
 
 def test_where_no_joint_is_tracked_or_none_was_tried_it_says_so_or_nothing():
-    run = made_up.study()
-    none = made_up.study(sae_fingers=run.sae_fingers.assign(p=0.5))
+    run = made_up.sae()
+    none = made_up.sae(fingers=run.fingers.assign(p=0.5))
     assert "No feature tracks a joint" in " ".join(features.section(none).lead)
-    untried = features.section(made_up.study(sae_fingers=run.sae_fingers[:0]))
+    untried = features.section(made_up.sae(fingers=run.fingers[:0]))
     assert "joint" not in " ".join(untried.lead)
     assert len(untried.tables) == 1
 
 
-@pytest.mark.parametrize("empty", ["sae_images", "sae_phrases", "sae_letters", "sae_fingers"])
+@pytest.mark.parametrize("empty", ["images", "phrases", "letters", "fingers"])
 def test_any_part_may_be_empty_and_the_page_stands(empty):
-    run = made_up.study()
-    part = Page(page(made_up.study(**{empty: getattr(run, empty).iloc[:0]}))).section("features")
+    run = made_up.sae()
+    part = Page(made_up.page(made_up.sae(**{empty: getattr(run, empty).iloc[:0]}))).section("features")
     assert part.all("div", id="features-browser")
 
 
-def test_a_run_without_features_says_so_and_the_page_stands():
-    run = made_up.study()
-    none = {name: getattr(run, name).iloc[:0] for name in ("sae_features", "sae_letters", "sae_images", "sae_phrases")}
-    section = Page(page(made_up.study(**none))).section("features")
-    assert "in this run" in section.text
-    assert not section.all("div", id="features-browser")
+def test_a_run_without_features_shows_no_such_section_and_the_page_stands():
+    run = made_up.sae()
+    none = {name: getattr(run, name).iloc[:0] for name in ("features", "letters", "images", "phrases")}
+    found = Page(made_up.page(made_up.sae(**none)))
+    assert not found.all("section", id="features")
+    assert not found.all("div", id="features-browser")
+    assert found.section("sae")
 
 
 def test_hostile_texts_stay_text():
-    usual = Page(page(made_up.study()))
-    run = made_up.study(letters=(HOSTILE, "B"))
-    phrases = run.sae_phrases.assign(phrase=HOSTILE)
+    usual = Page(made_up.page(made_up.sae()))
+    run = made_up.sae(names=(HOSTILE, "B"))
+    phrases = run.phrases.assign(phrase=HOSTILE)
     fingers = made_up_features.fingers(["layer_00"]).assign(joint=HOSTILE)
-    found = Page(page(made_up.study(letters=(HOSTILE, "B"), sae_phrases=phrases, sae_fingers=fingers)))
+    found = Page(made_up.page(made_up.sae(names=(HOSTILE, "B"), phrases=phrases, fingers=fingers)))
     assert len(found.all("script")) == len(usual.all("script"))
     data = json.loads(found.all("script", id="features-browser-data")[0].raw)
     assert data["sentences"] == [HOSTILE]

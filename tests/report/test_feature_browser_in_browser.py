@@ -8,7 +8,6 @@ import pandas as pd
 import pytest
 from playwright.sync_api import Page, expect
 
-from signbridge.report.page import page as report
 from tests.demo.browser import needs_browser
 from tests.report import made_up
 from tests.report.contrast import CONTRAST
@@ -32,7 +31,7 @@ def usual(folder) -> Path:
 
 
 def written(path: Path, **changes) -> Path:
-    path.write_text(report(made_up.study(**changes)), encoding="utf-8")
+    path.write_text(made_up.page(made_up.sae(**changes)), encoding="utf-8")
     return path
 
 
@@ -147,9 +146,9 @@ def test_arrow_keys_go_through_the_list_and_one_stop_of_the_tab_key_is_enough(us
 
 
 def test_a_feature_of_two_letters_is_known_again_in_the_other_list(folder, opened):
-    letters = made_up.study().sae_letters
+    letters = made_up.sae().letters
     other = letters[(letters["letter"] == "A") & (letters["reads"] == "sae")].assign(letter="B", rank=2)
-    page = opened(written(folder / "two.html", sae_letters=pd.concat([letters, other], ignore_index=True)))
+    page = opened(written(folder / "two.html", letters=pd.concat([letters, other], ignore_index=True)))
     assert shown(page)[:3] == ["10", "20", "10"]
     expect(page.locator(".lists .same")).to_have_count(1)
     page.locator(OPTIONS).nth(2).click()
@@ -190,9 +189,9 @@ def test_what_a_screen_reader_hears_has_the_feature_and_its_images(usual, opened
 
 
 def test_tokens_without_a_grid_are_a_strip_below_the_image(folder, opened):
-    images = made_up.study().sae_images
+    images = made_up.sae().images
     line = images.assign(activations=[activations_of(number, tokens=7) for number in images["feature"]])
-    page = opened(written(folder / "line.html", sae_images=line))
+    page = opened(written(folder / "line.html", images=line))
     lit = page.locator(".lit").first
     image, strip = lit.locator("img").bounding_box(), lit.locator(".veil").bounding_box()
     assert strip["y"] >= image["y"] + image["height"]
@@ -212,12 +211,12 @@ def test_text_stands_out_from_its_ground_in_both_schemes(usual, opened):
 
 def test_markup_in_sentences_and_labels_is_shown_as_text(folder, opened):
     hostile = "<img src=x onerror=document.title='hacked'></script>"
-    run = made_up.study(letters=(hostile, "B"))
-    phrases = run.sae_phrases.assign(phrase=hostile)
-    page = opened(written(folder / "hostile.html", letters=(hostile, "B"), sae_phrases=phrases))
+    run = made_up.sae(names=(hostile, "B"))
+    phrases = run.phrases.assign(phrase=hostile)
+    page = opened(written(folder / "hostile.html", names=(hostile, "B"), phrases=phrases))
     expect(page.locator(".lists .of").first).to_have_text(hostile)
     expect(page.locator(".feature ol .text").first).to_have_text(hostile)
-    assert page.title() == "SignBridge report"
+    assert page.title() == "SignBridge: Which sparse features hold it?"
     assert page.locator(".lists img, .feature ol img").count() == 0
 
 

@@ -3,7 +3,6 @@
 import pandas as pd
 import pytest
 
-from signbridge.report.page import page
 from signbridge.report.sections import feature_steering, sae
 from tests.report import made_up
 
@@ -13,7 +12,7 @@ def text_of(section) -> str:
 
 
 def test_what_is_shown_to_steer_says_so_and_what_is_not_does_not():
-    towards, away, classes = feature_steering.section(made_up.study()).lead[1:]
+    towards, away, classes = feature_steering.section(made_up.sae()).lead[1:]
     assert towards.startswith("Towards “index finger up”, 8 images")
     assert "70.0" in towards
     assert "it steers (by 60.0" in towards
@@ -23,15 +22,15 @@ def test_what_is_shown_to_steer_says_so_and_what_is_not_does_not():
 
 
 def test_a_null_that_does_as_much_takes_the_verdict_back():
-    run = made_up.study()
-    tied = {**run.sae_steered, "concept_feature_over_like_features_low": -0.01}
-    before, after = (feature_steering.section(study).lead[1] for study in (run, made_up.study(sae_steered=tied)))
+    run = made_up.sae()
+    tied = {**run.steered, "concept_feature_over_like_features_low": -0.01}
+    before, after = (feature_steering.section(study).lead[1] for study in (run, made_up.sae(steered=tied)))
     said = "it is not shown to do more than every null"
     assert (before.count(said), after.count(said)) == (0, 1)
 
 
 def test_there_is_a_picture_for_each_kind_with_the_features_that_are_pushed():
-    section = feature_steering.section(made_up.study())
+    section = feature_steering.section(made_up.sae())
     assert [picture.name for picture in section.pictures] == [
         "feature-steering-concept", "feature-steering-concept-undone", "feature-steering-classes"
     ]  # fmt: skip
@@ -41,7 +40,7 @@ def test_there_is_a_picture_for_each_kind_with_the_features_that_are_pushed():
 
 
 def test_texts_are_told_at_the_strength_that_is_quoted():
-    best, texts = feature_steering.section(made_up.study()).tables
+    best, texts = feature_steering.section(made_up.sae()).tables
     assert len(best.rows) == 12
     assert texts.columns[2:] == (
         "before", "feature added", "feature held", "feature held, stream decoded", "other's feature subtracted", "noise"
@@ -51,7 +50,7 @@ def test_texts_are_told_at_the_strength_that_is_quoted():
 
 
 def test_the_nulls_of_what_is_subtracted_are_drawn_and_each_series_looks_its_own_way():
-    picture = feature_steering.section(made_up.study()).pictures[0]
+    picture = feature_steering.section(made_up.sae()).pictures[0]
     drawn = {row[0] for row in picture.twin.rows}
     assert drawn == {look.name for look in feature_steering.LOOKS.values()}
     looks = [look[1:] for look in feature_steering.LOOKS.values()]
@@ -61,48 +60,46 @@ def test_the_nulls_of_what_is_subtracted_are_drawn_and_each_series_looks_its_own
 
 @pytest.mark.parametrize("kind", ["concept", "classes"])
 def test_what_was_not_steered_is_left_out(kind):
-    run = made_up.study()
+    run = made_up.sae()
     left = {
         name: getattr(run, name)[~getattr(run, name)["steered"].str.startswith(kind)]
-        for name in ("sae_steering", "sae_steering_area", "sae_steering_descriptions", "sae_steered_features")
+        for name in ("steering", "steering_area", "descriptions", "steered_features")
     }
-    metrics = made_up.without(kind, of=run.sae_steered)
-    section = feature_steering.section(made_up.study(**left, sae_steered=metrics))
+    metrics = made_up.without(kind, of=run.steered)
+    section = feature_steering.section(made_up.sae(**left, steered=metrics))
     assert not any(kind in picture.name for picture in section.pictures)
     assert section.pictures
 
 
-def test_nothing_steered_is_said():
-    run = made_up.study()
-    none = {name: getattr(run, name)[:0] for name in ("sae_steering", "sae_steering_area", "sae_steering_descriptions")}
-    section = feature_steering.section(made_up.study(**none, sae_steered={"model": "tiny"}))
-    assert section.lead == ("Nothing was steered by features in this run.",)
-    assert not section.pictures
+def test_nothing_steered_is_no_section():
+    run = made_up.sae()
+    none = {name: getattr(run, name)[:0] for name in ("steering", "steering_area", "descriptions")}
+    assert feature_steering.section(made_up.sae(**none, steered={"model": "tiny"})) is None
 
 
 def test_one_feature_is_told_beside_the_best_of_the_twin_and_of_the_stream():
-    run = made_up.study()
+    run = made_up.sae()
     said = text_of(sae.section(run))
     assert "One feature, 179 of" in said
     assert "clearly better (0.35" in said
-    unclear = {**run.sae, "concept_model_over_untrained_twin_low": -0.1}
-    assert "not clearly better" in text_of(sae.section(made_up.study(sae=unclear)))
-    unknown = made_up.without("concept", "fingers", of=run.sae)
-    section = sae.section(made_up.study(sae=unknown, sae_concept=run.sae_concept[:0]))
+    unclear = {**run.found, "concept_model_over_untrained_twin_low": -0.1}
+    assert "not clearly better" in text_of(sae.section(made_up.sae(found=unclear)))
+    unknown = made_up.without("concept", "fingers", of=run.found)
+    section = sae.section(made_up.sae(found=unknown, concept=run.concept[:0]))
     assert "One feature" not in text_of(section)
     assert len(section.tables) == 2
 
 
 def test_features_that_follow_no_finger_within_a_letter_are_said_to_know_the_letter_alone():
-    run = made_up.study()
-    assert "no more to them than the letter" in text_of(sae.section(run))
-    some = {**run.sae, "fingers_model_image_mean_tracking_within_letters": 0.1}
-    said = text_of(sae.section(made_up.study(sae=some)))
-    assert "no more to them" not in said
+    run = made_up.sae()
+    assert "do not show that the features hold more than the letter" in text_of(sae.section(run))
+    some = {**run.found, "fingers_model_image_mean_tracking_within_letters": 0.1}
+    said = text_of(sae.section(made_up.sae(found=some)))
+    assert "hold more than the letter" not in said
     assert "and 10.0" in said
 
 
 def test_texts_of_the_model_are_no_markup():
-    run = made_up.study()
-    hostile = run.sae_steering_descriptions.assign(after="<script>alert(1)</script>")
-    assert "<script>alert(1)" not in page(made_up.study(sae_steering_descriptions=pd.DataFrame(hostile)))
+    run = made_up.sae()
+    hostile = run.descriptions.assign(after="<script>alert(1)</script>")
+    assert "<script>alert(1)" not in made_up.page(made_up.sae(descriptions=pd.DataFrame(hostile)))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from signbridge.report.images import SIDE, thumbnail, within_budget
+from signbridge.report.page_parts import SIDE, thumbnail, within_budget
 from tests.report.made_up import png
 
 

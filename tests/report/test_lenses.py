@@ -1,6 +1,5 @@
 """The section on the lenses: its verdicts follow the numbers."""
 
-from signbridge.report.page import page
 from signbridge.report.sections import lenses
 from tests.report import made_up
 from tests.report.reading import Page
@@ -11,26 +10,27 @@ def lead(study) -> str:
 
 
 def test_only_what_lies_beyond_another_images_words_is_called_more():
-    said = lead(made_up.study())
-    assert "LatentLens: 70.0\u202f% of the tokens on average, more than another image's words would" in said
-    assert "EmbeddingLens: 2.0\u202f% of the tokens on average, no more than another image's words would" in said
+    said = lead(made_up.lenses())
+    average = "of the tokens are interpretable on average over the layers. At its best layer, layer_03, that is"
+    assert f"LatentLens: 70.0\u202f% {average} more than of another image's hand" in said
+    assert f"EmbeddingLens: 2.0\u202f% {average} not shown to be more than of another image's hand" in said
 
 
 def test_the_hand_is_held_against_the_background():
-    said = lead(made_up.study())
+    said = lead(made_up.lenses())
     assert "LatentLens 40.0\u00a0points" in said
     assert "EmbeddingLens 0.0\u00a0points" in said
 
 
 def test_what_the_lens_reads_of_text_is_told_where_it_was_tried():
-    run = made_up.study()
+    run = made_up.lenses()
     assert "LatentLens names 90.0\u202f% of them right" in lead(run)
-    untried = made_up.study(lens=made_up.without("latent_text", of=run.lens))
+    untried = made_up.lenses(found=made_up.without("latent_text", of=run.found))
     assert "of them right" not in lead(untried)
 
 
 def test_every_share_stands_in_the_table_beside_its_nulls():
-    shares, on_hand, leap = lenses.section(made_up.study()).pictures
+    shares, on_hand, leap = lenses.section(made_up.lenses()).pictures
     assert [row[0] for row in shares.twin.rows[::5]] == ["EmbeddingLens", "LogitLens", "LatentLens"]
     assert shares.twin.rows[-1][3] == "30.0\u202f%"
     assert on_hand.twin.rows[-1][-1].startswith("40.0\u00a0points")
@@ -38,11 +38,22 @@ def test_every_share_stands_in_the_table_beside_its_nulls():
 
 
 def test_classes_without_known_words_still_show_the_text_layers():
-    section = lenses.section(made_up.study(lenses=made_up.empty("lenses")))
-    assert "no share of them can be told" in " ".join(section.lead)
+    section = lenses.section(made_up.lenses(shares=made_up.empty("shares")))
+    assert "no interpretable share can be measured" in " ".join(section.lead)
     assert [picture.name for picture in section.pictures] == ["lens-leap"]
 
 
-def test_a_run_without_lenses_says_so_and_the_page_stands():
-    empty = {name: made_up.empty(name) for name in ("lenses", "lens_leap")}
-    assert "in this run" in Page(page(made_up.study(**empty))).section("lenses").text
+def test_a_run_without_lenses_shows_no_such_section_and_the_page_stands():
+    empty = {name: made_up.empty(name) for name in ("shares", "leap")}
+    found = Page(made_up.page(made_up.lenses(**empty)))
+    assert not found.all("section", id="lenses")
+    assert found.section("alignment")
+
+
+def test_the_answer_names_the_lenses_that_describe_the_hand_and_those_that_do_not():
+    describes, others = Page(made_up.page(made_up.lenses())).answer
+    assert "LogitLens" in describes
+    assert "LatentLens" in describes
+    assert others == "That is not shown for EmbeddingLens."
+    unknown = made_up.lenses(shares=made_up.empty("shares"))
+    assert Page(made_up.page(unknown)).answer == [lenses.UNKNOWN]

@@ -7,10 +7,8 @@ import numpy as np
 import pytest
 
 from signbridge.lenses.patches import grid_of
-from signbridge.lenses.words import excerpt
-from signbridge.report.page import page
-from signbridge.report.patch_cells import cells_of
-from signbridge.report.patch_words import chosen_images, patch_words
+from signbridge.report.lens_words import excerpt
+from signbridge.report.patch_words import cells_of, chosen_images, patch_words
 from tests.report import made_up, made_up_lenses
 from tests.report.reading import Page
 
@@ -35,10 +33,10 @@ def said(data: dict, image: int, lens: int, site: int, patch: int) -> list[dict]
 
 
 def test_every_word_of_the_table_stands_at_its_own_image_lens_layer_and_patch():
-    run = made_up.study(images_a_letter=4)
+    run = made_up.lenses(images_a_letter=4)
     data = patch_words(run).data
     ids = chosen_images(*_ids_and_labels(run), 12)
-    rows = run.lens_words[run.lens_words["image_id"].isin(ids)].groupby(["image_id", "lens", "site", "patch"])
+    rows = run.words[run.words["image_id"].isin(ids)].groupby(["image_id", "lens", "site", "patch"])
     lenses = ["embedding", "logit", "latent"]
     assert len(rows) == len(ids) * 3 * len(data["sites"]) * 9
     for (image, lens, site, patch), of_cell in rows:
@@ -52,18 +50,18 @@ def test_every_word_of_the_table_stands_at_its_own_image_lens_layer_and_patch():
 
 
 def test_words_that_are_missing_leave_a_gap_and_shift_nothing():
-    run = made_up.study(images_a_letter=2)
-    words = run.lens_words
+    run = made_up.lenses(images_a_letter=2)
+    words = run.words
     gone = (words["lens"] == "latent") & (words["patch"] == 4) & (words["rank"] == 1)
-    data = patch_words(made_up.study(images_a_letter=2, lens_words=words[~gone])).data
+    data = patch_words(made_up.lenses(images_a_letter=2, words=words[~gone])).data
     assert [one["word"].rsplit(".", 1)[1] for one in said(data, 0, 2, 0, 4)] == ["2"]
     assert len(said(data, 0, 2, 0, 5)) == 2
 
 
 def test_a_word_holds_whatever_its_case_and_only_where_the_hand_is_known():
-    run = made_up.study(images_a_letter=2)
+    run = made_up.lenses(images_a_letter=2)
     first, *others = run.true_words
-    data = patch_words(made_up.study(images_a_letter=2, true_words=dict.fromkeys(others, frozenset({"up"})))).data
+    data = patch_words(made_up.lenses(images_a_letter=2, true_words=dict.fromkeys(others, frozenset({"up"})))).data
     shown = chosen_images(*_ids_and_labels(run), 12)
     assert shown[0] == first
     assert data["holds"][0] is data["true_words"][0] is None
@@ -72,11 +70,11 @@ def test_a_word_holds_whatever_its_case_and_only_where_the_hand_is_known():
 
 
 def test_the_hands_share_of_a_patch_is_told_in_per_cent_where_it_is_known():
-    assert patch_words(made_up.study()).data["hand"][0] == [0, 10, 20, 30, 40, 50, 60, 70, None]
+    assert patch_words(made_up.lenses()).data["hand"][0] == [0, 10, 20, 30, 40, 50, 60, 70, None]
 
 
 def _ids_and_labels(run):
-    ids = list(dict.fromkeys(run.lens_words["image_id"]))
+    ids = list(dict.fromkeys(run.words["image_id"]))
     return ids, dict(zip(run.sample["image_id"], run.sample["label"], strict=True))
 
 
@@ -95,8 +93,8 @@ def test_of_few_classes_more_images_are_taken_in_turn():
 
 
 def test_which_images_are_shown_does_not_depend_on_what_they_say():
-    run = made_up.study()
-    other = made_up.study(lens_words=run.lens_words.assign(word="up"), true_words={})
+    run = made_up.lenses()
+    other = made_up.lenses(words=run.words.assign(word="up"), true_words={})
     assert patch_words(run).images == patch_words(other).images
 
 
@@ -108,7 +106,7 @@ def _size(part) -> int:
 
 
 def test_what_does_not_fit_is_left_out_image_by_image_and_said():
-    run = made_up.study(images_a_letter=6)
+    run = made_up.lenses(images_a_letter=6)
     whole = patch_words(run)
     assert len(whole.images) == 12
     assert "keep the page small" not in " ".join(whole.sees)
@@ -120,7 +118,7 @@ def test_what_does_not_fit_is_left_out_image_by_image_and_said():
 
 
 def test_where_one_image_is_too_much_its_layers_are_thinned_evenly():
-    run = made_up.study(layers=8)
+    run = made_up.lenses(layers=8)
     few = patch_words(run, budget=_size(patch_words(run)) // 24)
     assert len(few.images) == 1
     assert 1 < len(few.sites) < 9
@@ -130,9 +128,9 @@ def test_where_one_image_is_too_much_its_layers_are_thinned_evenly():
 
 def test_every_patch_and_layer_of_a_large_model_stays_within_the_budget():
     sites = [f"layer_{block:02}" for block in range(11)]
-    sample = made_up.study().sample
+    sample = made_up.lenses().sample
     words = made_up_lenses.words_table(sample["image_id"].iloc[:6].tolist(), sites, range(144))
-    part = patch_words(made_up.study(lens_words=words, patch_grid=(12, 12)))
+    part = patch_words(made_up.lenses(words=words, grid=(12, 12)))
     assert len(part.images) >= 1
     assert _size(part) <= 1_000_000
 
@@ -159,32 +157,32 @@ def test_patches_are_numbered_row_by_row():
 
 
 def test_tokens_that_make_no_grid_stand_in_a_line_and_the_page_says_so():
-    part = patch_words(made_up.study(patch_grid=None))
+    part = patch_words(made_up.lenses(grid=None))
     assert part.data["cells"] is part.data["grid"] is None
     assert "numbered line" in " ".join(part.sees)
 
 
 def test_of_a_grid_that_is_looked_at_in_part_the_page_says_which():
-    said = " ".join(patch_words(made_up.study(patch_grid=(6, 6))).sees)
-    assert "Of the 36 patches of an image 9 were looked at" in said
-    assert "were looked at, those" not in " ".join(patch_words(made_up.study()).sees)
+    said = " ".join(patch_words(made_up.lenses(grid=(6, 6))).sees)
+    assert "Of the 36 patches of an image 9 were read" in said
+    assert "were read, those" not in " ".join(patch_words(made_up.lenses()).sees)
 
 
 # --- On the page -----------------------------------------------------------------------------------------------------
 
 
 def test_a_run_without_words_has_nothing_to_point_at_and_the_page_stands():
-    run = made_up.study(lens_words=made_up.study().lens_words.iloc[:0])
+    run = made_up.lenses(words=made_up.lenses().words.iloc[:0])
     assert patch_words(run) is None
-    assert not Page(page(run)).all("div", id="patch-words")
+    assert not Page(made_up.page(run)).all("div", id="patch-words")
 
 
 def test_without_a_script_the_page_says_what_is_missing_and_shows_a_sample():
-    section = Page(page(made_up.study())).section("lenses")
+    section = Page(made_up.page(made_up.lenses())).section("lenses")
     [part] = section.all("div", id="patch-words")
     [explorer] = part.all("div", id="patch-words-explorer")
     assert "hidden" in explorer.attributes
-    assert "takes a script" in part.all("noscript")[0].text
+    assert "needs a script" in part.all("noscript")[0].text
     [twin] = part.all("details")
     rows = twin.all("tbody")[0].all("tr")
     assert len(rows) == 12 * 3
@@ -194,13 +192,13 @@ def test_without_a_script_the_page_says_what_is_missing_and_shows_a_sample():
 
 def test_the_sample_marks_words_that_hold():
     words = made_up_lenses.words_table(["A-000-0"], ["embedding"], [7, 8, 9])
-    part = patch_words(made_up.study(lens_words=words, patch_grid=None))
+    part = patch_words(made_up.lenses(words=words, grid=None))
     [row] = part.twin.rows
     assert row[4].startswith("✓ Up, latent.")
 
 
 def test_controls_have_names_and_the_script_has_their_data():
-    part = Page(page(made_up.study())).all("div", id="patch-words")[0]
+    part = Page(made_up.page(made_up.lenses())).all("div", id="patch-words")[0]
     assert len(part.all("fieldset")) == len(part.all("legend")) == 2
     [slider] = part.all("input", type="range")
     assert slider.attributes["aria-valuetext"] == "embedding"
@@ -212,20 +210,20 @@ def test_controls_have_names_and_the_script_has_their_data():
 
 
 def test_hostile_words_and_sentences_stay_text():
-    run = made_up.study(images_a_letter=2)
-    words = run.lens_words.assign(word=HOSTILE, token=HOSTILE, sentence=HOSTILE, start=0, end=len(HOSTILE))
-    hostile = made_up.study(images_a_letter=2, lens_words=words, true_words={"A-000-0": frozenset({HOSTILE})})
-    usual, found = Page(page(run)), Page(page(hostile))
+    run = made_up.lenses(images_a_letter=2)
+    words = run.words.assign(word=HOSTILE, token=HOSTILE, sentence=HOSTILE, start=0, end=len(HOSTILE))
+    hostile = made_up.lenses(images_a_letter=2, words=words, true_words={"A-000-0": frozenset({HOSTILE})})
+    usual, found = Page(made_up.page(run)), Page(made_up.page(hostile))
     assert len(found.all("script")) == len(usual.all("script"))
     data = json.loads(found.all("script", id="patch-words-data")[0].raw)
     assert data["words"] == [HOSTILE]
 
 
 def test_a_photo_is_made_small_and_a_small_image_is_passed_on():
-    run = made_up.study(images_a_letter=2)
+    run = made_up.lenses(images_a_letter=2)
     photo = made_up.png(np.random.default_rng(0).integers(0, 256, (600, 800, 3), dtype=np.uint8))
     sample = run.sample.assign(image=[photo, *run.sample["image"].iloc[1:]])
-    part = patch_words(made_up.study(images_a_letter=2, sample=sample))
+    part = patch_words(made_up.lenses(images_a_letter=2, sample=sample))
     assert part.images[0].source.startswith("data:image/jpeg;base64,")
     assert len(part.images[0].source) < 100_000
     assert part.images[1].source == f"data:image/png;base64,{base64.b64encode(sample['image'].iloc[2]).decode()}"
@@ -252,5 +250,5 @@ def test_tokens_that_are_nothing_to_read_are_shown_by_their_names():
     odd = ["", "\N{REPLACEMENT CHARACTER}", "\x14", ""]
     words["word"] = odd * 3
     words["token"] = ["\u0120", "\u00e8", "\u0114", ""] * 3
-    data = patch_words(made_up.study(lens_words=words, patch_grid=(1, 1))).data
+    data = patch_words(made_up.lenses(words=words, grid=(1, 1))).data
     assert data["words"] == ["token \u0120", "token \u00e8", "token \u0114", "(no token)"]

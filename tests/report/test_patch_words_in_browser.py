@@ -7,7 +7,6 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from signbridge.lenses.patches import grid_of
-from signbridge.report.page import page as report
 from tests.demo.browser import needs_browser
 from tests.report import made_up, made_up_lenses
 from tests.report.contrast import CONTRAST
@@ -29,7 +28,7 @@ def usual(folder) -> Path:
 
 
 def written(path: Path, **changes) -> Path:
-    path.write_text(report(made_up.study(**changes)), encoding="utf-8")
+    path.write_text(made_up.page(made_up.lenses(**changes)), encoding="utf-8")
     return path
 
 
@@ -188,7 +187,7 @@ def test_text_stands_out_from_its_ground_in_both_schemes(usual, opened):
 def test_of_a_grid_that_is_looked_at_in_part_pointing_near_a_patch_means_it(folder, opened):
     patches = grid_of(144, 16).tolist()
     lens_words = made_up_lenses.words_table(["A-000-0"], ["embedding"], patches)
-    page = opened(written(folder / "part.html", lens_words=lens_words, patch_grid=(12, 12)))
+    page = opened(written(folder / "part.html", words=lens_words, grid=(12, 12)))
     page.locator(".enlarged").scroll_into_view_if_needed()
     whole = page.locator(".enlarged").bounding_box()
     page.mouse.move(whole["x"] + whole["width"] - 3, whole["y"] + 3)
@@ -200,7 +199,7 @@ def test_of_a_grid_that_is_looked_at_in_part_pointing_near_a_patch_means_it(fold
 
 
 def test_tokens_without_a_grid_are_a_line_of_numbers(folder, opened):
-    page = opened(written(folder / "line.html", patch_grid=None))
+    page = opened(written(folder / "line.html", grid=None))
     assert page.locator(".cells [role=gridcell]").all_inner_texts() == [str(number) for number in range(1, 10)]
     below = page.locator(".enlarged").bounding_box()
     assert cell(page, 0).bounding_box()["y"] >= below["y"] + below["height"]
@@ -219,11 +218,11 @@ def test_where_no_words_are_known_to_hold_nothing_is_marked_and_it_says_so(folde
 
 def test_markup_in_words_and_sentences_is_shown_as_text(folder, opened):
     hostile = "<img src=x onerror=document.title='hacked'></script>"
-    lens_words = made_up.study().lens_words.assign(word=hostile, sentence=hostile, start=0, end=len(hostile))
-    page = opened(written(folder / "hostile.html", lens_words=lens_words))
+    lens_words = made_up.lenses().words.assign(word=hostile, sentence=hostile, start=0, end=len(hostile))
+    page = opened(written(folder / "hostile.html", words=lens_words))
     assert words(page, 0) == [hostile] * 2
     expect(page.locator(f"{SAID} b").first).to_have_text(hostile)
-    assert page.title() == "SignBridge report"
+    assert page.title() == "SignBridge: What do image tokens say in words?"
     assert page.locator("#patch-words .lenses img").count() == 0
 
 

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from signbridge.core.activations import SITES_BEFORE_LAYERS, layer_site, positions_of
-from signbridge.report.figures.probe_accuracy_curve import CONTROL_STYLES, probe_accuracy_curve
+from signbridge.report.curve import CONTROLS, probe_accuracy_curve
 
 MODEL = "a model (with a note)"
 LEAKING = {"signbridge": 0.9, "grouped": 0.0}
@@ -36,7 +36,7 @@ def controls(of: pd.DataFrame) -> pd.DataFrame:
     cells = of.loc[of["protocol"] == "grouped", ["site", "depth", "position"]]
     drawn = np.where(cells["site"].str.startswith("layer_"), "prompt_last", "image_mean")
     accuracy = np.where((cells["position"] == drawn) | (cells["position"] == "flat"), 0.1, 0.9)
-    return pd.concat([cells.assign(control=control, accuracy=accuracy) for control in CONTROL_STYLES])
+    return pd.concat([cells.assign(control=control, accuracy=accuracy) for control in CONTROLS])
 
 
 def curve(
@@ -150,7 +150,7 @@ def test_a_control_is_one_line_at_one_position_a_site():
     both = table(4)
     _, grouped = curve(both, controls(both)).axes
     lines = [line for line in grouped.lines if str(line.get_label()).startswith("control: ")]
-    assert len(lines) == len(CONTROL_STYLES)
+    assert len(lines) == len(CONTROLS)
     for line in lines:
         assert len(line.get_xdata()) == len(SITES_BEFORE_LAYERS) + 4, "one point a site"
         assert np.all(np.asarray(line.get_ydata()) == 0.1), "no other position's"

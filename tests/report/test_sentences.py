@@ -22,7 +22,7 @@ def second(**probe: Any) -> str:
 
 def changed(**probe: Any):
     usual = made_up.study()
-    return made_up.study(probe={**usual.probe, **probe})
+    return made_up.study(found={**usual.found, **probe})
 
 
 def test_there_are_two_sentences():
@@ -73,8 +73,8 @@ def test_draws_too_few_for_the_tests_level_leave_the_interval_to_decide():
     usual = made_up.study()
     few = usual.controls.assign(p_value=usual.controls["p_value"].where(usual.controls["p_value"].isna(), 0.25))
     for low, says in ((0.73, "Yes"), (0.2, "No")):
-        probe = {**usual.probe, "grouped_p_value": 0.25, "grouped_peak_accuracy_low": low}
-        assert answer(made_up.study(controls=few, probe=probe))[0].startswith(says)
+        probe = {**usual.found, "grouped_p_value": 0.25, "grouped_peak_accuracy_low": low}
+        assert answer(made_up.study(controls=few, found=probe))[0].startswith(says)
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ def test_without_layers_nothing_is_claimed_of_the_decoder():
 def test_without_the_grouped_protocol_a_leaking_figure_is_no_answer():
     usual = made_up.study()
     run = made_up.study(
-        probe=made_up.without("grouped_", of=usual.probe),
+        found=made_up.without("grouped_", of=usual.found),
         accuracy=usual.accuracy[usual.accuracy["protocol"] == "signbridge"],
         leakage=made_up.without("grouped_", of=usual.leakage),
     )

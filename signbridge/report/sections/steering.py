@@ -71,7 +71,7 @@ def _lead(causal: Causal) -> tuple[str, ...]:
         "descriptions of other images become. Two nulls have the same length: random directions, and differences of "
         f"class means after the {causal.kind}s were shuffled over the photos.",
         "The best place of a direction is chosen on one half of the photos and evaluated on the other, then the halves "
-        "are exchanged; places with more damage than allowed (effects.most_damage in stages/causal/params.yaml) are "
+        "are exchanged; places with more damage than allowed (steering_effects.most_damage in stages/causal/params.yaml) are "
         f"left out. There are {plural(steered, 'steered image')} of {plural(pairs, 'pair')} of {causal.kind}s, "
         f"{plural(described, 'described image')} and {plural(draws, 'draw')} of each null.",
         *(_verdict(causal, direction) for direction in OF_CLASSES),
@@ -102,8 +102,8 @@ def _verdict(causal: Causal, direction: str) -> str:
         for what in ("says", "damage")
     )
     return (
-        f"{name}, {where}: {share_with_interval(*causal.found.share(f'{key}_probability'))} is the probability "
-        f"of the other answer. The text says it for {percent(says[0])} of the images (random {percent(says[1])}, "
+        f"{name}, {where}: the probability of the other answer is "
+        f"{share_with_interval(*causal.found.share(f'{key}_probability'))}. The text says it for {percent(says[0])} of the images (random {percent(says[1])}, "
         f"shuffled {percent(says[2])}). Damage: {number(damages[0], 2)} nats a token (random {number(damages[1], 2)}, "
         f"shuffled {number(damages[2], 2)}). {holds}: {points_with_interval(*random)} over random, "
         f"{points_with_interval(*shuffled)} over shuffled."
