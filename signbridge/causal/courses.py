@@ -76,7 +76,7 @@ def courses(
     described = dict(zip(told, texts, strict=True))
     fitted_images = decoded(sample["image"].iloc[[row for row in one_each if half[row]][:NORMS_OF]])
     norms = reader.retrying(lambda: mean_norms(reader, fitted_images))
-    tokens = {answer: added_tokens(reader.loaded.processor, reader.prompt, answer, "models.<model>.prompt")
+    tokens = {answer: added_tokens(reader.loaded.processor, reader.prompt, answer, "models.yaml: <model>.prompt")
               for answer in {pair.answer_b for pair in pairs}}  # fmt: skip
     directed = fit(half)
     ids = sample["image_id"].to_numpy()

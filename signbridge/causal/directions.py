@@ -156,6 +156,6 @@ class ClassDirections:
 
     def _first_tokens(self, pair: ClassPair) -> tuple[int, int]:
         processor, prompt = self._reader.loaded.processor, self._reader.prompt
-        a, b = (added_tokens(processor, prompt, answer, "models.<model>.prompt") for answer in pair[2:])
+        a, b = (added_tokens(processor, prompt, answer, "models.yaml: <model>.prompt") for answer in pair[2:])
         ends = [*self._reader.loaded.end_tokens, processor.tokenizer.pad_token_id]
         return first_difference(a, b, ends[0])

@@ -27,7 +27,7 @@ from transformers import BatchFeature
 
 from signbridge.causal.pairs import ImagePair
 from signbridge.core.names import PATCHED
-from signbridge.core.params import Section
+from signbridge.core.params import CAUSAL, Section
 from signbridge.core.shards import Shard, vectors_of
 from signbridge.core.sweeps import Sweeps
 from signbridge.datasets.images import decoded
@@ -38,7 +38,7 @@ from signbridge.vlm.loading import LoadedModel
 from signbridge.vlm.prompts import prompt_for
 from signbridge.vlm.residual import decoder_sites, editing, reading
 
-TWO_LETTERS = "patching.two_letters"  # where the params have that prompt
+TWO_LETTERS = f"{CAUSAL}: patching.two_letters"  # where the params have that prompt
 
 
 class PatchingSweep(Section):

@@ -17,6 +17,7 @@ from signbridge.core.errors import SignBridgeError
 from signbridge.core.params import Section
 from signbridge.core.shards import Shard
 from signbridge.vlm.extraction import Reader, Work, in_batches
+from signbridge.vlm.prompts import located
 
 PLACEHOLDER = "{letters}"
 VECTORS = "class.log_probability"  # the name of a shard's one array: images x classes, natural logarithm
@@ -36,7 +37,7 @@ def offering_prompt(template: str, classes: Sequence[str], key: str = "prompts.o
     """
     if template.count(PLACEHOLDER) != 1:
         raise SignBridgeError(
-            f"params.yaml: {key} must hold {PLACEHOLDER} exactly once, not "
+            f"{located(key)} must hold {PLACEHOLDER} exactly once, not "
             f"{template.count(PLACEHOLDER)} times: {template!r}"
         )
     *others, last = [_spoken(name) for name in classes]
@@ -72,7 +73,7 @@ def added_tokens(processor: ProcessorMixin, prompt: str, answer: str, key: str) 
     after = processor.tokenizer(f"{prompt} {answer}")["input_ids"]
     if after[: len(before)] != before or len(after) == len(before):
         raise SignBridgeError(
-            f"params.yaml: {key}: this model's tokenizer joins the prompt's end {prompt[-12:]!r} "
+            f"{located(key)}: this model's tokenizer joins the prompt's end {prompt[-12:]!r} "
             f"to the answer ' {answer}'. End the prompt in a mark, as in 'ASSISTANT:'."
         )
     return after[len(before) :]

@@ -114,16 +114,15 @@ def load(params: HubModel | FolderModel | TinyRandomModel, scratch: Path, device
     family is not known or bitsandbytes is missing.
     """
     folder = model_folder(params, scratch)
-    _check_family(folder)
     quantization = quantization_of(params.quantization, getattr(torch, params.dtype))
-    with _said_of_files(folder):
+    with said_of_files(folder):
         processor = AutoProcessor.from_pretrained(folder, backend="pil", local_files_only=True, trust_remote_code=False)
     if not hasattr(processor, "image_token"):
         raise SignBridgeError(
             f"{folder}: its processor takes no images. Copy processor_config.json from the model's source."
         )
-    check_prompt(params.prompt, "models.<model>.prompt", processor.image_token)
-    with _said_of_files(folder):
+    check_prompt(params.prompt, "models.yaml: <model>.prompt", processor.image_token)
+    with said_of_files(folder):
         try:
             model, found = AutoModelForImageTextToText.from_pretrained(
                 folder,
@@ -182,12 +181,9 @@ def model_folder(params: HubModel | FolderModel | TinyRandomModel, scratch: Path
             folder = Path(snapshot_download(params.hub_id, revision=params.revision, allow_patterns=files))
         except (OSError, ValueError) as error:
             raise _not_from_hub(params, error) from error
-        check_model_folder(folder, params.quantization)
-        return folder
+        return _checked(folder, params)
     if params.source == "folder":
-        folder = Path(params.path).expanduser()
-        check_model_folder(folder, params.quantization)
-        return folder
+        return _checked(Path(params.path).expanduser(), params)
     config = tiny_config()
     code = [Path(random_weights.__file__).read_text(encoding="utf-8")]
     versions = [torch.__version__, transformers.__version__, tokenizers.__version__]
@@ -205,9 +201,8 @@ def stream_width(params: HubModel | FolderModel | TinyRandomModel) -> int:
     if params.source == "tiny_random":
         return tiny_config().get_text_config().hidden_size
     if params.source == "folder":
-        folder = Path(params.path).expanduser()
-        check_model_folder(folder, params.quantization)
-        with _said_of_files(folder):
+        folder = _checked(Path(params.path).expanduser(), params)
+        with said_of_files(folder):
             config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     else:
         try:
@@ -228,12 +223,13 @@ def _check_complete(found: dict[str, Any], folder: Path) -> None:
             )
 
 
-def _check_family(folder: Path) -> None:
-    """That a family is described here: known from config.json, before weights are read and whatever code it names."""
+def _checked(folder: Path, params: _ModelParams) -> Path:
+    """The folder, if it holds a model that can be loaded and whose family is described here; no weights are read."""
+    check_model_folder(folder, params.quantization)
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     family = config.get("model_type")
     if family in FAMILIES:
-        return
+        return folder
     if config.get("auto_map"):
         raise _own_code(folder / "config.json")
     raise SignBridgeError(
@@ -250,19 +246,19 @@ def _own_code(file: Path) -> SignBridgeError:
 
 
 @contextmanager
-def _said_of_files(folder: Path) -> Iterator[None]:
+def said_of_files(folder: Path) -> Iterator[None]:
     """What the library raises over a model's files, said in the project's words.
 
     It raises all kinds of exceptions over them, and `tokenizers` the very class `Exception`.
     """
     try:
         yield
-    except SignBridgeError:
+    except (SignBridgeError, torch.OutOfMemoryError, MemoryError):
         raise
     except Exception as error:
-        if "trust_remote_code" in str(error) or "custom code" in str(error):
-            files = [file for file in sorted(folder.glob("*.json")) if '"auto_map"' in file.read_text(encoding="utf-8")]
-            raise _own_code(files[0] if files else folder) from None
+        named = [file for file in sorted(folder.glob("*.json")) if '"auto_map"' in file.read_text(encoding="utf-8")]
+        if named and any(words in str(error) for words in ("trust_remote_code", "custom code", "nrecognized")):
+            raise _own_code(named[0]) from None
         if isinstance(error, ImportError):
             raise SignBridgeError(
                 f"{folder}: cannot be loaded, a Python package is missing: {_first_line(error)}"

@@ -6,7 +6,7 @@ IMAGE = "<image>"  # in a study's prompts: where the model takes the image, what
 
 
 def prompt_for(prompt: str, key: str, image_token: str) -> str:
-    """A study's prompt, which the params have at `key`, with the model's own `image_token` in place of `<image>`.
+    """A study's prompt, which the params have at `key` (`located`), with the model's own `image_token` for `<image>`.
 
     Raises `SignBridgeError` if it does not say once where the image goes.
     """
@@ -20,9 +20,13 @@ def check_prompt(prompt: str, key: str, image_token: str) -> None:
     _check_once(prompt, image_token, key, image_token)
 
 
+def located(key: str) -> str:
+    """Where to look for `key`: in `params.yaml`, unless it names another file (`models.yaml: <model>.prompt`)."""
+    return key if ": " in key else f"params.yaml: {key}"
+
+
 def _check_once(prompt: str, image_token: str, key: str, expected: str) -> None:
     if prompt.count(image_token) != 1:
         raise SignBridgeError(
-            f"params.yaml: {key} must hold {expected} exactly once, not {prompt.count(image_token)} times: "
-            f"{prompt[:100]!r}"
+            f"{located(key)} must hold {expected} exactly once, not {prompt.count(image_token)} times: {prompt[:100]!r}"
         )

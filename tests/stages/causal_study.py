@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 import signbridge.vlm.extraction
-from signbridge.core import tables
+from signbridge.core import params, tables
 from signbridge.core.shards import Shard, write_shard
 from signbridge.datasets.images import encode_png
 from stages import extract
@@ -43,12 +43,14 @@ def extracted(folder: Path) -> Iterator[Workspace]:
             here.setenv(name, value)
         workspace.set(
             model="tiny-random",
-            causal={"sweep": "small", "C": 0.1, "describe": "USER: <image>\nDescribe the hand.\nASSISTANT:",
-                    "describe_tokens": 3},
-            patching__small={"pairs": 5}, patching__full={"pairs": 2},
+            questions__sweep="small", questions__describe="USER: <image>\nDescribe the hand.\nASSISTANT:",
+            questions__describe_tokens=3, statistics={"confidence": 0.95, "resamples": 50},
+        )  # fmt: skip
+        workspace.set_in(
+            params.CAUSAL,
+            fitted={"C": 0.1}, patching__small={"pairs": 5}, patching__full={"pairs": 2},
             steering={"small": STEERING, "full": {**STEERING, "strengths": [0.5, 2.0], "at": ["image"], "pairs": 1}},
             erasure={"small": ERASURE, "full": {**ERASURE, "at": ["image"], "layers": 1}},
-            statistics={"confidence": 0.95, "resamples": 50},
             steering_effects={"most_damage": 50.0, "breakdown": 100.0},
         )  # fmt: skip
         pixels = np.random.default_rng(0).integers(0, 256, (len(LABELS), 28, 28), dtype=np.uint8)

@@ -1,4 +1,4 @@
-"""The stage `causal`, after the three that it sums up."""
+"""The stage `effects`, after the three that it sums up."""
 
 import json
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from signbridge.core import tables
+from signbridge.core import params, tables
 from stages.causal import erase, patch, steer
 from stages.causal.effects import main
 from tests.stages.causal_study import IDS, extracted, write_answers
@@ -18,16 +18,14 @@ from tests.stages.small_study import (
     written_by,
 )
 
-METRICS = Path("metrics/causal.json")
-CSVS = ("patching", "steering", "steering_area", "erasure", "erasure_answers")
+FINDINGS = Path("data/causal/effects/findings.json")
+METRICS = {name: Path(f"metrics/causal/{name}.json") for name in ("patching", "steering", "erasure")}
+PLOTS = {"patching": "effect", "steering": "probability"}  # what is drawn, by the name of its table
+TABLES = ("patching", "steering", "steering_area", "erasure", "erasure_answers")
 
 
-def write_probe_accuracy() -> None:
-    """What `probe` leaves of the last token."""
-    sites = [f"layer_{block:02d}" for block in range(9)]
-    table = pd.DataFrame({"protocol": "grouped", "site": sites, "position": "prompt_last", "accuracy": 0.5, "low": 0.4,
-                          "high": 0.6})  # fmt: skip
-    tables.write_csv(table, "plots/probe_accuracy.csv")
+def table_of(name: str) -> pd.DataFrame:
+    return tables.read(Path(f"data/causal/effects/{name}.parquet"))
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +35,6 @@ def finished(tmp_path_factory) -> tuple[Path, dict[str, bytes]]:
     with extracted(folder):
         for stage in (patch, steer, erase):
             stage.main()
-        write_probe_accuracy()
         return folder, written_by(main)
 
 
@@ -49,16 +46,16 @@ def study(workspace, finished):
 def empty(*names: str) -> None:
     """The tables as their stages leave them where there is nothing to do."""
     for name in names:
-        path = Path(f"data/{name}.parquet")
+        path = Path(f"data/causal/{name}.parquet")
         tables.write(tables.read(path).head(0), path, tables.made_by(path))
 
 
 def test_what_was_found_is_written_under_the_names_that_dvc_knows(study, finished):
-    assert as_declared("causal", finished[1]) == declared("causal")
-    found = json.loads(METRICS.read_text())
+    assert as_declared("causal.effects", finished[1]) == declared("causal.effects")
+    found = json.loads(FINDINGS.read_text())
     assert found["model"].startswith("tiny-random")
     assert (found["sweep"], found["confidence"]) == ("small", 0.95)
-    pairs = tables.read("data/patching.parquet")["pair"].nunique()
+    pairs = tables.read("data/causal/patching.parquet")["pair"].nunique()
     assert found["patching_pairs"] == pairs
     for name in (
         "patching_handover_site",
@@ -70,9 +67,32 @@ def test_what_was_found_is_written_under_the_names_that_dvc_knows(study, finishe
         assert value == value, "a number that is none is left out"
 
 
+def test_metrics_are_a_few_of_the_findings_for_each_of_the_three(study):
+    found = json.loads(FINDINGS.read_text())
+    for name, path in METRICS.items():
+        metrics = json.loads(path.read_text())
+        assert 10 < len(metrics) <= 25, name
+        assert metrics["sweep"] == "small"
+        assert all(value in (round(one, 4) if isinstance(one, float) else one for one in found.values())
+                   for value in metrics.values())  # fmt: skip
+    assert json.loads(METRICS["patching"].read_text())["handover_layer"] == found["patching_handover_site"]
+    assert json.loads(METRICS["erasure"].read_text())["answers_changed"] == round(
+        found["erasure_prompt_last_leace_changed"], 4
+    )
+
+
+def test_what_dvc_plots_are_numbers_with_their_intervals(study):
+    for name, drawn in PLOTS.items():
+        table = pd.read_csv(f"plots/causal/{name}.csv")
+        assert len(table)
+        for column in ("low", drawn, "high"):
+            assert pd.api.types.is_numeric_dtype(table[column]), (name, column)
+        assert ((table["low"] <= table[drawn] + 1e-6) & (table[drawn] <= table["high"] + 1e-6)).all()
+
+
 def test_every_interval_holds_its_value(study):
-    for name in CSVS:
-        table = tables.read_csv(Path(f"plots/{name}.csv"))
+    for name in TABLES:
+        table = table_of(name)
         values = [column for column in table.columns if f"{column}_low" in table.columns]
         assert values, name
         for column in values:
@@ -91,21 +111,22 @@ def test_a_second_run_writes_the_same_bytes(study):
     [
         (["patching"], "patching_handover_site", "steering_class_means_image_largest_area"),
         (
-            ["steering", "steering_damage", "steering_descriptions"],
+            ["steering/answers", "steering/damage", "steering/descriptions"],
             "steering_class_means_image_largest_area",
             "patching_handover_site",
         ),
-        (["erasure", "erasure_answers", "erasure_damage"], "erasure_accuracy_left", "patching_handover_site"),
+        (["erasure/probes", "erasure/answers", "erasure/damage"], "erasure_accuracy_left", "patching_handover_site"),
     ],
 )
 def test_where_one_found_nothing_to_do_the_others_are_told_as_ever(study, nothing, gone, there):
-    before = {name: list(tables.read_csv(Path(f"plots/{name}.csv")).columns) for name in CSVS}
+    before = {name: list(table_of(name).columns) for name in TABLES}
     empty(*nothing)
     main()
-    found = json.loads(METRICS.read_text())
+    found = json.loads(FINDINGS.read_text())
     assert gone not in found
     assert there in found
-    assert {name: list(tables.read_csv(Path(f"plots/{name}.csv")).columns) for name in CSVS} == before
+    assert {name: list(table_of(name).columns) for name in TABLES} == before
+    assert all(len(tables.read_csv(f"plots/causal/{name}.csv").columns) >= 5 for name in PLOTS)
 
 
 def test_a_study_whose_images_all_got_one_answer_is_told_to_the_end(study, monkeypatch):
@@ -119,17 +140,17 @@ def test_a_study_whose_images_all_got_one_answer_is_told_to_the_end(study, monke
     patch.main()
     steer.main()
     main()
-    found = json.loads(METRICS.read_text())
+    found = json.loads(FINDINGS.read_text())
     assert found["patching_pairs"] == 0
     assert not [name for name in found if name.startswith("steering_")]
     assert "erasure_accuracy_left" in found
 
 
 def test_a_misspelt_key_is_named(study):
-    study.set(steering_effects={"most_damge": 0.3, "breakdown": 1.0})
+    study.set_in(params.CAUSAL, steering_effects={"most_damge": 0.3, "breakdown": 1.0})
     assert "steering_effects.most_damge: unknown key. Did you mean 'most_damage'?" in study.message_of_failure(main)
 
 
 def test_a_missing_table_is_reported_by_path(study):
-    Path("data/erasure_damage.parquet").unlink()
-    assert "data/erasure_damage.parquet: no such table" in study.message_of_failure(main)
+    Path("data/causal/erasure/damage.parquet").unlink()
+    assert "data/causal/erasure/damage.parquet: no such table" in study.message_of_failure(main)

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from signbridge.core import tables
+from signbridge.core import params, tables
 from signbridge.core.names import (
     LEACE,
     LEACE_OTHER_PHOTOS,
@@ -65,7 +65,7 @@ def rows_of(table, *names: str) -> set[tuple]:
 
 
 def test_every_eraser_is_read_where_it_erases_and_at_each_later_site_with_what_made_it(study, finished):
-    assert as_declared("erase", finished[1]) == declared("erase")
+    assert as_declared("causal.erase", finished[1]) == declared("causal.erase")
     probes, changed, damage = (tables.read(path) for path in TABLES)
     erased = probes[probes["eraser"].isin(ERASERS)]
     expected = {(eraser, *sites) for eraser in ERASERS for sites in ((FIRST, FIRST), (FIRST, LAST), (LAST, LAST))}
@@ -76,7 +76,7 @@ def test_every_eraser_is_read_where_it_erases_and_at_each_later_site_with_what_m
     assert np.isfinite(damage["damage"]).all()
     for path in TABLES:
         assert tables.made_by(path)["model"]["name"] == "tiny-random"
-    assert not Path(".scratch/erase").exists(), "finished shards are cleared away"
+    assert not Path(".scratch/causal_erase").exists(), "finished shards are cleared away"
 
 
 def test_every_image_is_tested_once_at_each_place_and_an_eraser_of_other_photos_on_those_alone(study):
@@ -102,12 +102,12 @@ def test_a_killed_run_goes_on_to_the_same_bytes_whatever_the_settings_of_the_oth
 
     DVC does not look at the other sweep, so it would not run the stage again.
     """
-    study.set(erasure__full__draws=9)
+    study.set_in(params.CAUSAL, erasure__full__draws=9)
     resumes_with_the_same_bytes(main, monkeypatch, killed_after=3, shards=4)
 
 
 def test_the_full_sweep_reads_its_own_settings_and_not_the_small_ones(study):
-    study.set(causal__sweep="full")
+    study.set(questions__sweep="full")
     main()
     probes, changed, _ = (tables.read(path) for path in TABLES)
     assert rows_of(changed, "at", "site") == {("image", "layer_04")}
@@ -118,7 +118,7 @@ def test_the_full_sweep_reads_its_own_settings_and_not_the_small_ones(study):
 
 def test_no_layer_wanted_leaves_empty_tables(study):
     columns = [list(tables.read(path).columns) for path in TABLES]
-    study.set(erasure__small__layers=0)
+    study.set_in(params.CAUSAL, erasure__small__layers=0)
     main()
     assert all(tables.read(path).empty for path in TABLES)
     assert [list(tables.read(path).columns) for path in TABLES] == columns
@@ -126,7 +126,7 @@ def test_no_layer_wanted_leaves_empty_tables(study):
 
 def test_a_misspelt_key_of_the_sweep_is_named_and_no_table_is_touched(study):
     first = outputs()
-    study.set(erasure__small={"layer": 2, "at": ["prompt_last"], "draws": 1, "others": 2})
+    study.set_in(params.CAUSAL, erasure__small={"layer": 2, "at": ["prompt_last"], "draws": 1, "others": 2})
     assert "erasure.small.layer: unknown key. Did you mean 'layers'?" in study.message_of_failure(main)
     assert outputs() == first
 

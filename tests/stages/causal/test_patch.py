@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from signbridge.core import tables
+from signbridge.core import params, tables
 from signbridge.core.names import PATCHED
 from stages.causal.patch import PATCHING, main
 from tests.stages.causal_study import (
@@ -40,7 +40,7 @@ def pairs_of(table) -> set[frozenset[str]]:
 
 
 def test_every_site_and_position_of_every_pair_is_written_with_what_made_it(study, finished):
-    assert as_declared("patch", finished[1]) == declared("patch")
+    assert as_declared("causal.patch", finished[1]) == declared("causal.patch")
     table = tables.read(PATCHING)
     assert list(table.columns) == ["pair", "receiver", "donor", "site", "position", "gap", "moved", "says_donor"]
     assert (table["gap"] > 0).all()
@@ -54,7 +54,7 @@ def test_every_site_and_position_of_every_pair_is_written_with_what_made_it(stud
     made_by = tables.made_by(PATCHING)
     assert made_by["model"]["name"] == "tiny-random"
     assert made_by["model_folder_sha256"] == "that of the stage model"
-    assert not Path(".scratch/patch").exists(), "finished shards are cleared away"
+    assert not Path(".scratch/causal_patch").exists(), "finished shards are cleared away"
 
 
 def test_another_seed_draws_other_pairs(study):
@@ -69,22 +69,22 @@ def test_a_killed_run_goes_on_to_the_same_bytes_whatever_the_settings_of_the_oth
     monkeypatch.setenv("SIGNBRIDGE_SHARD_IMAGES", "2")
     monkeypatch.setenv("SIGNBRIDGE_BATCH_SIZE", "2")
     main()
-    study.set(patching__full={"pairs": 9})
+    study.set_in(params.CAUSAL, patching__full={"pairs": 9})
     resumes_with_the_same_bytes(main, monkeypatch, killed_after=2, shards=3)
 
 
 def test_the_full_sweep_reads_its_own_settings_and_not_the_small_ones(study):
-    study.set(causal__sweep="full")
+    study.set(questions__sweep="full")
     main()
     assert len(pairs_of(tables.read(PATCHING))) == 2
-    study.set(causal__sweep="small")
+    study.set(questions__sweep="small")
     main()
     assert len(pairs_of(tables.read(PATCHING))) > 2
 
 
 def test_two_letters_need_no_answer(study):
     answers([""] * len(IDS))
-    study.set(patching__question="two_letters")
+    study.set_in(params.CAUSAL, patching__question="two_letters")
     main()
     table = tables.read(PATCHING)
     assert pairs_of(table)
@@ -102,20 +102,22 @@ def test_images_that_all_got_one_answer_leave_an_empty_table_and_say_what_to_set
 
 
 def test_no_pairs_wanted_is_no_warning(study, caplog):
-    study.set(patching__small={"pairs": 0})
+    study.set_in(params.CAUSAL, patching__small={"pairs": 0})
     main()
     assert tables.read(PATCHING).empty
     assert "nothing is patched" not in caplog.text
 
 
 def test_a_misspelt_key_of_the_sweep_is_named(study):
-    study.set(patching__small={"pair": 5})
+    study.set_in(params.CAUSAL, patching__small={"pair": 5})
     assert "patching.small.pair: unknown key. Did you mean 'pairs'?" in study.message_of_failure(main)
 
 
 def test_a_prompt_that_offers_no_letters_is_named_and_no_table_is_touched(study):
     PATCHING.write_bytes(b"an earlier run's")
-    study.set(patching__question="two_letters", patching__two_letters="USER: <image>\nWhich?\nASSISTANT:")
+    study.set_in(
+        params.CAUSAL, patching__question="two_letters", patching__two_letters="USER: <image>\nWhich?\nASSISTANT:"
+    )
     assert "patching.two_letters must hold {letters} exactly once" in study.message_of_failure(main)
     assert PATCHING.read_bytes() == b"an earlier run's"
 

@@ -5,13 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from signbridge.core import tables
+from signbridge.core import params, tables
 from signbridge.core.names import DIRECTIONS, RANDOM, SHUFFLED_MEANS
 from signbridge.datasets.sampling import fitted_half
 from stages.causal.steer import (
     DAMAGE,
     DESCRIPTIONS,
-    STEERING,
+    STEERED,
     main,
 )
 from tests.stages.causal_study import (
@@ -26,7 +26,7 @@ from tests.stages.causal_study import (
 from tests.stages.causal_study import write_answers as answers
 from tests.stages.small_study import as_declared, declared, written_by
 
-TABLES = (STEERING, DAMAGE, DESCRIPTIONS)
+TABLES = (STEERED, DAMAGE, DESCRIPTIONS)
 EDITS = [(name, 0) for name in (*DIRECTIONS, RANDOM, SHUFFLED_MEANS)]
 LABEL_OF = dict(zip(IDS, LABELS, strict=True))
 
@@ -45,7 +45,7 @@ def study(workspace, finished, monkeypatch):
 
 
 def test_every_edit_of_every_image_is_written_with_what_made_it(study, finished):
-    assert as_declared("steer", finished[1]) == declared("steer")
+    assert as_declared("causal.steer", finished[1]) == declared("causal.steer")
     table, damage, told = (tables.read(path) for path in TABLES)
     places = {("image", "prefill"), ("prompt_last", "every_step")}
     assert set(table[["at", "during"]].itertuples(index=False, name=None)) == places
@@ -63,11 +63,11 @@ def test_every_edit_of_every_image_is_written_with_what_made_it(study, finished)
     assert told.groupby("image_id")["before"].nunique().max() == 1
     for path in TABLES:
         assert tables.made_by(path)["model"]["name"] == "tiny-random"
-    assert not Path(".scratch/steer").exists(), "finished shards are cleared away"
+    assert not Path(".scratch/causal_steer").exists(), "finished shards are cleared away"
 
 
 def test_only_images_that_no_direction_was_fitted_on_are_steered_or_described(study):
-    steered, damage = tables.read(STEERING), tables.read(DAMAGE)
+    steered, damage = tables.read(STEERED), tables.read(DAMAGE)
     half = dict(zip(IDS, fitted_half(LABELS, PHOTOS, seed=42), strict=True))
     for table in (steered, damage):
         assert not any(half[image] for image in table["image_id"])
@@ -78,14 +78,14 @@ def test_only_images_that_no_direction_was_fitted_on_are_steered_or_described(st
 
 def test_a_killed_run_goes_on_to_the_same_bytes_whatever_the_settings_of_the_other_sweep(study, monkeypatch):
     """DVC does not look at those, so it would not run the stage again."""
-    study.set(steering__full__draws=9)
+    study.set_in(params.CAUSAL, steering__full__draws=9)
     resumes_with_the_same_bytes(main, monkeypatch, killed_after=1, shards=2)
 
 
 def test_the_full_sweep_reads_its_own_settings_and_not_the_small_ones(study):
-    study.set(causal__sweep="full")
+    study.set(questions__sweep="full")
     main()
-    table = tables.read(STEERING)
+    table = tables.read(STEERED)
     assert set(table["strength"]) == {0.5, 2.0}
     assert set(table["at"]) == {"image"}
     assert len(table[["a", "b"]].drop_duplicates()) == 1
@@ -107,9 +107,9 @@ def test_an_image_that_gives_the_other_answer_anyway_is_not_steered_to_it_and_a_
     of_letter = {"A": "palm", "B": "fist", "C": "peace"}
     said = [of_letter[label] if label != "B" or fitted else "palm" for label, fitted in zip(LABELS, half, strict=True)]
     answers(said)
-    study.set(steering__small__pairs=6, steering__small__at=["image"], steering__small__layers=1)
+    study.set_in(params.CAUSAL, steering__small__pairs=6, steering__small__at=["image"], steering__small__layers=1)
     main()
-    pairs = set(tables.read(STEERING)[["a", "b"]].itertuples(index=False, name=None))
+    pairs = set(tables.read(STEERED)[["a", "b"]].itertuples(index=False, name=None))
     assert pairs == {("A", "B"), ("A", "C"), ("B", "C"), ("C", "A"), ("C", "B")}
 
 
@@ -117,7 +117,7 @@ def test_two_classes_alone_are_no_bug_and_what_is_steered_is_not_what_tells_the_
     sample = tables.read("data/sample.parquet")
     tables.write(sample[sample["label"] != "C"].reset_index(drop=True), "data/sample.parquet", {})
     main()
-    steered, damage = tables.read(STEERING), tables.read(DAMAGE)
+    steered, damage = tables.read(STEERED), tables.read(DAMAGE)
     assert len(damage)
     for pair, of_pair in damage.groupby(["a", "b"]):
         mine = steered[(steered["a"] == pair[0]) & (steered["b"] == pair[1])]
@@ -125,18 +125,22 @@ def test_two_classes_alone_are_no_bug_and_what_is_steered_is_not_what_tells_the_
 
 
 @pytest.mark.parametrize(
-    ("settings", "said"),
+    ("file", "settings", "said"),
     [
-        ({"steering__small__strength": [1.0]}, "steering.small.strength: unknown key. Did you mean 'strengths'?"),
-        ({"steering__small__strengths": [0.0]}, "steering.small.strengths.0: expected greater than 0"),
-        ({"causal__sweep": "smal"}, "causal.sweep: expected 'small' or 'full'"),
+        (
+            params.CAUSAL,
+            {"steering__small__strength": [1.0]},
+            "steering.small.strength: unknown key. Did you mean 'strengths'?",
+        ),
+        (params.CAUSAL, {"steering__small__strengths": [0.0]}, "steering.small.strengths.0: expected greater than 0"),
+        (params.PARAMS, {"questions__sweep": "smal"}, "questions.sweep: expected 'small' or 'full'"),
     ],
 )
-def test_a_mistake_in_the_sweep_is_named_and_no_table_is_touched(study, settings, said):
-    STEERING.write_bytes(b"an earlier run's")
-    study.set(**settings)
-    assert said in study.message_of_failure(main)
-    assert STEERING.read_bytes() == b"an earlier run's"
+def test_a_mistake_in_the_sweep_is_named_and_no_table_is_touched(study, file, settings, said):
+    STEERED.write_bytes(b"an earlier run's")
+    study.set_in(file, **settings)
+    assert f"{file}: {said}" in study.message_of_failure(main)
+    assert STEERED.read_bytes() == b"an earlier run's"
 
 
 def test_a_class_of_a_single_photo_is_named(study):
