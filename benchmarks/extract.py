@@ -135,7 +135,7 @@ def model_operations(loaded: LoadedModel, prompt: str) -> tuple[int, int]:
         {key: value for key, value in loaded.model.config.to_dict().items() if key != "quantization_config"}
     )
     with torch.device("meta"):
-        model = AutoModelForImageTextToText.from_config(config, dtype=torch.float32).eval()
+        model = AutoModelForImageTextToText.from_config(config, dtype=torch.float32, trust_remote_code=False).eval()
     text = config.get_text_config()
     tokens = inputs["input_ids"].shape[1]
     embeddings = torch.empty(1, tokens, text.hidden_size, device="meta")

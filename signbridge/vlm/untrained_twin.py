@@ -22,6 +22,7 @@ from signbridge.vlm.loading import (
     HubModel,
     TinyRandomModel,
     model_folder,
+    said_of_files,
 )
 
 log = logging.getLogger(__name__)
@@ -54,15 +55,12 @@ def untrained_twin(
 def _write_twin(source: Path, folder: Path, seed: int, dtype: torch.dtype) -> None:
     """Weights drawn as the library initialises them; every other file is the source's own."""
     log.info("drawing the untrained twin's weights")
-    try:
+    with said_of_files(source):
         config = AutoConfig.from_pretrained(source, local_files_only=True, trust_remote_code=False)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(_own_stream(seed))
             _unpack(config)
             model = AutoModelForImageTextToText.from_config(config, dtype=dtype, trust_remote_code=False)
-    except (OSError, ValueError) as error:
-        first_line = str(error).strip().splitlines()[0]
-        raise SignBridgeError(f"{source / 'config.json'}: no model can be made from it: {first_line}") from error
     folder.mkdir(parents=True)
     _check_disk(folder, model.get_memory_footprint())
     model.save_pretrained(folder, max_shard_size=SHARD_SIZE)

@@ -124,7 +124,7 @@ def test_llava_gemma_answers_as_with_a_decoder_that_scales_all_that_comes_in(fol
     """What `GemmaModel.forward` did when it was trained, restated: the same logits, and the same greedy answer."""
     loaded = _reader(folders, "llava-gemma").loaded
     inputs = Reader(loaded, other_families.PROMPTS["llava-gemma"], 4, 1).prepare([picture(0)])
-    plain = LlavaForConditionalGeneration.from_pretrained(folders / "llava-gemma").eval()
+    plain = LlavaForConditionalGeneration.from_pretrained(folders / "llava-gemma", trust_remote_code=False).eval()
     lookup = plain.get_input_embeddings()
     lookup.embed_scale.fill_(1)
     root = other_families.WIDTH**0.5

@@ -169,7 +169,7 @@ def test_a_twin_of_an_nf4_model_is_quantised_as_it_is(tmp_path):
 
 
 def test_tied_weights_stay_tied_and_are_written_once(tmp_path, saved, tiny):
-    config = type(tiny.model.config).from_pretrained(saved)
+    config = type(tiny.model.config).from_pretrained(saved, trust_remote_code=False)
     config.tie_word_embeddings = config.text_config.tie_word_embeddings = True
     LlavaForConditionalGeneration(config).save_pretrained(saved)
     entry = untrained_twin(folder_model(saved), 0, tmp_path / "twin", tmp_path)
@@ -216,9 +216,23 @@ def test_a_source_whose_weights_do_not_fit_its_configuration_is_refused(tmp_path
     assert len(str(refused.value).splitlines()) <= 2
 
 
-def test_a_configuration_that_makes_no_model_is_refused(tmp_path, saved):
-    (saved / "config.json").write_text('{"model_type": "nonsense"}')
-    with pytest.raises(SignBridgeError, match=r"config\.json: no model can be made from it") as refused:
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ('{"model_type": "nonsense"}', r"config\.json: model family 'nonsense' is not known"),
+        (
+            '{"model_type": "llava", "text_config": {"hidden_size": "wide"}}',
+            r"cannot be loaded \(.*Its files are damaged",
+        ),
+        (
+            '{"model_type": "llava", "text_config": {"model_type": "nonsense"}}',
+            r"cannot be loaded \(.*Its files are dam",
+        ),
+    ],
+)
+def test_a_configuration_that_makes_no_model_is_refused(tmp_path, saved, config, message):
+    (saved / "config.json").write_text(config)
+    with pytest.raises(SignBridgeError, match=message) as refused:
         untrained_twin(folder_model(saved), 0, tmp_path / "twin", tmp_path)
     assert len(str(refused.value).splitlines()) <= 2
 
