@@ -45,6 +45,7 @@ HEADLINE = {
         "readable_all_layers": "share",
     }.items()
 } | {
+    "logit_lens_hand_minus_background": "logit_hand_minus_background",
     "latent_lens_text_words_right": "latent_text_words_right",
     "latent_lens_search_recall": "latent_search_recall",
     "text_layer_of_first_layer": "leap_first",
