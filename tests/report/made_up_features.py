@@ -13,7 +13,7 @@ PATCHES = 9
 IMAGES, PHRASES = 3, 2
 OTHERS = {1: ("image only", 1.0), 2: ("text only", 0.0), 3: ("shared", 0.5)}
 MADE_BY = {"images": 12, "images_read": 12, "phrases": 40, "phrases_read": 30}
-MADE_BY |= {"sae_examples": {"letters": 1, "features": 7}}
+MADE_BY |= {"examples": {"letters": 1, "features": 7}}
 
 
 def tables(blocks: list[str], sample: pd.DataFrame) -> dict[str, Any]:

@@ -30,7 +30,7 @@ def section(sae: Sae) -> Section | None:
 
 
 def _rule(sae: Sae) -> str:
-    settings = sae.examples_made_by["sae_examples"]
+    settings = sae.examples_made_by["examples"]
     return (
         "The features shown are chosen by a fixed rule, not by how they look: at each layer the "
         f"{count(settings['letters'])} best for each {sae.kind}, then the most active by their mean over image and "

@@ -71,9 +71,10 @@ def _lead(causal: Causal) -> tuple[str, ...]:
         "descriptions of other images become. Two nulls have the same length: random directions, and differences of "
         f"class means after the {causal.kind}s were shuffled over the photos.",
         "The best place of a direction is chosen on one half of the photos and evaluated on the other, then the halves "
-        "are exchanged; places with more damage than allowed (steering_effects.most_damage in stages/causal/params.yaml) are "
-        f"left out. There are {plural(steered, 'steered image')} of {plural(pairs, 'pair')} of {causal.kind}s, "
-        f"{plural(described, 'described image')} and {plural(draws, 'draw')} of each null.",
+        "are exchanged; places with more damage than allowed (steering_effects.most_damage in "
+        f"stages/causal/params.yaml) are left out. There are {plural(steered, 'steered image')} of "
+        f"{plural(pairs, 'pair')} of {causal.kind}s, {plural(described, 'described image')} and "
+        f"{plural(draws, 'draw')} of each null.",
         *(_verdict(causal, direction) for direction in OF_CLASSES),
     )
 
@@ -103,10 +104,10 @@ def _verdict(causal: Causal, direction: str) -> str:
     )
     return (
         f"{name}, {where}: the probability of the other answer is "
-        f"{share_with_interval(*causal.found.share(f'{key}_probability'))}. The text says it for {percent(says[0])} of the images (random {percent(says[1])}, "
-        f"shuffled {percent(says[2])}). Damage: {number(damages[0], 2)} nats a token (random {number(damages[1], 2)}, "
-        f"shuffled {number(damages[2], 2)}). {holds}: {points_with_interval(*random)} over random, "
-        f"{points_with_interval(*shuffled)} over shuffled."
+        f"{share_with_interval(*causal.found.share(f'{key}_probability'))}. The text says it for {percent(says[0])} of "
+        f"the images (random {percent(says[1])}, shuffled {percent(says[2])}). Damage: {number(damages[0], 2)} nats a "
+        f"token (random {number(damages[1], 2)}, shuffled {number(damages[2], 2)}). {holds}: "
+        f"{points_with_interval(*random)} over random, {points_with_interval(*shuffled)} over shuffled."
     )
 
 
