@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from ruamel.yaml import YAML
 
-PIPELINES = ("dvc.yaml", *(f"stages/{name}/dvc.yaml" for name in ("causal", "lenses", "sae", "pretrained")))
+PIPELINES = ("dvc.yaml", *(f"stages/{name}/dvc.yaml" for name in ("causal", "lenses", "judge", "sae", "pretrained")))
 README = Path("README.md")
 NOTED = Path(".scratch")
 GIB = 2**30

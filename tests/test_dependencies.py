@@ -18,7 +18,9 @@ from tests.project_imports import (
 )
 
 ROOT = Path(__file__).parents[1]
-PIPELINES = {"study": "stages"} | {name: f"stages/{name}" for name in ("causal", "lenses", "sae", "pretrained")}
+PIPELINES = {"study": "stages"} | {
+    name: f"stages/{name}" for name in ("causal", "lenses", "judge", "sae", "pretrained")
+}
 FILES = {
     pipeline: "dvc.yaml" if pipeline == "study" else f"{folder}/dvc.yaml" for pipeline, folder in PIPELINES.items()
 }
