@@ -29,8 +29,8 @@ TRIES = 3
 SECONDS_BETWEEN_TRIES = 2.0
 TIMEOUT = 60  # seconds
 WAY_OUT = (
-    "What was fetched is kept: run the stage again. Or set classes.descriptions in stages/pretrained/params.yaml to "
-    "none, or to a folder with the export's files."
+    "What was fetched is kept: run the stage again. Or set classes.descriptions to none, or to a folder with the "
+    "export's files, in stages/pretrained/params.yaml."
 )
 
 

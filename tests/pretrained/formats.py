@@ -87,7 +87,7 @@ WRITERS: dict[str, Callable[[Path, Weights, int], None]] = {
 
 
 def folder_entry(folder: Path, format: str, layer: int) -> dict[str, object]:
-    """What an entry of `pretrained_saes` says of where such an autoencoder lies."""
+    """What an entry of autoencoders.yaml says of where such an autoencoder lies."""
     inside = folder / f"model.layers.{layer}" if format == "sparsify" else folder
     scale = SCALE if format == "sae_lens" else None
     return {"source": "folder", "path": str(inside), "format": format, "norm_scaling_factor": scale, "layer": layer}

@@ -7,6 +7,7 @@ import pytest
 import torch
 from sae_lens import SAE
 
+from signbridge.core import params
 from signbridge.core.errors import SignBridgeError
 from signbridge.pretrained.files import fetched, read_pretrained, write_pretrained
 from signbridge.pretrained.settings import OfFolder, chosen_pretrained
@@ -129,7 +130,7 @@ def offline_hub(tmp_path, monkeypatch) -> Path:
     return tmp_path / "hub"
 
 
-IN_CATALOG = {  # the entries of params.yaml, and where the hub has them
+IN_CATALOG = {  # the entries of autoencoders.yaml, and where the hub has them
     "llava-gemma-2b": ("jbloom/Gemma-2b-Residual-Stream-SAEs", "gemma_2b_blocks.12.hook_resid_post_16384", "sae_lens"),
     "gemma-3-4b-it": ("google/gemma-scope-2-4b-it", "resid_post/layer_17_width_16k_l0_medium", "gemma_scope_2"),
     "llava-next-llama3-8b": ("lmms-lab/llama3-llava-next-8b-hf-sae-131k", "", "sparsify"),
@@ -140,7 +141,8 @@ IN_CATALOG = {  # the entries of params.yaml, and where the hub has them
 def test_an_entry_of_the_catalog_is_taken_from_the_hub_at_its_commit(
     workspace, offline_hub, weights, streams, name, monkeypatch
 ):
-    workspace.set(sae__pretrained=name, model=name)
+    workspace.set(model=name)
+    workspace.set_in(params.PRETRAINED, autoencoder=name)
     chosen, of_catalog = chosen_pretrained()
     assert chosen == name
     repository, inside, format = IN_CATALOG[name]
@@ -159,7 +161,7 @@ def test_an_entry_of_the_catalog_is_taken_from_the_hub_at_its_commit(
 
 
 def test_without_a_network_the_way_out_is_named(workspace, offline_hub):
-    workspace.set(sae__pretrained="llava-gemma-2b", model="llava-gemma-2b")
+    workspace.set(model="llava-gemma-2b")
     with pytest.raises(SignBridgeError, match="cannot be had from the hub") as refused:
         fetched(*chosen_pretrained())
     assert "use source: folder" in str(refused.value)
@@ -174,7 +176,6 @@ def test_without_a_network_the_way_out_is_named(workspace, offline_hub):
     ],
 )
 def test_what_saelens_does_not_list_or_is_not_read_here_is_named(workspace, offline_hub, key, value, said):
-    workspace.set(**{"sae__pretrained": "llava-gemma-2b", "model": "llava-gemma-2b",
-                     f"pretrained_saes__llava-gemma-2b__{key}": value})  # fmt: skip
+    workspace.set(**{"model": "llava-gemma-2b", f"autoencoders__llava-gemma-2b__{key}": value})
     with pytest.raises(SignBridgeError, match=said):
         fetched(*chosen_pretrained())

@@ -5,13 +5,8 @@ import pytest
 
 from signbridge.core import tables
 from signbridge.core.shards import Shard, write_shard
-from signbridge.sae.features import (
-    deviations,
-    feature_rows,
-    item_table,
-    items_of,
-    modality_scores,
-)
+from signbridge.sae.features import deviations, feature_rows, item_table, modality_scores
+from signbridge.statistics.autoencoders import items_of
 
 SITE, WIDTH, FEATURES = "layer_03", 4, 3
 SUMS = ("tokens", "error", "active", "nll", "nll_sae", "nll_zero")

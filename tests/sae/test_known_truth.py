@@ -13,16 +13,13 @@ import torch
 from sae_lens import SAE
 
 from signbridge.causal.courses import courses
-from signbridge.causal.steering import Doses, Steerer
-from signbridge.core.names import (
-    CLAMP,
-    FEATURE,
-    LIKE_FEATURES,
-    NEIGHBOURS,
-    RANDOM,
-)
+from signbridge.causal.steering import Doses, steer
+from signbridge.core import params
+from signbridge.core.names import CLAMP, FEATURE, LIKE_FEATURES, MODEL, NEIGHBOURS, RANDOM, TWIN
+from signbridge.core.shards import Shard
+from signbridge.datasets.concept import with_answers, with_concept
+from signbridge.datasets.hands import words_by_image
 from signbridge.datasets.images import decoded, encode_png
-from signbridge.lenses.words import true_words
 from signbridge.rendered.dataset import (
     copy_of,
     develop,
@@ -30,20 +27,16 @@ from signbridge.rendered.dataset import (
     image_id,
     photo_in_numbers,
 )
+from signbridge.rendered.hands_table import hands_table
 from signbridge.rendered.letter_poses import LETTERS
 from signbridge.sae.autoencoders import open_autoencoders, write_autoencoder
-from signbridge.sae.concept import (
-    Readings,
-    told_by_features,
-    with_answers,
-    with_concept,
-)
 from signbridge.sae.feature_directions import FeatureDirections
-from signbridge.sae.features import MODEL, TWIN
-from signbridge.sae.sample_features import FeatureReader
+from signbridge.sae.features import features_of_images
+from signbridge.sae.passages import Passage
 from signbridge.sae.settings import chosen_preset, prompts_of_images
-from signbridge.sae.token_stream import ModelTokens, Passage, ShuffledTokens, TokenReader
+from signbridge.sae.token_stream import ModelTokens, ShuffledTokens, token_streams
 from signbridge.sae.training import train
+from signbridge.statistics.concept import Readings, told_by_features
 from signbridge.statistics.intervals import StatisticsParams
 from signbridge.vlm.extraction import Reader
 from signbridge.vlm.loading import LoadedModel, load
@@ -59,7 +52,6 @@ from tests.conftest import ROOT
 __all__ = ["miniature"]
 
 SITE, PHOTOS, TOKENS = "layer_06", 8, 40_000
-MADE_BY = {"source": "rendered", "params": {"seed": SEED}}
 DESCRIBE = "USER: <image>\nDescribe the hand.\nASSISTANT:"
 ASKED = f"{DESCRIBE} The index finger is"
 CPU = torch.device("cpu")
@@ -75,17 +67,24 @@ def sample() -> pd.DataFrame:
     return pd.DataFrame({"image_id": ids, "label": [letter for letter, _ in photos], "photo": ids, "image": pngs})
 
 
+def known(sample: pd.DataFrame) -> pd.DataFrame:
+    """What is known of the hands in these images."""
+    return hands_table(sample["image_id"].tolist(), sample["label"].tolist(), SEED)
+
+
 def trained(loaded: LoadedModel, sample: pd.DataFrame, folder: Path) -> dict[str, SAE]:
     """An autoencoder of a model's stream, of image and text tokens as in the study, as it is opened again."""
-    words = true_words(sample["image_id"].tolist(), sample["label"].tolist(), MADE_BY)
+    words = words_by_image(known(sample))
     texts = prompts_of_images(
         ["own", f"{DESCRIBE} The fingers are {{words}}."], ENTRY.prompt, "<image>", sample["label"].tolist(),
         [words[one] for one in sample["image_id"]],
     )  # fmt: skip
     images = [Passage(text, png) for of_image, png in zip(texts, sample["image"], strict=True) for text in of_image]
     corpus = [Passage(line) for line in (ROOT / "corpora/miniature.txt").read_text(encoding="utf-8").splitlines()]
-    preset = chosen_preset("default", ROOT / "params.yaml").model_copy(update={"tokens": TOKENS})
-    source = ModelTokens(TokenReader(Reader(loaded, ENTRY.prompt, 1, 32), [SITE]), images, corpus, 0.2, seed=1)
+    _, preset = chosen_preset(ROOT / params.SAE, ROOT / params.SAE_PRESETS)
+    preset, reader = preset.model_copy(update={"tokens": TOKENS}), Reader(loaded, ENTRY.prompt, 1, 32)
+    work = token_streams(reader, [SITE])
+    source = ModelTokens(lambda passages: reader.read(passages, work), images, corpus, 0.2, seed=1)
     found = train(ShuffledTokens(source, 8192, preset.batch, 1), preset, 1, CPU, {}).autoencoders
     write_autoencoder(folder / SITE, found[SITE])
     return open_autoencoders(folder, [SITE], CPU)
@@ -95,7 +94,13 @@ def trained(loaded: LoadedModel, sample: pd.DataFrame, folder: Path) -> dict[str
 def of_model(miniature, sample, tmp_path_factory):
     """The miniature's autoencoder, and what is read of the sample."""
     autoencoders = trained(miniature, sample, tmp_path_factory.mktemp("sae"))
-    return autoencoders, FeatureReader(Reader(miniature, ASKED, 1, 32), autoencoders).read(decoded(sample["image"]))
+    return autoencoders, read(miniature, autoencoders, sample)
+
+
+def read(loaded: LoadedModel, autoencoders: dict[str, SAE], sample: pd.DataFrame) -> Shard:
+    """The features of the sample under the concept's prompt."""
+    reader = Reader(loaded, ASKED, 1, 32)
+    return reader.read(decoded(sample["image"]), features_of_images(reader, autoencoders))
 
 
 @pytest.fixture(scope="module")
@@ -103,13 +108,13 @@ def of_twin(sample, tmp_path_factory):
     folder = tmp_path_factory.mktemp("twin")
     twin = load(untrained_twin(ENTRY, 0, folder / "twin", folder / "models"), folder, CPU)
     autoencoders = trained(twin, sample, folder / "sae")
-    return FeatureReader(Reader(twin, ASKED, 1, 32), autoencoders).read(decoded(sample["image"]))
+    return read(twin, autoencoders, sample)
 
 
 def test_one_feature_tells_whether_the_index_finger_is_up_clearly_better_than_any_of_the_untrained_twins(
     sample, of_model, of_twin
 ):
-    rows, names = with_concept(sample, "index", MADE_BY)
+    rows, names = with_concept(sample, "index", known(sample))
     assert len(rows) == len(sample), "every drawn hand's pose is known"
     readings = [
         Readings(reads, SITE, position, found.vectors[f"{SITE}.{position}"])
@@ -124,7 +129,7 @@ def test_one_feature_tells_whether_the_index_finger_is_up_clearly_better_than_an
 def test_pushing_that_feature_has_the_miniature_say_up_of_an_unchanged_image(miniature, sample, of_model):
     autoencoders, found = of_model
     answers = pd.DataFrame({"image_id": sample["image_id"], "answer": found.answers})
-    rows = with_answers(*with_concept(sample, "index", MADE_BY), answers)
+    rows = with_answers(*with_concept(sample, "index", known(sample)), answers)
     places = rows["image_id"].map({one: number for number, one in enumerate(sample["image_id"])}).to_numpy()
     features = {(SITE, "prompt_last"): found.vectors[f"{SITE}.prompt_last"][places]}
     doses = Doses(pairs=2, images=6, others=1, at=["every"], during=["every_step"], strengths=[1.0], draws=4,
@@ -136,7 +141,7 @@ def test_pushing_that_feature_has_the_miniature_say_up_of_an_unchanged_image(min
     reader, describer = Reader(miniature, ASKED, 1, 32), Reader(miniature, DESCRIBE, 2, 32)
     todo = [one for one in courses(reader, describer, doses, [SITE], rows, fit, 1) if one.pair.answer_b == "up"]
     assert len(todo) == 1
-    steered = Steerer(reader, describer, doses).steer(todo[0])
+    steered = steer(reader, describer, doses, todo[0])
     likely = dict(zip(todo[0].names, steered.probability[0, 0, :, 0].mean(-1), strict=True))
     assert steered.clean_probability.mean() < 0.1
     for push in (FEATURE, CLAMP):

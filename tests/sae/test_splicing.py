@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from signbridge.causal.damage import describe
-from signbridge.sae.splicing import ImageSplicer, PhraseSplicer
+from signbridge.sae.splicing import spliced_images, spliced_phrases
 from signbridge.vlm.extraction import Reader
 from signbridge.vlm.residual import editing
 from tests.sae.hand_made import hand_made, identity, nothing
@@ -34,8 +34,8 @@ def phrases(tiny) -> list[list[int]]:
 def read(request, reader, images, phrases):
     """What a splicer with these autoencoders reads of items of one kind."""
     if request.param == "image":
-        return lambda autoencoders: ImageSplicer(reader, autoencoders).read(images).vectors
-    return lambda autoencoders: PhraseSplicer(reader, autoencoders).read(phrases).vectors
+        return lambda autoencoders: reader.read(images, spliced_images(reader, autoencoders)).vectors
+    return lambda autoencoders: reader.read(phrases, spliced_phrases(reader, autoencoders)).vectors
 
 
 def some(width: int, features: int = 30):
@@ -82,7 +82,7 @@ def whole_run(reader: Reader, inputs: dict, where: torch.Tensor, site: str, put)
 
 def test_likelihoods_of_descriptions_are_those_of_whole_edited_runs(reader, images, width):
     autoencoder = some(width)
-    found = ImageSplicer(reader, dict.fromkeys(SITES, autoencoder)).read(images[:2]).vectors
+    found = reader.read(images[:2], spliced_images(reader, dict.fromkeys(SITES, autoencoder))).vectors
     for row, said in enumerate(describe(reader, images[:2])):
         inputs = dict(reader.prepare(images[row : row + 1]))
         prompt = inputs["input_ids"].shape[1]
@@ -97,7 +97,7 @@ def test_likelihoods_of_descriptions_are_those_of_whole_edited_runs(reader, imag
 
 def test_likelihoods_of_phrases_are_those_of_whole_edited_runs_and_special_tokens_stay(reader, phrases, width):
     autoencoder = some(width)
-    found = PhraseSplicer(reader, dict.fromkeys(SITES, autoencoder)).read(phrases).vectors
+    found = reader.read(phrases, spliced_phrases(reader, dict.fromkeys(SITES, autoencoder))).vectors
     special = set(reader.loaded.processor.tokenizer.all_special_ids)
     assert all(phrase[0] in special for phrase in phrases), "else this tests nothing"
     for row, phrase in enumerate(phrases):
@@ -116,7 +116,7 @@ def edits(autoencoder) -> dict:
 
 def test_sums_are_those_of_the_streams_tokens(reader, images, width):
     autoencoder, found_at = some(width), {}
-    found = ImageSplicer(reader, {"layer_01": autoencoder}).read(images[:1]).vectors
+    found = reader.read(images[:1], spliced_images(reader, {"layer_01": autoencoder})).vectors
 
     def keep(site: str, stream: torch.Tensor) -> torch.Tensor:
         found_at[site] = stream[0]
@@ -138,10 +138,10 @@ def test_sums_are_those_of_the_streams_tokens(reader, images, width):
 
 def test_what_stands_beside_an_item_does_not_matter(reader, phrases, images, width):
     autoencoders = {"layer_01": some(width)}
-    together = PhraseSplicer(reader, autoencoders).read([*phrases, *phrases[-1:]]).vectors
-    alone = PhraseSplicer(reader, autoencoders).read(phrases[-1:]).vectors
-    pictured = ImageSplicer(reader, autoencoders).read(images).vectors
-    last = ImageSplicer(reader, autoencoders).read(images[-1:]).vectors
+    together = reader.read([*phrases, *phrases[-1:]], spliced_phrases(reader, autoencoders)).vectors
+    alone = reader.read(phrases[-1:], spliced_phrases(reader, autoencoders)).vectors
+    pictured = reader.read(images, spliced_images(reader, autoencoders)).vectors
+    last = reader.read(images[-1:], spliced_images(reader, autoencoders)).vectors
     for name in LIKELIHOODS:
         np.testing.assert_allclose(together[f"layer_01.{name}"][-2:], alone[f"layer_01.{name}"].repeat(2), rtol=1e-4)
         np.testing.assert_allclose(pictured[f"layer_01.{name}"][-1:], last[f"layer_01.{name}"], rtol=1e-4)

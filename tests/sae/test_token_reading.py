@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from signbridge.core.activations import layer_site
-from signbridge.sae.token_stream import IS_IMAGE, Passage, TokenReader
+from signbridge.sae.passages import Passage
+from signbridge.sae.token_stream import IS_IMAGE, token_streams
 from signbridge.vlm.extraction import Reader
 from tests.vlm.conftest import PROMPT, plain_streams
 
@@ -22,7 +23,8 @@ def png_of(image) -> bytes:
 
 
 def read_tokens(tiny, passages, sites=SITES):
-    return TokenReader(Reader(tiny, PROMPT, 1, batch_size=4), sites).read(passages).vectors
+    reader = Reader(tiny, PROMPT, 1, batch_size=4)
+    return reader.read(passages, token_streams(reader, sites)).vectors
 
 
 def test_every_token_but_special_ones_is_read_with_what_it_is_of(tiny, images):

@@ -3,40 +3,32 @@
 import numpy as np
 import pytest
 
-from signbridge.sae.token_stream import (
-    PASSAGES_TOGETHER,
-    Deck,
-    ModelTokens,
-    Passage,
-    ShuffledTokens,
-    TokenReader,
-)
-from signbridge.vlm.extraction import Reader
+from signbridge.core.shards import Shard
+from signbridge.sae.passages import Deck, Passage
+from signbridge.sae.token_stream import PASSAGES_TOGETHER, ModelTokens, ShuffledTokens
 from tests.sae.conftest import SITES, NumberedTokens, numbers_of
-from tests.vlm.conftest import PROMPT
 
 IMAGES = [Passage("an image", b"") for _ in range(5)]
 TEXTS = [Passage(f"text {number}") for number in range(7)]
 
 
-class OnePerPassage(TokenReader):
+class OnePerPassage:
     """Reads no model: ten tokens for each image and one for each text."""
 
-    def __init__(self, reader: Reader):
-        super().__init__(reader, SITES)
+    def __init__(self):
         self.read_passages = []
 
-    def read(self, passages: list[Passage], on_images=None):
+    def read(self, passages: list[Passage]) -> Shard:
         self.read_passages += passages
         is_image = np.concatenate([np.full(10 if passage.png is not None else 1, passage.png is not None)
                                    for passage in passages])  # fmt: skip
         vectors = {site: np.zeros((len(is_image), 2), np.float32) for site in SITES}
-        return type("Read", (), {"vectors": {**vectors, "is_image": is_image}})()
+        return Shard({**vectors, "is_image": is_image}, [])
 
 
 @pytest.fixture
-def reader(tiny) -> OnePerPassage:
-    return OnePerPassage(Reader(tiny, PROMPT, 1, batch_size=4))
+def reader() -> OnePerPassage:
+    return OnePerPassage()
 
 
 def drawn(stream: ShuffledTokens, batches: int) -> list[np.ndarray]:
@@ -54,18 +46,18 @@ def test_each_item_is_dealt_once_a_round_in_another_order_each():
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
 def test_the_share_of_tokens_of_texts_alone_is_as_wanted(reader, share):
-    source = ModelTokens(reader, IMAGES, TEXTS, share, seed=0)
+    source = ModelTokens(reader.read, IMAGES, TEXTS, share, seed=0)
     is_image = np.concatenate([source.more().is_image.numpy() for _ in range(60)])
     assert abs((~is_image).mean() - share) < PASSAGES_TOGETHER * 10 / len(is_image)
 
 
 def test_without_texts_or_without_images_the_others_are_all(reader):
-    assert ModelTokens(reader, IMAGES, [], 0.5, seed=0).more().is_image.all()
-    assert not ModelTokens(reader, [], TEXTS, 0.5, seed=0).more().is_image.any()
+    assert ModelTokens(reader.read, IMAGES, [], 0.5, seed=0).more().is_image.all()
+    assert not ModelTokens(reader.read, [], TEXTS, 0.5, seed=0).more().is_image.any()
 
 
 def test_a_source_goes_on_from_its_position(reader):
-    whole = ModelTokens(reader, IMAGES, TEXTS, 0.3, seed=0)
+    whole = ModelTokens(reader.read, IMAGES, TEXTS, 0.3, seed=0)
     for _ in range(3):
         whole.more()
     position = whole.position
@@ -73,7 +65,7 @@ def test_a_source_goes_on_from_its_position(reader):
     whole.more()
     expected = list(reader.read_passages)
     reader.read_passages.clear()
-    again = ModelTokens(reader, IMAGES, TEXTS, 0.3, seed=0)
+    again = ModelTokens(reader.read, IMAGES, TEXTS, 0.3, seed=0)
     again.position = position
     again.more()
     assert reader.read_passages == expected

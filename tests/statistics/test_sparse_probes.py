@@ -5,21 +5,14 @@ import pandas as pd
 import pytest
 from sklearn.feature_selection import f_classif
 
+from signbridge.core.names import AUTOENCODER, STREAM
 from signbridge.probing.control_sweep import draws_by_repeat
 from signbridge.probing.protocols import grouped, signbridge
+from signbridge.probing.sparse_probes import ControlCell, ranked, read_control, read_sparsely
 from signbridge.probing.sweep import Cell, Penalties
-from signbridge.sae.features import AUTOENCODER, STREAM
 from signbridge.statistics.curves import curves
 from signbridge.statistics.intervals import StatisticsParams
-from signbridge.statistics.sparse_probes import (
-    ControlCell,
-    predictions_table,
-    ranked,
-    read_control,
-    read_sparsely,
-    sparse_probe_metrics,
-    sparse_probe_table,
-)
+from signbridge.statistics.sparse_probes import predictions_table, sparse_probe_metrics, sparse_probe_table
 
 LABELS = np.repeat(list("ABC"), 24)
 PHOTOS = np.array([f"{label}-{index % 8}" for index, label in enumerate(LABELS)])

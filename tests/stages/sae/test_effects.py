@@ -1,4 +1,4 @@
-"""The stage `sae_effects`, after the one that it sums up."""
+"""The stage `sae.effects`, after the one that it sums up."""
 
 import json
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from signbridge.core import tables
+from signbridge.core import params, tables
 from signbridge.core.names import (
     CLASSES,
     CONCEPT,
@@ -17,7 +17,7 @@ from signbridge.core.names import (
 )
 from stages.sae import features as features_stage
 from stages.sae import steer
-from stages.sae.effects import main
+from stages.sae.effects import EFFECTS, METRICS, main
 from tests.stages.causal_study import LABELS, extracted
 from tests.stages.sae_study import UP, set_up, write_concept_answers
 from tests.stages.small_study import (
@@ -28,8 +28,7 @@ from tests.stages.small_study import (
     written_by,
 )
 
-METRICS = Path("metrics/sae_steering.json")
-CSVS = ("sae_steering", "sae_steering_area")
+TABLES = ("steering", "steering_area")
 
 
 @pytest.fixture(scope="module")
@@ -49,12 +48,12 @@ def study(workspace, finished):
     return copy_into(workspace, finished[0])
 
 
-def csv(name: str) -> pd.DataFrame:
-    return tables.read_csv(Path(f"plots/{name}.csv"))
+def read(name: str) -> pd.DataFrame:
+    return tables.read(EFFECTS / f"{name}.parquet")
 
 
 def found() -> dict[str, float | str]:
-    return json.loads(METRICS.read_text())
+    return tables.read_findings(EFFECTS / "findings.json")
 
 
 def empty(kind: str) -> None:
@@ -64,7 +63,7 @@ def empty(kind: str) -> None:
 
 
 def test_what_was_found_is_written_under_the_names_that_dvc_knows(study, finished):
-    assert as_declared("sae_effects", finished[1]) == declared("sae_effects")
+    assert as_declared("sae.effects", finished[1]) == declared("sae.effects")
     metrics = found()
     assert metrics["model"].startswith("tiny-random")
     assert (metrics["sweep"], metrics["confidence"]) == ("small", 0.95)
@@ -75,10 +74,13 @@ def test_what_was_found_is_written_under_the_names_that_dvc_knows(study, finishe
             for name in ("best_strength", "probability", *(f"over_{null}" for null in FEATURE_NULLS)):
                 assert f"{kind}_{direction}_{name}" in metrics
     assert all(value == value for value in metrics.values()), "a number that is none is left out"
+    headline = json.loads(METRICS.read_text())
+    assert 10 < len(headline) <= 25
+    assert headline["classes_probability"] == pytest.approx(metrics["classes_feature_probability"], abs=1e-4)
 
 
 def test_towards_the_concept_and_away_from_it_are_told_apart(study):
-    doses, answers = csv("sae_steering"), tables.read(steer.STEERING / CONCEPT / "answers.parquet")
+    doses, answers = read("steering"), tables.read(steer.STEERING / CONCEPT / "answers.parquet")
     assert set(doses["steered"]) == {CLASSES, CONCEPT, CONCEPT_UNDONE}
     assert set(doses["direction"]) == {*FEATURE_DIRECTIONS, *FEATURE_NULLS, *NULLS_DOWN.values()}
     for kind, mine in ((CONCEPT, answers["b"] == UP), (CONCEPT_UNDONE, answers["b"] != UP)):
@@ -110,8 +112,8 @@ def test_what_is_subtracted_is_compared_with_what_is_subtracted_and_the_rest_wit
 
 
 def test_every_interval_holds_its_value(study):
-    for name in CSVS:
-        table = csv(name)
+    for name in TABLES:
+        table = read(name)
         values = [column for column in table.columns if f"{column}_low" in table.columns]
         assert values, name
         for column in values:
@@ -129,40 +131,40 @@ def test_a_second_run_writes_the_same_bytes(study):
     ("nothing", "left"), [(CLASSES, {CONCEPT, CONCEPT_UNDONE}), (CONCEPT, {CLASSES})], ids=[CLASSES, CONCEPT]
 )
 def test_where_one_found_nothing_to_do_the_other_is_told_as_ever(study, nothing, left):
-    before, columns = found(), {name: list(csv(name).columns) for name in CSVS}
+    before, columns = found(), {name: list(read(name).columns) for name in TABLES}
     empty(nothing)
     main()
     gone = {CLASSES, CONCEPT, CONCEPT_UNDONE} - left
     assert found() == {name: value for name, value in before.items() if not name.startswith(tuple(gone))}
-    for name in CSVS:
-        assert set(csv(name)["steered"]) == left
-        assert list(csv(name).columns) == columns[name]
+    for name in TABLES:
+        assert set(read(name)["steered"]) == left
+        assert list(read(name).columns) == columns[name]
 
 
 def test_where_nothing_was_steered_at_all_the_tables_keep_their_columns(study):
-    columns = {name: list(csv(name).columns) for name in CSVS}
+    columns = {name: list(read(name).columns) for name in TABLES}
     empty(CLASSES)
     empty(CONCEPT)
     main()
     assert set(found()) == {"model", "sweep", "confidence"}
-    for name in CSVS:
-        assert csv(name).empty
-        assert list(csv(name).columns) == columns[name]
+    for name in TABLES:
+        assert read(name).empty
+        assert list(read(name).columns) == columns[name]
 
 
 def test_another_finger_names_another_concept(study):
     """Whoever changes it steers again first: else nothing was steered towards it."""
-    study.set(concept__finger="pinky")
+    study.set_in(params.SAE, concept__finger="pinky")
     main()
     assert f"{CONCEPT}_class_pairs" not in found()
 
 
 def test_a_misspelt_key_is_named(study):
-    study.set(steering_effects={"most_damge": 0.3, "breakdown": 1.0})
+    study.set_in(params.SAE, steering_effects={"most_damge": 0.3, "breakdown": 1.0})
     assert "steering_effects.most_damge: unknown key. Did you mean 'most_damage'?" in study.message_of_failure(main)
 
 
 @pytest.mark.parametrize("missing", ["classes/answers", "concept/damage"])
 def test_a_missing_table_is_reported_by_path(study, missing):
     (steer.STEERING / f"{missing}.parquet").unlink()
-    assert f"data/sae_steering/{missing}.parquet: no such table" in study.message_of_failure(main)
+    assert f"data/sae/steering/{missing}.parquet: no such table" in study.message_of_failure(main)

@@ -1,4 +1,4 @@
-"""The stage `sae_judge`, on the autoencoders of a small study."""
+"""The stages `sae.probes` and `sae.evaluate`, on the autoencoders of a small study."""
 
 import json
 from pathlib import Path
@@ -7,20 +7,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from signbridge.core import activations, tables
+from signbridge.core import activations, params, tables
+from signbridge.core.names import AUTOENCODER, MODEL, POSITIONS, STREAM, TWIN
 from signbridge.datasets.control_images import CONTROLS
+from signbridge.datasets.hands import joint_angles, read_hands
 from signbridge.datasets.sampling import fitted_half
-from signbridge.sae.features import (
-    AUTOENCODER,
-    MODEL,
-    POSITIONS,
-    STREAM,
-    TWIN,
-)
+from signbridge.probing.sparse_probes import Read, control_cells
 from signbridge.statistics import fingers
 from signbridge.statistics.ranking import aucs
 from stages import extract_controls
-from stages.sae import evaluate, twin
+from stages.sae import evaluate, probes, twin
 from stages.sae import features as features_stage
 from tests.stages.causal_study import (
     IDS,
@@ -29,20 +25,20 @@ from tests.stages.causal_study import (
     copy_to_run,
     extracted,
 )
-from tests.stages.sae_study import SITES, UP, set_up
+from tests.stages.sae_study import HANDS, SITES, UP, rename_classes, set_up, write_images
 from tests.stages.small_study import as_declared, declared, written_by
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory) -> tuple[Path, dict[str, bytes]]:
-    """The folder of a study whose stage has run, and what it wrote."""
+def finished(tmp_path_factory) -> tuple[Path, dict[str, dict[str, bytes]]]:
+    """The folder of a study whose stages have run, and what each wrote."""
     folder = tmp_path_factory.mktemp("sae_judge")
     with extracted(folder) as workspace:
         set_up(workspace)
         extract_controls.main()
         features_stage.main()
         twin.main()
-        return folder, written_by(evaluate.main)
+        return folder, {"probes": written_by(probes.main), "evaluate": written_by(evaluate.main)}
 
 
 @pytest.fixture
@@ -52,15 +48,25 @@ def study(workspace, finished, monkeypatch):
 
 
 def found() -> dict[str, float | str]:
-    return json.loads(Path("metrics/sae.json").read_text())
+    return tables.read_findings(evaluate.EVALUATION / "findings.json")
+
+
+def read(name: str) -> pd.DataFrame:
+    return tables.read(evaluate.EVALUATION / f"{name}.parquet")
+
+
+def evaluate_again() -> None:
+    probes.main()
+    evaluate.main()
 
 
 def test_what_is_declared_is_written(finished):
-    assert as_declared("sae_judge", finished[1]) == declared("sae_judge")
+    for stage, written in finished[1].items():
+        assert as_declared(f"sae.{stage}", written) == declared(f"sae.{stage}")
 
 
 def test_both_kinds_of_tokens_are_judged_at_every_site(study):
-    table = tables.read_csv("plots/sae.csv")
+    table = read("measures")
     assert set(table["site"]) == set(SITES)
     measures = {kind: set(rows["measure"]) for kind, rows in table.groupby("modality")}
     assert measures["image"] == measures["text"] >= {"variance_explained", "l0", "fires", "fidelity", "zeros_cost"}
@@ -77,46 +83,50 @@ def test_the_metrics_are_those_of_the_plots(study):
     metrics = found()
     assert metrics["model"] == "tiny-random (it has learnt nothing)"
     assert metrics["images_in_training"] == metrics["phrases_in_training"] == 0
-    judged = tables.read_csv("plots/sae.csv").set_index(["site", "modality", "measure"])["value"]
-    probes = tables.read_csv("plots/sae_probes.csv").set_index(["protocol", "site", "position", "reads", "k"])
+    judged = read("measures").set_index(["site", "modality", "measure"])["value"]
+    probes = read("probes").set_index(["protocol", "site", "position", "reads", "k"])
     for end, site in (("first", SITES[0]), ("last", SITES[-1])):
-        assert metrics[f"variance_explained_image_{end}"] == float(judged[site, "image", "variance_explained"])
-        assert metrics[f"shared_{end}"] == float(judged[site, "both", "shared"])
+        assert metrics[f"variance_explained_image_{end}"] == pytest.approx(
+            judged[site, "image", "variance_explained"], abs=1e-6
+        )
+        assert metrics[f"shared_{end}"] == pytest.approx(judged[site, "both", "shared"], abs=1e-6)
         for reads in ("sae", "stream"):
             of = probes.loc[("grouped", site, "image_mean", reads, "5")]
-            assert metrics[f"{reads}_5_image_mean_{end}"] == float(of["accuracy"])
+            assert metrics[f"{reads}_5_image_mean_{end}"] == pytest.approx(of["accuracy"], abs=1e-6)
 
 
 def test_there_is_a_probe_of_features_and_of_the_stream_for_every_k_position_and_protocol(study):
-    table = tables.read_csv("plots/sae_probes.csv")
+    table = read("probes")
     keys = table.set_index(["protocol", "site", "position", "reads", "k"])
     assert keys.index.is_unique
     assert len(keys) == 2 * len(SITES) * 2 * 2 * 3
     assert set(table["k"]) == {"1", "5", "dense"}
     grouped = keys.loc["grouped"]
-    assert (grouped["shuffled"] != "").all()
-    assert (grouped.xs("sae", level="reads")["minus_dense"] != "").all()
+    assert grouped["shuffled"].notna().all()
+    assert grouped.xs("sae", level="reads")["minus_dense"].notna().all()
 
 
 def test_every_control_that_was_read_stands_beside_the_probes_of_the_folds(study):
-    controls = tables.read_csv("plots/sae_probes.csv").set_index("protocol")[list(CONTROLS)]
-    assert (controls.loc["signbridge"] == "").all(axis=None)
-    assert controls.loc["grouped"].astype(float).ge(0).all(axis=None)
+    controls = read("probes").set_index("protocol")[list(CONTROLS)]
+    assert controls.loc["signbridge"].isna().all(axis=None)
+    assert controls.loc["grouped"].ge(0).all(axis=None)
     study.set(controls__read=["other_letter"])
-    evaluate.main()
-    fewer = tables.read_csv("plots/sae_probes.csv").set_index("protocol")
-    assert (fewer[["untrained_twin", "no_image"]] == "").all(axis=None)
-    assert fewer["other_letter"].tolist() == controls["other_letter"].tolist()
+    evaluate_again()
+    fewer = read("probes").set_index("protocol")
+    assert fewer[["untrained_twin", "no_image"]].isna().all(axis=None)
+    np.testing.assert_array_equal(fewer["other_letter"], controls["other_letter"])
     assert {name.removeprefix("sae_dense_image_mean_last") for name in found() if "image_mean_last" in name} >= {
         "", "_other_letter"
     }  # fmt: skip
-    assert not [name for name in found() if name.endswith("_no_image")]
+    assert not [name for name in found() if name.endswith("_no_image") or TWIN in name]
+    assert TWIN not in set(read("concept")["reads"])
 
 
 def cell_of(control: str, reads: str) -> np.ndarray:
     """What a control shows at the first site's image tokens."""
-    one = evaluate.Read(pd.DataFrame(), pd.DataFrame(), {1: [0.01, 0.1]})
-    places, cells = evaluate.control_cells({(SITES[0], "image_mean", reads): one}, IDS, [0.01, 0.1])
+    one = Read(pd.DataFrame(), pd.DataFrame(), {1: [0.01, 0.1]})
+    where = {control: probes.where(control, IDS)}
+    places, cells = control_cells({(SITES[0], "image_mean", reads): one}, where, [0.01, 0.1])
     given = dict(zip(places, cells, strict=True))[control, SITES[0], "image_mean", reads]
     twins = [[0.01, 0.1]] * 2
     assert given.Cs == {1: twins if control == TWIN else [[0.01], [0.1]]}, "the twin's are chosen, the others' are not"
@@ -127,7 +137,7 @@ def test_controls_show_the_twins_features_the_grey_images_and_those_of_another_l
     def stored(folder: Path, ids: list[str]) -> np.ndarray:
         return activations.read(folder, SITES[0], "image_mean", ids)
 
-    answers = tables.read(evaluate.CONTROL_ANSWERS)
+    answers = tables.read(probes.CONTROL_ANSWERS)
     shown = answers[answers["control"] == "other_letter"].set_index("image_id")["shown"]
     other = [shown[image_id] for image_id in IDS]
     label = dict(zip(IDS, LABELS, strict=True))
@@ -139,33 +149,55 @@ def test_controls_show_the_twins_features_the_grey_images_and_those_of_another_l
     }
     for control, features in expected.items():
         np.testing.assert_array_equal(cell_of(control, AUTOENCODER), features)
-        np.testing.assert_array_equal(cell_of(control, STREAM), stored(evaluate.CONTROLS / control, IDS))
-    np.testing.assert_allclose(cell_of("other_letter", STREAM), stored(evaluate.ACTIVATIONS, other), atol=1e-4)
+        np.testing.assert_array_equal(cell_of(control, STREAM), stored(probes.CONTROLS / control, IDS))
+    np.testing.assert_allclose(cell_of("other_letter", STREAM), stored(probes.ACTIVATIONS, other), atol=1e-4)
 
 
 def test_answers_of_other_images_than_the_samples_are_refused(study):
-    answers = tables.read(evaluate.CONTROL_ANSWERS)
-    tables.write(answers[answers["image_id"] != IDS[3]], evaluate.CONTROL_ANSWERS, {})
-    assert "control_answers.parquet: not of these images" in study.message_of_failure(evaluate.main)
+    answers = tables.read(probes.CONTROL_ANSWERS)
+    tables.write(answers[answers["image_id"] != IDS[3]], probes.CONTROL_ANSWERS, {})
+    assert "answers.parquet: not of these images" in study.message_of_failure(probes.main)
 
 
 def test_the_same_study_gives_the_same_bytes(study, finished):
-    evaluate.main()
-    assert {path: Path(path).read_bytes() for path in finished[1]} == finished[1]
+    evaluate_again()
+    for written in finished[1].values():
+        assert {path: Path(path).read_bytes() for path in written} == written
 
 
 def test_other_bounds_share_other_features(study):
     before = found()["shared_first"]
-    study.set(sae_judge__shared=[0.0, 1.0])
+    study.set_in(params.SAE, evaluate__shared=[0.0, 1.0])
     evaluate.main()
     assert found()["shared_first"] == 1 > before
 
 
 def test_a_protocol_that_is_not_chosen_is_left_out(study):
     study.set(probe__protocols=["signbridge"])
-    evaluate.main()
-    assert set(tables.read_csv("plots/sae_probes.csv")["protocol"]) == {"signbridge"}
+    evaluate_again()
+    assert set(read("probes")["protocol"]) == {"signbridge"}
     assert found()["sae_probes_compared_dense"] == 0
+
+
+def test_no_metrics_file_has_more_keys_than_can_be_read(finished):
+    for written in finished[1].values():
+        for path, contents in written.items():
+            if path.startswith("metrics/"):
+                assert 5 <= len(json.loads(contents)) <= 25, path
+
+
+@pytest.mark.parametrize(
+    ("stage", "changed", "said"),
+    [
+        (evaluate, {"evaluate__shared": [0.9, 0.1]}, "evaluate.shared"),
+        (evaluate, {"evaluate__shared": [0.5]}, "evaluate.shared"),
+        (probes, {"probes__k": [0]}, "probes.k"),
+        (probes, {"probes__repeats": 0}, "probes.repeats"),
+    ],
+)
+def test_params_that_cannot_be_are_refused_by_their_key(study, stage, changed, said):
+    study.set_in(params.SAE, **changed)
+    assert said in study.message_of_failure(stage.main)
 
 
 def test_missing_features_are_named(study):
@@ -174,7 +206,7 @@ def test_missing_features_are_named(study):
 
 
 def test_features_are_held_to_the_twins_and_to_the_stream_at_telling_the_concept(study):
-    table = tables.read_csv("plots/sae_concept.csv")
+    table = read("concept")
     places = [(reads, site, position) for reads in (MODEL, TWIN, STREAM) for site in SITES for position in POSITIONS]
     assert list(table[["reads", "site", "position"]].itertuples(index=False, name=None)) == places
     up = LABELS == "B"
@@ -194,19 +226,17 @@ def test_features_are_held_to_the_twins_and_to_the_stream_at_telling_the_concept
 
 
 def test_of_classes_that_are_no_letters_no_concept_is_known(study):
-    before = list(tables.read_csv("plots/sae_concept.csv").columns)
-    path = Path("data/sample.parquet")
-    table = tables.read(path)
-    tables.write(table.assign(label="sign " + table["label"]), path, tables.made_by(path))
-    evaluate.main()
-    assert tables.read_csv("plots/sae_concept.csv").empty
-    assert list(tables.read_csv("plots/sae_concept.csv").columns) == before
+    before = list(read("concept").columns)
+    rename_classes()
+    evaluate_again()
+    assert read("concept").empty
+    assert list(read("concept").columns) == before
     assert not [name for name in found() if name.startswith("concept")]
 
 
 def test_of_hands_that_were_not_drawn_no_joint_is_known(study):
-    assert tables.read_csv("plots/sae_fingers.csv").empty
-    assert list(tables.read_csv("plots/sae_fingers.csv").columns) == fingers.COLUMNS
+    assert read("fingers").empty
+    assert list(read("fingers").columns) == fingers.COLUMNS
     assert not [name for name in found() if name.startswith("fingers")]
 
 
@@ -216,10 +246,8 @@ def as_if_drawn() -> pd.DataFrame:
     ids = [
         f"{label}-{numbers[photo]:03d}-{copy}" for copy, (label, photo) in enumerate(zip(LABELS, PHOTOS, strict=True))
     ]
-    made_by = {"source": "rendered", "params": {"seed": 3}}
-    tables.write(pd.DataFrame({"image_id": ids, "label": LABELS}), evaluate.IMAGES, made_by)
-    pose = evaluate.poses(ids, list(LABELS), made_by)
-    pip = np.array([pose[one].angles()["index_pip"] for one in ids], np.float32)
+    write_images(pd.DataFrame({"image_id": ids, "label": LABELS}), drawn_with_seed=3)
+    pip = joint_angles(read_hands(HANDS, ids))["index_pip"].to_numpy(np.float32)
     for folder in (features_stage.FEATURES / "sample", twin.TWIN / "sample"):
         for site in SITES:
             about = tables.made_by(folder / f"{site}.parquet")
@@ -231,7 +259,11 @@ def as_if_drawn() -> pd.DataFrame:
 
 
 def test_of_drawn_hands_the_features_that_follow_a_joint_are_listed_whatever_the_order_of_the_images(study):
-    table, metrics = evaluate.tracked_fingers(as_if_drawn(), SITES, np.random.default_rng(0))
+    sample = as_if_drawn()
+    folders = {MODEL: features_stage.FEATURES / "sample", TWIN: twin.TWIN / "sample"}
+    settings = params.section("fingers", fingers.FingerParams, params.SAE)
+    hands = read_hands(HANDS, sample["image_id"])
+    table, metrics = fingers.tracked_fingers(folders, SITES, sample, hands, settings, np.random.default_rng(0))
     planted = table[(table["reads"] == MODEL) & (table["site"] == SITES[0]) & (table["position"] == "image_mean")]
     assert list(table.columns) == fingers.COLUMNS
     first = planted.iloc[0]

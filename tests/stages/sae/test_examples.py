@@ -1,4 +1,4 @@
-"""The stage `sae_examples`, with the tiny random model and autoencoders that were hardly trained."""
+"""The stage `sae.examples`, with the tiny random model and autoencoders that were hardly trained."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from signbridge.core import activations, tables
+from signbridge.core import activations, params, tables
 from stages.sae import examples
 from stages.sae import features as features_stage
 from tests.stages.causal_study import (
@@ -33,13 +33,16 @@ from tests.stages.small_study import (
 SETTINGS = {"letters": 2, "features": 12, "images": 3, "phrases": 2, "images_read": 20, "phrases_read": 20}
 
 
+NEEDED = ("features/features.parquet", "autoencoders/layer_01/cfg.json", "autoencoders/passages.parquet")
+
+
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory) -> tuple[Path, dict[str, bytes]]:
     """The folder of a study whose stage has run, and what it wrote."""
     folder = tmp_path_factory.mktemp("sae_examples")
     with extracted(folder) as workspace:
         set_up(workspace)
-        workspace.set(sae_examples=SETTINGS)
+        workspace.set_in(params.SAE, examples=SETTINGS)
         features_stage.main()
         return folder, written_by(examples.main)
 
@@ -54,8 +57,8 @@ def read(name: str) -> pd.DataFrame:
 
 
 def test_what_is_declared_is_written(finished):
-    assert as_declared("sae_examples", finished[1]) == declared("sae_examples")
-    names = {path.removeprefix("data/sae_examples/") for path in finished[1]}
+    assert as_declared("sae.examples", finished[1]) == declared("sae.examples")
+    names = {path.removeprefix("data/sae/examples/") for path in finished[1]}
     assert names == {f"{name}.parquet" for name in ("features", "letters", "images", "phrases")}
 
 
@@ -109,7 +112,7 @@ def test_phrases_are_of_the_corpus_and_no_two_begin_alike_up_to_their_peak(study
 
 
 def test_more_features_than_there_are_is_all_that_are_not_dead(study):
-    study.set(sae_examples={**SETTINGS, "features": 10_000})
+    study.set_in(params.SAE, examples={**SETTINGS, "features": 10_000})
     examples.main()
     every = tables.read(features_stage.FEATURES / "features.parquet")
     shown = read("features")
@@ -153,8 +156,8 @@ def test_a_killed_run_goes_on_to_the_same_bytes(study, monkeypatch, killed_after
 @pytest.mark.parametrize("key", [*SETTINGS])
 def test_params_that_cannot_be_are_refused_by_their_key(study, key):
     before = outputs()
-    study.set(sae_examples={**SETTINGS, key: 0})
-    assert f"sae_examples.{key}" in study.message_of_failure(examples.main)
+    study.set_in(params.SAE, examples={**SETTINGS, key: 0})
+    assert f"examples.{key}" in study.message_of_failure(examples.main)
     assert outputs() == before
 
 
@@ -164,7 +167,14 @@ def test_features_of_other_autoencoders_are_refused(study):
     assert "other autoencoders" in study.message_of_failure(examples.main)
 
 
-@pytest.mark.parametrize("missing", ["data/sae_features/features.parquet", "data/sae/layer_01/cfg.json", "corpus.txt"])
+@pytest.mark.parametrize(
+    "missing",
+    [
+        "data/sae/features/features.parquet",
+        "data/sae/autoencoders/layer_01/cfg.json",
+        "data/sae/autoencoders/passages.parquet",
+    ],
+)
 def test_what_is_missing_is_named_and_older_tables_are_kept(study, finished, missing):
     Path(missing).unlink()
     assert missing in study.message_of_failure(examples.main)

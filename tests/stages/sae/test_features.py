@@ -1,4 +1,4 @@
-"""The stage `sae_features`, with the tiny random model and autoencoders that were hardly trained."""
+"""The stage `sae.features`, with the tiny random model and autoencoders that were hardly trained."""
 
 from pathlib import Path
 
@@ -7,10 +7,11 @@ import pytest
 import torch
 from sae_lens import SAE
 
-from signbridge.core import activations, tables
+from signbridge.core import activations, params, tables
 from signbridge.datasets.control_images import NO_IMAGE
 from signbridge.datasets.images import encode_png
-from signbridge.sae.features import items_of
+from signbridge.statistics.autoencoders import items_of
+from signbridge.vlm.model_run import ModelRun
 from stages import extract_controls
 from stages.sae import features as features_stage
 from stages.sae import train
@@ -35,6 +36,8 @@ from tests.stages.small_study import (
     written_by,
 )
 
+NEEDED = ["training.parquet", "passages.parquet", "layer_01/cfg.json", "layer_01/sae_weights.safetensors"]
+
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory) -> tuple[Path, dict[str, bytes]]:
@@ -55,8 +58,8 @@ def made_by() -> dict:
 
 
 def test_what_is_declared_is_written(finished):
-    assert as_declared("sae_features", finished[1]) == declared("sae_features")
-    names = {path.removeprefix("data/sae_features/") for path in finished[1]}
+    assert as_declared("sae.features", finished[1]) == declared("sae.features")
+    names = {path.removeprefix("data/sae/features/") for path in finished[1]}
     kinds = ("items", "sample", "no_image", "concept/features", "concept/stream")
     of_sites = {f"{kind}/{site}.parquet" for kind in kinds for site in SITES}
     assert names == {"features.parquet", "concept/answers.parquet"} | of_sites
@@ -76,11 +79,11 @@ def test_every_image_and_phrase_that_is_judged_has_a_row_of_numbers(study):
 
 
 def test_what_training_read_is_left_out_where_there_is_enough_else(study):
-    read = tables.made_by(train.SAES / "training.parquet")["read"]
+    read = tables.made_by(train.AUTOENCODERS / "training.parquet")["read"]
     assert 0 < read["images"] < 21 * len(IDS)
     assert made_by()["images_in_training"] == made_by()["phrases_in_training"] == 0
     assert made_by()["phrases"] == PHRASES_READ
-    study.set(sae__text_share=1.0)
+    study.set_in(params.SAE, sae__text_share=1.0)
     train.main()
     features_stage.main()
     assert made_by()["phrases_in_training"] == PHRASES_READ, "training read the corpus more than once"
@@ -90,7 +93,7 @@ def test_what_training_read_is_left_out_where_there_is_enough_else(study):
 
 def test_features_of_the_sample_are_those_of_the_stored_activations(study):
     for site in SITES:
-        autoencoder = SAE.load_from_disk(train.SAES / site)
+        autoencoder = SAE.load_from_disk(train.AUTOENCODERS / site)
         stream = activations.read(Path("data/activations"), site, "prompt_last", IDS)
         features = activations.read(features_stage.FEATURES / "sample", site, "prompt_last", IDS)
         with torch.inference_mode():
@@ -104,7 +107,7 @@ def test_the_concept_is_read_under_a_prompt_of_its_own(study):
     """Its features are those of the stream that is stored beside them, which is not that of the model's own prompt."""
     folder = features_stage.FEATURES / "concept"
     for site in SITES:
-        autoencoder = SAE.load_from_disk(train.SAES / site)
+        autoencoder = SAE.load_from_disk(train.AUTOENCODERS / site)
         stream = activations.read(folder / "stream", site, "prompt_last", IDS)
         features = activations.read(folder / "features", site, "prompt_last", IDS)
         with torch.inference_mode():
@@ -113,7 +116,9 @@ def test_the_concept_is_read_under_a_prompt_of_its_own(study):
         assert not np.allclose(stream, own, atol=1e-2)
     assert tables.read(folder / "answers.parquet")["image_id"].tolist() == IDS
     before = activations.read(folder / "stream", SITES[0], "prompt_last", IDS)
-    study.set(concept__prompt=tables.made_by(Path("data/activations/layer_00.parquet"))["model"]["prompt"])
+    study.set_in(
+        params.SAE, concept__prompt=tables.made_by(Path("data/activations/layer_00.parquet"))["model"]["prompt"]
+    )
     features_stage.main()
     after = activations.read(folder / "stream", SITES[0], "prompt_last", IDS)
     own = activations.read(Path("data/activations"), SITES[0], "prompt_last", IDS)
@@ -124,7 +129,7 @@ def test_the_concept_is_read_under_a_prompt_of_its_own(study):
 def test_no_image_is_the_grey_that_the_controls_show_once_for_every_image(study):
     extract_controls.main()
     for site in SITES:
-        autoencoder = SAE.load_from_disk(train.SAES / site)
+        autoencoder = SAE.load_from_disk(train.AUTOENCODERS / site)
         stream = activations.read(extract_controls.ACTIVATIONS / NO_IMAGE, site, "prompt_last", IDS)
         features = activations.read(features_stage.FEATURES / NO_IMAGE, site, "prompt_last", IDS)
         with torch.inference_mode():
@@ -140,14 +145,14 @@ def test_no_image_is_read_once_in_every_size(study):
     images = [wide if row in (1, 4) else png for row, png in enumerate(table["image"])]
     tables.write(table.assign(image=images), path, tables.made_by(path))
     counts = []
-    read = features.read_in_shards
+    read = ModelRun.read_in_shards
 
-    def counted(reader, images, folder, *args):
-        counts.extend([len(images)] if folder.name == NO_IMAGE else [])
-        return read(reader, images, folder, *args)
+    def counted(self, images, work, title, unit, within, reader):
+        counts.extend([len(images)] if within == NO_IMAGE else [])
+        return read(self, images, work, title, unit, within, reader)
 
     with pytest.MonkeyPatch.context() as here:
-        here.setattr(features, "read_in_shards", counted)
+        here.setattr(ModelRun, "read_in_shards", counted)
         features_stage.main()
     assert counts == [2]
     assert len(activations.read(features_stage.FEATURES / NO_IMAGE, SITES[0], "image_mean", IDS)) == len(IDS)
@@ -186,29 +191,28 @@ def test_a_killed_run_goes_on_to_the_same_bytes(study, monkeypatch, killed_after
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
-        ({"sae_judge__images": 1}, "sae_judge.images"),
-        ({"sae_judge__shared": [0.9, 0.1]}, "sae_judge"),
-        ({"sae_judge__shared": [0.5]}, "sae_judge.shared"),
-        ({"sae_judge__k": [0]}, "sae_judge.k"),
-        ({"text_index__corpus": "absent.txt"}, "absent.txt"),
+        ({"read__images": 1}, "read.images"),
+        ({"read__phrases": 1}, "read.phrases"),
         ({"concept__prompt": "The finger is"}, "concept.prompt must hold <image> exactly once, not 0 times"),
-        ({"causal__describe": "<image><image>"}, "causal.describe must hold <image> exactly once, not 2 times"),
+        ({"questions__describe": "<image><image>"}, "questions.describe must hold <image> exactly once, not 2 times"),
     ],
 )
 def test_params_that_cannot_be_are_refused_by_their_key(study, changed, said):
     before = outputs()
-    study.set(**changed)
+    for key, value in changed.items():
+        study.set_in(params.PARAMS if key.startswith("questions") else params.SAE, **{key: value})
     assert said in study.message_of_failure(features_stage.main)
     assert outputs() == before
 
 
 def test_a_corpus_of_one_phrase_is_refused(study):
     Path("corpus.txt").write_text("A hand.", encoding="utf-8")
+    train.main()
     assert "corpus.txt" in study.message_of_failure(features_stage.main)
 
 
-@pytest.mark.parametrize("missing", ["training.parquet", "layer_01/cfg.json", "layer_01/sae_weights.safetensors"])
+@pytest.mark.parametrize("missing", NEEDED)
 def test_missing_autoencoders_are_named_and_older_tables_are_kept(study, finished, missing):
-    (train.SAES / missing).unlink()
+    (train.AUTOENCODERS / missing).unlink()
     assert Path(missing).name in study.message_of_failure(features_stage.main)
     assert {path: Path(path).read_bytes() for path in finished[1]} == finished[1]

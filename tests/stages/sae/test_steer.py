@@ -1,4 +1,4 @@
-"""The stage `sae_steer`, with the tiny random model and autoencoders that were hardly trained."""
+"""The stage `sae.steer`, with the tiny random model and autoencoders that were hardly trained."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from signbridge.core import activations, tables
+from signbridge.core import activations, params, tables
 from signbridge.core.names import (
     CLAMP,
     CLAMP_DECODED,
@@ -19,13 +19,10 @@ from signbridge.core.names import (
     NEIGHBOURS,
     NEIGHBOURS_DOWN,
     POSITION_OF,
-    PRETRAINED,
     RANDOM,
 )
+from signbridge.datasets.concept import concept_names
 from signbridge.datasets.sampling import fitted_half
-from signbridge.sae.concept import concept_names
-from stages.pretrained import features as pretrained_features
-from stages.pretrained import fetch
 from stages.sae import features as features_stage
 from stages.sae.steer import STEERING, main
 from tests.stages.causal_study import (
@@ -42,6 +39,7 @@ from tests.stages.sae_study import (
     SITES,
     STEERED,
     UP,
+    rename_classes,
     set_up,
     write_concept_answers,
 )
@@ -80,15 +78,9 @@ def pairs(table: pd.DataFrame) -> set[tuple[str, str]]:
 
 
 def test_what_is_declared_is_written(finished):
-    assert as_declared("sae_steer", finished[1]) == declared("sae_steer")
-    names = {path.removeprefix("data/sae_steering/") for path in finished[1]}
-    assert names == {f"{kind}/{name}.parquet" for kind in (*KINDS, PRETRAINED) for name in TABLES}
-
-
-def test_where_no_pretrained_autoencoder_is_chosen_its_tables_are_empty_with_their_columns(study):
-    for name in TABLES:
-        assert read(PRETRAINED, name).empty
-        assert list(read(PRETRAINED, name).columns) == list(read(CLASSES, name).columns)
+    assert as_declared("sae.steer", finished[1]) == declared("sae.steer")
+    names = {path.removeprefix("data/sae/steering/") for path in finished[1]}
+    assert names == {f"{kind}/{name}.parquet" for kind in KINDS for name in TABLES}
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -147,12 +139,12 @@ def test_the_same_study_gives_the_same_bytes(study, finished):
 def test_a_killed_run_goes_on_to_the_same_bytes_whatever_the_settings_of_the_other_sweep(
     study, monkeypatch, killed_after
 ):
-    study.set(sae_steering__full__of_concept={**STEERED, "draws": 9})
+    study.set_in(params.SAE, steering__full__of_concept={**STEERED, "draws": 9})
     resumes_with_the_same_bytes(main, monkeypatch, killed_after, shards=2 + 1)
 
 
 def test_the_full_sweep_reads_its_own_settings(study):
-    study.set(causal__sweep="full")
+    study.set(questions__sweep="full")
     main()
     assert len(pairs(read(CLASSES, "answers"))) == len(pairs(read(CONCEPT, "answers"))) == 1
 
@@ -185,10 +177,9 @@ def test_where_the_model_says_the_concept_of_all_hands_none_is_turned_to_it(stud
 
 def test_a_concept_that_is_not_known_of_the_classes_is_left_out(study, caplog):
     before = columns()
-    for name in ("sample", "answers"):
-        path = Path(f"data/{name}.parquet")
-        table = tables.read(path)
-        tables.write(table.assign(label="sign " + table["label"]), path, tables.made_by(path))
+    rename_classes()
+    path = features_stage.FEATURES / "concept/answers.parquet"
+    tables.write(tables.read(path).assign(up_index=None), path, tables.made_by(path))
     main()
     assert all(read(CONCEPT, name).empty for name in TABLES)
     assert pairs(read(CLASSES, "answers")) <= {(f"sign {a}", f"sign {b}") for a in "ABC" for b in "ABC"}
@@ -200,15 +191,16 @@ def test_a_concept_that_is_not_known_of_the_classes_is_left_out(study, caplog):
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"sae_steering__small__of_concept": {**STEERED, "strengths": [0.0]}}, "small.of_concept.strengths.0"),
-        ({"sae_steering__small__of_classes": {**STEERED, "layers": 2}}, "sae_steering.small.of_classes.layers"),
+        ({"steering__small__of_concept": {**STEERED, "strengths": [0.0]}}, "small.of_concept.strengths.0"),
+        ({"steering__small__of_classes": {**STEERED, "layers": 2}}, "steering.small.of_classes.layers"),
         ({"concept__finger": "indx"}, "concept.finger"),
         ({"concept__prompt": "The finger is"}, "concept.prompt must hold <image> exactly once"),
-        ({"causal__describe": "A hand."}, "causal.describe must hold <image> exactly once"),
+        ({"questions__describe": "A hand."}, "questions.describe must hold <image> exactly once"),
     ],
 )  # fmt: skip
 def test_a_mistake_in_the_params_is_named_and_no_table_is_touched(study, finished, settings, said):
-    study.set(**settings)
+    for key, value in settings.items():
+        study.set_in(params.PARAMS if key.startswith("questions") else params.SAE, **{key: value})
     assert said in study.message_of_failure(main)
     assert {path: Path(path).read_bytes() for path in finished[1]} == finished[1]
 
@@ -217,28 +209,3 @@ def test_a_mistake_in_the_params_is_named_and_no_table_is_touched(study, finishe
 def test_missing_features_are_named(study, missing):
     (features_stage.FEATURES / missing).unlink()
     assert Path(missing).name in study.message_of_failure(main)
-
-
-def test_a_pretrained_autoencoder_steers_by_its_published_features(study):
-    """Here the study's own serves for one that others trained."""
-    study.set(
-        sae__pretrained="mine",
-        pretrained_saes={"mine": {
-            "source": "folder", "path": "data/sae/layer_01", "format": "sae_lens", "norm_scaling_factor": None,
-            "model": "tiny-random", "layer": 1, "prompt": "USER: <image>\nDescribe it.\nASSISTANT:",
-            "position": "prompt_last", "neuronpedia": None, "published": {"a": [3], "C": [5]},
-        }},
-    )  # fmt: skip
-    fetch.main()
-    pretrained_features.main()
-    main()
-    chosen = read(PRETRAINED, "features")
-    assert set(chosen["site"]) == {"layer_01"}
-    named = {"A": 3, "C": 5}
-    for row in chosen.itertuples(index=False):
-        assert row.up == named.get(row.b, row.up)
-        assert row.down == named.get(row.a, row.down)
-    assert len(pairs(chosen)) == 2
-    assert set(chosen["a"]) <= {"A", "C"}, "classes with published features are left first"
-    assert not read(PRETRAINED, "answers").empty
-    assert list(read(PRETRAINED, "answers").columns) == list(read(CLASSES, "answers").columns)

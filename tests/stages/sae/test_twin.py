@@ -1,4 +1,4 @@
-"""The stage `sae_twin`: what the stage `sae` does, of the tiny random model's twin."""
+"""The stage `sae.twin`: what the stage `sae.train` does, of the tiny random model's twin."""
 
 import sys
 from pathlib import Path
@@ -8,8 +8,8 @@ import pytest
 import torch
 from sae_lens import SAE
 
-from signbridge.core import activations, tables
-from signbridge.sae import training, training_run
+from signbridge.core import activations, params, tables
+from signbridge.sae import training
 from stages import extract_controls
 from stages.sae import features as features_stage
 from stages.sae import train, twin
@@ -29,6 +29,7 @@ from tests.stages.small_study import (
 )
 
 CONCEPT = twin.TWIN / "concept"
+BOTH = (train.AUTOENCODERS, twin.TWIN / "sae")  # folders of autoencoders
 
 
 @pytest.fixture(scope="module")
@@ -51,11 +52,11 @@ def read(folder: Path, kind: str, site: str, position: str = "prompt_last") -> n
 
 
 def test_what_is_declared_is_written(finished):
-    assert as_declared("sae_twin", finished[1]) == declared("sae_twin")
+    assert as_declared("sae.twin", finished[1]) == declared("sae.twin")
     stored = {f"sae/{site}/{file}" for site in SITES for file in ("cfg.json", "sae_weights.safetensors")}
     of_concept = {f"concept/{kind}/{site}.parquet" for kind in ("features", "stream") for site in SITES}
     of_sample = {f"sample/{site}.parquet" for site in SITES}
-    names = {path.removeprefix("data/sae_twin/") for path in finished[1]}
+    names = {path.removeprefix("data/sae/twin/") for path in finished[1]}
     assert names == {"sae/training.parquet", "concept/answers.parquet"} | stored | of_concept | of_sample
 
 
@@ -85,17 +86,17 @@ def test_the_sample_is_read_by_the_same_twin_under_the_models_own_prompt(study):
 def test_the_twin_is_another_model_whose_autoencoders_are_trained_as_the_models(study):
     models = features_stage.FEATURES / "concept"
     for site in SITES:
-        ours, theirs = (SAE.load_from_disk(folder / site) for folder in (train.SAES, twin.TWIN / "sae"))
+        ours, theirs = (SAE.load_from_disk(folder / site) for folder in BOTH)
         assert ours.cfg.to_dict().keys() == theirs.cfg.to_dict().keys()
         assert ours.W_dec.shape == theirs.W_dec.shape
         assert not torch.allclose(ours.W_dec, theirs.W_dec)
         assert not np.allclose(read(CONCEPT, "stream", site), read(models, "stream", site), atol=1e-2)
-    of_model, of_twin = (tables.made_by(folder / "training.parquet") for folder in (train.SAES, twin.TWIN / "sae"))
+    of_model, of_twin = (tables.made_by(folder / "training.parquet") for folder in BOTH)
     same = ("preset", "sae", "seed", "sites", "images_sha256", "corpus_sha256", "read")
     assert {name: of_model[name] for name in same} == {name: of_twin[name] for name in same}
     assert "twin_seed" not in of_model
     assert of_twin["twin_seed"] == tables.made_by(CONCEPT / "answers.parquet")["twin_seed"]
-    logged = [tables.read(folder / "training.parquet")["step"].max() for folder in (train.SAES, twin.TWIN / "sae")]
+    logged = [tables.read(folder / "training.parquet")["step"].max() for folder in BOTH]
     assert logged == [PRESET["tokens"] // PRESET["batch"]] * 2
 
 
@@ -103,6 +104,14 @@ def test_the_same_study_gives_the_same_bytes_and_nothing_is_left_behind(study, f
     twin.main()
     assert {path: Path(path).read_bytes() for path in finished[1]} == finished[1]
     assert not Path(".scratch/sae_twin").exists(), "the twin's weights are large"
+
+
+def test_a_twin_that_the_study_leaves_out_is_not_trained(study, monkeypatch):
+    monkeypatch.setattr(twin, "untrained_twin", lambda *_: pytest.fail("the twin was made"))
+    study.set(controls__read=["no_image"])
+    twin.main()
+    assert twin.TWIN.is_dir()
+    assert not any(twin.TWIN.iterdir())
 
 
 def test_another_seed_draws_another_twin(study):
@@ -118,7 +127,7 @@ def test_a_run_killed_as_it_reads_the_concept_goes_on_to_the_same_bytes(study, m
 
 def test_a_run_killed_as_it_trains_goes_on_to_the_same_bytes(study, monkeypatch):
     expected, steps = outputs(), []
-    monkeypatch.setattr(training_run, "SECONDS_BETWEEN_CHECKPOINTS", 0)
+    monkeypatch.setattr(training, "SECONDS_BETWEEN_CHECKPOINTS", 0)
     take_step = training._step
 
     def dies_in_the_second(site, trainer, *args):
@@ -144,6 +153,7 @@ def test_a_run_killed_as_it_trains_goes_on_to_the_same_bytes(study, monkeypatch)
     ("changed", "said"),
     [
         ({"sae__preset": "big"}, "sae.preset"),
+        ({"sae_presets__small": {**PRESET, "width": "16x"}}, "does not fit the model tiny-random"),
         ({"concept__finger": "thumb"}, "concept.finger"),
         ({"concept__prompt": ""}, "concept.prompt"),
         ({"concept__prompt": "The finger is"}, "concept.prompt must hold <image> exactly once"),
@@ -151,7 +161,11 @@ def test_a_run_killed_as_it_trains_goes_on_to_the_same_bytes(study, monkeypatch)
     ],
 )
 def test_params_that_cannot_be_are_refused_by_their_key(study, finished, changed, said):
-    study.set(**changed)
+    for key, value in changed.items():
+        if key.startswith(("sae__", "concept")):
+            study.set_in(params.SAE, **{key: value})
+        else:
+            study.set(**{key: value})
     assert said in study.message_of_failure(twin.main)
     assert {path: Path(path).read_bytes() for path in finished[1]} == finished[1]
 

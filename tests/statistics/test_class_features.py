@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from signbridge.pretrained.class_features import class_features, published_of_classes, share_found
+from signbridge.core.names import published_of_classes
+from signbridge.statistics.class_features import class_features, share_found
 
 LABELS = ["b", "a", "b", "a"]
 #                  everywhere, a alone, b alone, tie of b, nowhere

@@ -5,7 +5,9 @@ import pytest
 import torch
 
 from signbridge.core.errors import SignBridgeError
-from signbridge.pretrained.reading import FEATURES, PositionReader, check_fits_model, read_together
+from signbridge.sae.autoencoders import check_fits_model
+from signbridge.sae.features import AT_POSITION, features_at
+from signbridge.sae.splicing import read_together
 from signbridge.vlm.extraction import Reader
 from signbridge.vlm.loading import FolderModel, load
 from tests.sae.hand_made import identity
@@ -32,7 +34,7 @@ def reader(tmp_path_factory) -> Reader:
 def test_features_are_those_of_each_image_alone_and_the_token_is_named(reader, position):
     autoencoder = identity(other_families.WIDTH)
     images = [picture(seed, *size) for seed, size in enumerate(SIZES)]
-    shard = PositionReader(reader, SITE, autoencoder, position).read(images)
+    shard = reader.read(images, features_at(reader, SITE, autoencoder, position))
     tokenizer = reader.loaded.processor.tokenizer
     for row, image in enumerate(images):
         inputs = reader.prepare([image])
@@ -45,16 +47,15 @@ def test_features_are_those_of_each_image_alone_and_the_token_is_named(reader, p
             place = -1 if position == "prompt_last" else position
             expected = autoencoder.encode(stream[place])
             assert shard.answers[row] == tokenizer.decode([int(ids[place])])
-        np.testing.assert_allclose(shard.vectors[FEATURES][row], expected.detach().numpy(), atol=1e-4)
+        np.testing.assert_allclose(shard.vectors[AT_POSITION][row], expected.detach().numpy(), atol=1e-4)
 
 
 def test_a_position_that_only_the_longest_prompt_has_is_refused(reader):
     lengths = [reader.prepare([picture(0, *size)])["input_ids"].shape[1] for size in SIZES]
     position = max(lengths) - 1
+    work = features_at(reader, SITE, identity(other_families.WIDTH), position)
     with pytest.raises(SignBridgeError, match=f"the prompt has {min(lengths)} tokens"):
-        PositionReader(reader, SITE, identity(other_families.WIDTH), position).read(
-            [picture(0, *size) for size in SIZES]
-        )
+        reader.read([picture(0, *size) for size in SIZES], work)
 
 
 def test_an_autoencoder_of_another_width_is_refused(reader):

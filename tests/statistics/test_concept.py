@@ -5,23 +5,13 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
+from signbridge.core.names import MODEL, STREAM, TWIN
 from signbridge.datasets.sampling import fitted_half
-from signbridge.rendered.dataset import photo_in_numbers
-from signbridge.rendered.hand_words import is_up
-from signbridge.rendered.letter_poses import LETTER_POSES
-from signbridge.sae.concept import (
-    COLUMNS,
-    Readings,
-    told_by_features,
-    with_answers,
-    with_concept,
-)
-from signbridge.sae.features import MODEL, STREAM, TWIN
+from signbridge.statistics.concept import COLUMNS, Readings, told_by_features
 from signbridge.statistics.intervals import StatisticsParams
 
 NAMES = ("index finger not up", "index finger up")
 STATISTICS = StatisticsParams(confidence=0.9, resamples=200)
-SIGNS = {"source": "sign_mnist"}
 PHOTOS, COPIES = 60, 2
 ROWS = pd.DataFrame({
     "image_id": [f"image-{photo}-{copy}" for photo in range(PHOTOS) for copy in range(COPIES)],
@@ -42,9 +32,6 @@ def reading(columns: np.ndarray, reads: str = MODEL, site: str = "layer_06") -> 
 
 def told(*readings: Readings, seed: int = 42) -> tuple[pd.DataFrame, dict]:
     return told_by_features(readings, ROWS, NAMES, STATISTICS, seed)
-
-
-# What the best feature tells -----------------------------------------------------------------------------------------
 
 
 def test_a_planted_feature_is_found_and_one_that_falls_with_the_concept_is_not():
@@ -124,77 +111,3 @@ def test_where_nothing_is_known_there_is_an_empty_table_and_no_metric():
     assert list(table.columns) == COLUMNS
     assert table.empty
     assert metrics == {}
-
-
-# Of which hands it is known ------------------------------------------------------------------------------------------
-
-
-def sample(labels: str, photos: list[str] | None = None) -> pd.DataFrame:
-    ids = [f"image-{number}" for number in range(len(labels))]
-    return pd.DataFrame({"image_id": ids, "label": list(labels), "photo": photos or ids})
-
-
-def test_hands_are_called_by_the_concept_of_their_letters():
-    rows, names = with_concept(sample("ADADB?"), "index", SIGNS)
-    assert names == NAMES
-    assert rows["image_id"].tolist() == [f"image-{number}" for number in range(5)], "a class that is no letter is left"
-    assert rows["label"].tolist() == [NAMES[is_up(LETTER_POSES[letter], "index")] for letter in "ADADB"]
-    assert rows["label"].tolist() == [NAMES[up] for up in (0, 1, 0, 1, 1)]
-    of_pinky, names = with_concept(sample("YYAABB"), "pinky", SIGNS)
-    assert of_pinky["label"].tolist() == [names[up] for up in (1, 1, 0, 0, 1, 1)]
-
-
-def test_drawn_hands_are_called_by_their_own_photos_pose():
-    ids = [f"{letter}-{photo:03d}-{copy}" for letter in "ADX" for photo in range(4) for copy in range(2)]
-    drawn = pd.DataFrame({"image_id": ids, "label": [one[0] for one in ids], "photo": [one[:5] for one in ids]})
-    rows, names = with_concept(drawn, "index", {"source": "rendered", "params": {"seed": 3}})
-    expected = [names[is_up(photo_in_numbers(3, one[0], int(one[2:5])).pose, "index")] for one in ids]
-    assert rows["label"].tolist() == expected
-
-
-@pytest.mark.parametrize(
-    ("labels", "photos"),
-    [
-        ("DDBB", None),  # all up
-        ("AASS", None),  # none
-        ("??", None),
-        ("AAADD", ["a", "b", "c", "d", "d"]),  # one photo of those that are up
-    ],
-)
-def test_a_concept_of_all_hands_or_none_or_of_one_photo_is_not_known(labels, photos):
-    rows, names = with_concept(sample(labels, photos), "index", SIGNS)
-    assert rows.empty
-    assert names == NAMES
-    left = with_answers(rows, names, pd.DataFrame({"image_id": [], "answer": []}, dtype=str))
-    assert left.empty
-    assert {"image_id", "label", "photo", "answer"} <= set(left.columns)
-
-
-def answered(said: dict[str, str]) -> pd.DataFrame:
-    """In another order than the sample's."""
-    return pd.DataFrame({"image_id": list(said), "answer": list(said.values())}).iloc[::-1]
-
-
-def test_hands_of_which_the_concept_is_said_though_it_is_not_true_are_not_turned_to_it():
-    rows, names = with_concept(sample("DDDAAAA"), "index", SIGNS)
-    said = dict(zip(rows["image_id"], ["up", "up", "bent", "bent", "up", "curved", "bent"], strict=True))
-    left = with_answers(rows, names, answered(said))
-    assert dict(zip(left["image_id"], left["answer"], strict=True)) == {
-        one: word for one, word in said.items() if one != "image-4"
-    }
-    assert left["label"].tolist() == [names[1]] * 3 + [names[0]] * 3
-    assert left.index.tolist() == list(range(6))
-
-
-def test_of_two_words_that_are_said_as_often_the_first_by_the_alphabet_is_the_concepts():
-    rows, names = with_concept(sample("DDAAA"), "index", SIGNS)
-    said = dict(zip(rows["image_id"], ["up", "straight", "up", "bent", "straight"], strict=True))
-    assert set(with_answers(rows, names, answered(said))["image_id"]) == set(said) - {"image-4"}
-
-
-@pytest.mark.parametrize("others", [["up", "up", "up"], ["up", "up", "bent"]], ids=["none left", "one left"])
-def test_where_too_few_hands_are_left_to_turn_there_are_none(others):
-    """One photo could not be both fitted on and steered."""
-    rows, names = with_concept(sample("DDAAA"), "index", SIGNS)
-    said = dict(zip(rows["image_id"], ["up", "up", *others], strict=True))
-    assert with_answers(rows, names, answered(said)).empty

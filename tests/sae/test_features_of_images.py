@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from signbridge.sae.sample_features import FeatureReader
+from signbridge.sae.features import features_of_images
 from signbridge.vlm.extraction import Reader
 from tests.sae.hand_made import hand_made
 from tests.vlm.conftest import PROMPT
@@ -21,7 +21,8 @@ def autoencoders(tiny):
 
 @pytest.fixture(scope="module")
 def found(tiny, images, autoencoders):
-    return FeatureReader(Reader(tiny, PROMPT, 5, batch_size=4), autoencoders).read(images)
+    reader = Reader(tiny, PROMPT, 5, batch_size=4)
+    return reader.read(images, features_of_images(reader, autoencoders))
 
 
 def test_the_arrays_are_those_of_every_site_and_position(found, images, autoencoders):
@@ -63,8 +64,8 @@ def test_the_answer_is_the_token_that_would_follow_the_prompt(tiny, images, foun
 
 def test_an_image_is_read_alike_whatever_is_read_beside_it(tiny, images, autoencoders, found):
     """The last batch of six images in fours is filled up; alone, every batch is."""
-    reader = FeatureReader(Reader(tiny, PROMPT, 5, batch_size=4), autoencoders)
-    alone = reader.read(images[5:])
+    reader = Reader(tiny, PROMPT, 5, batch_size=4)
+    alone = reader.read(images[5:], features_of_images(reader, autoencoders))
     for name, vectors in found.vectors.items():
         np.testing.assert_allclose(alone.vectors[name], vectors[5:], rtol=1e-4, atol=1e-4)
     assert alone.answers == found.answers[5:]

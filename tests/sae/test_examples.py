@@ -4,9 +4,16 @@ import numpy as np
 import pytest
 import torch
 
-from signbridge.sae.example_tables import image_table, phrase_table, tokenised
-from signbridge.sae.strongest import ExampleReader, strongest_in
-from signbridge.sae.token_stream import Passage, special_tokens
+from signbridge.sae.examples import (
+    gathered,
+    image_table,
+    phrase_table,
+    strongest_examples,
+    strongest_in,
+    tokenised,
+)
+from signbridge.sae.passages import Passage
+from signbridge.sae.token_stream import special_tokens
 from signbridge.vlm.extraction import Reader, read_in_shards
 from tests.sae.hand_made import hand_made, identity
 from tests.sae.test_token_reading import SITES, png_of
@@ -23,9 +30,10 @@ def autoencoders(tiny):
 
 
 def examples_of(tiny, autoencoders, passages, folder, most=2, per_shard=4, same_as=None, chosen=CHOSEN):
-    reader = ExampleReader(Reader(tiny, PROMPT, 1, batch_size=2), autoencoders, chosen, most, same_as)
-    shards = read_in_shards(reader, passages, folder, per_shard)
-    return {site: reader.gathered(site, shards, passages, per_shard) for site in autoencoders}
+    reader = Reader(tiny, PROMPT, 1, batch_size=2)
+    work = strongest_examples(reader, autoencoders, chosen, most, same_as)
+    shards = read_in_shards(reader, list(enumerate(passages)), folder, per_shard, work)
+    return gathered(shards, passages, chosen, most, same_as)
 
 
 def all_activations(tiny, autoencoder, site, passages) -> list[np.ndarray]:

@@ -5,13 +5,22 @@ import pandas as pd
 import pytest
 
 from signbridge.core.shards import Shard
-from signbridge.sae.held_out import judged_images, judged_phrases, unread
-from signbridge.sae.token_stream import IS_IMAGE, ModelTokens, Passage, TokenReader
+from signbridge.sae.passages import (
+    Passage,
+    ReadParams,
+    counts,
+    judged_images,
+    judged_items,
+    judged_phrases,
+    unread,
+    unread_table,
+)
+from signbridge.sae.token_stream import IS_IMAGE, ModelTokens
 
 SEED = 5
 
 
-class Remembers(TokenReader):
+class Remembers:
     """Reads passages of one token each, and remembers them."""
 
     def __init__(self):
@@ -29,7 +38,7 @@ def test_unread_is_what_training_did_not_deal(reads):
     images = [Passage(f"prompt {number}", str(row).encode()) for row, of in enumerate(prompts) for number in range(of)]
     texts = [Passage(f"phrase {row}") for row in range(300)]
     reader = Remembers()
-    source = ModelTokens(reader, images, texts, 0.4, SEED)
+    source = ModelTokens(reader.read, images, texts, 0.4, SEED)
     for _ in range(reads):
         source.more()
     is_unread = unread(prompts, source.position["images"], SEED, "images")
@@ -71,3 +80,21 @@ def test_phrases_are_unread_ones_in_order_and_any_where_all_were_read():
 def test_another_seed_deals_others():
     assert (unread([1] * 50, 25, 1, "images") != unread([1] * 50, 25, 2, "images")).any()
     assert (unread([1] * 50, 25, 1, "images") != unread([1] * 50, 25, 1, "texts")).any()
+
+
+def test_the_table_of_what_is_unread_is_what_items_are_chosen_by():
+    prompts, corpus = [["one", "two"]] * 6, [f"phrase {row}" for row in range(8)]
+    ids = [f"i{row}" for row in range(6)]
+    table = unread_table(ids, prompts, corpus, {"images": 3, "texts": 4}, SEED)
+    assert table.loc[table["kind"] == "images", "item"].tolist() == ids
+    assert table.loc[table["kind"] == "texts", "item"].tolist() == corpus
+    left = {kind: of.loc[of["unread"], "item"].tolist() for kind, of in table.groupby("kind")}
+    assert left["images"] == [ids[row] for row in np.flatnonzero(unread([2] * 6, 3, SEED, "images"))]
+    assert left["texts"] == [corpus[row] for row in np.flatnonzero(unread([1] * 8, 4, SEED, "texts"))]
+    sample = pd.DataFrame({"image_id": ids, "photo": ids})
+    images, phrases = judged_items(table, sample, ReadParams(images=9, phrases=9), SEED)
+    assert (images["image_id"].tolist(), phrases) == (left["images"], left["texts"])
+    counted = counts(table, ids, phrases)
+    assert counted == {
+        "images": 6, "images_in_training": 6 - len(left["images"]), "phrases": 4, "phrases_in_training": 0,
+    }  # fmt: skip
