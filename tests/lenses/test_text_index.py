@@ -1,9 +1,11 @@
-"""The cut of a corpus: what is read together depends on nothing that follows, and what is known is told apart."""
+"""How a corpus is cut and an older index used: which phrases are read together depends on nothing that follows."""
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from signbridge.core.activations import layer_site
+from signbridge.core.errors import SignBridgeError
 from signbridge.lenses.contexts import Block, Context, Reservoirs, parts_of, sampled_blocks
 from signbridge.lenses.stored_vectors import write
 from signbridge.lenses.text_index import (
@@ -11,6 +13,7 @@ from signbridge.lenses.text_index import (
     LastIndex,
     keep,
     open_last,
+    text_sites,
 )
 from tests.vlm.conftest import CPU, load, tiny_random
 
@@ -80,3 +83,11 @@ def test_an_index_is_only_opened_for_what_made_it(tmp_path):
         assert opened is None if rows is None else opened.vectors["layer_00"].rows == rows
         assert open_last(tmp_path / "last", "other") is None
     assert open_last(tmp_path / "none", "one") is None
+
+
+def test_the_published_text_layers_reach_as_far_as_the_decoder():
+    assert text_sites("published", 32) == [layer_site(block) for block in (0, 1, 3, 7, 15, 23, 30, 31)]
+    assert text_sites("published", 12) == [layer_site(block) for block in (0, 1, 3, 7, 10, 11)]
+    assert text_sites([2, 0], 4) == [layer_site(0), layer_site(2)]
+    with pytest.raises(SignBridgeError, match="0 to 3"):
+        text_sites([4], 4)
