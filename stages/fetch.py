@@ -22,7 +22,7 @@ Dataset = Annotated[
 
 
 def main() -> None:
-    """Read the params `dataset` and `datasets`; write the images, and what is known of their hands."""
+    """Read the dataset that the params choose; write the images, and what is known of their hands."""
     name, chosen = params.selected("dataset", params.DATASETS, Dataset)
     images, provenance = fetch(chosen)
     # Pillow: its version may change the PNG bytes.
@@ -30,7 +30,9 @@ def main() -> None:
     table = images_table(images)
     tables.write(table, IMAGES, made_by)
     drawn_with_seed = chosen.seed if chosen.source == "rendered" else None
-    tables.write(hands_table(table["image_id"], table["label"], drawn_with_seed), HANDS, {"dataset": name})
+    tables.write(
+        hands_table(table["image_id"].tolist(), table["label"].tolist(), drawn_with_seed), HANDS, {"dataset": name}
+    )
 
 
 def fetch(chosen: Dataset) -> tuple[list[LabelledImage], dict[str, Any]]:

@@ -1,6 +1,6 @@
 """What the chosen model consists of, so that `extract` reruns when the files of a local model change, and only then.
 
-A model of the hub is pinned by its commit in params.yaml, a random one by its seed: nothing is looked at for those.
+A model of the hub is pinned by its commit in models.yaml, a random one by its seed: nothing is looked at for those.
 """
 
 import json

@@ -38,7 +38,7 @@ def read_folder(folder: Path) -> list[LabelledImage]:
     Raises `SignBridgeError` naming the file or folder that is not as it should be.
     """
     if not folder.is_dir():
-        raise SignBridgeError(f"image folder '{folder}': no such folder. Correct the dataset's `path` in params.yaml.")
+        raise SignBridgeError(f"image folder '{folder}': no such folder. Correct its `path` in datasets.yaml.")
     files = [(split, label, file) for split, root in _splits(folder) for label, file in _files_of_classes(root)]
     return [
         LabelledImage(file.relative_to(folder).as_posix(), label, split, read_image(file))

@@ -26,7 +26,7 @@ from signbridge.datasets.images import GREY_SIZE, LabelledImage
 CSV_OF_SPLIT = {"train": "sign_mnist_train.csv", "test": "sign_mnist_test.csv"}  # in the order of the pool
 HEADER = ["label", *(f"pixel{i}" for i in range(1, GREY_SIZE**2 + 1))]
 LABELS = "a label: 0 to 24 without 9 (J and Z are signed with a movement)"
-LOCAL_COPY = "set `datasets.sign_mnist.archive` to a local copy"
+LOCAL_COPY = "set `sign_mnist.archive` in datasets.yaml to a local copy"
 # Kaggle's client sets no timeout of its own on the first request.
 CONNECT_SECONDS, READ_SECONDS = 5, 20
 
@@ -41,7 +41,7 @@ class Rows(Section):
 
 
 class SignMnistParams(Section):
-    """`datasets.sign_mnist` of `params.yaml`."""
+    """The entry `sign_mnist` of `datasets.yaml`."""
 
     source: Literal["sign_mnist"]
     kaggle: str = Field(pattern=r"^[^/]+/[^/]+/versions/[0-9]+$")  # owner/dataset/versions/N
@@ -88,7 +88,7 @@ def read_archive(archive: Path, rows: Rows | None) -> SignMnist:
         expected = getattr(rows, split) if rows else len(labels)
         if len(labels) != expected:
             raise SignBridgeError(
-                f"{name}: {len(labels)} rows, but params.yaml declares {expected}. "
+                f"{name}: {len(labels)} rows, but datasets.yaml declares {expected}. "
                 "Get the file again, or correct `rows` or `archive_rows` of the dataset."
             )
         log.info("%s: %d rows", name, len(labels))
@@ -143,7 +143,7 @@ def _refuse_html(content: bytes, name: str) -> None:
     if content[:512].lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
         raise SignBridgeError(
             f"{name}: looks like an HTML page, not data: a login page, saved? Download it again signed in, "
-            "or leave `datasets.sign_mnist.archive` null."
+            "or leave `sign_mnist.archive` in datasets.yaml null."
         )
 
 
@@ -194,7 +194,7 @@ def _open_zip(archive: Path) -> zipfile.ZipFile:
             start = file.read(512)
     except OSError as error:
         raise SignBridgeError(
-            f"datasets.sign_mnist.archive: cannot read '{archive}' ({error.strerror}). "
+            f"datasets.yaml: sign_mnist.archive: cannot read '{archive}' ({error.strerror}). "
             "Correct the path, or set it to null to fetch from Kaggle."
         ) from None
     _refuse_html(start, archive.name)

@@ -49,7 +49,7 @@ dynamic_module_utils.TIME_OUT_REMOTE_CODE = 0  # seconds to wait for "Do you wis
 
 
 class _ModelParams(Section):
-    """What every entry of `models` in params.yaml says."""
+    """What every entry of `models.yaml` says."""
 
     quantization: Literal["none", "nf4"]
     dequantize: Literal["auto", "always", "never"]

@@ -123,7 +123,7 @@ def test_a_file_that_is_no_such_csv_is_refused(content, said):
 
 
 def test_row_counts_are_held_to_those_declared(archive):
-    with pytest.raises(SignBridgeError, match=rf"{TEST}: 3 rows, but params.yaml declares 4"):
+    with pytest.raises(SignBridgeError, match=rf"{TEST}: 3 rows, but datasets.yaml declares 4"):
         read_archive(archive, Rows(train=6, test=4))
 
 

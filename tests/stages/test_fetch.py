@@ -76,7 +76,7 @@ def test_a_bad_csv_is_named_and_the_earlier_output_kept(local_archive, bad):
 def test_a_missing_archive_names_path_and_key(local_archive):
     message = local_archive.message_of_failure(stages.fetch.main)
     assert "signs.zip" in message
-    assert "datasets.sign_mnist.archive" in message
+    assert "datasets.yaml: sign_mnist.archive" in message
 
 
 @pytest.mark.parametrize(
@@ -101,13 +101,13 @@ def test_a_row_count_other_than_declared_is_refused(local_archive):
     write_zip(Path("signs.zip"), whole())
     local_archive.set(datasets__sign_mnist__archive_rows={"train": 7, "test": 3})
     message = local_archive.message_of_failure(stages.fetch.main)
-    assert f"{TRAIN}: 6 rows, but params.yaml declares 7" in message
+    assert f"{TRAIN}: 6 rows, but datasets.yaml declares 7" in message
 
 
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"dataset": "sign_minst"}, "dataset: no 'sign_minst' under 'datasets'. There are: rendered, sign_mnist"),
+        ({"dataset": "sign_minst"}, "dataset: no 'sign_minst' in datasets.yaml. There are: rendered, sign_mnist"),
         ({"datasets__sign_mnist__archve": None}, "sign_mnist.archve: unknown key. Did you mean 'archive'?"),
         ({"datasets__sign_mnist__archive": 3}, "sign_mnist.archive: expected a string (got 3)"),
         ({"datasets__sign_mnist__archive_rows": {"train": "6"}}, "archive_rows.train: expected an integer (got '6')"),
@@ -118,7 +118,7 @@ def test_a_row_count_other_than_declared_is_refused(local_archive):
 def test_a_mistake_in_the_params_is_named_by_key(local_archive, changes, said):
     local_archive.set(**changes)
     message = local_archive.message_of_failure(stages.fetch.main)
-    assert message.startswith("error: params.yaml: ")
+    assert message.startswith("error: params.yaml: " if "dataset" in changes else "error: datasets.yaml: ")
     assert said in message
 
 
@@ -142,7 +142,7 @@ def test_an_unreachable_kaggle_fails_at_once_and_names_the_way_out(earlier_outpu
     assert len(done.stderr.strip().splitlines()) <= 2
     assert f"cannot fetch '{HANDLE}' from Kaggle" in done.stderr
     assert "Check the network" in done.stderr
-    assert "`datasets.sign_mnist.archive`" in done.stderr
+    assert "`sign_mnist.archive` in datasets.yaml" in done.stderr
     assert "s3cret" not in done.stdout + done.stderr
 
 
