@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from signbridge.core import tables
+from signbridge.core import params, tables
 from signbridge.datasets.images import decoded, encode_png
 from signbridge.vlm.extraction import Reader
 from signbridge.vlm.loading import FolderModel, load
@@ -36,6 +36,11 @@ ALWAYS = len(CLASSES)  # the feature that fires for every image
 FEATURES = len(CLASSES) + 1 + 2 * other_families.WIDTH
 PAIRS = {"llava-gemma": "sae_lens", "gemma3": "gemma_scope_2", "llava-next": "sparsify"}  # family: format
 POSITIONS = {"llava-gemma": 24, "gemma3": "prompt_last", "llava-next": 20}  # the last an image token
+
+
+WORDS = {"coral reef": "fish", "golden_retriever": "dog", "pizza": "food"}
+STEERED = {"pairs": 2, "images": 1, "others": 1, "at": ["every"], "during": ["every_step"], "strengths": [2.0],
+           "draws": 1, "answer_tokens": 1}  # fmt: skip
 
 
 @contextmanager
@@ -62,13 +67,19 @@ def made(folder: Path, family: str) -> Iterator[Workspace]:
                  "prompt": prompt, "position": position, "neuronpedia": None,
                  "published": {"Golden Retriever": [1, 900], "pizza": [2], "alps": [0]}}  # fmt: skip
         workspace.set(
-            model="tiny", models__tiny=model, pretrained_saes={"none": {}, "pair": entry}, sae__pretrained="pair",
-            text_index={"corpus": "corpus.txt", "templates": [], "contexts": 1, "layers": "published",
-                        "storage": "float8"},
-            sae_judge={"images": 6, "phrases": 8, "shared": [0.1, 0.9], "k": [1], "repeats": 1, "draws": 2},
-            causal__describe_tokens=3, statistics={"confidence": 0.95, "resamples": 50},
-            sae_pretrained={"top": 3, "fits": 0.5, "descriptions": "none"}, model_notes={"tiny": "a test bed"},
+            model="tiny", models__tiny=model, autoencoders__pair=entry, questions__corpus="corpus.txt",
+            questions__templates=[], questions__describe_tokens=3,
+            questions__describe="USER: <image>\nDescribe it.\nASSISTANT:", questions__sweep="small",
+            statistics={"confidence": 0.95, "resamples": 50}, model_notes={"tiny": "a test bed"},
         )  # fmt: skip
+        workspace.set_in(
+            params.PRETRAINED,
+            autoencoder="pair", read={"images": 6, "phrases": 8}, steering={"small": STEERED, "full": STEERED},
+            classes={"top": 3, "fits": 0.5, "shared": [0.1, 0.9], "descriptions": "none"},
+            steering_effects={"most_damage": 50.0, "breakdown": 100.0},
+        )  # fmt: skip
+        answers = {"image_id": IDS, "label": LABELS, "prompt": "?", "answer": [WORDS[label] for label in LABELS]}
+        tables.write(pd.DataFrame(answers).sample(frac=1, random_state=0), "data/answers.parquet", {})
         yield workspace
 
 

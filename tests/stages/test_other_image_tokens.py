@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from signbridge.core import tables
+from signbridge.core import params, tables
 from stages import extract, score_letters
 from stages.causal import erase, patch, steer
-from stages.sae import train
+from stages.sae import features, train
 from tests.conftest import Workspace
 from tests.stages import pretrained_study
 from tests.stages.causal_study import ERASURE, STEERING, copy_to_run
-from tests.stages.sae_study import PRESET
+from tests.stages.sae_study import PRESET, write_images
 
 DESCRIBED = "USER: <image>\nDescribe the hand.\nASSISTANT: A {label}."
 
@@ -21,16 +21,18 @@ DESCRIBED = "USER: <image>\nDescribe the hand.\nASSISTANT: A {label}."
 def finished(tmp_path_factory) -> Iterator[Path]:
     """The folder of a study whose stages with prompts of their own have run."""
     with pretrained_study.made(tmp_path_factory.mktemp("gemma3"), "gemma3") as workspace:
-        workspace.set(
-            patching__question="two_letters", patching__small={"pairs": 2}, steering__small=STEERING,
-            erasure__small={**ERASURE, "layers": 1}, sae_presets={"small": PRESET},
-            sae={"preset": "small", "layers": [1], "text_share": 0.0, "prompts": [DESCRIBED], "pretrained": "none"},
+        workspace.set(sae_presets__small=PRESET)
+        workspace.set_in(
+            params.CAUSAL, patching__question="two_letters", patching__small={"pairs": 2}, steering__small=STEERING,
+            erasure__small={**ERASURE, "layers": 1},
         )  # fmt: skip
+        prompts = {"preset": "small", "layers": [1], "text_share": 0.0, "prompts": [DESCRIBED]}
+        workspace.set_in(params.SAE, sae=prompts, read={"images": 6, "phrases": 8})
         extract.main()
         sample = tables.read("data/sample.parquet")
         answers = sample[["image_id", "label"]].assign(prompt="?", answer=sample["label"])
         tables.write(answers, "data/answers.parquet", {"model": {"name": "tiny"}})
-        tables.write(sample.drop(columns="photo"), "data/images.parquet", {"source": "image_folder"})
+        write_images(sample.drop(columns="photo"))
         for stage in (score_letters, patch, steer, erase, train, features):
             stage.main()
         yield workspace.folder
@@ -44,17 +46,18 @@ def study(workspace, finished, monkeypatch) -> Workspace:
 def test_every_stage_reads_its_prompt_with_the_models_own_image_token(study):
     [prompt] = set(tables.read("data/letter_scores.parquet")["prompt"])
     assert prompt.startswith("USER: <start_of_image>\nWhich letter")
-    for name in ("patching", "steering_damage", "erasure_damage", "sae_features/features"):
+    for name in ("causal/patching", "causal/steering/damage", "causal/erasure/damage", "sae/features/features"):
         assert not tables.read(f"data/{name}.parquet").empty, name
-    assert Path("data/sae_features/concept/answers.parquet").is_file()
+    assert Path("data/sae/features/concept/answers.parquet").is_file()
 
 
 @pytest.mark.parametrize(
     ("param", "stage"),
-    [("prompts__offer_letters", score_letters), ("patching__two_letters", patch), ("causal__describe", steer)],
+    [("prompts__offer_letters", score_letters), ("patching__two_letters", patch), ("questions__describe", steer)],
 )
 def test_a_prompt_without_an_image_is_named_with_both_tokens(study, param, stage):
-    study.set(**{param: "Which of {letters}?" if "letters" in param else "Which?"})
+    file = params.CAUSAL if param.startswith("patching") else params.PARAMS
+    study.set_in(file, **{param: "Which of {letters}?" if "letters" in param else "Which?"})
     said = study.message_of_failure(stage.main)
     key = param.replace("__", ".")
     assert f"{key} must hold <image> (or <start_of_image>) exactly once, not 0 times" in said

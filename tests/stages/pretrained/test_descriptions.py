@@ -1,22 +1,22 @@
-"""The stage `feature_descriptions`, with a pair of the catalog chosen and a server on this machine."""
+"""The stage `pretrained.descriptions`, with a pair of the catalog chosen and a server on this machine."""
 
 from pathlib import Path
 
 import pytest
 
-from signbridge.core import tables
+from signbridge.core import params, tables
 from stages.pretrained import descriptions
 from tests.pretrained.export_bucket import SAE, bucket
 from tests.stages.small_study import as_declared, declared, written_by
 
 __all__ = ["bucket"]
-TABLE = "data/feature_descriptions.parquet"
+TABLE = "data/pretrained/descriptions.parquet"
 
 
 @pytest.fixture
 def study(workspace, bucket, monkeypatch):
     monkeypatch.setattr(descriptions, "BUCKET", bucket.address)
-    workspace.set(sae__pretrained="llava-gemma-2b", model="llava-gemma-2b")
+    workspace.set(model="llava-gemma-2b")
     return workspace
 
 
@@ -25,7 +25,7 @@ def described() -> dict[int, str]:
 
 
 def test_the_export_of_the_chosen_autoencoder_becomes_a_table(study):
-    assert as_declared("feature_descriptions", written_by(descriptions.main)) == declared("feature_descriptions")
+    assert as_declared("pretrained.descriptions", written_by(descriptions.main)) == declared("pretrained.descriptions")
     assert described() == {0: "of 0", 1: "of 1", 2: "of 2", 10: "of 10"}
     made_by = tables.made_by(TABLE)
     assert made_by == {"pretrained": "llava-gemma-2b", "descriptions": f"neuronpedia {SAE}"}
@@ -40,10 +40,11 @@ def test_a_second_run_asks_for_the_list_alone_and_gives_the_same_bytes(study, bu
     assert Path(TABLE).read_bytes() == before
 
 
-@pytest.mark.parametrize("setting", [{"sae_pretrained__descriptions": "none"},
-                                     {"pretrained_saes__llava-gemma-2b__neuronpedia": None}])  # fmt: skip
+@pytest.mark.parametrize("setting", [(params.PRETRAINED, {"classes__descriptions": "none"}),
+                                     (params.AUTOENCODERS, {"llava-gemma-2b__neuronpedia": None})])  # fmt: skip
 def test_switched_off_or_without_an_export_nobody_is_asked(study, bucket, setting):
-    study.set(**setting)
+    file, values = setting
+    study.set_in(file, **values)
     descriptions.main()
     assert described() == {}
     assert tables.made_by(TABLE)["descriptions"] == "none"
@@ -51,7 +52,7 @@ def test_switched_off_or_without_an_export_nobody_is_asked(study, bucket, settin
 
 
 def test_an_export_that_is_not_there_leaves_indices_alone(study):
-    study.set(**{"pretrained_saes__llava-gemma-2b__neuronpedia": "gemma-2b/17-res-jb"})
+    study.set(**{"autoencoders__llava-gemma-2b__neuronpedia": "gemma-2b/17-res-jb"})
     descriptions.main()
     assert described() == {}
     assert tables.made_by(TABLE)["descriptions"] == "none"
