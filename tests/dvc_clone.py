@@ -14,6 +14,9 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
+from tests.conftest import CATALOGS
+from tests.stub_stage import STUB
+
 PROJECT = Path(__file__).parents[1]
 OTHERS_SETTINGS = ("DVC_", "GIT_", "HF_", "KAGGLE", "PYTEST_", "SIGNBRIDGE_", "XDG_")
 # Two images a batch and a shard, so that even a small study has many shards.
@@ -29,8 +32,9 @@ class Outcome:
 
     @property
     def ran(self) -> set[str]:
-        """The stages whose commands were run."""
-        return set(re.findall(r"^Running stage '(\w+)':", self.output, re.MULTILINE))
+        """The stages whose commands were run: `probe` of the study, `causal:patch` of a further question."""
+        found = re.findall(r"^Running stage '(?:stages/(\w+)/dvc\.yaml:)?(\w+)':", self.output, re.MULTILINE)
+        return {f"{question}:{stage}" if question else stage for question, stage in found}
 
 
 @dataclass(frozen=True)
@@ -101,16 +105,28 @@ class Clone:
         self.git("commit", "--quiet", "--message", message)
 
     def set_params(self, **changes: Any) -> None:
-        """Change `params.yaml`: `set_params(seed=1, probe__layers=[0])`; two underscores stand for a dot."""
+        """Change `params.yaml` and the catalogs: `set_params(seed=1, probe__layers=[0], models__mine={...})`.
+
+        Two underscores stand for a dot.
+        """
+        for key, value in changes.items():
+            first, _, rest = key.partition("__")
+            if first in CATALOGS and rest:
+                self.set_in(CATALOGS[first], **{rest: value})
+            else:
+                self.set_in("params.yaml", **{key: value})
+
+    def set_in(self, file: str | Path, **changes: Any) -> None:
+        """Change another params file: `set_in(params.CAUSAL, patching__small__pairs=3)`."""
         yaml = YAML()
-        params = yaml.load(self.root / "params.yaml")
+        params = yaml.load(self.root / file)
         for key, value in changes.items():
             *sections, last = key.split("__")
             inner = params
             for section in sections:
                 inner = inner[section]
             inner[last] = value
-        yaml.dump(params, self.root / "params.yaml")
+        yaml.dump(params, self.root / file)
 
     def append(self, file: str, text: str) -> None:
         """Append `text` to a file."""
@@ -134,8 +150,11 @@ class Clone:
         return {path.relative_to(self.root).as_posix(): path.read_bytes() for path in files}
 
 
-def clone_of_the_working_tree(root: Path, home: Path) -> Clone:
-    """The project as it is now, committed or not, as the first commit of a new repository; no outputs."""
+def clone_of_the_working_tree(root: Path, home: Path, stubs: bool = False) -> Clone:
+    """The project as it is now, committed or not, as the first commit of a new repository; no outputs.
+
+    With `stubs` every stage is one of tests/stub_stage.py: for tests of what reruns.
+    """
     listed = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
         cwd=PROJECT,
@@ -144,10 +163,15 @@ def clone_of_the_working_tree(root: Path, home: Path) -> Clone:
         text=True,
     )
     for name in filter(None, listed.stdout.split("\0")):
-        made_by_dvc = name == "dvc.lock" or name.startswith(("metrics/", "plots/", "data/", "report/"))
-        if (PROJECT / name).is_file() and not made_by_dvc:
-            (root / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(PROJECT / name, root / name)
+        made_by_dvc = name.endswith("dvc.lock") or name.startswith(("metrics/", "plots/", "data/", "report/"))
+        if not (PROJECT / name).is_file() or made_by_dvc or (stubs and name.endswith(".safetensors")):
+            continue
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(PROJECT / name, root / name)
+        if stubs and name.startswith("stages/") and name.endswith(".py") and not name.endswith("__init__.py"):
+            (root / name).write_text(STUB, encoding="utf-8")
+    if stubs:
+        (root / "models/miniature/model.safetensors").write_text("weights")
     home.mkdir(exist_ok=True)
     clone = Clone(root, home)
     clone.git("init", "--quiet", "--initial-branch", "main")
