@@ -29,7 +29,7 @@ from transformers import (
 )
 
 from signbridge.core.errors import SignBridgeError
-from signbridge.core.model_folder import MODEL_FILES, check_model_folder
+from signbridge.core.model_folder import MODEL_FILES, check_model_folder, packing
 from signbridge.core.params import Section
 from signbridge.vlm import random_weights
 from signbridge.vlm.families import (
@@ -115,6 +115,7 @@ def load(params: HubModel | FolderModel | TinyRandomModel, scratch: Path, device
     """
     folder = model_folder(params, scratch)
     quantization = quantization_of(params.quantization, getattr(torch, params.dtype))
+    how_packed = {} if packing(folder) else {"quantization_config": quantization}  # else config.json says it
     with said_of_files(folder):
         processor = AutoProcessor.from_pretrained(folder, backend="pil", local_files_only=True, trust_remote_code=False)
     if not hasattr(processor, "image_token"):
@@ -128,7 +129,7 @@ def load(params: HubModel | FolderModel | TinyRandomModel, scratch: Path, device
                 folder,
                 use_safetensors=True,
                 dtype=getattr(torch, params.dtype),
-                quantization_config=quantization,
+                **how_packed,
                 attn_implementation="sdpa",
                 device_map={"": device},
                 local_files_only=True,

@@ -41,14 +41,19 @@ def quantization_of(wanted: Literal["none", "nf4"], dtype: torch.dtype) -> BitsA
 
 
 def prepare_packed(model: PreTrainedModel) -> None:
-    """Let packed layers compute in the model's dtype, and alike on any processor.
+    """Let the model compute in its dtype, and alike on any processor.
 
+    Where weights were packed when they were saved, the library leaves others in the dtype in which they were saved.
     On processors that have AVX512-BF16, bitsandbytes packs NF4 weights anew: that takes matrices of some shapes only,
     and its products are bfloat16's, so results would depend on the processor.
     """
     for layer in _packed_layers(model):
         layer.support_avx512bf16_for_cpu = False
-        layer.compute_dtype = model.dtype  # of weights that were packed when they were saved it is their own
+        layer.compute_dtype = model.dtype
+    if getattr(getattr(model, "hf_quantizer", None), "pre_quantized", False):
+        for weight in model.parameters():
+            if weight.is_floating_point():
+                weight.data = weight.data.to(model.dtype)
 
 
 def expanded_weights_fit(model: PreTrainedModel, device: torch.device) -> bool:

@@ -5,11 +5,10 @@ import pytest
 import torch
 
 from signbridge.core.errors import SignBridgeError
-from signbridge.core.shards import answers_of, names_of, vectors_of
-from signbridge.vlm.extraction import Reader, read_in_shards, stored_dtype
-from tests.vlm.conftest import (
-    PROMPT,
-)
+from signbridge.core.shards import Shard, answers_of, names_of, vectors_of
+from signbridge.vlm.extraction import Reader, Work, in_batches, read_in_shards, stored_dtype
+from signbridge.vlm.loading import load
+from tests.vlm.conftest import CPU, PROMPT, tiny_random
 
 
 def same(one, other) -> bool:
@@ -143,3 +142,68 @@ def test_half_precision_is_stored_as_it_is_computed_and_bfloat16_without_loss():
     assert stored_dtype(torch.float16) == torch.float16
     assert stored_dtype(torch.bfloat16) == torch.float32
     assert stored_dtype(torch.float32) == torch.float32
+
+
+@pytest.fixture
+def overflowing(tiny, monkeypatch):
+    """The tiny random model, in which block 5 overflows for the images of a second batch of two, from one on."""
+
+    def overflow(number: float, from_image: int) -> None:
+        seen = []
+
+        def hook(module, arguments, stream):
+            if stream.shape[1] > 1:  # a prompt, not a token fed back
+                seen.extend(range(len(stream)))
+                stream = stream.clone()
+                for row in range(len(stream)):
+                    if len(seen) - len(stream) + row >= from_image:
+                        stream[row] = number
+            return stream
+
+        handles.append(tiny.parts.blocks[5].register_forward_hook(hook))
+
+    handles = []
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # one batch after another
+    yield overflow
+    torch.set_num_threads(threads)
+    for handle in handles:
+        handle.remove()
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_numbers_that_are_not_finite_end_the_run_at_the_first_shard(tiny, images, tmp_path, overflowing, number):
+    overflowing(number, from_image=3)
+    reader = Reader(tiny, PROMPT, 2, batch_size=2)
+    with pytest.raises(SignBridgeError) as stopped:
+        read_in_shards(reader, images, tmp_path, items_per_shard=2)
+    message = str(stopped.value)
+    assert message.startswith("layer_05.")
+    assert "for image number 3." in message
+    assert "float32" in message
+    assert "weights are damaged" in message
+    assert [path.name for path in tmp_path.iterdir()] == ["shard-0000.safetensors"], "the shards before it are kept"
+
+
+def test_a_model_in_half_precision_is_told_what_to_try(model_scratch, images, tmp_path):
+    half = load(tiny_random(dtype="float16"), model_scratch, CPU)
+    with torch.no_grad():
+        half.parts.blocks[2].mlp.down_proj.weight.fill_(6e4)
+    with pytest.raises(SignBridgeError, match=r"^layer_02\.\w+: not finite .*float16.*Try dtype bfloat16 or float32"):
+        Reader(half, PROMPT, 2, batch_size=2).read(images)
+
+
+def test_other_work_is_looked_at_as_well_and_integers_pass(tiny, images):
+    reader = Reader(tiny, PROMPT, 2, batch_size=2)
+
+    def rows(numbers):
+        def read(batch, keep: int) -> Shard:
+            return Shard({"count": np.arange(keep), "tokens": np.array(numbers, np.float32)}, [""] * keep)
+
+        return Work(read, lambda batch: batch, in_batches)
+
+    assert reader.read(images[:2], rows([1, 2, 3])).vectors["tokens"].tolist() == [1, 2, 3]
+    with pytest.raises(
+        SignBridgeError, match=r"tokens: not finite \(nan, float32\) for row of image 2 and those after"
+    ):
+        reader.read(images[:4], Work(*rows([1, np.nan, 3])[:2], lambda items, most: [items]), first=2)
