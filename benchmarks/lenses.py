@@ -3,8 +3,8 @@
     python -m benchmarks.lenses                                    # the miniature
     python -m benchmarks.lenses --model llava-1-5-7b-shape --keep  # LLaVA-1.5-7B's shape, random weights, NF4; a GPU
 
-All through the code of the stages. The index is that of the corpus in `params.yaml`, as many phrases as are asked for;
-reading patches is held against the same prompts run bare, in turns; the searches look for patches of noise, LatentLens
+All through the code of the stages. The index is that of the corpus in `params.yaml`, of as many phrases as asked for.
+Reading patches is compared with the same prompts run bare, in turns. The searches look for patches of noise, LatentLens
 in random vectors at every published text layer (`benchmarks/lens_search.py` has one large layer beside other searches).
 Operations are counted on a copy of the model without weights, two for each multiply-add.
 """
@@ -30,13 +30,14 @@ from benchmarks.timing import peak_gib, timed
 from signbridge.core import params
 from signbridge.core.command_line import run
 from signbridge.core.shards import Shard
+from signbridge.core.sweeps import QuestionsParams
 from signbridge.lenses import stored_vectors
 from signbridge.lenses.contexts import Reservoirs, sampled_blocks
 from signbridge.lenses.lens import LOGIT_ROWS, embedding_lens, latent_lens, lens_rows, logit_lens, vocabulary_table
-from signbridge.lenses.patches import PatchReader
+from signbridge.lenses.patches import patch_tokens
 from signbridge.lenses.stored_vectors import StoredVectors, TextIndex
-from signbridge.lenses.text_index import index_corpus, write_index
-from signbridge.vlm.extraction import IMAGES_PER_SHARD, Reader
+from signbridge.lenses.text_index import TextIndexParams, index_corpus, text_sites, write_index
+from signbridge.vlm.extraction import IMAGES_PER_SHARD, Reader, Work, in_batches
 from signbridge.vlm.loading import (
     LoadedModel,
     device_from_environment,
@@ -44,7 +45,7 @@ from signbridge.vlm.loading import (
     load,
 )
 from signbridge.vlm.residual import decoder_sites
-from signbridge.vlm.text import TextIndexParams, TextReader, phrases, text_sites
+from signbridge.vlm.text import phrases
 
 T = TypeVar("T")
 PATCHES, K, TURNS = 49, 5, 8  # the first turn is not counted
@@ -52,14 +53,15 @@ MEMORY = 2**30  # of the search
 BLOCK = 2**16  # phrases, as the stage has it
 
 
-class BareReader(PatchReader):
+def bare(reader: Reader) -> Work:
     """The same prompts through the same batches, and nothing read."""
 
     @torch.inference_mode()
-    def _read_batch(self, inputs: BatchFeature, keep: int) -> Shard:
-        model = self.loaded.model
-        model(**inputs.to(self.loaded.device, dtype=model.dtype), use_cache=False, logits_to_keep=1)
-        return Shard({}, [""] * keep, self.made_with)
+    def read(inputs: BatchFeature, keep: int) -> Shard:
+        reader.loaded.model(**reader.to_device(inputs), use_cache=False, logits_to_keep=1)
+        return Shard({}, [""] * keep)
+
+    return Work(read, reader.prepare_filled, in_batches)
 
 
 def main() -> None:
@@ -89,8 +91,9 @@ def main() -> None:
 
 def _text_index(reader: Reader, count: int, rate: float) -> list[str]:
     """Contexts drawn, phrases read at every published text layer, and the index written."""
-    settings = params.section("text_index", TextIndexParams)
-    corpus = phrases(settings.corpus, settings.templates)[:count]
+    settings = params.section("text_index", TextIndexParams, params.LENSES)
+    of_corpus = params.section("questions", QuestionsParams)
+    corpus = phrases(of_corpus.corpus, of_corpus.templates)[:count]
     loaded, tokenizer = reader.loaded, reader.loaded.processor.tokenizer
     sites = text_sites("published", len(loaded.parts.blocks))
     start = time.perf_counter()
@@ -102,9 +105,7 @@ def _text_index(reader: Reader, count: int, rate: float) -> list[str]:
         kept = set(reservoirs.kept())
         seconds, indexed = timed(
             loaded.device,
-            lambda: index_corpus(
-                TextReader(reader, sites), corpus, blocks, kept, folder / "last", "", folder, IMAGES_PER_SHARD
-            ),
+            lambda: index_corpus(reader, sites, corpus, blocks, kept, folder / "last", "", folder, IMAGES_PER_SHARD),
         )
         written, _ = timed(
             loaded.device,
@@ -129,14 +130,14 @@ def _text_index(reader: Reader, count: int, rate: float) -> list[str]:
 def _patches(reader: Reader, images: int) -> list[str]:
     """The same images bare and with their patches read at every layer, in turns."""
     sites = decoder_sites(reader.loaded.parts)
-    ways = [BareReader(reader, sites, PATCHES), PatchReader(reader, sites, PATCHES)]
+    ways = [bare(reader), patch_tokens(reader, sites, PATCHES)]
     noise = _noise(images)
     device = reader.loaded.device
-    times = [[timed(device, lambda way=way: way.read(noise))[0] for way in ways] for _ in range(TURNS)]
-    bare, reading = (statistics.median(of_way) for of_way in zip(*times[1:], strict=True))
-    ratio = statistics.median(reading / bare for bare, reading in times[1:])
+    times = [[timed(device, lambda way=way: reader.read(noise, way))[0] for way in ways] for _ in range(TURNS)]
+    plain, reading = (statistics.median(of_way) for of_way in zip(*times[1:], strict=True))
+    ratio = statistics.median(reading / plain for plain, reading in times[1:])
     return [
-        f"{'prompts, bare':<30}{images / bare:9.2f} images/s   ({images} images)",
+        f"{'prompts, bare':<30}{images / plain:9.2f} images/s   ({images} images)",
         f"{'patches read at all layers':<30}{images / reading:9.2f} images/s   {ratio:.3f} times a bare prompt's time "
         f"({PATCHES} patches, {len(sites)} layers)",
     ]
@@ -196,7 +197,7 @@ def _best(device: torch.device, work: Callable[[], object]) -> float:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", default="miniature", help="of params.yaml, or llava-1-5-7b-shape")
+    parser.add_argument("--model", default="miniature", help="of models.yaml, or llava-1-5-7b-shape")
     parser.add_argument("--batch-size", type=int, default=None, help="a power of two; found out if not given")
     parser.add_argument("--phrases", type=int, default=1024, help="of the corpus, at most")
     parser.add_argument("--images", type=int, default=128)

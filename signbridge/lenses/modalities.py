@@ -70,7 +70,7 @@ def captions(template: str, labels: Sequence[str], words: Sequence[frozenset[str
 
     Raises `SignBridgeError` if the template has other braces than `{label}` and `{words}`.
     """
-    check_caption(template, "modalities.caption")
+    check_caption(template, "stages/lenses/params.yaml: modalities.caption")
     found = [caption(template, label, of_image) for label, of_image in zip(labels, words, strict=True)]
     return None if None in found else found
 

@@ -102,7 +102,9 @@ def question_text(path: Path | str) -> str:
     try:
         text = Path(path).expanduser().read_text(encoding="utf-8")
     except (FileNotFoundError, IsADirectoryError):
-        raise SignBridgeError(f"{path}: no such file. Set judge.question to a text file with the question.") from None
+        raise SignBridgeError(
+            f"{path}: no such file. Set judge.question in stages/judge/params.yaml to a text file with the question."
+        ) from None
     except UnicodeDecodeError:
         raise SignBridgeError(f"{path}: not UTF-8 text. Save it as UTF-8.") from None
     if WORDS_GO_HERE not in text:
