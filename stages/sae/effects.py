@@ -17,13 +17,19 @@ from signbridge.statistics.steering_effect import SteeringEffectsParams
 STEERING = Path("data/sae/steering")
 EFFECTS = Path("data/sae/effects")
 METRICS = Path("metrics/sae/steering.json")
-# Of the feature that is pushed up, where it works best: the probability of the wanted answer, and that beyond nulls.
-MEASURED = ("probability", "probability_low", "probability_high", "over_like_features", "over_like_features_low",
-            "over_like_features_high", "over_random", "damage", "best_site", "best_strength")  # fmt: skip
+ENDS = ("", "_low", "_high")
+# Where it works best: the probability of the wanted answer, and how far it is above that of a null.
+OF_CLASSES = [*(f"probability{end}" for end in ENDS), "over_like_features", "over_neighbours", "over_random", "damage",
+              "best_site", "best_strength"]  # fmt: skip
+OF_CONCEPT = [*(f"{name}{end}" for name in ("probability", "over_like_features") for end in ENDS), "over_random",
+              "damage", "best_site", "best_strength"]  # fmt: skip
+OF_UNDONE = [*(f"probability{end}" for end in ENDS), "over_like_features"]
 HEADLINE = {"sweep": "sweep"}
-HEADLINE |= {f"{kind}_{name}": f"{kind}_{FEATURE}_{name}" for kind in (CLASSES, CONCEPT) for name in MEASURED}
-# Away from the concept, by pushing its feature down.
-HEADLINE |= {f"{CONCEPT_UNDONE}_{name}": f"{CONCEPT_UNDONE}_{FEATURE_DOWN}_{name}" for name in MEASURED[3:6]}
+# By the feature that is pushed up; away from the concept, by the one that is pushed down.
+for kind, push, names in ((CLASSES, FEATURE, OF_CLASSES), (CONCEPT, FEATURE, OF_CONCEPT),
+                          (CONCEPT_UNDONE, FEATURE_DOWN, OF_UNDONE)):  # fmt: skip
+    HEADLINE |= {f"{kind}_{name}": f"{kind}_{push}_{name}" for name in names}
+HEADLINE[f"{CONCEPT}_images"] = f"{CONCEPT}_images"
 
 
 def main() -> None:

@@ -1,7 +1,4 @@
-"""How well autoencoders do, at image and at text tokens, and what their features say of a finger and of joints.
-
-python -m stages.sae.evaluate
-"""
+"""How well autoencoders do, at image and at text tokens, and what their features say of a finger and of joints."""
 
 from pathlib import Path
 
@@ -27,15 +24,18 @@ MEASURES = {
        ("fidelity", "fidelity"), ("active_features", "l0")) for kind in ("image", "text")},
     **{f"{name}_features": name for name in ("dead", "shared", "image_only", "text_only")},
 }  # fmt: skip
-OF_AUTOENCODERS = {f"{name}_{end}_layer": f"{key}_{end}" for end in ("last", "first") for name, key in MEASURES.items()}
+OF_AUTOENCODERS = {f"{name}_last_layer": f"{key}_last" for name, key in MEASURES.items()}
+OF_AUTOENCODERS |= {f"cost_of_zeros_{kind}_last_layer": f"zeros_cost_{kind}_last" for kind in ("image", "text")}
+OF_AUTOENCODERS |= {f"{name}_first_layer": f"{key}_first" for name, key in list(MEASURES.items())[:-2]}
 COUNTS = ("images", "images_in_training", "phrases", "phrases_in_training")
 OF_AUTOENCODERS |= {name: name for name in ("features", *COUNTS)}
 ENDS = ("", "_low", "_high")
 OF_CONCEPT = {
-    **{name: name for name in ("concept", "concept_share")}, "auc": "concept_model_auc",
+    "concept": "concept", "concept_share": "concept_share", "auc": "concept_model_auc",
     **{f"auc_{end}": f"concept_model_{end}" for end in ("low", "high")},
     **{name: f"concept_model_{name}" for name in ("site", "position", "feature")},
     **{f"auc_{of}": f"concept_{of}_auc" for of in (TWIN, STREAM)},
+    **{f"auc_{of}_{end}": f"concept_{of}_{end}" for of in (TWIN, STREAM) for end in ("low", "high")},
     **{f"over_{of}{end}": f"concept_model_over_{of}{end}" for of in (TWIN, STREAM) for end in ENDS},
     **{f"{of}_features_following_joints{end}": f"fingers_{of}_image_mean_tracking{end}"
        for of in (MODEL, TWIN) for end in ("", "_within_letters")},

@@ -35,6 +35,7 @@ HEADLINE = {
     **{f"accuracy_{k}_dimensions": OF_STREAM.format(k) for k in (1, 5, 20, 100)},
     **{f"accuracy_all_features_{control}": f"{OF_FEATURES.format('dense')}_{control}" for control in CONTROL_FEATURES},
     "probes": "sae_probes_compared_dense",
+    "probes_of_some_features": "sae_probes_compared_same_k",
     **{f"probes_{side}_all_dimensions": f"sae_probes_{side}_dense" for side in ("above", "below")},
     **{f"probes_{side}_as_many_dimensions": f"sae_probes_{side}_same_k" for side in ("above", "below")},
 }
