@@ -120,7 +120,7 @@ def _width(loaded: LoadedModel) -> int:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", default="miniature", help="of params.yaml, or llava-1-5-7b-shape")
+    parser.add_argument("--model", default="miniature", help="of models.yaml, or llava-1-5-7b-shape")
     parser.add_argument("--batch-size", type=int, default=None, help="prompts at once; found out without it")
     parser.add_argument("--pairs", type=int, default=16)
     parser.add_argument("--layers", type=int, default=4)

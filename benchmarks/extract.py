@@ -168,10 +168,10 @@ def capturing_cost(reader: Reader, images: list[Image.Image]) -> tuple[float, fl
 
 
 def entry_of(name: str):
-    models = params.section("models", dict)
     if name != "llava-1-5-7b-shape":
-        return TypeAdapter(ModelParams).validate_python(models[name])
-    entry = {key: value for key, value in models["llava-1-5-7b"].items() if key not in ("hub_id", "revision")}
+        return params.section(name, ModelParams, params.MODELS)
+    llava = params.section("llava-1-5-7b", dict, params.MODELS)
+    entry = {key: value for key, value in llava.items() if key not in ("hub_id", "revision")}
     folder = SCRATCH / "llava-1-5-7b-shape"
     write_random_llava(folder, llava_1_5_7b_config(), seed=0, dtype=torch.float16)
     return TypeAdapter(ModelParams).validate_python({**entry, "source": "folder", "path": str(folder)})
@@ -179,7 +179,7 @@ def entry_of(name: str):
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", default="tiny-random", help="of params.yaml, or llava-1-5-7b-shape")
+    parser.add_argument("--model", default="tiny-random", help="of models.yaml, or llava-1-5-7b-shape")
     parser.add_argument("--images", type=int, default=320, help="read by extract")
     parser.add_argument("--loop-images", type=int, default=64, help="of these, read by the notebook's loop")
     parser.add_argument("--batch-size", type=int, default=None, help="a power of two; found out if not given")

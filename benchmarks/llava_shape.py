@@ -69,7 +69,7 @@ def main() -> None:
     write_random_llava(FOLDER, llava_1_5_7b_config(), seed=0, dtype=torch.float16)
     lines.append(f"drawn and written in {time.perf_counter() - start:.0f} s")
     print("\n".join(lines), flush=True)
-    prompt = params.section("models", dict)["llava-1-5-7b"]["prompt"]
+    prompt = params.section("llava-1-5-7b", dict, params.MODELS)["prompt"]
     entry = FolderModel(
         source="folder",
         path=str(FOLDER),

@@ -55,7 +55,7 @@ class Pictures(NamedTuple):
 def main() -> None:
     """Print the figures of the drawn hands and, with `--archive`, of real signs."""
     arguments = _arguments()
-    entry = FolderModel.model_validate(params.section("models", dict)["miniature"])
+    entry = params.section("miniature", FolderModel, params.MODELS)
     loaded = load(entry, Path(".scratch/models"), torch.device("cpu"))
     dataset = RenderedParams.model_validate(params.section("datasets", dict)["rendered"])
     sets = {"drawn hands, none of them trained on": lambda: render(dataset)}

@@ -1,4 +1,4 @@
-"""Which images are steered where to, and by which directions: all that a steering sweep is drawn and fitted from."""
+"""What a steering sweep tries: which images are steered to which class, at which tokens, in which directions."""
 
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -31,7 +31,7 @@ class Directed(Protocol):
     """Directions from one class to another, fitted on half of the photos."""
 
     names: Sequence[tuple[str, int]]  # of the directions, with the draw of a null
-    told: Sequence[str]  # the directions in which an image is described
+    told: Sequence[str]  # the directions under which an image is described
 
     def between(self, pair: ClassPair, at: SteeredAt, number: int) -> dict[str, Float[np.ndarray, "directions width"]]:
         """By site in order of depth, from `pair.a` to `pair.b`, each of length 1; `number` is that of the pair."""
@@ -52,9 +52,9 @@ def courses(
 ) -> list[Course]:
     """Every pair of classes at every place, with its images, its directions and what a strength of 1 is.
 
-    `sample` has image_id, label, photo, image (PNG) and answer; `fit` makes directions of the images that are marked
-    for it. Pairs that leave a class among `first` come before others. Without two answers there is no course. Raises
-    `SignBridgeError` if a class has a single photo.
+    `sample` has image_id, label, photo, image (PNG) and answer. `fit` makes the directions, from the images that its
+    argument marks. Pairs whose class a is among `first` come before all others. If all classes got the same answer
+    there is no course. Raises `SignBridgeError` if a class has a single photo.
     """
     labels, photos, answers = (sample[name].to_numpy() for name in ("label", "photo", "answer"))
     generator = np.random.default_rng(seed)

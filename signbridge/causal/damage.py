@@ -1,7 +1,7 @@
-"""What an edit does to everything else: the model's own descriptions of images, and how unlikely they become.
+"""What an edit does to everything else: how unlikely the model's own descriptions of images become.
 
 Damage is the rise in negative log-likelihood, in nats a token, of the descriptions that the unedited model gives. They
-are fed to the edited model as they stand, so one pass tells of all steps of decoding at once.
+are fed to the edited model as they are, so one pass covers all steps of decoding.
 """
 
 from collections.abc import Collection
@@ -69,9 +69,9 @@ def read_described(
     tokens = torch.tensor(filled, device=ids.device)
     lengths = torch.tensor([len(tokens) for tokens in descriptions], device=ids.device)
     is_token = torch.arange(longest, device=ids.device) < lengths[:, None]
-    # The last token is told by the logits of the one before it, so it is not fed itself.
+    # The last token is predicted from the one before it, so it is not fed.
     fed = BatchFeature({**inputs, "input_ids": torch.cat([ids, tokens[:, :-1]], dim=1)})
-    if "token_type_ids" in inputs:  # in families that tell image tokens so
+    if "token_type_ids" in inputs:  # families that mark image tokens by them
         types = inputs["token_type_ids"]
         fed["token_type_ids"] = torch.cat([types, types.new_zeros(len(ids), longest - 1)], dim=1)
     image, prompt_tokens = image_span(reader.loaded, inputs), ids.shape[1]
@@ -84,7 +84,7 @@ def nll(
     tokens: Int[Tensor, "images described"],
     is_token: Bool[Tensor, "images described"],
 ) -> Float[Tensor, "rows"]:
-    """Negative log-likelihood in nats a token; the rows go over the images again and again."""
+    """Negative log-likelihood in nats a token; row r is of image r modulo the number of images."""
     images, described = tokens.shape
     log_probabilities = logits.float().log_softmax(-1).view(-1, images, described, logits.shape[-1])
     chosen = log_probabilities.gather(-1, tokens[None, :, :, None].expand(len(log_probabilities), -1, -1, 1))[..., 0]
@@ -94,7 +94,7 @@ def nll(
 def edited_tokens(
     at: SteeredAt, during: During, image: slice, prompt_tokens: int, tokens: int, device: torch.device
 ) -> Bool[Tensor, "tokens"]:
-    """Which of the tokens are edited: those of the prompt that `at` names, and each that is fed back, or not.
+    """Which of the tokens are edited: those of the prompt that `at` names, and at every step each that is fed back.
 
     At the image tokens nothing is edited while decoding, since no image is fed back.
     """

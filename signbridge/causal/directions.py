@@ -41,7 +41,7 @@ class FittedParams(Section):
 
 
 class FittedClasses(NamedTuple):
-    """What the images of the fitted half say of each class at one site and position."""
+    """What is fitted to the images of the fitted half at one site and position."""
 
     classes: list[str]  # sorted
     means: Float[np.ndarray, "classes width"]
@@ -89,8 +89,8 @@ def directions(
 ) -> Float[np.ndarray, "directions width"]:
     """From class `a` to class `b`: one row for each of `all_directions`, each of length 1.
 
-    `unembedding` has the rows of the first tokens in which the two answers differ, that of `a` first. A difference that
-    is nothing (the same vector for every image) stays nothing.
+    `unembedding` has the rows of the first tokens in which the two answers differ, that of `a` first. A difference of
+    zero (the same vector for every image) stays zero.
     """
     of_a, of_b = fitted.classes.index(a), fitted.classes.index(b)
     rows = [
@@ -111,7 +111,7 @@ def all_directions(draws: int) -> list[tuple[str, int]]:
 
 
 class ClassDirections:
-    """`Directed` by what the vectors of each class's images say, and by the answers' unembedding rows."""
+    """`Directed` by the vectors of each class's images, and by the answers' unembedding rows."""
 
     told = ("class_means", RANDOM)
 
@@ -151,7 +151,7 @@ class ClassDirections:
         }  # fmt: skip
 
     def clamps(self, pair: ClassPair, at: SteeredAt) -> Mapping[str, Clamps]:
-        """None: these directions are no features'."""
+        """None: these directions belong to no features."""
         return {}
 
     def _first_tokens(self, pair: ClassPair) -> tuple[int, int]:

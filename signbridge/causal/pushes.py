@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 class Encoder(Protocol):
-    """What tells the features of a token, and a token of its features: a sparse autoencoder."""
+    """A sparse autoencoder: features of a token, and a token from its features."""
 
     W_dec: Tensor  # features x width
 

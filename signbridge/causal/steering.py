@@ -84,14 +84,14 @@ class Course(NamedTuple):
     descriptions: list[list[int]]  # of the others, in tokens
     answer: list[int]  # the tokens of b's answer
     names: Sequence[tuple[str, int]]  # of the directions, with the draw of a null
-    told: Sequence[str]  # the directions in which the first of `images` is described
+    told: Sequence[str]  # the directions under which the first of `images` is described
     directions: Mapping[str, Float[np.ndarray, "directions width"]]  # by site in order of depth, each of length 1
     unit: Mapping[str, float]  # by site: the mean norm of the stream there
     clamps: Mapping[str, "Clamps"] = MappingProxyType({})  # by site, where directions are those of features
 
     @property
     def told_rows(self) -> list[int]:
-        """Where the directions that are told stand: of a null its first draw."""
+        """The rows of the directions in `told`; of a null that of its first draw."""
         return [list(self.names).index((name, 0)) for name in self.told]
 
 
@@ -110,7 +110,7 @@ class Steered(NamedTuple):
     damage: Float[np.ndarray, "sites during directions strengths others"]  # nats a token
     clean_probability: Float[np.ndarray, "images"]
     answers: list  # texts: sites, during, edits (direction by strength), images
-    descriptions: dict[str, list[str]]  # of the first image, by site: those told, by strength
+    descriptions: dict[str, list[str]]  # of the first image, by site: directions in `told`, each at every strength
 
 
 class Answered(NamedTuple):
@@ -276,7 +276,7 @@ def _texts(loaded: LoadedModel, answers: list[list[int]]) -> list[str]:
 
 
 def told_sites(course: Course) -> list[str]:
-    """The first, middle and last of the steered sites: those at which texts are told."""
+    """The first, middle and last of the steered sites: at these an image is described."""
     sites = list(course.directions)
     return sorted({sites[0], sites[len(sites) // 2], sites[-1]}, key=sites.index)
 

@@ -1,11 +1,10 @@
-"""Which images are compared, and which are kept apart."""
+"""Which images and classes are compared; when two answers are the same word, and when a text says one."""
 
 import numpy as np
 import pytest
 
-from signbridge.causal.pairs import class_pairs, image_pairs
-from signbridge.core.errors import SignBridgeError
-from signbridge.datasets.sampling import fitted_half, one_of_each_photo
+from signbridge.causal.pairs import class_pairs, differ, first_difference, image_pairs, plain, says
+from signbridge.datasets.sampling import one_of_each_photo
 
 LABELS = np.repeat(list("ABCD"), 12)
 PHOTOS = np.array([f"{label}{index % 4}" for index, label in enumerate(LABELS)])  # four a letter, three copies each
@@ -112,33 +111,48 @@ def test_classes_of_one_answer_give_no_pair():
     assert class_pairs(LABELS, answers(dict.fromkeys("ABCD", "Fist")), 5, generator()) == []
 
 
-# Halves ---------------------------------------------------------------------------------------------------------------
+# Answers --------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("seed", range(5))
-def test_a_photo_is_fitted_or_tested_whole_and_each_letter_is_halved(seed):
-    half = fitted_half(LABELS, PHOTOS, seed)
-    assert not set(PHOTOS[half]) & set(PHOTOS[~half])
-    for letter in "ABCD":
-        assert len(set(PHOTOS[half & (letter == LABELS)])) == 2
+@pytest.mark.parametrize(
+    ("text", "answer", "expected"),
+    [
+        ("Peace", "Peace", True),
+        ("the peace sign.", "Peace", True),
+        ("PEACE!", "Peace.", True),
+        ("Peaceful", "Peace", False),
+        ("warpeace", "Peace", False),
+        ("a thumbs  up sign", "Thumbs up", True),
+        ("thumbs are up", "Thumbs up", False),
+        ("OKAY", "OK", False),
+        ("", "Peace", False),
+        ("Peace", "", False),
+        ("...", "!", False),
+        ("A", "a", True),
+        ("A fist", "A", True),
+        ("This is a fist", "A", False),  # the article
+    ],
+)
+def test_a_text_says_an_answer_as_whole_words_in_either_case(text, answer, expected):
+    assert says(text, answer) is expected
 
 
-def test_a_letter_of_two_photos_of_unequal_size_is_in_both_halves():
-    labels = np.array(list("AAAAAABBBB"))
-    photos = np.array(list("aaaaabcdcd"))
-    for seed in range(10):
-        half = fitted_half(labels, photos, seed)
-        assert set(labels[half]) == set(labels[~half]) == {"A", "B"}
+def test_case_space_and_punctuation_make_no_other_answer():
+    assert plain(' "Thumbs_up."\n') == "thumbs up"
+    assert not differ("Fist.", " fist")
+    assert not differ("a fist", "Fist"), "the one says the other"
+    assert differ("Fist", "Palm")
 
 
-def test_halves_are_drawn_by_the_seed():
-    halves = [fitted_half(LABELS, PHOTOS, seed) for seed in (3, 3, 4, 5, 6)]
-    np.testing.assert_array_equal(halves[0], halves[1])
-    assert any((halves[0] != other).any() for other in halves[2:])
+@pytest.mark.parametrize("nothing", ["", " ", "..."])
+def test_what_is_no_answer_differs_from_none(nothing):
+    assert not differ(nothing, "Fist")
+    assert not differ("Fist", nothing)
 
 
-def test_a_letter_with_a_single_photo_is_named():
-    photos = PHOTOS.copy()
-    photos[LABELS == "C"] = "the only one"
-    with pytest.raises(SignBridgeError, match="class C has 1 photo"):
-        fitted_half(LABELS, photos, 0)
+@pytest.mark.parametrize(
+    ("a", "b", "expected"),
+    [([5, 7], [6], (5, 6)), ([5, 7], [5, 8, 9], (7, 8)), ([5], [5, 8], (2, 8)), ([5, 8], [5], (8, 2))],
+)
+def test_answers_part_at_the_first_token_that_differs_and_the_shorter_one_ends(a, b, expected):
+    assert first_difference(a, b, end=2) == expected

@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from signbridge.core.errors import SignBridgeError
-from signbridge.datasets.sampling import SampleParams, draw
+from signbridge.datasets.sampling import SampleParams, draw, fitted_half
 
 
 def params(strategy="signbridge", classes="all", per_class=3):
@@ -122,3 +122,38 @@ def test_more_letters_than_there_are_says_how_many_there_are(pool):
 def test_params_that_draw_nothing_are_refused(bad):
     with pytest.raises(ValidationError):
         params(**bad)
+
+
+# Halves ---------------------------------------------------------------------------------------------------------------
+
+HALVED = np.repeat(list("ABCD"), 12)
+PHOTOS_OF = np.array([f"{label}{index % 4}" for index, label in enumerate(HALVED)])  # four a letter, three copies each
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_photo_is_fitted_or_tested_whole_and_each_letter_is_halved(seed):
+    half = fitted_half(HALVED, PHOTOS_OF, seed)
+    assert not set(PHOTOS_OF[half]) & set(PHOTOS_OF[~half])
+    for letter in "ABCD":
+        assert len(set(PHOTOS_OF[half & (letter == HALVED)])) == 2
+
+
+def test_a_letter_of_two_photos_of_unequal_size_is_in_both_halves():
+    labels = np.array(list("AAAAAABBBB"))
+    photos = np.array(list("aaaaabcdcd"))
+    for seed in range(10):
+        half = fitted_half(labels, photos, seed)
+        assert set(labels[half]) == set(labels[~half]) == {"A", "B"}
+
+
+def test_halves_are_drawn_by_the_seed():
+    halves = [fitted_half(HALVED, PHOTOS_OF, seed) for seed in (3, 3, 4, 5, 6)]
+    np.testing.assert_array_equal(halves[0], halves[1])
+    assert any((halves[0] != other).any() for other in halves[2:])
+
+
+def test_a_letter_with_a_single_photo_is_named():
+    photos = PHOTOS_OF.copy()
+    photos[HALVED == "C"] = "the only one"
+    with pytest.raises(SignBridgeError, match="class C has 1 photo"):
+        fitted_half(HALVED, photos, 0)
