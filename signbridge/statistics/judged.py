@@ -117,9 +117,9 @@ def patches_to_judge(
 ) -> pd.DataFrame:
     """What a judge is asked: a row a patch, layer, lens and whose words they are, with the columns `ASKED` of `JUDGED`.
 
-    `table` is `data/lenses/words.parquet`. At most `most` patches are drawn, as many from each image as from any other or
-    one more, and the same at all layers under all lenses. More of them are these and others. Where all images are of
-    one class there is no null.
+    `table` is `data/lenses/words.parquet`. At most `most` patches are drawn, as many from each image as from any other
+    or one more, and the same at all layers under all lenses. A larger `most` keeps these and adds others. Where all
+    images are of one class there is no null.
     """
     words = table.sort_values("rank", kind="stable").groupby(["site", "lens", "image_id", "patch"], sort=False)["word"]
     said = words.agg(_as_json).rename("words").reset_index().rename(columns={"image_id": "words_of"})
