@@ -57,7 +57,7 @@ def main() -> None:
     arguments = _arguments()
     entry = params.section("miniature", FolderModel, params.MODELS)
     loaded = load(entry, Path(".scratch/models"), torch.device("cpu"))
-    dataset = RenderedParams.model_validate(params.section("datasets", dict)["rendered"])
+    dataset = params.section("rendered", RenderedParams, params.DATASETS)
     sets = {"drawn hands, none of them trained on": lambda: render(dataset)}
     if arguments.archive:
         sets["real signs, for orientation"] = lambda: read_archive(arguments.archive, None).images

@@ -30,7 +30,7 @@ from signbridge.datasets.images import encode_png
 
 ROOT = Path(__file__).parents[1]
 LETTERS, PER_LETTER, LAYERS, WIDTH = 20, 15, 32, 4096
-STAGES = ("leakage", "probe", "controls", "within_word", "statistics")
+STAGES = ("leakage", "probe", "controls", "statistics")
 
 
 def sample(generator: np.random.Generator) -> pd.DataFrame:
@@ -77,7 +77,7 @@ def prepare(folder: Path, generator: np.random.Generator) -> None:
     tables.write(answers, data / "answers.parquet", made_by)
     write_activations(data / "activations", images, 0.5, generator)
     for control in CONTROLS:
-        write_activations(data / "control_activations" / control, images, 0.0, generator)
+        write_activations(data / "controls" / control, images, 0.0, generator)
 
 
 def run_stage(stage: str, folder: Path) -> tuple[float, float]:
