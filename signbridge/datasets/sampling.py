@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool
 from pydantic import Field
-from sklearn.model_selection import StratifiedGroupKFold
 
 from signbridge.core.errors import SignBridgeError
 from signbridge.core.params import Section
@@ -98,6 +97,10 @@ def fitted_half(labels: np.ndarray, photos: np.ndarray, seed: int) -> Bool[np.nd
 
     Raises `SignBridgeError` naming a letter with a single photo.
     """
+    from sklearn.model_selection import (
+        StratifiedGroupKFold,
+    )  # takes seconds to import, which drawing a sample would pay
+
     for letter in np.unique(labels):
         if len(np.unique(photos[labels == letter])) < 2:
             raise SignBridgeError(
