@@ -1,0 +1,88 @@
+"""The stages `report` of the further questions, each run on the files of a made-up run."""
+
+import contextlib
+import importlib
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from ruamel.yaml import YAML
+
+from signbridge.core import params
+from tests.conftest import Workspace
+from tests.report import written
+from tests.report.reading import Page
+
+ROOT = Path(__file__).parents[2]
+QUESTIONS = ("causal", "lenses", "sae", "pretrained")
+SECTIONS = {
+    "causal": ["patching", "steering", "erasure"],
+    "lenses": ["lenses", "alignment"],
+    "sae": ["sae", "features", "feature-steering"],
+    "pretrained": ["pretrained"],
+}
+FIGURES = {"causal": "plots/causal/causal_effects.png", "lenses": "plots/lenses/lens_strip.png"}
+CHOSEN = {
+    "sae": "stages/sae/presets.yaml: default",
+    "pretrained": "stages/pretrained/autoencoders.yaml: llava-gemma-2b",
+}
+
+
+@pytest.fixture(scope="module", params=QUESTIONS)
+def finished(request, tmp_path_factory) -> tuple[str, Workspace]:
+    """The name of a question, and a folder in which its report has run."""
+    workspace = Workspace(tmp_path_factory.mktemp(request.param))
+    getattr(written, f"write_{request.param}")(workspace.folder)
+    with contextlib.chdir(workspace.folder):
+        stage(request.param).main()
+    return request.param, workspace
+
+
+@pytest.fixture
+def question(finished, monkeypatch) -> str:
+    """The name of the question, and the current folder in its folder."""
+    monkeypatch.chdir(finished[1].folder)
+    return finished[0]
+
+
+def stage(question: str) -> ModuleType:
+    return importlib.import_module(f"stages.{question}.report")
+
+
+def test_the_page_is_made_from_the_files_of_its_own_pipeline(question):
+    page = Page(stage(question).REPORT.read_text(encoding="utf-8"))
+    shown = [section.attributes["id"] for section in page.all("section") if "id" in section.attributes]
+    assert shown == [*SECTIONS[question], "settings"]
+    titles = [title.text for title in page.section("settings").all("h3")]
+    entries = ["datasets.yaml: rendered", "models.yaml: miniature", *filter(None, [CHOSEN.get(question)])]
+    assert titles == ["params.yaml", f"stages/{question}/params.yaml", *entries]
+    assert page.answer
+
+
+def test_a_second_run_writes_the_same_bytes(question):
+    first = stage(question).REPORT.read_bytes()
+    stage(question).main()
+    assert stage(question).REPORT.read_bytes() == first
+
+
+def test_a_figure_for_print_is_written_where_the_pipeline_says(question):
+    entry = YAML(typ="safe").load(ROOT / f"stages/{question}/dvc.yaml")["stages"]["report"]
+    declared = [path for plot in entry.get("plots", []) for path in plot]
+    assert declared == [*filter(None, [FIGURES.get(question)])]
+    assert all(Path(path).read_bytes().startswith(b"\x89PNG") for path in declared)
+    assert entry["outs"] == [f"report/{question}.html"]
+
+
+def test_every_file_that_is_read_is_named_when_it_is_missing_and_an_older_page_is_kept(question, finished):
+    main, report = stage(question).main, stage(question).REPORT
+    before = report.read_bytes()
+    entry = YAML(typ="safe").load(ROOT / f"stages/{question}/dvc.yaml")["stages"]["report"]
+    read = [Path(dep) for dep in entry["deps"] if dep.startswith("data/")]
+    files = [file for path in read for file in (sorted(path.rglob("*.*")) if path.is_dir() else [path])]
+    assert files
+    for file in [*files, params.PARAMS]:
+        content = file.read_bytes()
+        file.unlink()
+        assert str(file) in finished[1].message_of_failure(main)
+        file.write_bytes(content)
+    assert report.read_bytes() == before
