@@ -24,7 +24,7 @@ READ_AS_JSON = (
     "special_tokens_map.json", "added_tokens.json",
 )  # fmt: skip
 LFS_POINTER = b"version https://git-lfs.github.com/spec/"
-AGAIN = "Fetch it again, or save the model again with save_pretrained()."
+AGAIN = "Fetch it again, or save it again."
 
 Quantization = Literal["none", "nf4"]
 
@@ -61,6 +61,17 @@ def check_model_folder(folder: Path, quantization: Quantization = "none") -> Non
         _check_packing(folder, quantization)
     except OSError as error:
         raise _unreadable(Path(error.filename or folder), error) from None
+
+
+def check_file(file: Path) -> None:
+    """Raises `SignBridgeError` if a file of weights or of settings is a Git LFS pointer, cut short or damaged."""
+    try:
+        if file.suffix == ".safetensors":
+            _check_whole(file)
+        else:
+            _check_file(file)
+    except OSError as error:
+        raise _unreadable(file, error) from None
 
 
 def packing(folder: Path) -> dict[str, Any]:

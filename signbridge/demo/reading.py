@@ -8,6 +8,7 @@ from jaxtyping import Float
 from PIL import Image
 from transformers import BatchFeature, ProcessorMixin
 
+from signbridge.core.finite import check_finite, way_out
 from signbridge.datasets.images import grey_of
 from signbridge.demo.study import DemoStudy, Place
 from signbridge.vlm.answering import read_and_answer
@@ -27,7 +28,10 @@ class Reading(NamedTuple):
 
 
 def read(study: DemoStudy, reader: Reader, image: Image.Image) -> Reading:
-    """Read an RGB picture as `extract` reads the sample, alone in its batch."""
+    """Read an RGB picture as `extract` reads the sample, alone in its batch.
+
+    Raises `SignBridgeError` if a number that is read is not finite.
+    """
     model, processor, parts, end_tokens, device = reader.loaded
     inputs = reader.prepare([image])
     seen = seen_image(inputs, processor) or image  # now: `to` moves the inputs themselves
@@ -39,6 +43,10 @@ def read(study: DemoStudy, reader: Reader, image: Image.Image) -> Reading:
     for site, positions in answered.vectors.items():
         for position, vector in positions.items():
             vectors[site, position] = vector[0].to(stored).to(torch.float32).cpu().numpy()
+    for place, vector in vectors.items():
+        check_finite(
+            vector[None], " at ".join(place), ["picture"], way_out(str(model.dtype).removeprefix("torch.")), "this"
+        )
     probabilities = {place: study.probes[place].predict_probability(vectors[place][None])[0] for place in study.places}
     answer = processor.batch_decode(answered.answers, skip_special_tokens=True)[0].strip()
     return Reading(answer, seen, vectors, probabilities, study.photo_of(pixels))

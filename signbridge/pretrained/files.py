@@ -9,6 +9,7 @@ import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from huggingface_hub import snapshot_download
 from sae_lens import SAE
@@ -29,6 +30,8 @@ from safetensors import SafetensorError
 from signbridge.core import params
 from signbridge.core.activations import layer_site
 from signbridge.core.errors import SignBridgeError
+from signbridge.core.finite import check_finite
+from signbridge.core.model_folder import check_file
 from signbridge.pretrained.settings import AnyEntry, OfFolder, OfHub, OfRelease
 
 GEMMA_SCOPE_CONFIG = "config.json"
@@ -70,6 +73,7 @@ def fetched(name: str, entry: AnyEntry) -> Fetched:
                 f"{found.folder}: no {file} here, so this is no autoencoder in the format {found.format}. "
                 f"Correct {name} in {params.AUTOENCODERS}."
             )
+        check_file(found.folder / file)
     return found
 
 
@@ -89,6 +93,8 @@ def read_pretrained(found: Fetched, site: str) -> SAE:
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         first_line = str(error).strip().splitlines()[0][:200]
         raise SignBridgeError(f"{found.folder}: no readable autoencoder ({first_line}). Fetch it again.") from error
+    for weights, numbers in autoencoder.state_dict().items():
+        check_finite(np.atleast_1d(numbers.numpy()), f"{found.folder}: {weights}", remedy="Fetch it again.")
     trained_at = _site_of(autoencoder)
     if trained_at not in (site, None):
         raise SignBridgeError(

@@ -9,20 +9,23 @@ import hashlib
 import json
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 import torch
 from sae_lens.saes.sae import TrainingSAE, TrainStepOutput
 from sae_lens.training.sae_trainer import SAETrainer
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 from tqdm import tqdm
 
-from signbridge.core import tables
+from signbridge.core import params, tables
+from signbridge.core.finite import check_finite
 from signbridge.core.tables import whole_folder
 from signbridge.sae.autoencoders import (
     finished,
@@ -119,7 +122,7 @@ def train(
     They take vectors as they come from the stream: what scales them for training is measured on its first buffer and
     folded in at the end. Equal streams, presets and seeds give equal autoencoders on one machine, whether or not the
     training was interrupted: it goes on from the last of `checkpoints`. `about` goes into each `cfg.json`. Raises
-    `SignBridgeError` if the preset does not suit the width of the stream.
+    `SignBridgeError` if the preset does not suit the width of the stream, or training diverges.
     """
     last = checkpoints.latest() if checkpoints else None
     if last:
@@ -139,11 +142,23 @@ def train(
         for step in range(done, steps):
             batch = next(stream)
             wanted = (step + 1) * LOGGED // steps > step * LOGGED // steps
-            rows += [row for row in train_all(batch, wanted) if row]
+            logged = [row for row in train_all(batch, wanted) if row]
+            for row in logged:
+                _check_finite(row["site"], "the loss", torch.tensor([row["loss"]]), [row["step"]], "step")
+            rows += logged
             bar.update(preset.batch)
             if checkpoints and checkpoints.is_due:
                 checkpoints.write(step + 1, trainers, stream.state, rows)
-    return Trained({site: finished(trainer) for site, trainer in trainers.items()}, pd.DataFrame(rows))
+    autoencoders = {site: finished(trainer) for site, trainer in trainers.items()}
+    for site, autoencoder in autoencoders.items():
+        for name, weights in autoencoder.state_dict().items():
+            _check_finite(site, name, weights)
+    return Trained(autoencoders, pd.DataFrame(rows))
+
+
+def _check_finite(site: str, what: str, numbers: Tensor, rows: Sequence[int] | None = None, row: str = "row") -> None:
+    remedy = f"Training has diverged: lower `lr` of the preset in {params.SAE_PRESETS}."
+    check_finite(np.atleast_1d(numbers.numpy()), f"autoencoder of {site}: {what}", rows, remedy, row)
 
 
 def train_on_study(

@@ -110,7 +110,7 @@ def test_damaged_weights_are_named(tmp_path, weights, format, damage):
     WRITERS[format](tmp_path, weights, 3)
     (file,) = tmp_path.rglob("*.safetensors")
     file.write_bytes(damage)
-    with pytest.raises(SignBridgeError, match="no readable autoencoder"):
+    with pytest.raises(SignBridgeError, match=rf"{file.name}: cut short.*Fetch it again"):
         read(tmp_path, format)
 
 
@@ -179,3 +179,20 @@ def test_what_saelens_does_not_list_or_is_not_read_here_is_named(workspace, offl
     workspace.set(**{"model": "llava-gemma-2b", f"autoencoders__llava-gemma-2b__{key}": value})
     with pytest.raises(SignBridgeError, match=said):
         fetched(*chosen_pretrained())
+
+
+@pytest.mark.parametrize("format", WRITERS)
+def test_weights_that_are_not_finite_are_named(tmp_path, weights, format):
+    weights.decoder[3, 2] = float("inf")
+    WRITERS[format](tmp_path, weights, 3)
+    with pytest.raises(SignBridgeError, match=r"W_dec: not finite \(inf, float32\) for row 3\. Fetch it again"):
+        read(tmp_path, format)
+
+
+@pytest.mark.parametrize("format", WRITERS)
+def test_a_git_lfs_pointer_is_named(tmp_path, weights, format):
+    WRITERS[format](tmp_path, weights, 3)
+    (file,) = tmp_path.rglob("*.safetensors")
+    file.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n")
+    with pytest.raises(SignBridgeError, match=rf"{file.name}: a Git LFS pointer.*`git lfs pull`"):
+        read(tmp_path, format)

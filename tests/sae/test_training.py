@@ -189,3 +189,12 @@ def test_fewer_features_than_k_are_refused(planted_stream):
     preset = TopKPreset(**{**PRESETS["topk"].model_dump(), "k": 2 * WIDTH + 1})
     with pytest.raises(SignBridgeError, match="fewer than k"):
         trained_on(planted_stream(64), preset)
+
+
+def test_training_that_diverges_ends_with_the_step_and_the_way_out(planted_stream, preset, tmp_path):
+    with pytest.raises(SignBridgeError) as stopped:
+        trained_on(planted_stream(preset.batch), preset.model_copy(update={"lr": 1e30}))
+    message = str(stopped.value)
+    assert message.startswith("autoencoder of layer_")
+    assert "not finite" in message
+    assert "lower `lr`" in message
