@@ -1,6 +1,7 @@
 # make repro        set up, then run the study of params.yaml: at most 5 minutes on 2 cores
 # make causal       one further question, after the study: is it used?      page report/causal.html
 # make lenses       what do image tokens say in words?                      page report/lenses.html
+# make judge        which patches can a vision model on your server read?   after make lenses
 # make sae          which sparse features?                                  page report/sae.html
 # make pretrained   what do autoencoders that others trained see? Wants a model of models.yaml that has one, and a GPU
 # make all          the study, causal, lenses and sae (not pretrained, which the default model has no autoencoder for)
@@ -17,12 +18,13 @@ WORKERS ?= 2# processes that share the tests
 BIN := .venv/bin
 DVC := PATH="$(CURDIR)/$(BIN):$$PATH" dvc
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
-QUESTIONS := causal lenses sae pretrained
+QUESTIONS := causal lenses judge sae pretrained
 
 # What each installs: extras of pyproject.toml.
 EXTRAS_study := vlm,gpu
 EXTRAS_causal := $(EXTRAS_study),erasure
 EXTRAS_lenses := $(EXTRAS_study),lenses
+EXTRAS_judge := $(EXTRAS_lenses)
 EXTRAS_sae := $(EXTRAS_study),sae
 EXTRAS_pretrained := $(EXTRAS_sae)
 EXTRAS_demo := $(EXTRAS_study),demo
@@ -84,11 +86,11 @@ demo: .venv/with-demo
 test: clock-test .venv/with-dev
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m ruff format --check .
-	PATH="$(CURDIR)/$(BIN):$$PATH" python -m pytest -n $(WORKERS) --dist loadgroup
+	PATH="$(CURDIR)/$(BIN):$$PATH" python -m pytest -n $(WORKERS) --no-loadscope-reorder
 	$(stop-clock)
 
 test-slow: .venv/with-dev
-	PATH="$(CURDIR)/$(BIN):$$PATH" python -m pytest -n $(WORKERS) --dist loadgroup -m slow
+	PATH="$(CURDIR)/$(BIN):$$PATH" python -m pytest -n $(WORKERS) --no-loadscope-reorder -m slow
 
 lint: .venv/with-dev
 	$(BIN)/python -m ruff check .

@@ -16,6 +16,7 @@ Value = int | float | str | bool
 QUESTIONS = {
     "causal": "is what the probe reads used?",
     "lenses": "what do image tokens say in words?",
+    "judge": "which patches can a vision model read?",
     "sae": "which sparse features?",
     "pretrained": "what do autoencoders that others trained see?",
 }
@@ -48,7 +49,8 @@ def study(probe: Mapping[str, Value], leakage: Mapping[str, Value], answers: Map
 def further(question: str) -> list[str]:
     """The lines after a further question: its page, and what else there is."""
     others = ", ".join(f"make {name}" for name, _ in _others() if name != question)
-    return [f"Page:  report/{question}.html ({QUESTIONS[question]})", f"Next:  make check, or {others}"]
+    page = "metrics/lenses/judge.json" if question == "judge" else f"report/{question}.html"
+    return [f"Page:  {page} ({QUESTIONS[question]})", f"Next:  make check, or {others}"]
 
 
 def _found(probe: Mapping[str, Value]) -> str:
@@ -81,7 +83,7 @@ def _leakage(probe: Mapping[str, Value], leakage: Mapping[str, Value]) -> str:
 
 
 def _others() -> list[tuple[str, str]]:
-    return [(name, asks) for name, asks in QUESTIONS.items() if name != "pretrained"]
+    return [(name, asks) for name, asks in QUESTIONS.items() if name not in ("judge", "pretrained")]
 
 
 def _read(name: str) -> dict[str, Value]:

@@ -8,6 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # processes share the cores: threads that wait for one another are slow
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # with it a child process compiles all that it imports anew, for 5 s
+
 from jaxtyping import install_import_hook
 
 import tests.type_checking  # noqa: F401  the hook finds it by name
@@ -22,14 +27,34 @@ from signbridge.core.command_line import note_peak_memory, run  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[1]
 
-# A child process would compile every package that it imports anew: 5 to 10 CPU-seconds for a stage that reads a model.
-os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-
-
 PARAMS_FILES = (params.PARAMS, params.MODELS, params.DATASETS, params.CAUSAL, params.LENSES, params.JUDGE)
 PARAMS_FILES += (params.SAE, params.PRETRAINED, params.SAE_PRESETS, params.AUTOENCODERS)
 CATALOGS = {"models": params.MODELS, "datasets": params.DATASETS, "autoencoders": params.AUTOENCODERS}
 CATALOGS |= {"sae_presets": params.SAE_PRESETS}
+
+
+# The tests of these folders share set-ups that are dear, and run in one process. Elsewhere those of a file do.
+TOGETHER = ("tests/demo",)
+LONGEST_FIRST = ("tests/test_dvc", "tests/demo", "tests/causal", "tests/stages", "tests/sae", "tests/report")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Which tests run in one process, where several share them (`pytest -n 2`)."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            return next((folder for folder in TOGETHER if file.startswith(f"{folder}/")), file)
+
+    return ByFile(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest first, so that no process ends long after the other."""
+    rank = {prefix: place for place, prefix in enumerate(LONGEST_FIRST)}
+    items.sort(key=lambda item: min((rank[p] for p in rank if item.location[0].startswith(p)), default=len(rank)))
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

@@ -53,6 +53,7 @@ def file_of(pipeline: str, stage: str) -> str:
 
 def test_every_pipeline_has_stages():
     assert {pipeline for pipeline, _ in STAGES} == set(PIPELINES)
+    assert {path.parent.name for path in (ROOT / "stages").glob("*/params.yaml")} == set(PIPELINES) - {"study"}
 
 
 @of_every_stage
