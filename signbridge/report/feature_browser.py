@@ -1,6 +1,6 @@
 """Single features of the autoencoders, for a reader to search and open: which ones, how written, in how few bytes.
 
-Every image and sentence stands once. What fits is taken in an order that asks nothing of what the features show: the
+Every image and sentence stands once. As many as fit are taken, in an order that does not depend on what the features show: the
 first of every letter's list at each layer, then the second, and so on, then the most active.
 """
 
@@ -27,7 +27,7 @@ NAME = "features-browser"
 TITLE = "Open a feature"
 BUDGET = 1_500_000  # bytes in the page, images included
 SIDE = 112  # pixels of an image, at most
-LEVELS = 9  # of an activation, in equal steps up to the strongest; nought is no activation
+LEVELS = 9  # of an activation, in equal steps up to the strongest; 0 is no activation
 MOST_CLASSES = 40  # bars of a feature, the strongest
 LONGEST_PHRASE = 300  # characters; a longer one is cut around its strongest token
 IN_TWIN = 3  # features of a letter and layer
@@ -129,7 +129,7 @@ def written_activations(activations: Float[np.ndarray, "tokens"], strongest: flo
 
 
 def levels_of(activations: Float[np.ndarray, "tokens"], strongest: float) -> list[int]:
-    """Nought for what does not fire, else which of `LEVELS` equal steps up to the `strongest` it is on, from 1."""
+    """0 for what does not fire, else which of `LEVELS` equal steps up to the `strongest` it is on, from 1."""
     steps = np.ceil(np.asarray(activations, dtype=float) / strongest * LEVELS - 1e-6)
     return np.where(np.asarray(activations) > 0, np.clip(steps, 1, LEVELS), 0).astype(int).tolist()
 

@@ -43,7 +43,7 @@ PAGES = {
 
 @dataclass(frozen=True)
 class Page:
-    """One page: its question and answer, what was looked at, and its sections."""
+    """One page: its question and answer, the facts below them, and its sections."""
 
     file: str  # one of `PAGES`
     question: str

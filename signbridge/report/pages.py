@@ -1,4 +1,4 @@
-"""The five pages: the question and the answer of each, what was looked at, and its sections in order."""
+"""The five pages: the question and the answer of each, the facts below them, and the sections in order."""
 
 from collections.abc import Sequence
 

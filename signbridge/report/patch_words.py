@@ -33,7 +33,7 @@ HOLDS = "✓"
 
 
 def patch_words(lenses: Lenses, budget: int = BUDGET) -> PatchWords | None:
-    """What the page shows of single patches, in about `budget` bytes; None if no image token was looked at in words."""
+    """What the page shows of single patches, in about `budget` bytes; None if no image token was read."""
     table, labels = lenses.words, dict(zip(lenses.sample["image_id"], lenses.sample["label"], strict=True))
     ids = [image for image in dict.fromkeys(table["image_id"]) if image in labels]
     if not ids:
@@ -263,7 +263,7 @@ class Cell(NamedTuple):
 def cells_of(patches: Sequence[int], grid: tuple[int, int]) -> list[Cell]:
     """The cell of each of `patches`, numbered row by row in a grid of that many rows and columns.
 
-    Of a grid that is looked at in part, each target reaches half way to its neighbours, so that the targets fill the
+    Of a grid of which some patches were read, each target reaches half way to its neighbours, so that the targets fill the
     picture and none is smaller than it must be.
     """
     rows, columns = grid
@@ -277,7 +277,7 @@ def cells_of(patches: Sequence[int], grid: tuple[int, int]) -> list[Cell]:
 
 
 def _reach(lines: Sequence[int], count: int) -> dict[int, tuple[float, float]]:
-    """From where to where each of the `lines` looked at reaches, of `count` in all."""
+    """From where to where each of these `lines` reaches, of `count` in all."""
     present = sorted(set(lines))
     between = [(before + after + 1) / 2 for before, after in pairwise(present)]
     edges = [round(100 * edge / count, 3) for edge in (0, *between, count)]

@@ -56,7 +56,7 @@ def _read(sae: Sae) -> str:
 
 
 def _told(sae: Sae) -> list[str]:
-    """The best feature of each letter beside the best dimension of the stream, which was picked alike."""
+    """The best feature of each letter beside the best dimension of the stream, chosen in the same way."""
     best = sae.letters[sae.letters["rank"] == 1]
     if best.empty:
         return [f"No {sae.kind} has enough photos to rank features on one half of them and test on the other."]

@@ -53,10 +53,12 @@ def answer(lenses: Lenses) -> tuple[str, ...]:
     if lenses.shares.empty:
         return (UNKNOWN,)
     best = {lens: lenses.found.share(f"{lens}_best_over_other_image") for lens in DISPLAYED}
-    shown = [f"{DISPLAYED[lens]} ({points_with_interval(*more)})" for lens, more in best.items() if more.low > 0]
+    shown = [f"{DISPLAYED[lens]} by {points_with_interval(*more)}" for lens, more in best.items() if more.low > 0]
     others = [DISPLAYED[lens] for lens, more in best.items() if not more.low > 0]
-    describe = "At its best layer, the words of a token describe the hand that is shown more often than another image's"
-    found = f"{describe} under {listing(shown)}." if shown else "No lens is shown to describe the hand that is shown."
+    describe = "At the best layer, the words of a token describe the hand that is shown more often than another image's"
+    found = (
+        f"{describe} under {listing(shown)}." if shown else "No lens gives words that are shown to describe the hand."
+    )
     return (found, f"That is not shown for {listing(others)}.") if shown and others else (found,)
 
 

@@ -35,7 +35,8 @@ def answer(pretrained: Pretrained) -> tuple[str, ...]:
     fits = "fits" if _fits(pretrained) else "does not fit"
     explained = share_with_interval(*pretrained.found.share("variance_explained_image"))
     return (
-        f"{pretrained.found['pretrained']} {fits} this model: it explains {explained} of the variance of image tokens.",
+        f"The autoencoder {pretrained.found['pretrained']} {fits} this model: it explains {explained} of the variance "
+        "of image tokens.",
     )
 
 
