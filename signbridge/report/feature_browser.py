@@ -1,7 +1,7 @@
 """Single features of the autoencoders, for a reader to search and open: which ones, how written, in how few bytes.
 
-Every image and sentence stands once. As many as fit are taken, in an order that does not depend on what the features show: the
-first of every letter's list at each layer, then the second, and so on, then the most active.
+Every image and sentence is stored once. As many features as fit are taken, in an order that does not depend on what
+they show: the first of every letter's list at each layer, then the second, and so on, then the most active.
 """
 
 import json

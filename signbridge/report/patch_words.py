@@ -263,7 +263,7 @@ class Cell(NamedTuple):
 def cells_of(patches: Sequence[int], grid: tuple[int, int]) -> list[Cell]:
     """The cell of each of `patches`, numbered row by row in a grid of that many rows and columns.
 
-    Of a grid of which some patches were read, each target reaches half way to its neighbours, so that the targets fill the
+    Where only some patches were read, each target reaches half way to its neighbours, so that the targets fill the
     picture and none is smaller than it must be.
     """
     rows, columns = grid
