@@ -15,7 +15,7 @@ from signbridge.vlm.answering import prefill, read_and_answer
 from signbridge.vlm.branching import clean_run, leave
 from signbridge.vlm.extraction import Reader
 from signbridge.vlm.key_value_cache import roomy_cache
-from signbridge.vlm.letter_scoring import LetterScorer, class_log_probabilities
+from signbridge.vlm.letter_scoring import class_log_probabilities
 from signbridge.vlm.loading import FolderModel, LoadedModel, load
 from signbridge.vlm.residual import decoder_sites, editing, reading
 from tests.vlm import other_families
@@ -206,8 +206,7 @@ def test_image_tokens_of_gemma_3_see_the_tokens_after_them(folders):
 def test_classes_of_several_tokens_are_scored_as_by_a_plain_pass(reader):
     """Also where the model is told which tokens are of an image, and where its image token is not `<image>`."""
     loaded, classes = reader.loaded, [[5], [5, 6], [7, 8, 9]]
-    scorer = LetterScorer(loaded, "user <image> What is it?:", ["hand"], batch_size=1)
-    inputs = scorer.prepare([picture(0)])
+    inputs = reader.asking("user <image> What is it?:", "prompts.offer_letters", 1).prepare([picture(0)])
     scores = class_log_probabilities(loaded.model, inputs, classes)[0]
     for tokens, score in zip(classes, scores, strict=True):
         ids = torch.cat([inputs["input_ids"], torch.tensor([tokens])], dim=1)
