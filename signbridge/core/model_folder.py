@@ -101,6 +101,11 @@ def _check_is_model(folder: Path) -> None:
             "(PEFT's merge_and_unload), save what comes with save_pretrained() and name that folder."
         )
     if CONFIG in names:
+        if "mm_vision_tower" in _json(folder / CONFIG):
+            raise SignBridgeError(
+                f"{folder / CONFIG}: a LLaVA in the layout of its authors' own code, which Transformers does not read. "
+                "Take the same model from llava-hf on the hub, whose names end in -hf."
+            )
         return
     deeper = sorted([*folder.glob(f"*/{CONFIG}"), *folder.glob(f"snapshots/*/{CONFIG}")])
     found = f" Found in {deeper[0].parent}: name that folder." if deeper else f" {AGAIN}"

@@ -9,7 +9,7 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
@@ -177,12 +177,7 @@ def model_folder(params: HubModel | FolderModel | TinyRandomModel, scratch: Path
     Raises `SignBridgeError` if the hub cannot be reached, or the files make no model that can be loaded.
     """
     if params.source == "hub":
-        try:
-            files = list(MODEL_FILES)
-            folder = Path(snapshot_download(params.hub_id, revision=params.revision, allow_patterns=files))
-        except (OSError, ValueError) as error:
-            raise _not_from_hub(params, error) from error
-        return _checked(folder, params)
+        return _checked(_from_hub(params, MODEL_FILES), params)
     if params.source == "folder":
         return _checked(Path(params.path).expanduser(), params)
     config = tiny_config()
@@ -197,20 +192,28 @@ def model_folder(params: HubModel | FolderModel | TinyRandomModel, scratch: Path
 def stream_width(params: HubModel | FolderModel | TinyRandomModel) -> int:
     """The width of the residual stream, from the configuration alone: no weights are fetched or read.
 
-    Raises `SignBridgeError` if the hub cannot be reached, or a folder has no configuration or safetensors weights.
+    Raises `SignBridgeError` if the hub cannot be reached, or the files make no model that can be loaded.
     """
     if params.source == "tiny_random":
         return tiny_config().get_text_config().hidden_size
-    if params.source == "folder":
-        folder = _checked(Path(params.path).expanduser(), params)
-        with said_of_files(folder):
-            config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    if params.source == "hub":
+        folder = _from_hub(params, ["config.json"])
+        _check_family(folder)
     else:
-        try:
-            config = AutoConfig.from_pretrained(params.hub_id, revision=params.revision, trust_remote_code=False)
-        except (OSError, ValueError) as error:
-            raise _not_from_hub(params, error) from error
-    return config.get_text_config().hidden_size
+        folder = _checked(Path(params.path).expanduser(), params)
+    with said_of_files(folder):
+        config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        return config.get_text_config().hidden_size
+
+
+def _from_hub(params: HubModel, files: Sequence[str]) -> Path:
+    try:
+        return Path(snapshot_download(params.hub_id, revision=params.revision, allow_patterns=list(files)))
+    except (OSError, ValueError) as error:
+        raise SignBridgeError(
+            f"model {params.hub_id} at {params.revision[:12]} cannot be had from the hub: {_first_line(error)}\n"
+            "Check the network and the name, or fetch it elsewhere and use source: folder with its path."
+        ) from error
 
 
 def _check_complete(found: dict[str, Any], folder: Path) -> None:
@@ -227,10 +230,15 @@ def _check_complete(found: dict[str, Any], folder: Path) -> None:
 def _checked(folder: Path, params: _ModelParams) -> Path:
     """The folder, if it holds a model that can be loaded and whose family is described here; no weights are read."""
     check_model_folder(folder, params.quantization)
+    _check_family(folder)
+    return folder
+
+
+def _check_family(folder: Path) -> None:
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     family = config.get("model_type")
     if family in FAMILIES:
-        return folder
+        return
     if config.get("auto_map"):
         raise _own_code(folder / "config.json")
     raise SignBridgeError(
@@ -285,13 +293,6 @@ def _complete_padding(processor: ProcessorMixin) -> None:
         others = (tokenizer.eos_token, tokenizer.unk_token, tokenizer.bos_token)
         of_text = (word for word, _ in sorted(tokenizer.get_vocab().items(), key=lambda pair: pair[1]))
         tokenizer.pad_token = next(word for word in (*others, *of_text) if word and word != processor.image_token)
-
-
-def _not_from_hub(params: HubModel, error: Exception) -> SignBridgeError:
-    return SignBridgeError(
-        f"model {params.hub_id} at {params.revision[:12]} cannot be had from the hub: {_first_line(error)}\n"
-        "Check the network and the name, or fetch it elsewhere and use source: folder with its path."
-    )
 
 
 def _first_line(error: Exception) -> str:

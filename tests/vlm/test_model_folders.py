@@ -348,6 +348,8 @@ NAMED = {
         packed_by(quant_method="bitsandbytes", load_in_4bit=True, bnb_4bit_quant_type="fp4"), "in fp4", "Get the"),
     "packed in 8 bits": (packed_by(quant_method="bitsandbytes", load_in_8bit=True), "in 8 bits", "Get the model"),
     "packed by another": (packed_by(quant_method="gptq", bits=4), "packed by gptq", "Get the model as it was"),
+    "the layout of LLaVA's authors": (
+        json_file("config.json", mm_vision_tower="openai/clip-vit-large-patch14-336"), "authors' own code", "llava-hf"),
     "a language model": (language_model, "config.json: model family 'llama' is not known", "Choose a model"),
     "numbers that are words": (
         json_file("config.json", text_config={"model_type": "llama", "hidden_size": "wide"}), "cannot be", "fetch"),

@@ -2,13 +2,17 @@
 
 import ast
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from signbridge.core.errors import SignBridgeError
-from signbridge.vlm.loading import FolderModel, load, stream_width
+from signbridge.vlm import loading
+from signbridge.vlm.loading import FolderModel, HubModel, load, stream_width
 from signbridge.vlm.untrained_twin import untrained_twin
 from tests.conftest import ROOT
 from tests.vlm.conftest import CPU, PROMPT
@@ -204,3 +208,31 @@ def test_code_beside_what_the_library_has_itself_is_left_alone(with_code, tmp_pa
     loaded = load(entry(with_code), tmp_path / "scratch", CPU)
     assert type(loaded.model) is type(tiny.model)
     assert loaded.processor.tokenizer(PROMPT)["input_ids"] == tiny.processor.tokenizer(PROMPT)["input_ids"]
+
+
+def test_packing_weights_runs_no_code_of_the_hub_where_the_package_for_it_is_installed(tmp_path):
+    """As it is imported, bitsandbytes does so where there is `kernels` and a processor with AVX512-BF16."""
+    marker = tmp_path / "MARKER"
+    (tmp_path / "kernels.py").write_text(f"def get_kernel(*_, **__): open({str(marker)!r}, 'w').write('ran')\n")
+    code = (
+        "import torch\n"
+        "from signbridge.vlm.nf4 import quantization_of\n"
+        "quantization_of('nf4', torch.float16)\n"
+        "import bitsandbytes\n"
+    )
+    paths = os.pathsep.join([str(tmp_path), str(ROOT)])
+    environment = {**os.environ, "PYTHONPATH": paths, "PYTHONDONTWRITEBYTECODE": ""}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert "pip install kernels" not in done.stderr
+    assert not marker.exists()
+
+
+def test_a_hub_model_that_needs_its_own_code_is_refused_for_that(with_code, tmp_path, monkeypatch):
+    own_model(with_code)
+    monkeypatch.setattr(loading, "snapshot_download", lambda *_, **__: str(with_code))
+    settings = entry(with_code).model_dump(exclude={"source", "path"})
+    params = HubModel(source="hub", hub_id="some/model", revision="0" * 40, **settings)
+    for read in (lambda: stream_width(params), lambda: load(params, tmp_path, CPU)):
+        with pytest.raises(SignBridgeError, match=r"config\.json: names Python code .* never run"):
+            read()
