@@ -44,13 +44,14 @@ class Control(NamedTuple):
     pngs: list[bytes]
     shown: list[str]  # the image_id of each; empty where it is no image of the sample
     made_by: dict[str, Any]
+    shards: str  # the folder of its shards, within the run's: another choice of controls or seeds keeps the others'
 
 
 def main() -> None:
     """Read `data/sample.parquet` and `data/model.json`, write `data/controls/CONTROL/` and their answers."""
     chosen = params.section("controls", ControlsParams)
     sample = tables.read(SAMPLE)
-    with model_run(__file__, sample=SAMPLE, twin_seed=chosen.twin_seed, seed=params.seed()) as reading:
+    with model_run(__file__, sample=SAMPLE) as reading:
         controls = {
             control: _control(control, sample, chosen.twin_seed, reading.made_by)
             for control in CONTROLS
@@ -63,18 +64,18 @@ def main() -> None:
 def _control(control: str, sample: pd.DataFrame, twin_seed: int, made_by: dict[str, Any]) -> Control:
     """What `control` shows in place of the images of `sample`, and what it and its vectors are made by."""
     pngs, image_ids = sample["image"].tolist(), sample["image_id"].tolist()
-    made_by = {name: value for name, value in made_by.items() if name not in ("seed", "twin_seed")} | {
-        "control": control
-    }
+    made_by = {**made_by, "control": control}
     if control == UNTRAINED_TWIN:
-        return Control(pngs, image_ids, {**made_by, "twin_seed": twin_seed})
+        return Control(pngs, image_ids, {**made_by, "twin_seed": twin_seed}, f"seed-{twin_seed}/{control}")
     if control == NO_IMAGE:
         grey = mean_grey(pngs)
-        return Control([uniform_image(png, grey) for png in pngs], [""] * len(pngs), {**made_by, "grey": grey})
+        uniform = [uniform_image(png, grey) for png in pngs]
+        return Control(uniform, [""] * len(pngs), {**made_by, "grey": grey}, control)
     if control == OTHER_LETTER:
         seed = params.seed()
         rows = other_letter_rows(sample["label"].tolist(), sample["photo"].tolist(), np.random.default_rng(seed))
-        return Control([pngs[row] for row in rows], [image_ids[row] for row in rows], {**made_by, "seed": seed})
+        shown, shown_ids = [pngs[row] for row in rows], [image_ids[row] for row in rows]
+        return Control(shown, shown_ids, {**made_by, "seed": seed}, f"seed-{seed}/{control}")
     raise AssertionError(f"no control '{control}'")
 
 
@@ -83,16 +84,16 @@ def _read(reading: ModelRun, controls: dict[str, Control], twin_seed: int) -> di
     shards = {}
     for control, shows in controls.items():
         if control != UNTRAINED_TWIN:
-            shards[control] = reading.read_in_shards(decoded(shows.pngs), title=control, within=control)
+            shards[control] = reading.read_in_shards(decoded(shows.pngs), title=control, within=shows.shards)
     if UNTRAINED_TWIN in controls:
         if shards:
             del reading.reader
             gc.collect()  # with whatever refers to itself
             torch.cuda.empty_cache()
         reader = reading.open(untrained_twin(reading.model, twin_seed, reading.scratch / "twin", SCRATCH / "models"))
-        pngs = controls[UNTRAINED_TWIN].pngs
+        shows = controls[UNTRAINED_TWIN]
         shards[UNTRAINED_TWIN] = reading.read_in_shards(
-            decoded(pngs), title=UNTRAINED_TWIN, within=UNTRAINED_TWIN, reader=reader
+            decoded(shows.pngs), title=UNTRAINED_TWIN, within=shows.shards, reader=reader
         )
     return shards
 

@@ -80,6 +80,8 @@ HEADLINE = {
     "chance": "chance",
     "leaking_split_accuracy": "signbridge_leaking_peak_accuracy",
     "notebook_split_accuracy": "signbridge_peak_accuracy",  # of a sample without copies
+    "pixels": "grouped_pixels",
+    "leaking_split_pixels": "signbridge_leaking_pixels",
     "images": "images",
     "photos": "photos",
     "letters": "letters",
