@@ -19,7 +19,7 @@ from tqdm import tqdm
 from transformers import BatchFeature
 
 from signbridge.core.errors import SignBridgeError
-from signbridge.core.finite import check_finite, way_out
+from signbridge.core.finite import all_finite, check_finite, way_out
 from signbridge.core.shards import (
     Shard,
     is_whole,
@@ -145,10 +145,12 @@ class Reader:
     def _check_finite(self, shard: Shard, first: int, unit: str) -> None:
         remedy = way_out(str(self.loaded.model.dtype).removeprefix("torch."))
         for name, array in shard.vectors.items():
-            an_item_each = len(array) == len(shard.answers)
-            rows = range(first, first + len(array)) if an_item_each else range(len(array))
-            row = f"{unit} number" if an_item_each else f"row of {unit} {first} and those after it, number"
-            check_finite(array, name, rows, remedy, row)
+            if all_finite(array):
+                continue
+            if len(array) == len(shard.answers):
+                rows = [f"{row} (counted from 0)" for row in range(first, first + len(array))]
+                check_finite(array, name, rows, remedy, f"{unit} number")
+            check_finite(array, name, None, remedy, f"row of {unit} {first} and those after it, number")
 
     def _halve_batch(self) -> None:
         if self.batch_size == 1:

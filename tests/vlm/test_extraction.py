@@ -179,7 +179,7 @@ def test_numbers_that_are_not_finite_end_the_run_at_the_first_shard(tiny, images
         read_in_shards(reader, images, tmp_path, items_per_shard=2)
     message = str(stopped.value)
     assert message.startswith("layer_05.")
-    assert "for image number 3." in message
+    assert "for image number 3 (counted from 0)." in message
     assert "float32" in message
     assert "weights are damaged" in message
     assert [path.name for path in tmp_path.iterdir()] == ["shard-0000.safetensors"], "the shards before it are kept"
