@@ -1,4 +1,4 @@
-"""The letters scored by the model itself: how likely it holds each to be its next word, where the prompt offers them.
+"""The model's own probability of each letter as its next word, under a prompt that offers the letters.
 
     python -m stages.score_letters
 

@@ -191,7 +191,7 @@ def accuracy_of_labels(
     draws: Sequence[Sequence[Int[np.ndarray, "images"]]],
     memory_bytes: int = MEMORY_BYTES,
 ) -> list[Float[np.ndarray, "draws"]]:
-    """The accuracy of probes fitted and held to other labels, one array a split.
+    """The accuracy of probes that are trained and tested on other labels, one array a split.
 
     `Cs` has the C of each split by site and position; `draws` the labels (0 to letters - 1) by repeat.
     """

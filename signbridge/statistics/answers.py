@@ -1,4 +1,4 @@
-"""What the text gives away: which sign, if any, each answer names, and how far it falls short of a probe."""
+"""What the text gives away: which letter, if any, each answer names, and how much more a probe reads."""
 
 import re
 from collections.abc import Iterable
@@ -45,7 +45,7 @@ HEADLINE = {
     "distinct_answers": "distinct_answers",
     "model": "model",
 }
-# What the probe is set against, and the metric that says what lies between.
+# What the probe is compared with, and the finding that is the difference.
 PROBE_MINUS = {
     "share_naming_right_letter": "probe_minus_text",
     "zero_shot_accuracy": "probe_minus_zero_shot",
@@ -149,7 +149,7 @@ def summary(named: pd.DataFrame) -> dict[str, float | int]:
 
 
 def likeliest_letter(scores: pd.DataFrame) -> pd.DataFrame:
-    """The letter that the model itself holds for likeliest, of equals the first: image_id, label, predicted.
+    """The letter to which the model gives the highest probability, of equals the first: image_id, label, predicted.
 
     `scores` is the table `data/letter_scores.parquet`.
     """
@@ -159,10 +159,10 @@ def likeliest_letter(scores: pd.DataFrame) -> pd.DataFrame:
 
 
 def zero_shot_summary(scores: pd.DataFrame) -> dict[str, float | int]:
-    """What the accuracy of the likeliest letter is to be seen beside.
+    """Numbers to read beside the accuracy of the likeliest letter.
 
-    `zero_shot_chance` is the share of the commonest letter, `zero_shot_distinct_letters` how many letters are ever the
-    likeliest, and `zero_shot_probability_of_letters` how likely it is that the model says any of them.
+    `zero_shot_chance` is the share of the commonest letter, `zero_shot_distinct_letters` the number of letters that are
+    the likeliest of some image, and `zero_shot_probability_of_letters` the mean probability of all letters together.
     """
     chosen = likeliest_letter(scores)
     of_image = np.exp(scores["log_probability"].astype(float)).groupby(scores["image_id"]).sum()
@@ -176,7 +176,7 @@ def zero_shot_summary(scores: pd.DataFrame) -> dict[str, float | int]:
 def right_by_image(
     named: pd.DataFrame, scores: pd.DataFrame, predictions: pd.DataFrame, choices: pd.DataFrame, position: str | None
 ) -> pd.DataFrame:
-    """How right text, scored letters, reading and probe are for each image: index image_id, columns as their metrics.
+    """For each image, whether text, scored letters, reading and probe are right: index image_id, a column a finding.
 
     share_naming_right_letter and zero_shot_accuracy are 0 or 1. Where protocol `grouped` was probed, `reading` is the
     share of its repeats that read the answer right; and where `position` is given, probe_accuracy that of the probes
@@ -197,7 +197,7 @@ def intervals(
 ) -> dict[str, float]:
     """Of each column of `right_by_image` the mean, and its interval over photos as NAME_low and NAME_high.
 
-    Of the probe also what lies between it and each of the others, on the same resamples: probe_minus_text,
+    For the probe also its difference to each of the others, on the same resamples: probe_minus_text,
     probe_minus_zero_shot and probe_minus_reading, with _low and _high. `photo` is by image_id.
     """
     by_photo = right.groupby(photo.reindex(right.index).to_numpy())

@@ -26,7 +26,7 @@ class StatisticsParams(Section):
 
 
 class Difference(NamedTuple):
-    """What lies between pairs of curves."""
+    """The differences of pairs of curves."""
 
     difference: Float[np.ndarray, "pairs"]
     low: Float[np.ndarray, "pairs"]

@@ -1,7 +1,7 @@
-"""The model as a zero-shot classifier: how likely it holds each class to be the next word of its answer.
+"""The model as a zero-shot classifier: the probability of each class as the next word of its answer.
 
 The prompt offers the classes, and no answer is generated: one pass gives the probability of every token that could
-come next, so that a class is scored even if the model would rather have said something else.
+come next, so every class has a score, whatever the model would have answered.
 """
 
 import re

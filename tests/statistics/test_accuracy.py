@@ -1,4 +1,4 @@
-"""`plots/probe_accuracy.csv`: what is in it, in which order, and what it marks as leaking."""
+"""The table of accuracies: what is in it, in which order, and what it marks as leaking."""
 
 import numpy as np
 import pandas as pd

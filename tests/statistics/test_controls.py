@@ -1,4 +1,4 @@
-"""`plots/controls.csv`: what each control reads, and by how much the model reads more."""
+"""The table of controls: the accuracy of each, and by how much the model is above it."""
 
 import numpy as np
 import pandas as pd
