@@ -17,10 +17,11 @@ PYTHON ?= python3
 WORKERS ?= 2# processes that share the tests
 BIN := .venv/bin
 DVC := PATH="$(CURDIR)/$(BIN):$$PATH" dvc
-PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+PIP_INSTALL := $(BIN)/python -m pip --require-virtualenv install --quiet --disable-pip-version-check
 QUESTIONS := causal lenses judge sae pretrained
 
-# What each installs: extras of pyproject.toml.
+# pip refuses where .venv is no virtual environment: it would install into the Python that it was made from.
+# What each target installs: extras of pyproject.toml.
 EXTRAS_study := vlm,gpu
 EXTRAS_causal := $(EXTRAS_study),erasure
 EXTRAS_lenses := $(EXTRAS_study),lenses
@@ -76,6 +77,13 @@ $(QUESTIONS): %: .venv/with-%
 all: .venv/with-causal .venv/with-lenses .venv/with-sae
 	$(DVC) repro --keep-going dvc.yaml stages/causal/dvc.yaml stages/lenses/dvc.yaml stages/sae/dvc.yaml
 	@$(BIN)/python -m signbridge.closing
+
+# The headline of the study and the params that differ: all other metrics, and what stages read, are left out.
+HEADLINE := accuracy|best_layer|over_pixels|text_names_right_letter
+experiments: .venv/with-study
+	@$(DVC) exp show --no-pager --only-changed --drop Created \
+		--drop '^(?!(Experiment|$(HEADLINE)|seed|dataset|model)$$)[a-z0-9_-]+$$' \
+		--drop '^(?!metrics/probe.json:($(HEADLINE))$$)[a-z]+/'
 
 check: .venv/with-study
 	@$(BIN)/python -m signbridge.check

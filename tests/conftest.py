@@ -4,7 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +118,15 @@ def workspace(tmp_path, monkeypatch) -> Workspace:
     """A temporary project folder, and the current folder in it."""
     monkeypatch.chdir(tmp_path)
     return Workspace(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory) -> Iterator[Any]:
+    """One real browser for all tests of pages."""
+    from tests.demo.browser import chromium
+
+    with chromium(tmp_path_factory.mktemp("camera")) as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Page
+from playwright.sync_api import Browser, Page, sync_playwright
 
 from tests.conftest import ROOT
 
@@ -77,6 +77,19 @@ def _wait_until_it_answers(server: Server, process: subprocess.Popen) -> None:
         else:
             return
     raise AssertionError(server.log.read_text())
+
+
+@contextmanager
+def chromium(scratch: Path) -> Iterator[Browser]:
+    """Chromium, headless, until the block ends. Its camera films a wall, dark on the left and bright on the right."""
+    half = np.zeros((480, 640, 3), np.uint8) + 30
+    half[:, 320:] = 220
+    film = fake_camera(scratch, Image.fromarray(half))
+    options = [*CAMERA, f"--use-file-for-fake-video-capture={film}", "--no-sandbox"]
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=CHROMIUM, args=options)
+        yield running
+        running.close()
 
 
 def fake_camera(folder: Path, picture: Image.Image) -> Path:

@@ -1,5 +1,6 @@
 """A small study of the miniature, run once, with what the demo needs of it."""
 
+import importlib
 import os
 from pathlib import Path
 
@@ -26,9 +27,12 @@ def finished(tmp_path_factory) -> Path:
         probe__description_length__orders=1,
         models__miniature__path=str(ROOT / "models/miniature"),
     )
-    for stage in STAGES:
-        done = workspace.run(stage, OMP_NUM_THREADS="1", SIGNBRIDGE_DEVICE="cpu")
-        assert done.returncode == 0, done.stderr
+    with pytest.MonkeyPatch.context() as here:
+        here.chdir(workspace.folder)
+        here.setenv("SIGNBRIDGE_DEVICE", "cpu")
+        here.setenv("LOKY_MAX_CPU_COUNT", "1")
+        for stage in STAGES:
+            importlib.import_module(f"stages.{stage}").main()
     return workspace.folder
 
 

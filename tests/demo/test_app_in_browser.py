@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
 from signbridge.demo import panels, text
 from signbridge.demo.analysis import Analysis, Picture
@@ -21,11 +21,8 @@ from signbridge.demo.uploads import open_upload
 from tests.demo import browser as demo_browser
 from tests.demo import pictures
 from tests.demo.browser import (
-    CAMERA,
-    CHROMIUM,
     PATIENCE,
     Server,
-    fake_camera,
     needs_browser,
     seen,
     table,
@@ -41,18 +38,6 @@ WORDS, TRUST, MESSAGE = "#words [data-testid=words]", "[data-testid=trust]", "#w
 def server(finished, tmp_path_factory) -> Iterator[Server]:
     with demo_browser.serving(finished, tmp_path_factory.mktemp("demo")) as running:
         yield running
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory) -> Iterator[Browser]:
-    half = np.zeros((480, 640, 3), np.uint8) + 30
-    half[:, 320:] = 220
-    film = fake_camera(tmp_path_factory.mktemp("camera"), Image.fromarray(half))
-    with sync_playwright() as playwright:
-        options = [*CAMERA, f"--use-file-for-fake-video-capture={film}", "--no-sandbox"]
-        running = playwright.chromium.launch(executable_path=CHROMIUM, args=options)
-        yield running
-        running.close()
 
 
 @pytest.fixture
@@ -358,6 +343,7 @@ def test_only_this_machine_can_open_the_page(server):
     assert listening == [f"0100007F:{port:04X}"]
 
 
+@pytest.mark.slow
 def test_uploads_are_gone_from_the_disk_soon(page, server, tmp_path):
     unmistakable = np.random.default_rng(5).integers(0, 256, (64, 64), np.uint8)
     Image.fromarray(unmistakable).save(tmp_path / "unmistakable.png")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from playwright.sync_api import Browser, expect, sync_playwright
+from playwright.sync_api import Browser, expect
 
 from signbridge.core.errors import SignBridgeError
 from signbridge.demo.analysis import Analysis
@@ -15,7 +15,6 @@ from signbridge.demo.app import Handlers, build
 from signbridge.demo.study import DemoStudy
 from tests.demo import pictures
 from tests.demo.browser import (
-    CHROMIUM,
     PATIENCE,
     needs_browser,
     upload,
@@ -39,14 +38,6 @@ def launched(open_reader, page=None) -> Iterator[str]:
         yield url
     finally:
         page.close()
-
-
-@pytest.fixture
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield running
-        running.close()
 
 
 def visit(browser: Browser, url: str):
