@@ -1,15 +1,22 @@
 """The stage `extract`: once as DVC runs it, in a process of its own, else in this one."""
 
+import json
+import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from ruamel.yaml import YAML
+from safetensors.numpy import load_file, save_file
 
 from signbridge.core import activations, tables
 from signbridge.datasets.images import decode_png, encode_png
 from stages.extract import main
-from tests.conftest import Workspace
+from tests.conftest import ROOT, Workspace
 
 ACTIVATIONS = Path("data/activations")
 
@@ -105,3 +112,41 @@ def test_a_missing_sample_says_how_to_make_it_and_the_command_shows_no_traceback
     assert done.returncode == 1
     assert "data/sample.parquet: no such table. Make it with `dvc repro`" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.fixture
+def own_folder(study) -> Path:
+    """The model of the project in a folder that may be changed, and the study set to read it."""
+    folder = Path(
+        shutil.copytree(ROOT / "models/miniature", "mine", ignore=shutil.ignore_patterns("*.py", "__pycache__"))
+    )
+    study.set(model="mine", models__mine=YAML(typ="safe").load(ROOT / "models.yaml")["miniature"] | {"path": "mine"})
+    return folder
+
+
+def test_weights_that_are_no_numbers_end_the_run_before_a_table_is_written(study, own_folder):
+    weights = load_file(own_folder / "model.safetensors")
+    (name,) = (name for name in weights if "language_model" in name and "layers.7.mlp.up_proj" in name)
+    weights[name][0, 0] = np.nan
+    save_file(weights, own_folder / "model.safetensors", metadata={"format": "pt"})
+    message = study.message_of_failure(main)
+    assert "layer_07." in message
+    assert "not finite (nan, float32) for image number 0 (counted from 0)" in message
+    assert not ACTIVATIONS.exists()
+    assert not list(Path(".scratch/extract").rglob("*.safetensors"))
+
+
+def test_a_yes_on_standard_input_runs_no_code_of_the_model_folder(study, own_folder):
+    (own_folder / "own.py").write_text("open('MARKER', 'w').write('ran')")
+    config = json.loads((own_folder / "config.json").read_text())
+    (own_folder / "config.json").write_text(
+        json.dumps(config | {"model_type": "own", "auto_map": {"AutoConfig": "own.A"}})
+    )
+    command = [sys.executable, "-m", "stages.extract"]
+    here = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, input="y\n" * 9, env=here, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1
+    assert "mine/config.json: names Python code of the model's repository (auto_map), which is never run" in done.stderr
+    assert "Do you wish" not in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    assert not Path("MARKER").exists()
