@@ -8,18 +8,24 @@ from transformers import PreTrainedTokenizerFast
 
 from signbridge.core.errors import SignBridgeError
 from signbridge.core.shards import answers_of, vectors_of
-from signbridge.vlm.extraction import read_in_shards
+from signbridge.vlm.extraction import Reader, Work, read_in_shards
 from signbridge.vlm.letter_scoring import (
     VECTORS,
-    LetterScorer,
     class_log_probabilities,
     continuations,
+    letter_scores,
     offering_prompt,
 )
 from signbridge.vlm.random_weights import llava_processor, tiny_config
 
 TEMPLATE = "USER: <image>\nWhich letter does this hand show? Choose one of {letters}.\nASSISTANT:"
 PROMPT = TEMPLATE.replace("{letters}", "A, B or C")
+
+
+def scoring(loaded, prompt: str, classes: list[str], batch_size: int | None = None) -> tuple[Reader, Work]:
+    """A reader that is asked with `prompt`, and the work of scoring the classes, as the stage has them."""
+    asked = Reader(loaded, "<image>", 1, batch_size).asking(prompt, "prompts.offer_letters", 1)
+    return asked, letter_scores(asked, classes)
 
 
 def slow_log_probabilities(loaded, image, continuation: list[int]) -> float:
@@ -50,7 +56,7 @@ def test_a_prompt_without_one_place_for_the_letters_is_refused(template, times):
 @pytest.mark.parametrize(("prompt", "times"), [("Which? ASSISTANT:", 0), ("<image><image> Which?", 2)])
 def test_a_prompt_without_one_image_is_refused(tiny, prompt, times):
     with pytest.raises(SignBridgeError, match=rf"prompts\.offer_letters must hold <image> .* not {times} times"):
-        LetterScorer(tiny, prompt, ["A", "B"])
+        scoring(tiny, prompt, ["A", "B"])
 
 
 def test_the_tokens_of_a_class_are_what_it_adds_to_the_prompt(tiny):
@@ -80,11 +86,12 @@ def test_a_tokenizer_that_joins_prompt_and_answer_is_refused():
 
 
 def test_scores_of_letters_are_those_of_a_plain_pass(tiny, images):
-    scorer = LetterScorer(tiny, PROMPT, ["A", "B", "C"], batch_size=3)
-    shard = scorer.read(images[:4])
+    reader, work = scoring(tiny, PROMPT, ["A", "B", "C"], batch_size=3)
+    shard = reader.read(images[:4], work)
+    tokens_of = continuations(tiny.processor, PROMPT, ["A", "B", "C"])
     assert shard.vectors[VECTORS].shape == (4, 3)
     for image, row, likeliest in zip(images[:4], shard.vectors[VECTORS], shard.answers, strict=True):
-        slow = [slow_log_probabilities(tiny, image, tokens) for tokens in scorer.continuations]
+        slow = [slow_log_probabilities(tiny, image, tokens) for tokens in tokens_of]
         np.testing.assert_allclose(row, slow, rtol=1e-4)
         assert likeliest == "ABC"[int(np.argmax(slow))]
 
@@ -92,7 +99,7 @@ def test_scores_of_letters_are_those_of_a_plain_pass(tiny, images):
 def test_classes_of_several_tokens_are_scored_whole(tiny, images):
     """One begins another, two share all but the last token, one stands alone."""
     classes = [[7], [7, 9], [7, 11], [30, 31, 32]]
-    inputs = LetterScorer(tiny, PROMPT, ["A"], batch_size=2).prepare(images[:2])
+    inputs = scoring(tiny, PROMPT, ["A"], batch_size=2)[1].prepare(images[:2])
     scores = class_log_probabilities(tiny.model, inputs, classes)
     for image, row in zip(images[:2], scores, strict=True):
         np.testing.assert_allclose(row, [slow_log_probabilities(tiny, image, each) for each in classes], rtol=1e-4)
@@ -100,7 +107,7 @@ def test_classes_of_several_tokens_are_scored_whole(tiny, images):
 
 def test_letters_of_one_token_take_one_pass(tiny, images):
     passes = []
-    inputs = LetterScorer(tiny, PROMPT, ["A"], batch_size=2).prepare(images[:2])
+    inputs = scoring(tiny, PROMPT, ["A"], batch_size=2)[1].prepare(images[:2])
     handle = tiny.model.register_forward_hook(lambda *_: passes.append(1))
     try:
         class_log_probabilities(tiny.model, inputs, [[7], [9], [11]])
@@ -120,18 +127,18 @@ def test_padding_on_the_left_changes_no_score(tiny, images):
 
 
 def test_an_images_scores_do_not_depend_on_what_fills_the_batch(tiny, images):
-    scorer = LetterScorer(tiny, PROMPT, ["A", "B", "C"], batch_size=4)
-    alone, beside = scorer.read(images[:1]), scorer.read([images[0], *images[3:6]])
+    reader, work = scoring(tiny, PROMPT, ["A", "B", "C"], batch_size=4)
+    alone, beside = reader.read(images[:1], work), reader.read([images[0], *images[3:6]], work)
     assert alone.vectors[VECTORS][0].tobytes() == beside.vectors[VECTORS][0].tobytes()
 
 
 def test_a_run_that_was_killed_scores_only_what_is_missing(tiny, images, tmp_path):
-    scorer = LetterScorer(tiny, PROMPT, ["A", "B", "C"], batch_size=2)
-    paths = read_in_shards(scorer, images, tmp_path, images_per_shard=2)
+    reader, work = scoring(tiny, PROMPT, ["A", "B", "C"], batch_size=2)
+    paths = read_in_shards(reader, images, tmp_path, 2, work)
     before = vectors_of(paths, VECTORS)
     paths[2].unlink()
     kept = paths[0].stat().st_mtime_ns
-    assert read_in_shards(scorer, images, tmp_path, images_per_shard=2) == paths
+    assert read_in_shards(reader, images, tmp_path, 2, work) == paths
     np.testing.assert_array_equal(vectors_of(paths, VECTORS), before)
     assert paths[0].stat().st_mtime_ns == kept
     assert len(answers_of(paths)) == len(images)
