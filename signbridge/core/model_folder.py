@@ -143,12 +143,15 @@ def _check_weights(folder: Path) -> None:
 
 def _shards(index: Path) -> list[str]:
     """The files that the index names."""
-    names = _json(index).get("weight_map")
+    content = _json(index)
+    names = content.get("weight_map")
     if not isinstance(names, dict) or not names or not all(isinstance(name, str) for name in names.values()):
         raise SignBridgeError(f"{index}: no weight_map in it, which says where each weight lies. {AGAIN}")
     outside = [name for name in names.values() if Path(name).name != name]
     if outside:
         raise SignBridgeError(f"{index}: names '{outside[0]}', which is no file of this folder. {AGAIN}")
+    if not isinstance(content.get("metadata"), dict):
+        raise SignBridgeError(f'{index}: no metadata in it. Add "metadata": {{}}, or fetch it again.')
     return sorted(set(names.values()))
 
 
@@ -231,6 +234,10 @@ def _json(file: Path) -> dict[str, Any]:
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
     except ValueError as error:
+        if isinstance(error, UnicodeDecodeError) or "BOM" in str(error):
+            raise SignBridgeError(
+                f"{file}: in another encoding than UTF-8, or with a byte order mark. Save it as plain UTF-8."
+            ) from None
         raise SignBridgeError(f"{file}: not readable as JSON ({_short(error)}). {AGAIN}") from None
     if not isinstance(content, dict):
         raise SignBridgeError(f"{file}: JSON, but no object in braces. {AGAIN}")

@@ -4,6 +4,7 @@ A new family is one more function in `FAMILIES`, keyed by the `model_type` of it
 """
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -98,3 +99,25 @@ def complete_processor(processor: ProcessorMixin, model: PreTrainedModel) -> Non
         processor.vision_feature_select_strategy = config.vision_feature_select_strategy
     if config.vision_config.model_type == "clip_vision_model":
         processor.num_additional_image_tokens = 1  # its class token, which the strategy drops
+
+
+def check_processor(processor: ProcessorMixin, model: PreTrainedModel, folder: Path) -> None:
+    """Raises `SignBridgeError` if `processor`, which lies with `model` in `folder`, was made for another model."""
+    if model.config.model_type not in ("llava", "llava_next"):
+        return
+    ours, theirs = model.config.image_token_id, processor.image_token_id
+    if ours != theirs:
+        raise SignBridgeError(
+            f"{folder / 'config.json'}: its image token is {ours}, and the tokenizer's {processor.image_token} is "
+            f"{theirs}. Correct image_token_index, or take the tokenizer of this very model."
+        )
+    images, tower = processor.image_processor, model.config.vision_config
+    if model.config.model_type != "llava" or tower.model_type not in ("clip_vision_model", "siglip_vision_model"):
+        return
+    size = images.crop_size if getattr(images, "do_center_crop", False) else images.size
+    side = getattr(size, "height", None) or getattr(size, "shortest_edge", None)
+    if side is not None and side != tower.image_size:
+        raise SignBridgeError(
+            f"{folder}: images are made {side} pixels high, and the vision tower of config.json takes "
+            f"{tower.image_size}. Take the processor_config.json of this very model."
+        )

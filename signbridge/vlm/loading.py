@@ -9,8 +9,8 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -25,7 +25,6 @@ from transformers import (
     AutoProcessor,
     PreTrainedModel,
     ProcessorMixin,
-    dynamic_module_utils,
 )
 
 from signbridge.core.errors import SignBridgeError
@@ -35,17 +34,17 @@ from signbridge.vlm import random_weights
 from signbridge.vlm.families import (
     FAMILIES,
     Parts,
+    check_processor,
     complete_processor,
     parts_of,
     scale_image_tokens,
 )
+from signbridge.vlm.library_errors import first_line, own_code, said_of_files
 from signbridge.vlm.nf4 import expanded_weights_fit, prepare_packed, quantization_of
 from signbridge.vlm.prompts import check_prompt
 from signbridge.vlm.random_weights import tiny_config, write_random_llava
 
 log = logging.getLogger(__name__)
-
-dynamic_module_utils.TIME_OUT_REMOTE_CODE = 0  # seconds to wait for "Do you wish to run the custom code?": never asked
 
 
 class _ModelParams(Section):
@@ -147,6 +146,7 @@ def load(params: HubModel | FolderModel | TinyRandomModel, scratch: Path, device
     prepare_packed(model)
     scale_image_tokens(model)
     complete_processor(processor, model)
+    check_processor(processor, model, folder)
     processor.tokenizer.padding_side = "left"
     _complete_padding(processor)
     loaded = LoadedModel(
@@ -211,13 +211,13 @@ def _from_hub(params: HubModel, files: Sequence[str]) -> Path:
         return Path(snapshot_download(params.hub_id, revision=params.revision, allow_patterns=list(files)))
     except (OSError, ValueError) as error:
         raise SignBridgeError(
-            f"model {params.hub_id} at {params.revision[:12]} cannot be had from the hub: {_first_line(error)}\n"
+            f"model {params.hub_id} at {params.revision[:12]} cannot be had from the hub: {first_line(error)}\n"
             "Check the network and the name, or fetch it elsewhere and use source: folder with its path."
         ) from error
 
 
 def _check_complete(found: dict[str, Any], folder: Path) -> None:
-    """Transformers draws at random what it does not find: here that is an error."""
+    """Transformers draws at random what it does not find, and reads part of a decoder: here those are errors."""
     for problem in ("missing_keys", "mismatched_keys"):
         if found[problem]:
             first = sorted(map(str, found[problem]))[0]
@@ -225,6 +225,12 @@ def _check_complete(found: dict[str, Any], folder: Path) -> None:
                 f"{folder}: the weights do not fit config.json: {len(found[problem])} {problem.replace('_', ' ')}, "
                 f"first {first}. Save model and configuration again, together."
             )
+    left = sorted(name for name in map(str, found["unexpected_keys"]) if re.search(r"language_model\.layers\.\d", name))
+    if left:
+        raise SignBridgeError(
+            f"{folder}: the weights do not fit config.json, whose decoder lacks {len(left)} of them, first {left[0]}. "
+            "Save model and configuration again, together."
+        )
 
 
 def _checked(folder: Path, params: _ModelParams) -> Path:
@@ -236,54 +242,30 @@ def _checked(folder: Path, params: _ModelParams) -> Path:
 
 def _check_family(folder: Path) -> None:
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    of_parts = (part for part in config.values() if isinstance(part, dict))
+    if any("/" in str(part.get("_attn_implementation")) for part in (config, *of_parts)):
+        raise own_code(folder / "config.json", "_attn_implementation")
     family = config.get("model_type")
     if family in FAMILIES:
         return
     if config.get("auto_map"):
-        raise _own_code(folder / "config.json")
+        raise own_code(folder / "config.json", "auto_map")
     raise SignBridgeError(
         f"{folder / 'config.json'}: model family '{family}' is not known. There are: {', '.join(sorted(FAMILIES))}. "
         "Choose a model of one of them, or describe this one in signbridge/vlm/families.py."
     )
 
 
-def _own_code(file: Path) -> SignBridgeError:
-    return SignBridgeError(
-        f"{file}: names Python code of the model's repository (auto_map), which is never run. "
-        "Choose a model of a family that Transformers knows, or save this one with its classes."
-    )
-
-
-@contextmanager
-def said_of_files(folder: Path) -> Iterator[None]:
-    """What the library raises over a model's files, said in the project's words.
-
-    It raises all kinds of exceptions over them, and `tokenizers` the very class `Exception`.
-    """
-    try:
-        yield
-    except (SignBridgeError, torch.OutOfMemoryError, MemoryError):
-        raise
-    except Exception as error:
-        named = [file for file in sorted(folder.glob("*.json")) if '"auto_map"' in file.read_text(encoding="utf-8")]
-        if named and any(words in str(error) for words in ("trust_remote_code", "custom code", "nrecognized")):
-            raise _own_code(named[0]) from None
-        if isinstance(error, ImportError):
-            raise SignBridgeError(
-                f"{folder}: cannot be loaded, a Python package is missing: {_first_line(error)}"
-            ) from error
-        raise SignBridgeError(
-            f"{folder}: cannot be loaded ({type(error).__name__}: {_first_line(error)}). "
-            "Its files are damaged or do not belong together: fetch it again, or save it again with save_pretrained()."
-        ) from error
-
-
 def _end_tokens(model: PreTrainedModel, processor: ProcessorMixin) -> list[int]:
     """What ends an answer, from the first place that says it; many folders lack one or another."""
     config = model.config
     places = (model.generation_config, config.get_text_config(), config, processor.tokenizer)
-    found = next((end for place in places if (end := getattr(place, "eos_token_id", None)) is not None), [])
-    return list(found) if isinstance(found, (list, tuple)) else [found]
+    for place in places:
+        said = getattr(place, "eos_token_id", None)
+        ends = [end for end in (said if isinstance(said, (list, tuple)) else [said]) if isinstance(end, int)]
+        if ends:
+            return ends
+    return []
 
 
 def _complete_padding(processor: ProcessorMixin) -> None:
@@ -293,8 +275,3 @@ def _complete_padding(processor: ProcessorMixin) -> None:
         others = (tokenizer.eos_token, tokenizer.unk_token, tokenizer.bos_token)
         of_text = (word for word, _ in sorted(tokenizer.get_vocab().items(), key=lambda pair: pair[1]))
         tokenizer.pad_token = next(word for word in (*others, *of_text) if word and word != processor.image_token)
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0][:200].rstrip(".") if lines else type(error).__name__

@@ -17,12 +17,12 @@ from transformers import AutoConfig, AutoModelForImageTextToText, PreTrainedConf
 
 from signbridge.core.errors import SignBridgeError
 from signbridge.core.model_folder import MODEL_FILES, packing
+from signbridge.vlm.library_errors import said_of_files
 from signbridge.vlm.loading import (
     FolderModel,
     HubModel,
     TinyRandomModel,
     model_folder,
-    said_of_files,
 )
 
 log = logging.getLogger(__name__)

@@ -146,7 +146,7 @@ def test_a_yes_on_standard_input_runs_no_code_of_the_model_folder(study, own_fol
     here = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(command, input="y\n" * 9, env=here, capture_output=True, text=True, timeout=120)
     assert done.returncode == 1
-    assert "mine/config.json: names Python code of the model's repository (auto_map), which is never run" in done.stderr
+    assert "mine/config.json: names code of a repository (auto_map), which is never run" in done.stderr
     assert "Do you wish" not in done.stdout + done.stderr
     assert "Traceback" not in done.stderr
     assert not Path("MARKER").exists()

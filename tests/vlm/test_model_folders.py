@@ -89,6 +89,11 @@ def without_generation_config(folder: Path) -> list[int]:
     return [2]
 
 
+def as_a_word_in_generation(folder: Path) -> list[int]:
+    edit(folder / "generation_config.json", eos_token_id="</s>")
+    return [2]
+
+
 def in_the_whole_configuration_alone(folder: Path) -> list[int]:
     without_in_generation(folder)
     of_text = json.loads((folder / "config.json").read_text())["text_config"] | {"eos_token_id": None}
@@ -113,6 +118,7 @@ def nowhere(folder: Path) -> list[int]:
     [
         without_in_generation,
         without_generation_config,
+        as_a_word_in_generation,
         in_the_whole_configuration_alone,
         in_the_tokenizer_alone,
         nowhere,
@@ -296,6 +302,17 @@ def packed_by(**settings) -> Callable:
     return json_file("config.json", quantization_config=settings)
 
 
+def fewer_blocks(folder: Path, tiny) -> None:
+    of_text = json.loads((folder / "config.json").read_text())["text_config"] | {"num_hidden_layers": 8}
+    edit(folder / "config.json", text_config=of_text)
+
+
+def images_of_another_size(folder: Path, tiny) -> None:
+    images = json.loads((folder / "processor_config.json").read_text())["image_processor"]
+    images |= {"size": {"shortest_edge": 64}, "crop_size": {"height": 64, "width": 64}}
+    edit(folder / "processor_config.json", image_processor=images)
+
+
 def language_model(folder: Path, tiny) -> None:
     (folder / "config.json").write_text(json.dumps({"model_type": "llama", "hidden_size": 8}))
 
@@ -348,6 +365,17 @@ NAMED = {
         packed_by(quant_method="bitsandbytes", load_in_4bit=True, bnb_4bit_quant_type="fp4"), "in fp4", "Get the"),
     "packed in 8 bits": (packed_by(quant_method="bitsandbytes", load_in_8bit=True), "in 8 bits", "Get the model"),
     "packed by another": (packed_by(quant_method="gptq", bits=4), "packed by gptq", "Get the model as it was"),
+    "an index without metadata": (
+        index('{"weight_map": {"lm_head.weight": "model-00001-of-00001.safetensors"}}'), "no metadata", "fetch it"),
+    "a byte order mark": (
+        lambda folder, tiny: (folder / "config.json").write_bytes(
+            b"\xef\xbb\xbf" + (folder / "config.json").read_bytes()), "byte order mark", "Save it as plain UTF-8"),
+    "a configuration in UTF-16": (
+        lambda folder, tiny: (folder / "config.json").write_text("{}", encoding="utf-16"), "encoding", "plain UTF-8"),
+    "an image token of another tokenizer": (
+        json_file("config.json", image_token_id=7, image_token_index=7), "its image token is 7", "Correct image_token"),
+    "images of another size": (images_of_another_size, "images are made 64 pixels high", "of this very model"),
+    "a decoder with fewer blocks": (fewer_blocks, "whose decoder lacks", "layers.8."),
     "the layout of LLaVA's authors": (
         json_file("config.json", mm_vision_tower="openai/clip-vit-large-patch14-336"), "authors' own code", "llava-hf"),
     "a language model": (language_model, "config.json: model family 'llama' is not known", "Choose a model"),

@@ -154,7 +154,18 @@ def own_of_each_where_the_library_has_one(folder: Path) -> None:
     edit(folder / "processor_config.json", auto_map={"AutoProcessor": "own.Processor"})
 
 
+def kernel_of_the_hub(folder: Path) -> None:
+    """With the package `kernels`, Transformers runs what such a repository holds, whatever the call asks for."""
+    edit(folder / "config.json", _attn_implementation="some/kernel")
+
+
+def kernel_of_the_hub_for_a_part(folder: Path) -> None:
+    text = json.loads((folder / "config.json").read_text())["text_config"]
+    edit(folder / "config.json", text_config=text | {"_attn_implementation": "some/kernel@main"})
+
+
 REFUSED = [own_model, own_model_of_another_repository, own_text_model, own_images, own_processor]
+REFUSED += [kernel_of_the_hub, kernel_of_the_hub_for_a_part]
 READ_WITHOUT = [own_tokenizer, own_tokenizer_and_no_class_of_processor, own_of_each_where_the_library_has_one]
 
 
@@ -187,7 +198,7 @@ def test_a_model_that_needs_its_own_code_is_refused_at_once_in_a_sentence(with_c
     with pytest.raises(SignBridgeError) as refused:
         load(entry(with_code), tmp_path / "scratch", CPU)
     message = str(refused.value)
-    assert "Python code of the model's repository" in message
+    assert "names code of a repository" in message
     assert "never run" in message
     assert ".json" in message
     assert len(message.splitlines()) == 1
@@ -234,5 +245,5 @@ def test_a_hub_model_that_needs_its_own_code_is_refused_for_that(with_code, tmp_
     settings = entry(with_code).model_dump(exclude={"source", "path"})
     params = HubModel(source="hub", hub_id="some/model", revision="0" * 40, **settings)
     for read in (lambda: stream_width(params), lambda: load(params, tmp_path, CPU)):
-        with pytest.raises(SignBridgeError, match=r"config\.json: names Python code .* never run"):
+        with pytest.raises(SignBridgeError, match=r"config\.json: names code .* never run"):
             read()
