@@ -257,7 +257,7 @@ def test_a_mistake_says_what_there_is_and_all_outputs_come_back_once_it_is_mende
 @pytest.mark.slow
 def test_every_further_question_goes_all_the_way_through_and_its_plots_are_drawn(clone):
     files = [f"stages/{question}/dvc.yaml" for question in QUESTIONS]
-    before = clone.outputs()
+    before = {name: contents for name, contents in clone.outputs().items() if not name.endswith(".gitignore")}
     ran = clone.dvc("repro", *files).ran
     assert ran == {
         f"{question}:{stage}" for question in QUESTIONS for stage in stages_of(f"stages/{question}/dvc.yaml")

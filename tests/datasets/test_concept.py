@@ -14,7 +14,9 @@ NAMES = ("index finger not up", "index finger up")
 
 def labelled(sample: pd.DataFrame, finger: str, drawn_with_seed: int | None = None):
     """The rows of the sample that are labelled by the concept, and its labels."""
-    return with_concept(sample, finger, hands_table(sample["image_id"].tolist(), sample["label"].tolist(), drawn_with_seed))
+    return with_concept(
+        sample, finger, hands_table(sample["image_id"].tolist(), sample["label"].tolist(), drawn_with_seed)
+    )
 
 
 def sample(labels: str, photos: list[str] | None = None) -> pd.DataFrame:
