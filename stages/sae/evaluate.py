@@ -33,7 +33,7 @@ ENDS = ("", "_low", "_high")
 OF_CONCEPT = {
     "concept": "concept", "concept_share": "concept_share", "auc": "concept_model_auc",
     **{f"auc_{end}": f"concept_model_{end}" for end in ("low", "high")},
-    **{name: f"concept_model_{name}" for name in ("site", "position", "feature")},
+    **{name: f"concept_model_{name}" for name in ("site", "position")},
     **{f"auc_{of}": f"concept_{of}_auc" for of in (TWIN, STREAM)},
     **{f"auc_{of}_{end}": f"concept_{of}_{end}" for of in (TWIN, STREAM) for end in ("low", "high")},
     **{f"over_{of}{end}": f"concept_model_over_{of}{end}" for of in (TWIN, STREAM) for end in ENDS},
