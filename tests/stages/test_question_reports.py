@@ -4,8 +4,10 @@ import contextlib
 import importlib
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
+from PIL import Image
 from ruamel.yaml import YAML
 
 from signbridge.core import params
@@ -49,6 +51,11 @@ def stage(question: str) -> ModuleType:
     return importlib.import_module(f"stages.{question}.report")
 
 
+def report_entry(question: str) -> dict[str, Any]:
+    """What the pipeline says of the stage `report`."""
+    return YAML(typ="safe").load(ROOT / f"stages/{question}/dvc.yaml")["stages"]["report"]
+
+
 def test_the_page_is_made_from_the_files_of_its_own_pipeline(question):
     page = Page(stage(question).REPORT.read_text(encoding="utf-8"))
     shown = [section.attributes["id"] for section in page.all("section") if "id" in section.attributes]
@@ -56,27 +63,40 @@ def test_the_page_is_made_from_the_files_of_its_own_pipeline(question):
     titles = [title.text for title in page.section("settings").all("h3")]
     entries = ["datasets.yaml: rendered", "models.yaml: miniature", *filter(None, [CHOSEN.get(question)])]
     assert titles == ["params.yaml", f"stages/{question}/params.yaml", *entries]
+    tracked = [item.items() for item in report_entry(question)["params"]]
+    whole = [file for items in tracked for file, keys in items if keys is None]
+    assert whole == ["params.yaml", f"stages/{question}/params.yaml"]
     assert page.answer
 
 
 def test_a_second_run_writes_the_same_bytes(question):
-    first = stage(question).REPORT.read_bytes()
+    first = page_and_pictures(question)
     stage(question).main()
-    assert stage(question).REPORT.read_bytes() == first
+    assert page_and_pictures(question) == first
+
+
+def page_and_pictures(question: str) -> dict[Path, bytes]:
+    """The page and the figures for print, by path."""
+    return {path: path.read_bytes() for path in [stage(question).REPORT, *Path("plots").rglob("*.png")]}
 
 
 def test_a_figure_for_print_is_written_where_the_pipeline_says(question):
-    entry = YAML(typ="safe").load(ROOT / f"stages/{question}/dvc.yaml")["stages"]["report"]
+    entry = report_entry(question)
     declared = [path for plot in entry.get("plots", []) for path in plot]
     assert declared == [*filter(None, [FIGURES.get(question)])]
-    assert all(Path(path).read_bytes().startswith(b"\x89PNG") for path in declared)
+    assert sorted(map(str, Path("plots").rglob("*.png"))) == declared
+    for path in declared:
+        with Image.open(path) as picture:
+            assert picture.format == "PNG"
+            assert set(picture.info) == {"dpi"}, "no version and no date"
+            assert min(picture.size) > 200
     assert entry["outs"] == [f"report/{question}.html"]
 
 
 def test_every_file_that_is_read_is_named_when_it_is_missing_and_an_older_page_is_kept(question, finished):
     main, report = stage(question).main, stage(question).REPORT
     before = report.read_bytes()
-    entry = YAML(typ="safe").load(ROOT / f"stages/{question}/dvc.yaml")["stages"]["report"]
+    entry = report_entry(question)
     read = [Path(dep) for dep in entry["deps"] if dep.startswith("data/")]
     files = [file for path in read for file in (sorted(path.rglob("*.*")) if path.is_dir() else [path])]
     assert files

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from ruamel.yaml import YAML
 
 from stages.report import REPORT, main
@@ -42,17 +43,27 @@ def test_of_the_catalogs_the_page_shows_the_chosen_entries_alone(finished):
 def test_the_figures_for_print_are_written_beside_the_page(finished):
     main()
     assert sorted(os.listdir("plots")) == ["class_grid.png", "probe_accuracy_curve.png", "umap_projection.png"]
-    assert all(Path("plots", name).read_bytes().startswith(b"\x89PNG") for name in os.listdir("plots"))
+    for path in Path("plots").iterdir():
+        with Image.open(path) as picture:
+            assert picture.format == "PNG"
+            assert set(picture.info) == {"dpi"}, "no version and no date"
+            assert min(picture.size) > 200
 
 
 def test_a_second_run_writes_the_same_bytes_without_a_trace_of_when_and_where(finished):
     main()
-    first = REPORT.read_bytes()
+    first = page_and_pictures()
     main()
-    assert REPORT.read_bytes() == first
-    assert str(finished.folder).encode() not in first
-    assert b"\r" not in first
+    assert page_and_pictures() == first
+    assert len(first) == 4
+    assert not any(str(finished.folder).encode() in content for content in first.values())
+    assert b"\r" not in first[REPORT]
     assert os.listdir(REPORT.parent) == ["index.html"]
+
+
+def page_and_pictures() -> dict[Path, bytes]:
+    """The page and the figures for print, by path."""
+    return {path: path.read_bytes() for path in [REPORT, *Path("plots").rglob("*.png")]}
 
 
 @pytest.mark.parametrize(
