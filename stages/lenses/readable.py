@@ -55,7 +55,9 @@ def main() -> None:
         **readable.leap_metrics(table, statistics, of_leap),
         **readable.lens_metrics(found["shares"], of_all_layers),
     }
-    made_by = {"readable": settings.model_dump(), "statistics": statistics.model_dump(), "seed": seed}
+    made_by = {
+        **tables.made_by(WORDS), "readable": settings.model_dump(), "statistics": statistics.model_dump(), "seed": seed,
+    }  # fmt: skip
     for name, of_name in found.items():
         tables.write(of_name, WRITTEN / f"{name}.parquet", made_by)
     tables.write_findings(WRITTEN / "findings.json", findings)

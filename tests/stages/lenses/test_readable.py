@@ -79,6 +79,8 @@ def test_every_patch_is_there_with_its_hand(study):
     assert len(patches.merge(words[keys].drop_duplicates(), on=keys)) == len(patches)
     assert set(patches["interpretable"]) <= {0.0, 1.0}
     assert all(patches[name].between(0, 1).all() for name in ("other_image", "scrambled_corpus", "hand"))
+    made_by = tables.made_by(WRITTEN / "patches.parquet")
+    assert {"model", "packages", "lenses", "readable", "statistics", "seed"} <= made_by.keys()
 
 
 def test_the_words_that_hold_are_those_of_the_letter(study):
