@@ -76,7 +76,7 @@ $(QUESTIONS): %: .venv/with-%
 
 all: .venv/with-causal .venv/with-lenses .venv/with-sae
 	$(DVC) repro --keep-going dvc.yaml stages/causal/dvc.yaml stages/lenses/dvc.yaml stages/sae/dvc.yaml
-	@$(BIN)/python -m signbridge.closing
+	@$(BIN)/python -m signbridge.closing all
 
 # The headline of the study and the params that differ: all other metrics, and what stages read, are left out.
 HEADLINE := accuracy|best_layer|over_pixels|text_names_right_letter

@@ -2,6 +2,7 @@
 
 python -m signbridge.closing             after the study
 python -m signbridge.closing causal      after a further question
+python -m signbridge.closing all         after the study and its questions
 """
 
 import json
@@ -25,8 +26,9 @@ QUESTIONS = {
 def main() -> None:
     """Print what was found by the study, or where the page of the question is that the first argument names."""
     question = sys.argv[1] if len(sys.argv) > 1 else None
-    if question is None:
+    if question in (None, "all"):
         lines = study(_read("probe"), _read("leakage"), _read("answers"))
+        lines[3:] = pages() if question == "all" else lines[3:]
     elif question in QUESTIONS:
         lines = further(question)
     else:
@@ -46,11 +48,20 @@ def study(probe: Mapping[str, Value], leakage: Mapping[str, Value], answers: Map
     ]
 
 
+def pages() -> list[str]:
+    """The lines after all questions: the pages that are there."""
+    there = [f"report/{name}.html" for name, _ in _others() if Path(f"report/{name}.html").exists()]
+    return [
+        f"Pages: {', '.join(['report/index.html', *there])} (open them in a browser)",
+        "Next:  make check, make demo",
+    ]
+
+
 def further(question: str) -> list[str]:
     """The lines after a further question: its page, and what else there is."""
     others = ", ".join(f"make {name}" for name, _ in _others() if name != question)
-    page = "metrics/lenses/judge.json" if question == "judge" else f"report/{question}.html"
-    return [f"Page:  {page} ({QUESTIONS[question]})", f"Next:  make check, or {others}"]
+    page = "Found: metrics/lenses/judge.json" if question == "judge" else f"Page:  report/{question}.html"
+    return [f"{page} ({QUESTIONS[question]})", f"Next:  make check, or {others}"]
 
 
 def _found(probe: Mapping[str, Value]) -> str:
@@ -67,7 +78,8 @@ def _found(probe: Mapping[str, Value]) -> str:
 
 
 def _baselines(probe: Mapping[str, Value], answers: Mapping[str, Value]) -> str:
-    named = {"pixels": probe.get("over_pixels"), "an untrained twin": probe.get("over_untrained_twin")}
+    named = {"the vision tower": probe.get("over_vision"), "pixels": probe.get("over_pixels")}
+    named |= {"an untrained twin": probe.get("over_untrained_twin")}
     over = [f"{_points(value)} over {name}" for name, value in named.items() if value is not None]
     text = answers.get("text_names_right_letter")
     said = [] if text is None else [f"the model's own text names the right letter for {_percent(text)}"]

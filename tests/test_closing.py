@@ -1,10 +1,12 @@
 """What `make repro` ends with."""
 
 import json
+from pathlib import Path
 
 import pytest
 
 from signbridge import closing
+from signbridge.core import tables
 
 PROBE = {
     "accuracy": 0.9693,
@@ -63,3 +65,22 @@ def test_the_metrics_of_the_folder_are_read(workspace, monkeypatch, capsys):
 def test_an_unknown_question_is_refused_with_those_there_are(workspace, monkeypatch):
     monkeypatch.setattr("sys.argv", ["closing", "casual"])
     assert "There are: causal, lenses" in workspace.message_of_failure(closing.main)
+
+
+def test_all_questions_end_with_the_pages_that_are_there(workspace, monkeypatch, capsys):
+    for name in ("probe", "leakage", "answers"):
+        tables.write_findings(f"metrics/{name}.json", {})
+    Path("report").mkdir()
+    Path("report/causal.html").touch()
+    monkeypatch.setattr("sys.argv", ["closing", "all"])
+    closing.main()
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-2:] == [
+        "Pages: report/index.html, report/causal.html (open them in a browser)",
+        "Next:  make check, make demo",
+    ]
+
+
+def test_the_baselines_name_the_vision_tower_first():
+    lines = closing.study({"accuracy": 0.9, "over_vision": -0.006, "over_pixels": 0.5}, {}, {})
+    assert lines[1].strip().startswith("-0.6 points over the vision tower; +50.0 points over pixels")

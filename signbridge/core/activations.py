@@ -17,7 +17,7 @@ from signbridge.core import tables
 from signbridge.core.errors import SignBridgeError
 from signbridge.core.finite import check_finite
 
-# In order of depth; the layers follow. DESIGN: pixels, what the vision tower hands on, the projector, block 0's input.
+# In order of depth; the layers follow: pixels, what the vision tower hands on, the projector, block 0's input.
 SITES_BEFORE_LAYERS = ("pixels", "vision", "projector", "embedding")
 # Which token's vector: the last of the prompt, the last fed back while answering, the mean over image tokens.
 TOKEN_POSITIONS = ("prompt_last", "answer_last", "image_mean")

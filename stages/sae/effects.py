@@ -23,13 +23,13 @@ OF_CLASSES = [*(f"probability{end}" for end in ENDS), "over_like_features", "ove
               "best_site", "best_strength"]  # fmt: skip
 OF_CONCEPT = [*(f"{name}{end}" for name in ("probability", "over_like_features") for end in ENDS), "over_random",
               "damage", "best_site", "best_strength"]  # fmt: skip
-OF_UNDONE = [*(f"probability{end}" for end in ENDS), "over_like_features"]
-HEADLINE = {"sweep": "sweep"}
+OF_UNDONE = [*(f"probability{end}" for end in ENDS)]
+HEADLINE: dict[str, str] = {}
 # By the feature that is pushed up; away from the concept, by the one that is pushed down.
-for kind, push, names in ((CLASSES, FEATURE, OF_CLASSES), (CONCEPT, FEATURE, OF_CONCEPT),
+for kind, push, names in ((CONCEPT, FEATURE, OF_CONCEPT), (CLASSES, FEATURE, OF_CLASSES),
                           (CONCEPT_UNDONE, FEATURE_DOWN, OF_UNDONE)):  # fmt: skip
     HEADLINE |= {f"{kind}_{name}": f"{kind}_{push}_{name}" for name in names}
-HEADLINE[f"{CONCEPT}_images"] = f"{CONCEPT}_images"
+HEADLINE |= {f"{CONCEPT}_images": f"{CONCEPT}_images", "sweep": "sweep", "model": "model"}
 
 
 def main() -> None:

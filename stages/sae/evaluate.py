@@ -26,12 +26,14 @@ MEASURES = {
 }  # fmt: skip
 OF_AUTOENCODERS = {f"{name}_last_layer": f"{key}_last" for name, key in MEASURES.items()}
 OF_AUTOENCODERS |= {f"cost_of_zeros_{kind}_last_layer": f"zeros_cost_{kind}_last" for kind in ("image", "text")}
-OF_AUTOENCODERS |= {f"{name}_first_layer": f"{key}_first" for name, key in list(MEASURES.items())[:-2]}
+OF_AUTOENCODERS |= {
+    f"{name}_first_layer": f"{key}_first" for name, key in list(MEASURES.items())[:-2] if name != "dead_features"
+}
 COUNTS = ("images", "images_in_training", "phrases", "phrases_in_training")
-OF_AUTOENCODERS |= {name: name for name in ("features", *COUNTS)}
+OF_AUTOENCODERS |= {name: name for name in ("features", *COUNTS, "model")}
 ENDS = ("", "_low", "_high")
 OF_CONCEPT = {
-    "concept": "concept", "concept_share": "concept_share", "auc": "concept_model_auc",
+    "auc": "concept_model_auc",
     **{f"auc_{end}": f"concept_model_{end}" for end in ("low", "high")},
     **{name: f"concept_model_{name}" for name in ("site", "position")},
     **{f"auc_{of}": f"concept_{of}_auc" for of in (TWIN, STREAM)},
@@ -39,6 +41,7 @@ OF_CONCEPT = {
     **{f"over_{of}{end}": f"concept_model_over_{of}{end}" for of in (TWIN, STREAM) for end in ENDS},
     **{f"{of}_features_following_joints{end}": f"fingers_{of}_image_mean_tracking{end}"
        for of in (MODEL, TWIN) for end in ("", "_within_letters")},
+    "concept": "concept", "concept_share": "concept_share", "model": "model",
 }  # fmt: skip
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from signbridge.core import params, tables
 from signbridge.core.command_line import run
 from signbridge.core.errors import SignBridgeError
-from signbridge.core.names import AUTOENCODER, STREAM
+from signbridge.core.names import AUTOENCODER, STREAM, model_name
 from signbridge.datasets.control_images import NO_IMAGE, OTHER_LETTER, UNTRAINED_TWIN, ControlsParams
 from signbridge.probing.settings import ProbeParams
 from signbridge.probing.sparse_probes import SparseProbeParams, Stored, Where, probe_letters
@@ -38,6 +38,7 @@ HEADLINE = {
     "probes_of_some_features": "sae_probes_compared_same_k",
     **{f"probes_{side}_all_dimensions": f"sae_probes_{side}_dense" for side in ("above", "below")},
     **{f"probes_{side}_as_many_dimensions": f"sae_probes_{side}_same_k" for side in ("above", "below")},
+    "model": "model",
 }
 
 
@@ -54,7 +55,9 @@ def main() -> None:
     _, generator, _ = np.random.default_rng(seed).spawn(3)  # the others are those of `evaluate`
     table = sparse_probes(sample, read, controls, statistics, generator)
     tables.write(table, PROBES, {"model": made_by["model"], "sites": sites})
-    tables.write_metrics(METRICS, sparse_probe_metrics(table, statistics.confidence), HEADLINE)
+    findings = sparse_probe_metrics(table, statistics.confidence)
+    findings["model"] = model_name(PROBES, params.model_notes())
+    tables.write_metrics(METRICS, findings, HEADLINE)
 
 
 def where(control: str, image_ids: list[str]) -> Where:
