@@ -92,7 +92,14 @@ def read_csv(path: Path | str) -> pd.DataFrame:
 
 
 def read(path: Path | str, columns: list[str] | None = None) -> pd.DataFrame:
-    """Read the table at `path`. Raises `SignBridgeError` if it is missing or no Parquet file."""
+    """Read the table at `path`, or its `columns` alone.
+
+    Raises `SignBridgeError` if it is missing, is no Parquet file, or lacks one of the columns.
+    """
+    there = set(_schema(path).names) if columns else set()
+    for name in columns or ():
+        if name not in there:
+            raise SignBridgeError(f"{path}: no column '{name}'. Another version of the project wrote it: `dvc repro`.")
     return _parquet(lambda source: pq.read_table(source, columns=columns), path).to_pandas()
 
 
@@ -144,7 +151,18 @@ def write_findings(path: Path | str, findings: Mapping[str, Metric]) -> None:
 
 
 def read_findings(path: Path | str) -> dict[str, Metric]:
-    """What `write_findings` or `write_metrics` wrote. Raises `SignBridgeError` if the file is missing or no JSON."""
+    """What `write_findings` or `write_metrics` wrote.
+
+    Raises `SignBridgeError` if the file is missing or holds anything but one flat JSON object.
+    """
+    found = read_json(path)
+    if not isinstance(found, dict) or not all(isinstance(value, Metric) for value in found.values()):
+        raise SignBridgeError(f"{path}: expected one flat JSON object. Delete it and `dvc repro`.")
+    return found
+
+
+def read_json(path: Path | str) -> Any:
+    """What the JSON file at `path` holds. Raises `SignBridgeError` if it is missing or no JSON."""
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:

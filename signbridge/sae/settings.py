@@ -172,8 +172,9 @@ def prompts_of_images(
 
 
 def _of_model(template: str, image_token: str) -> str:
-    check_caption(template, "sae.prompts")
-    return prompt_for(template, "sae.prompts", image_token)
+    key = f"{params.SAE}: sae.prompts"
+    check_caption(template, key)
+    return prompt_for(template, key, image_token)
 
 
 def about_pretrained(folder: Path) -> dict[str, Any]:
@@ -185,7 +186,7 @@ def about_pretrained(folder: Path) -> dict[str, Any]:
     path = folder / "pretrained.json"
     name, _ = params.selected("autoencoder", params.AUTOENCODERS, dict[str, Any], params.PRETRAINED)
     model, _ = params.selected("model", params.MODELS, dict[str, Any])
-    about = tables.read_findings(path)
+    about = tables.read_json(path)
     if about["pretrained"] != name:
         raise SignBridgeError(f"{path}: of '{about['pretrained']}', not of '{name}'. Fetch it with `dvc repro`.")
     check_pretrained_fits(name, about["model"], model)

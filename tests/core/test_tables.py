@@ -86,6 +86,15 @@ def test_a_csv_that_fails_leaves_the_one_that_was_there(tmp_path):
     assert (tmp_path / "a.csv").read_text() == "n\n1\n2\n"
 
 
+def test_a_column_that_is_not_there_is_named_with_what_to_do(tmp_path):
+    path = tmp_path / "a.parquet"
+    tables.write(TABLE, path, {})
+    with pytest.raises(SignBridgeError) as stopped:
+        tables.read(path, ["image_id", "leaking"])
+    said = f"{path}: no column 'leaking'. Another version of the project wrote it: `dvc repro`."
+    assert str(stopped.value) == said
+
+
 @pytest.mark.parametrize("read", [tables.read, tables.read_arrow, tables.made_by])
 def test_a_missing_or_damaged_table_is_named_with_what_to_do(tmp_path, read):
     with pytest.raises(SignBridgeError, match=r"a\.parquet: no such table.*dvc"):
