@@ -48,7 +48,8 @@ def main() -> None:
 
         reader, autoencoders = reading.reader, open_autoencoders(AUTOENCODER, [site], reading.device)
         check_fits_model(about["pretrained"], autoencoders[site], about["layer"], reader.loaded)
-        under_prompt = reader.asking(about["prompt"], f"{about['pretrained']}.prompt", questions.describe_tokens)
+        key = f"{params.AUTOENCODERS}: {about['pretrained']}.prompt"
+        under_prompt = reader.asking(about["prompt"], key, questions.describe_tokens)
         judged = looked_at(sample, settings.images, seed)
         drawn = drawn_phrases(corpus, settings.phrases, np.random.default_rng(seed))  # any: training is not known
         said = with_successors(drawn, reader.loaded.processor.tokenizer, questions.corpus)

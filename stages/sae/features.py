@@ -50,7 +50,7 @@ def main() -> None:
         autoencoders, reader = open_autoencoders(AUTOENCODERS, trained["sites"], reading.device), reading.reader
         said = passages.with_successors(drawn, reader.loaded.processor.tokenizer, questions.corpus)
         describer = reader.asking(questions.describe, "questions.describe", questions.describe_tokens)
-        asked, images = reader.asking(concept.prompt, "concept.prompt", 1), decoded(sample["image"])
+        asked, images = reader.asking(concept.prompt, f"{params.SAE}: concept.prompt", 1), decoded(sample["image"])
         at_images = read(decoded(judged["image"]), spliced_images(describer, autoencoders), "image tokens", describer)
         at_text = read(list(said.values()), spliced_phrases(reader, autoencoders), "text tokens", reader, "phrase")
         of_sample = read(images, features_of_images(reader, autoencoders), "sample", reader)

@@ -53,7 +53,7 @@ def main() -> None:
 
         reader, autoencoders = reading.reader, open_autoencoders(AUTOENCODERS, trained["sites"], reading.device)
         describer = reader.asking(questions.describe, "questions.describe", questions.describe_tokens)
-        asked = reader.asking(concept.prompt, "concept.prompt", 1)
+        asked = reader.asking(concept.prompt, f"{params.SAE}: concept.prompt", 1)
         steered = {
             CLASSES: Steered(reader, of_classes, sweep.of_classes, autoencoders, FEATURES / "sample"),
             CONCEPT: Steered(asked, of_concept, sweep.of_concept, autoencoders, FEATURES / "concept/features"),

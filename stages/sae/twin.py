@@ -53,7 +53,7 @@ def main() -> None:
 
         twin = untrained_twin(reading.model, controls.twin_seed, reading.scratch / "twin", SCRATCH / "models")
         reader = reading.open(twin)
-        asked = reader.asking(concept.prompt, "concept.prompt", 1)
+        asked = reader.asking(concept.prompt, f"{params.SAE}: concept.prompt", 1)
         images, known = decoded(sample["image"]), sample[["image_id"]]
         trained, read, _ = train_on_study(study, reader, reading.folder / "training", name)
         sites = list(trained.autoencoders)

@@ -191,7 +191,7 @@ def test_a_position_behind_the_prompt_is_refused(study):
 def test_a_prompt_without_an_image_is_refused(study):
     study.set(autoencoders__pair__prompt="Describe the hand.")
     fetch.main()
-    assert "pair.prompt must hold" in study.message_of_failure(features_stage.main)
+    assert "stages/pretrained/autoencoders.yaml: pair.prompt must hold" in study.message_of_failure(features_stage.main)
 
 
 def test_classes_are_steered_by_their_published_features_and_those_classes_are_left_first(study):

@@ -193,7 +193,10 @@ def test_a_killed_run_goes_on_to_the_same_bytes(study, monkeypatch, killed_after
     [
         ({"read__images": 1}, "read.images"),
         ({"read__phrases": 1}, "read.phrases"),
-        ({"concept__prompt": "The finger is"}, "concept.prompt must hold <image> exactly once, not 0 times"),
+        (
+            {"concept__prompt": "The finger is"},
+            "stages/sae/params.yaml: concept.prompt must hold <image> exactly once, not 0 times",
+        ),
         ({"questions__describe": "<image><image>"}, "questions.describe must hold <image> exactly once, not 2 times"),
     ],
 )

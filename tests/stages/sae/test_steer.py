@@ -194,7 +194,7 @@ def test_a_concept_that_is_not_known_of_the_classes_is_left_out(study, caplog):
         ({"steering__small__of_concept": {**STEERED, "strengths": [0.0]}}, "small.of_concept.strengths.0"),
         ({"steering__small__of_classes": {**STEERED, "layers": 2}}, "steering.small.of_classes.layers"),
         ({"concept__finger": "indx"}, "concept.finger"),
-        ({"concept__prompt": "The finger is"}, "concept.prompt must hold <image> exactly once"),
+        ({"concept__prompt": "The finger is"}, "stages/sae/params.yaml: concept.prompt must hold <image> exactly once"),
         ({"questions__describe": "A hand."}, "questions.describe must hold <image> exactly once"),
     ],
 )  # fmt: skip

@@ -173,7 +173,7 @@ def change(study, changed: dict) -> None:
         ({"sae__text_share": 1.5}, "sae.text_share"),
         ({"sae__preset": "big"}, "sae.preset"),
         ({"sae_presets__small": {**PRESET, "buffer": 100}}, "a buffer of 100"),
-        ({"sae__prompts": ["no image in it"]}, "sae.prompts"),
+        ({"sae__prompts": ["no image in it"]}, "stages/sae/params.yaml: sae.prompts must hold <image> exactly once"),
         ({"questions__corpus": "absent.txt"}, "absent.txt"),
         ({"sae_presets__small": {**PRESET, "tokens": 100}}, "presets.yaml: small"),
         ({"sae_presets__small": {**PRESET, "k": 10**6}}, "fewer than k"),

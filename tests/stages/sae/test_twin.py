@@ -156,7 +156,7 @@ def test_a_run_killed_as_it_trains_goes_on_to_the_same_bytes(study, monkeypatch)
         ({"sae_presets__small": {**PRESET, "width": "16x"}}, "does not fit the model tiny-random"),
         ({"concept__finger": "thumb"}, "concept.finger"),
         ({"concept__prompt": ""}, "concept.prompt"),
-        ({"concept__prompt": "The finger is"}, "concept.prompt must hold <image> exactly once"),
+        ({"concept__prompt": "The finger is"}, "stages/sae/params.yaml: concept.prompt must hold <image> exactly once"),
         ({"controls__twin_seed": -1}, "controls.twin_seed"),
     ],
 )
