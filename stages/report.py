@@ -13,7 +13,7 @@ from signbridge.report.curve import probe_accuracy_curve
 from signbridge.report.figures.class_grid import class_grid
 from signbridge.report.figures.saving import save_figure
 from signbridge.report.figures.umap_projection import umap_projection
-from signbridge.report.inputs import Findings, Study
+from signbridge.report.inputs import COLUMNS, Findings, Study
 from signbridge.report.page import write
 from signbridge.report.pages import study_page
 from signbridge.report.settings import read_settings
@@ -35,8 +35,8 @@ def main() -> None:
         found=Findings(tables.read_findings(STATISTICS / "findings.json")),
         leakage=Findings(tables.read_findings("metrics/leakage.json")),
         text=Findings(tables.read_findings(TEXT / "findings.json")),
-        **{name: tables.read(STATISTICS / f"{name}.parquet") for name in OF_STATISTICS},
-        **{name: tables.read(TEXT / f"{name}.parquet") for name in OF_TEXT},
+        **{name: tables.read(STATISTICS / f"{name}.parquet", COLUMNS[name]) for name in OF_STATISTICS},
+        **{name: tables.read(TEXT / f"{name}.parquet", COLUMNS[name]) for name in OF_TEXT},
         sample=tables.read(SAMPLE),
         umap=tables.read(UMAP),
         settings=read_settings(MADE),

@@ -15,6 +15,54 @@ PROTOCOLS = {"signbridge": "the notebook's split", "grouped": "no photo on both 
 LEAKING = "leaking"  # every page, plot and metric marks a number that leaks by this word
 PROBED = ["site", "depth", "accuracy", "low", "high"]  # columns of the study's accuracy that the page on causes draws
 
+# The columns that pages are made from, by the name that a page has for the table. Other tables are read whole.
+_COLUMNS = {
+    "accuracy": "protocol site depth position accuracy low high images_tested leaking",
+    "controls": "control site depth position accuracy low high selectivity selectivity_low selectivity_high p_value",
+    "layer_comparison": "position site_a site_b difference low high p_value p_holm",
+    "peak_probability": "position site depth accuracy peak_probability share_chosen tied_with_best",
+    "description_length": "site depth position bits uniform_bits compression",
+    "letter_accuracy": "letter images accuracy low high",
+    "confused_pairs": "letter_a letter_b count share",
+    "confusion": "actual predicted",
+    "within_word": "word letters images photos chance site depth position accuracy low high",
+    "published": (
+        "site published_accuracy published_low published_high reproduced_accuracy reproduced_low reproduced_high "
+        "leaking comparable"
+    ),
+    "patching": "site depth position effect effect_low effect_high says_donor",
+    "steering": (
+        "site depth at during direction strength probability probability_low probability_high says damage "
+        "damage_low damage_high"
+    ),
+    "steering_area": (
+        "site at during direction area area_low area_high damage_area damage_area_low damage_area_high "
+        "breakdown_strength"
+    ),
+    "erasure": "at site eraser read_site read_position accuracy accuracy_low accuracy_high",
+    "erasure_answers": "at site eraser changed changed_low changed_high damage damage_low damage_high",
+    "shares": (
+        "lens site share share_low share_high other_image scrambled_corpus over_other_image over_other_image_low "
+        "over_other_image_high"
+    ),
+    "on_hand": (
+        "lens site hand hand_low hand_high background background_low background_high hand_over_other_image "
+        "hand_over_other_image_low hand_over_other_image_high background_over_other_image "
+        "background_over_other_image_low background_over_other_image_high difference difference_low "
+        "difference_high"
+    ),
+    "alignment": "measure site value low high null beaten",
+    "measures": "site modality measure value low high",
+    "probes": "protocol site position reads k accuracy low high untrained_twin no_image other_letter",
+    "concept": "reads site position feature auc_fitted auc low high",
+    "fingers": "reads site feature position finger joint r p within_r within_p",
+    "classes": "class rank feature description published",
+    "leap": "site text_site share",
+    "named_answers": "image_id label answer named",
+    "answers_by_letter": "letter rank answer count share",
+}
+COLUMNS = {table: names.split() for table, names in _COLUMNS.items()}
+
 
 class Share(NamedTuple):
     """A share, or a difference of two, and its interval; NaN where it was not measured."""

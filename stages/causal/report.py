@@ -8,7 +8,7 @@ from signbridge.core import params, tables
 from signbridge.core.command_line import run
 from signbridge.report.figures.causal_effects import at_the_best_place, causal_effects
 from signbridge.report.figures.saving import save_figure
-from signbridge.report.inputs import PROBED, Causal, Findings
+from signbridge.report.inputs import COLUMNS, PROBED, Causal, Findings
 from signbridge.report.page import write
 from signbridge.report.pages import causal_page
 from signbridge.report.settings import read_settings
@@ -29,8 +29,8 @@ def main() -> None:
         found=Findings(tables.read_findings(EFFECTS / "findings.json")),
         sample=tables.read(SAMPLE),
         settings=read_settings(MADE, [params.CAUSAL]),
-        probed=probed(tables.read(ACCURACY)),
-        **{name: tables.read(EFFECTS / f"{name}.parquet") for name in TABLES},
+        probed=probed(tables.read(ACCURACY, ["protocol", "position", *PROBED])),
+        **{name: tables.read(EFFECTS / f"{name}.parquet", COLUMNS[name]) for name in TABLES},
         descriptions=tables.read(DESCRIPTIONS),
     )
     first_erased = causal.erasure_answers["at"].head(1).squeeze()

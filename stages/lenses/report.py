@@ -7,7 +7,7 @@ from signbridge.core.command_line import run
 from signbridge.datasets.hands import read_hands, words_by_image
 from signbridge.report.figures.lens_strip import example_patch, lens_strip
 from signbridge.report.figures.saving import save_figure
-from signbridge.report.inputs import Findings, Lenses
+from signbridge.report.inputs import COLUMNS, Findings, Lenses
 from signbridge.report.page import write
 from signbridge.report.pages import lenses_page
 from signbridge.report.settings import read_settings
@@ -31,9 +31,9 @@ def main() -> None:
         settings=read_settings(MADE, [params.LENSES]),
         words=words,
         true_words=words_by_image(hands),
-        **{name: tables.read(READABLE / f"{name}.parquet") for name in TABLES},
+        **{name: tables.read(READABLE / f"{name}.parquet", COLUMNS.get(name)) for name in TABLES},
         aligned=Findings(tables.read_findings(ALIGNMENT / "findings.json")),
-        alignment=tables.read(ALIGNMENT / "alignment.parquet"),
+        alignment=tables.read(ALIGNMENT / "alignment.parquet", COLUMNS["alignment"]),
     )
     save_strip(lenses)
     write(lenses_page(lenses), REPORT)

@@ -7,7 +7,7 @@ import pandas as pd
 from signbridge.core import params, tables
 from signbridge.core.command_line import run
 from signbridge.core.names import PRETRAINED
-from signbridge.report.inputs import Findings, Pretrained
+from signbridge.report.inputs import COLUMNS, Findings, Pretrained
 from signbridge.report.page import write
 from signbridge.report.pages import pretrained_page
 from signbridge.report.settings import read_settings
@@ -28,17 +28,17 @@ def main() -> None:
             {"autoencoder": (params.PRETRAINED, params.AUTOENCODERS)},
         ),
         steered=Findings(tables.read_findings(EFFECTS / "findings.json")),
-        **{name: of_kind(EFFECTS / f"{name}.parquet") for name in ("steering", "steering_area")},
+        **{name: of_kind(EFFECTS / f"{name}.parquet", COLUMNS[name]) for name in ("steering", "steering_area")},
         descriptions=of_kind(STEERING / "descriptions.parquet"),
         steered_features=of_kind(STEERING / "features.parquet"),
-        classes=tables.read(CLASSES / "classes.parquet"),
+        classes=tables.read(CLASSES / "classes.parquet", COLUMNS["classes"]),
     )
     write(pretrained_page(pretrained), REPORT)
 
 
-def of_kind(path: Path) -> pd.DataFrame:
-    """The table at `path` with the column `steered`: the kind of steering, of which there is one here."""
-    return tables.read(path).assign(steered=PRETRAINED)
+def of_kind(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
+    """The table at `path`, or its `columns`, with the column `steered`: the one kind of steering that there is here."""
+    return tables.read(path, columns).assign(steered=PRETRAINED)
 
 
 if __name__ == "__main__":

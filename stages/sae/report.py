@@ -8,7 +8,7 @@ import pandas as pd
 from signbridge.core import params, tables
 from signbridge.core.command_line import run
 from signbridge.core.names import CLASSES, CONCEPT, CONCEPT_UNDONE
-from signbridge.report.inputs import Findings, Sae
+from signbridge.report.inputs import COLUMNS, Findings, Sae
 from signbridge.report.page import write
 from signbridge.report.pages import sae_page
 from signbridge.report.settings import read_settings
@@ -30,9 +30,9 @@ def main() -> None:
         found=found,
         sample=tables.read(SAMPLE),
         settings=read_settings((SAMPLE, FEATURES), [params.SAE], {"sae.preset": (params.SAE, params.SAE_PRESETS)}),
-        **{name: tables.read(EVALUATION / f"{name}.parquet") for name in OF_EVALUATION},
+        **{name: tables.read(EVALUATION / f"{name}.parquet", COLUMNS[name]) for name in OF_EVALUATION},
         steered=Findings(tables.read_findings(EFFECTS / "findings.json")),
-        **{name: tables.read(EFFECTS / f"{name}.parquet") for name in OF_EFFECTS},
+        **{name: tables.read(EFFECTS / f"{name}.parquet", ["steered", *COLUMNS[name]]) for name in OF_EFFECTS},
         descriptions=steered("descriptions", found.get("concept")),
         steered_features=steered("features", found.get("concept")),
         **{name: tables.read(EXAMPLES / f"{name}.parquet") for name in OF_EXAMPLES},

@@ -11,7 +11,7 @@ from PIL import Image
 from signbridge.core import tables
 from signbridge.core.activations import SITES_BEFORE_LAYERS, layer_site, positions_of
 from signbridge.report import pages
-from signbridge.report.inputs import PROBED, Causal, Findings, Inputs, Lenses, Pretrained, Sae, Study
+from signbridge.report.inputs import COLUMNS, PROBED, Causal, Findings, Inputs, Lenses, Pretrained, Sae, Study
 from signbridge.report.page import html
 from signbridge.report.settings import Settings
 from tests.report import (
@@ -23,7 +23,6 @@ from tests.report import (
     made_up_sae,
     made_up_sae_steering,
 )
-from tests.report.columns import COLUMNS
 
 LETTERS = ("A", "B", "C", "D")
 BY_DEPTH = {"pixels": 0.45, "vision": 0.60, "projector": 0.58, "embedding": 0.10}

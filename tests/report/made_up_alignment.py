@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from signbridge.report.inputs import COLUMNS
 from signbridge.statistics.alignment import MEASURES
-from tests.report.columns import COLUMNS
 
 FIRST = {"cka": 0.3, "text_probe_on_image": 0.5, "text_probe_on_text": 0.99, "image_probe_on_image": 0.95}
 RISE = {"cka": 0.2, "text_probe_on_image": 0.1, "text_near_image": 0.001}  # from the first site to the last

@@ -4,7 +4,7 @@ from typing import Any
 
 import pandas as pd
 
-from tests.report.columns import COLUMNS
+from signbridge.report.inputs import COLUMNS
 
 CONTROLS = {"sae": (0.2, 0.05, float("nan")), "stream": (0.15, 0.04, float("nan"))}  # another letter's was not read
 ACCURACY = {"sae": {"1": 0.1, "20": 0.4, "dense": 0.8}, "stream": {"1": 0.2, "20": 0.7, "dense": 0.9}}

@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from tests.report.columns import COLUMNS
+from signbridge.report.inputs import COLUMNS
 
 PUSHED = ("feature", "clamp", "clamp_decoded", "feature_down")
 DIRECTIONS = (*PUSHED, "random", "like_features", "neighbours", "like_features_down", "neighbours_down")
@@ -48,8 +48,8 @@ def tables(blocks: list[str], sample: pd.DataFrame) -> dict[str, Any]:
                 if direction in PUSHED:
                     metrics |= _at_its_best(f"{steered}_{direction}", site, at, top, most)
     return {
-        "steering": pd.DataFrame(doses, columns=COLUMNS["feature_steering"]),
-        "steering_area": pd.DataFrame(areas, columns=COLUMNS["feature_steering_area"]),
+        "steering": pd.DataFrame(doses, columns=["steered", *COLUMNS["steering"]]),
+        "steering_area": pd.DataFrame(areas, columns=["steered", *COLUMNS["steering_area"]]),
         "steered": metrics if sites else {},
         "descriptions": pd.DataFrame(
             texts, columns=["a", "b", "site", "at", "during", "direction", "strength", "image_id", "before", "after",

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 from ruamel.yaml import YAML
 
+from signbridge.core import tables
 from stages.report import REPORT, main
 from tests.report import made_up
 from tests.report.reading import Page
@@ -85,6 +86,14 @@ def test_a_file_that_is_missing_is_named_and_an_older_page_is_kept(finished, fil
     Path(file).unlink()
     assert file in finished.message_of_failure(main)
     assert REPORT.read_bytes() == before
+
+
+def test_a_table_of_another_version_is_named_with_the_column_that_it_lacks(finished):
+    table = Path("data/statistics/accuracy.parquet")
+    tables.write(tables.read(table).drop(columns="leaking"), table, {})
+    said = f"{table}: no column 'leaking'. Another version of the project wrote it: `dvc repro`."
+    assert said in finished.message_of_failure(main)
+    assert not REPORT.exists()
 
 
 def test_an_edit_of_the_pages_template_style_or_script_reruns_the_stage():
