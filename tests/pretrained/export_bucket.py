@@ -16,7 +16,7 @@ XML = 'xmlns="http://s3.amazonaws.com/doc/2006-03-01/"'
 
 
 def packed(*said: dict) -> bytes:
-    return gzip.compress("".join(json.dumps(one) + "\n" for one in said).encode())
+    return gzip.compress("".join(json.dumps(one) + "\n" for one in said).encode(), mtime=0)
 
 
 class Bucket(ThreadingHTTPServer):

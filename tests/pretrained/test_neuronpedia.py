@@ -63,7 +63,9 @@ def test_an_export_on_a_disk_is_a_file_or_a_folder_of_them(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"no gzip", packed({"feature": 1}), packed({"index": "x", "description": "y"})]
+    "content",
+    [b"", b"no gzip", packed({"feature": 1}), packed({"index": "x", "description": "y"})],
+    ids=["empty", "no gzip", "no description", "no index"],
 )
 def test_a_damaged_file_is_named(tmp_path, content):
     path = Path(tmp_path / "batch-0.jsonl.gz")
