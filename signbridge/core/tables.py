@@ -44,13 +44,13 @@ def whole_folder(path: Path) -> Iterator[Path]:
     unfinished, replaced = (path.with_name(f".{path.name}.{state}") for state in ("unfinished", "replaced"))
     with _said_of(path, unfinished):
         for left_behind in (unfinished, replaced):
-            shutil.rmtree(left_behind, ignore_errors=True)
+            _remove(left_behind)
         unfinished.mkdir(parents=True)
         yield unfinished
         if path.exists():
             os.replace(path, replaced)
         os.replace(unfinished, path)
-    shutil.rmtree(replaced, ignore_errors=True)
+    _remove(replaced)
 
 
 @contextmanager
@@ -62,14 +62,19 @@ def _said_of(path: Path, unfinished: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, SafetensorError) as error:
-        shutil.rmtree(unfinished, ignore_errors=True)
-        with suppress(OSError):
-            unfinished.unlink()
+        _remove(unfinished)
         named = Path(str(getattr(error, "filename", None) or unfinished))
         said = refusal(error, path if unfinished in (named, *named.parents) else None)
         if said is None:
             raise
         raise said from error
+
+
+def _remove(path: Path) -> None:
+    """Remove a folder, a file or a link, not what a link leads to; what cannot be removed stays."""
+    shutil.rmtree(path, ignore_errors=True)
+    with suppress(OSError):
+        path.unlink()
 
 
 _KEY = b"signbridge"
