@@ -7,7 +7,6 @@ time. Environment and resuming as in `stages.extract`; the twin's weights lie in
 """
 
 import gc
-import shutil
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,6 +17,7 @@ import torch
 from signbridge.core import params, tables
 from signbridge.core.command_line import run
 from signbridge.core.shards import answers_of
+from signbridge.core.tables import whole_folder
 from signbridge.datasets.control_images import (
     CONTROLS,
     NO_IMAGE,
@@ -101,17 +101,16 @@ def _read(reading: ModelRun, controls: dict[str, Control], twin_seed: int) -> di
 def _write_tables(
     controls: dict[str, Control], shards: dict[str, list[Path]], sample: pd.DataFrame, prompt: str
 ) -> None:
-    shutil.rmtree(ACTIVATIONS, ignore_errors=True)  # a control that is no longer chosen goes
-    ACTIVATIONS.mkdir(parents=True)
     image_ids = sample["image_id"].tolist()
     answers = [pd.DataFrame(columns=ANSWER_COLUMNS, dtype="str")]  # the columns, where no control is chosen
-    for control, shows in controls.items():
-        made_by = {**shows.made_by, "sites": sites_of(shards[control])}
-        write_sites(ACTIVATIONS / control, shards[control], image_ids, shows.pngs, made_by)
-        of_control = {"control": control, "prompt": prompt, "answer": answers_of(shards[control]), "shown": shows.shown}
-        answers.append(sample[["image_id", "label"]].assign(**of_control)[ANSWER_COLUMNS])
-    made_by = {"controls": {control: shows.made_by for control, shows in controls.items()}}
-    tables.write(pd.concat(answers, ignore_index=True), ANSWERS, made_by)
+    with whole_folder(ACTIVATIONS) as unfinished:  # a control that is no longer chosen goes
+        for control, shows in controls.items():
+            read, made_by = shards[control], {**shows.made_by, "sites": sites_of(shards[control])}
+            write_sites(unfinished / control, read, image_ids, shows.pngs, made_by)
+            of_control = {"control": control, "prompt": prompt, "answer": answers_of(read), "shown": shows.shown}
+            answers.append(sample[["image_id", "label"]].assign(**of_control)[ANSWER_COLUMNS])
+        made_by = {"controls": {control: shows.made_by for control, shows in controls.items()}}
+        tables.write(pd.concat(answers, ignore_index=True), unfinished / ANSWERS.name, made_by)
 
 
 if __name__ == "__main__":

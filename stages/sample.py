@@ -1,4 +1,7 @@
-"""The images that the study looks at: `data/sample.parquet`."""
+"""The images that the study looks at: `data/sample.parquet`.
+
+It is refused here, before a model is loaded, if `probe` could not split it.
+"""
 
 from pathlib import Path
 
@@ -7,6 +10,7 @@ from signbridge.core.command_line import run
 from signbridge.core.errors import SignBridgeError
 from signbridge.core.params import section, seed
 from signbridge.datasets.sampling import SampleParams, draw
+from signbridge.probing.settings import ProbeParams, splits_of
 
 IMAGES = Path("data/images.parquet")
 PHOTOS = Path("data/photos.parquet")
@@ -24,6 +28,7 @@ def main() -> None:
     sample = images.iloc[rows][["image_id", "label", "photo", "image"]]
     if sample["label"].nunique() < 2:
         raise SignBridgeError(f"sample.classes: only '{sample['label'].iloc[0]}': a probe needs 2 letters or more.")
+    splits_of(section("probe", ProbeParams), sample["label"].to_numpy(), sample["photo"].to_numpy(), seed())
     made_by = {"images": tables.made_by(IMAGES), "photos": tables.made_by(PHOTOS)["params"]}
     tables.write(sample, SAMPLE, made_by | {"params": params.model_dump(), "seed": seed()})
 

@@ -81,6 +81,11 @@ def test_a_change_of_the_layers_probes_again_and_reads_no_model(clone):
     assert ran.isdisjoint(BEFORE_PROBE | {"leakage"})
 
 
+def test_other_folds_are_checked_against_the_sample_and_read_no_model(clone):
+    clone.set_params(probe__grouped__folds=4)
+    assert clone.dvc("repro", "probe").ran == {"sample", "probe"}
+
+
 def test_another_confidence_draws_other_intervals_around_the_same_predictions(clone):
     clone.set_params(statistics__confidence=0.9)
     further = {"causal:effects", "lenses:readable", "lenses:alignment", "judge:judge"}
@@ -232,6 +237,18 @@ def test_a_question_that_fails_takes_nothing_from_the_study_and_the_other_questi
     made = {name: contents for name, contents in fresh.outputs().items() if "causal" not in name}
     assert made == {name: contents for name, contents in undisturbed.items() if "causal" not in name}
     assert fresh.dvc("repro").ran == set()
+
+
+def test_what_a_failed_stage_took_comes_back_as_the_docs_say(clone):
+    before = clone.outputs()
+    (clone.root / "stages/statistics.py").write_text("raise SystemExit('error: no such layer')\n")
+    assert "error: no such layer" in clone.dvc_fails("repro").output
+    assert {"metrics/probe.json", "plots/layers.csv", "data/statistics/part.txt"}.isdisjoint(clone.outputs())
+    text = " ".join((PROJECT / "docs/running.md").read_text(encoding="utf-8").split())
+    told = re.search(r"Or go back: `dvc ([^`]+)` restores what DVC caches, `git ([^`]+)` what git tracks", text)
+    clone.dvc(*told[1].split())
+    clone.git(*told[2].split())
+    assert clone.outputs() == before
 
 
 # A shared cache ----------------------------------------------------------------------------------------------------

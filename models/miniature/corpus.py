@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from models.miniature.lessons import plain_sentence
+from signbridge.core.tables import whole_file
 
 # Not beside the model: a text file there would count as one of its own.
 CORPUS = Path(__file__).parents[2] / "corpora" / "miniature.txt"
@@ -21,4 +22,5 @@ def corpus() -> list[str]:
 
 
 if __name__ == "__main__":
-    CORPUS.write_text("\n".join(corpus()) + "\n", encoding="utf-8", newline="\n")
+    with whole_file(CORPUS) as unfinished:
+        unfinished.write_text("\n".join(corpus()) + "\n", encoding="utf-8", newline="\n")

@@ -1,7 +1,6 @@
 """Which hands does the miniature learn from? Those of `rendered` under seeds of their own, as no study draws them."""
 
 import hashlib
-import os
 import sys
 from pathlib import Path
 from typing import NamedTuple
@@ -12,6 +11,7 @@ from joblib import Parallel, delayed
 from PIL import Image
 from tqdm import tqdm
 
+from signbridge.core.tables import whole_file
 from signbridge.rendered.dataset import copy_of, frame_of, photo_in_numbers
 from signbridge.rendered.hand_photo import develop
 from signbridge.rendered.letter_poses import LETTERS
@@ -59,10 +59,8 @@ def _copies(seed: int, letter: str, number: int, copies: int) -> UInt8[np.ndarra
 
 
 def _write(path: Path, array: np.ndarray) -> None:
-    unfinished = path.with_suffix(f".{os.getpid()}.unfinished")
-    with unfinished.open("wb") as file:
+    with whole_file(path) as unfinished, unfinished.open("wb") as file:
         np.save(file, array)
-    os.replace(unfinished, path)
 
 
 def code() -> str:

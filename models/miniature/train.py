@@ -38,7 +38,7 @@ from models.miniature.drawings import SIDE, draw
 from models.miniature.lessons import vocabulary
 from models.miniature.teaching import ClauseHeads, StepOf, Teacher
 from signbridge.core.command_line import run
-from signbridge.core.errors import SignBridgeError
+from signbridge.core.errors import SignBridgeError, check_readable
 from signbridge.core.tables import whole_file
 from signbridge.vlm import random_weights as small_tokenizer_module
 from signbridge.vlm.loading import device_from_environment
@@ -187,6 +187,7 @@ def _resume(path: Path, module: nn.Module, optimizer: torch.optim.Optimizer) -> 
     """Take up the checkpoint at `path`, if there is one; returns the steps done."""
     if not path.exists():
         return 0
+    check_readable(path)
     try:
         with safe_open(path, "pt") as checkpoint:
             steps = int(checkpoint.metadata()["steps"])

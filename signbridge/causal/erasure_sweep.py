@@ -192,13 +192,13 @@ def erase(
     `sample` has image_id, label, photo and image (PNG); `vectors` is its activation folder; `C` is the inverse penalty
     of the probes. Raises `SignBridgeError` if a class has a single photo.
     """
-    reader = reading.reader
-    sites = spread_layers(sweep.layers, len(reader.loaded.parts.blocks))
-    if not sites:
+    if sweep.layers == 0:
         empty = (pd.DataFrame(columns=names) for names in (PROBE_COLUMNS, CHANGED_COLUMNS, DAMAGE_COLUMNS))
         return ErasureTables(*empty)
     labels, photos = sample["label"].to_numpy(), sample["photo"].to_numpy()
     half = fitted_half(labels, photos, seed)
+    reader = reading.reader
+    sites = spread_layers(sweep.layers, len(reader.loaded.parts.blocks))
     clean = partial(activations.read, vectors, image_ids=list(sample["image_id"]))
     edits = {site: edits_at(site, clean, labels, photos, sweep, seed) for site in sites}
     shards = reading.read_in_shards(

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from signbridge.core.errors import SignBridgeError
+from signbridge.core.errors import SignBridgeError, refusal
 from signbridge.core.pipeline import stage_of
 
 PEAK_MEMORY = Path(".scratch/peak_memory")  # bytes, a file a stage: what `make budgets` prints
@@ -16,7 +16,8 @@ log = logging.getLogger(__name__)
 def run(main: Callable[[], None]) -> None:
     """Run a command's `main`; a `SignBridgeError` becomes one message on stderr and exit status 1.
 
-    A stage says first which one it is: `causal, stage 2 of 5: steer`.
+    So does what the operating system refuses about a file. A stage says first which one it is: `causal, stage 2 of 5:
+    steer`.
     """
     try:
         logging.basicConfig(level=_log_level(), format="%(message)s", stream=sys.stderr)
@@ -30,6 +31,12 @@ def run(main: Callable[[], None]) -> None:
             note_peak_memory(f"stage-{stage.pipeline}-{stage.name}")
     except SignBridgeError as error:
         sys.exit(f"error: {error}")
+    except OSError as error:
+        said = refusal(error)
+        if said is None:
+            raise
+        log.debug("where it was refused", exc_info=True)
+        sys.exit(f"error: {said}")
 
 
 def note_peak_memory(name: str, root: Path = Path()) -> None:
@@ -43,8 +50,10 @@ def note_peak_memory(name: str, root: Path = Path()) -> None:
         return
     unit = 1 if sys.platform == "darwin" else 1024  # what ru_maxrss is counted in
     most = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    (root / PEAK_MEMORY).mkdir(parents=True, exist_ok=True)
-    (root / PEAK_MEMORY / name).write_text(str(most * unit))
+    from signbridge.core.tables import whole_file  # here, because it imports pandas: commands without tables are quick
+
+    with whole_file(root / PEAK_MEMORY / name) as unfinished:
+        unfinished.write_text(str(most * unit))
 
 
 def _log_level() -> str:

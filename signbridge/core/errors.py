@@ -1,9 +1,63 @@
-"""The one exception that is for the person at the keyboard.
+"""The one exception that is for the person at the keyboard, and what the operating system refuses said as one.
 
 Raise it with one or two lines: what is wrong, where (file, row or key), and what to do instead. Everything else
 that is raised is a bug and may show its traceback.
 """
 
+import errno
+import os
+import re
+from pathlib import Path
+
 
 class SignBridgeError(Exception):
     """Something that the user can put right: bad data, a wrong key, a missing file."""
+
+
+_RIGHTS = "Give yourself the right to it (chmod, chown), or choose another place."
+_ROOM = "Free some room there, and run it again."
+_WAYS_OUT = {
+    "EACCES": _RIGHTS,
+    "EPERM": _RIGHTS,
+    "ENOENT": "It was moved or deleted, or its path is wrong. Put it back, or correct the path.",
+    "EEXIST": "A file lies where a folder belongs. Move it away, or correct the path.",
+    "EISDIR": "A folder lies where a file belongs. Move it away, or correct the path.",
+    "ENOTDIR": "A file lies where a folder belongs. Move it away, or correct the path.",
+    "EROFS": "Make that place writable, or choose another.",
+    "ENOSPC": _ROOM,
+    "EDQUOT": _ROOM,
+    "EFBIG": "Raise the limit (ulimit -f), or choose another place.",
+    "EMFILE": "Raise the limit (ulimit -n), and run it again.",
+    "ENAMETOOLONG": "Choose a shorter name.",
+    "EIO": "Check the disk, or choose another.",
+    "ESTALE": "Mount that place again, and run it again.",
+}
+_WAY_OUT = {getattr(errno, name): way for name, way in _WAYS_OUT.items() if hasattr(errno, name)}
+
+
+def refusal(error: Exception, path: Path | str | None = None) -> SignBridgeError | None:
+    """What the operating system refused about a file, with path, reason and what to do; None if `error` tells of none.
+
+    `path` is the file, where the error does not name it or names one that the user does not know. Libraries that are
+    not written in Python give the system's number in their text alone.
+    """
+    number = getattr(error, "errno", None)
+    if number is None and (told := re.search(r"(?:os error|errno) (\d+)", str(error), re.IGNORECASE)):
+        number = int(told[1])
+    if number not in _WAY_OUT:
+        return None
+    where = path or getattr(error, "filename", None) or "a file"
+    return SignBridgeError(f"{where}: {os.strerror(number)}. {_WAY_OUT[number]}")
+
+
+def check_readable(path: Path | str) -> None:
+    """Raises `OSError`, as `open` does, if there is no file at `path` that may be read: some libraries say less."""
+    with Path(path).open("rb"):
+        pass
+
+
+def place_tried(path: Path | str) -> str:
+    """Where a path of the params was looked for, to say in a message; empty for an absolute one, which says it."""
+    if Path(path).expanduser().is_absolute():
+        return ""
+    return f" Looked for at {Path(path).resolve()}: `dvc exp run --queue` and `--temp` need an absolute path."

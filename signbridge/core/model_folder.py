@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 from typing import Any, Literal
 
-from signbridge.core.errors import SignBridgeError
+from signbridge.core.errors import SignBridgeError, place_tried, refusal
 
 # In a hub repository or a folder: no pickles, no code.
 MODEL_FILES = ("*.json", "*.safetensors", "*.model", "*.txt", "*.jinja")
@@ -92,6 +92,7 @@ def _check_is_model(folder: Path) -> None:
     if not folder.is_dir():
         raise SignBridgeError(
             f"{folder}: no such model folder. Set the path of the entry in models.yaml to one that holds config.json."
+            f"{place_tried(folder)}"
         )
     names = os.listdir(folder)  # says so if it may not be read, which glob does not
     if ADAPTER in names:
@@ -249,4 +250,4 @@ def _short(error: Exception) -> str:
 
 
 def _unreadable(path: Path, error: OSError) -> SignBridgeError:
-    return SignBridgeError(f"{path}: cannot be read: {error.strerror or error}.")
+    return refusal(error, path) or SignBridgeError(f"{path}: cannot be read: {error.strerror or error}.")

@@ -9,6 +9,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from signbridge.core.errors import check_readable
 from signbridge.core.tables import whole_file
 
 
@@ -67,6 +68,7 @@ def answers_of(paths: list[Path]) -> list[str]:
 
 
 def _contents(path: Path) -> dict[str, Any]:
+    check_readable(path)
     with safe_open(path, framework="numpy") as file:
         return json.loads(file.metadata()["contents"])
 

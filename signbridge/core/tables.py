@@ -7,45 +7,74 @@ import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from safetensors import SafetensorError
 
-from signbridge.core.errors import SignBridgeError
+from signbridge.core.errors import SignBridgeError, check_readable, refusal
 
 
 @contextmanager
 def whole_file(path: Path | str) -> Iterator[Path]:
     """Yield where to write; what was written there becomes `path` when the block ends, and only then.
 
-    The folder of `path` is made where it is missing. If the block raises, `path` stays as it was.
+    The folder of `path` is made where it is missing. If the block raises, `path` stays as it was. Raises
+    `SignBridgeError` if the operating system does not let it be written.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.name}.unfinished")
-    yield unfinished
-    os.replace(unfinished, path)
+    with _said_of(path, unfinished):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield unfinished
+        os.replace(unfinished, path)
 
 
 @contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
     """Yield an empty folder to write into; it becomes `path` when the block ends, in place of what was there.
 
-    If the block raises, or is killed, `path` stays as it was. Between the two renames at the end there is none.
+    If the block raises, or is killed, `path` stays as it was. Between the two renames at the end there is none. Raises
+    `SignBridgeError` if the operating system does not let it be written.
     """
     unfinished, replaced = (path.with_name(f".{path.name}.{state}") for state in ("unfinished", "replaced"))
-    for left_behind in (unfinished, replaced):
-        shutil.rmtree(left_behind, ignore_errors=True)
-    unfinished.mkdir(parents=True)
-    yield unfinished
-    if path.exists():
-        os.replace(path, replaced)
-    os.replace(unfinished, path)
-    shutil.rmtree(replaced, ignore_errors=True)
+    with _said_of(path, unfinished):
+        for left_behind in (unfinished, replaced):
+            _remove(left_behind)
+        unfinished.mkdir(parents=True)
+        yield unfinished
+        if path.exists():
+            os.replace(path, replaced)
+        os.replace(unfinished, path)
+    _remove(replaced)
+
+
+@contextmanager
+def _said_of(path: Path, unfinished: Path) -> Iterator[None]:
+    """Say what the system refuses of what is written at `unfinished`, under the name it is to have; and remove that.
+
+    An error that names another file, one that was read to write this, goes on as it is.
+    """
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        _remove(unfinished)
+        named = Path(str(getattr(error, "filename", None) or unfinished))
+        said = refusal(error, path if unfinished in (named, *named.parents) else None)
+        if said is None:
+            raise
+        raise said from error
+
+
+def _remove(path: Path) -> None:
+    """Remove a folder, a file or a link, not what a link leads to; what cannot be removed stays."""
+    shutil.rmtree(path, ignore_errors=True)
+    with suppress(OSError):
+        path.unlink()
 
 
 _KEY = b"signbridge"
@@ -86,6 +115,8 @@ def read_csv(path: Path | str) -> pd.DataFrame:
         raise SignBridgeError(f"{path}: no such table. Make it with `dvc repro`, or get it with `dvc pull`.") from None
     except pd.errors.EmptyDataError:
         return pd.DataFrame()
+    except OSError as error:
+        raise refusal(error, path) or error from None
     except (pd.errors.ParserError, UnicodeDecodeError) as error:
         first_line = str(error).strip().splitlines()[0]
         raise SignBridgeError(f"{path}: not a readable CSV table ({first_line}). Delete it and `dvc repro`.") from None
@@ -123,10 +154,13 @@ def _schema(path: Path | str) -> pa.Schema:
 
 def _parquet(reader: Any, path: Path | str) -> Any:
     try:
+        check_readable(path)  # of a folder, Arrow would read all files
         return reader(path)
     except FileNotFoundError:
         raise SignBridgeError(f"{path}: no such table. Make it with `dvc repro`, or get it with `dvc pull`.") from None
-    except pa.ArrowInvalid as error:
+    except (pa.ArrowInvalid, OSError) as error:
+        if said := refusal(error, path):
+            raise said from None
         first_line = str(error).splitlines()[0]
         raise SignBridgeError(
             f"{path}: not a readable Parquet table ({first_line}). Delete it and `dvc repro`."
@@ -167,6 +201,8 @@ def read_json(path: Path | str) -> Any:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise SignBridgeError(f"{path}: not there. Make it with `dvc repro`, or get it with `dvc pull`.") from None
+    except OSError as error:
+        raise refusal(error, path) or error from None
     except ValueError as error:
         raise SignBridgeError(f"{path}: not readable as JSON ({error}). Delete it and `dvc repro`.") from None
 

@@ -13,7 +13,7 @@ from jaxtyping import UInt8
 from PIL import Image, ImageOps
 from tqdm import tqdm
 
-from signbridge.core.errors import SignBridgeError
+from signbridge.core.errors import SignBridgeError, place_tried, refusal
 from signbridge.core.params import Section
 from signbridge.datasets.images import LabelledImage, eight_bits
 
@@ -38,7 +38,9 @@ def read_folder(folder: Path) -> list[LabelledImage]:
     Raises `SignBridgeError` naming the file or folder that is not as it should be.
     """
     if not folder.is_dir():
-        raise SignBridgeError(f"image folder '{folder}': no such folder. Correct its `path` in datasets.yaml.")
+        raise SignBridgeError(
+            f"image folder '{folder}': no such folder. Correct its `path` in datasets.yaml.{place_tried(folder)}"
+        )
     files = [(split, label, file) for split, root in _splits(folder) for label, file in _files_of_classes(root)]
     return [
         LabelledImage(file.relative_to(folder).as_posix(), label, split, read_image(file))
@@ -66,6 +68,8 @@ def read_image(file: Path) -> UInt8[np.ndarray, "height width *colour"]:
     except Image.UnidentifiedImageError:
         raise SignBridgeError(f"{file}: not an image that can be read. Replace or remove it.") from None
     except (OSError, SyntaxError, ValueError, EOFError) as error:  # what Pillow raises on damaged files
+        if said := refusal(error, file):
+            raise said from None
         reason = " ".join(str(error).split())[:100]
         raise SignBridgeError(f"{file}: damaged or cut short ({reason}). Replace or remove it.") from None
 

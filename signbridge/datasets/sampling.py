@@ -105,8 +105,8 @@ def fitted_half(labels: np.ndarray, photos: np.ndarray, seed: int) -> Bool[np.nd
         if len(np.unique(photos[labels == letter])) < 2:
             raise SignBridgeError(
                 f"class {letter} has 1 photo in the sample; to fit on one half of the photos and test on the other "
-                "takes 2. Draw more photos in `sample`, leave the class out of sample.classes, or steer nothing: "
-                "steering.<sweep>.pairs: 0."
+                "takes 2. Draw more photos in `sample`, leave the class out of sample.classes, or steer and erase "
+                "nothing: steering.<sweep>.pairs: 0, erasure.<sweep>.layers: 0."
             )
     fitted, _ = next(StratifiedGroupKFold(2, shuffle=True, random_state=seed).split(labels, labels, photos))
     half = np.zeros(len(labels), dtype=bool)

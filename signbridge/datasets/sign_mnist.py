@@ -19,7 +19,7 @@ import pyarrow.csv
 from jaxtyping import UInt8
 from pydantic import Field
 
-from signbridge.core.errors import SignBridgeError
+from signbridge.core.errors import SignBridgeError, place_tried, refusal
 from signbridge.core.params import Section
 from signbridge.datasets.images import GREY_SIZE, LabelledImage
 
@@ -195,7 +195,7 @@ def _open_zip(archive: Path) -> zipfile.ZipFile:
     except OSError as error:
         raise SignBridgeError(
             f"datasets.yaml: sign_mnist.archive: cannot read '{archive}' ({error.strerror}). "
-            "Correct the path, or set it to null to fetch from Kaggle."
+            f"Correct the path, or leave it empty to fetch from Kaggle.{place_tried(archive)}"
         ) from None
     _refuse_html(start, archive.name)
     try:
@@ -217,6 +217,8 @@ def _member(opened: zipfile.ZipFile, place: str, archive: Path) -> bytes:
         OSError,
         RuntimeError,
     ) as error:  # RuntimeError: encrypted
+        if said := refusal(error, archive):
+            raise said from None
         raise SignBridgeError(f"{archive.name}: {place} cannot be unpacked ({error}). Get the archive again.") from None
 
 
@@ -246,6 +248,8 @@ def _kagglehub_folder(handle: str) -> Path:
             requests.head(get_endpoint(get_env()), timeout=(CONNECT_SECONDS, READ_SECONDS))
         return Path(kagglehub.dataset_download(handle))
     except failures as error:
+        if said := refusal(error):
+            raise said from None
         # Its text is left out: a proxy's address or a request may hold a password.
         status = getattr(getattr(error, "response", None), "status_code", None)
         reason = f"it answered {status}" if status else type(error).__name__

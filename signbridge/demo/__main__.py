@@ -15,7 +15,7 @@ import threading
 from pathlib import Path
 
 from signbridge.core.command_line import run
-from signbridge.core.errors import SignBridgeError
+from signbridge.core.errors import SignBridgeError, refusal
 
 try:
     import gradio as gr
@@ -75,7 +75,9 @@ def serve(study: DemoStudy, port: int | None, share: bool) -> None:
             prevent_thread_lock=True,
             quiet=True,
         )
-    except OSError:
+    except OSError as error:
+        if refusal(error):
+            raise
         where = f"port {port} is taken" if port else "no port from 7860 on is free"
         raise SignBridgeError(f"{where} on 127.0.0.1. Name another: --port 7999") from None
     try:

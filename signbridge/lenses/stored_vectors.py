@@ -20,7 +20,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from signbridge.core import tables
-from signbridge.core.errors import SignBridgeError
+from signbridge.core.errors import SignBridgeError, check_readable, refusal
 from signbridge.core.tables import whole_file
 
 # How each kind is called in the file's header, its type, and what the largest entry of a row becomes.
@@ -89,6 +89,7 @@ class StoredVectors:
     def open(cls, path: Path | str) -> "StoredVectors":
         """The vectors at `path`. Raises `SignBridgeError` if there are none."""
         try:
+            check_readable(path)
             file = safe_open(path, framework="pt")
             vectors, scale = file.get_slice("vectors"), file.get_tensor("scale")
         except FileNotFoundError:
@@ -96,6 +97,8 @@ class StoredVectors:
                 f"{path}: no such text vectors. Make them with `dvc repro`, or get them with `dvc pull`."
             ) from None
         except (SafetensorError, OSError) as error:
+            if said := refusal(error, path):
+                raise said from None
             first_line = str(error).splitlines()[0]
             raise SignBridgeError(
                 f"{path}: no readable text vectors ({first_line}). Delete it and `dvc repro`."

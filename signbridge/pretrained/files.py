@@ -29,7 +29,7 @@ from safetensors import SafetensorError
 
 from signbridge.core import params
 from signbridge.core.activations import layer_site
-from signbridge.core.errors import SignBridgeError
+from signbridge.core.errors import SignBridgeError, place_tried, refusal
 from signbridge.core.finite import check_finite
 from signbridge.core.model_folder import check_file
 from signbridge.pretrained.settings import AnyEntry, OfFolder, OfHub, OfRelease
@@ -71,7 +71,7 @@ def fetched(name: str, entry: AnyEntry) -> Fetched:
         if not (found.folder / file).is_file():
             raise SignBridgeError(
                 f"{found.folder}: no {file} here, so this is no autoencoder in the format {found.format}. "
-                f"Correct {name} in {params.AUTOENCODERS}."
+                f"Correct {name} in {params.AUTOENCODERS}.{place_tried(found.folder)}"
             )
         check_file(found.folder / file)
     return found
@@ -91,6 +91,8 @@ def read_pretrained(found: Fetched, site: str) -> SAE:
     try:
         autoencoder = SAE.load_from_disk(found.folder, dtype="float32", converter=load)
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+        if said := refusal(error):
+            raise said from error
         first_line = str(error).strip().splitlines()[0][:200]
         raise SignBridgeError(f"{found.folder}: no readable autoencoder ({first_line}). Fetch it again.") from error
     for weights, numbers in autoencoder.state_dict().items():
@@ -149,6 +151,8 @@ def _from_hub(name: str, entry: OfHub) -> Fetched:
         files = [inside + file for file in FETCHED[entry.format]]
         repository = Path(snapshot_download(entry.hub_id, revision=entry.revision, allow_patterns=files))
     except (OSError, ValueError) as error:
+        if said := refusal(error):
+            raise said from error
         first_line = str(error).strip().splitlines()[0]
         raise SignBridgeError(
             f"{params.AUTOENCODERS}: {name}: {entry.hub_id} cannot be had from the hub: {first_line[:200]}\n"

@@ -20,7 +20,7 @@ from pathlib import Path
 import pandas as pd
 from tqdm import tqdm
 
-from signbridge.core.errors import SignBridgeError
+from signbridge.core.errors import SignBridgeError, place_tried
 from signbridge.core.tables import whole_file
 
 BUCKET = "https://neuronpedia-datasets.s3.us-east-1.amazonaws.com"
@@ -61,7 +61,7 @@ def files_of_export(path: Path) -> list[Path]:
     if not found:
         raise SignBridgeError(
             f"stages/pretrained/params.yaml: classes.descriptions: no export at '{path}': expected *.jsonl.gz "
-            "files, or one. Correct it, or set it to neuronpedia or none."
+            f"files, or one. Correct it, or set it to neuronpedia or none.{place_tried(path)}"
         )
     return found
 
@@ -73,8 +73,8 @@ def descriptions_in(paths: Iterable[Path]) -> pd.DataFrame:
     """
     found: dict[int, str] = {}
     for path in paths:
+        content = path.read_bytes()
         try:
-            content = path.read_bytes()
             if not content:
                 raise EOFError
             text = (gzip.decompress(content) if path.suffix == ".gz" else content).decode("utf-8")

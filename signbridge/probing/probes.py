@@ -21,7 +21,7 @@ from scipy.special import softmax
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
-from signbridge.core.errors import SignBridgeError
+from signbridge.core.errors import SignBridgeError, check_readable
 from signbridge.core.tables import whole_file
 
 _KEY = "classes"
@@ -64,6 +64,7 @@ def save(path: Path | str, probes: dict[tuple[str, str], Probe]) -> None:
 def load(path: Path | str, position: str, fitted_on: str) -> Probe:
     """Read one probe of a site. Raises `SignBridgeError` saying which the file has."""
     try:
+        check_readable(path)
         with safe_open(path, framework="numpy") as file:
             classes = json.loads(file.metadata()[_KEY])
             name = f"{position}.{fitted_on}"

@@ -16,6 +16,7 @@ from sklearn.model_selection import StratifiedGroupKFold, StratifiedShuffleSplit
 from signbridge.core.errors import SignBridgeError
 
 PROTOCOLS = ("signbridge", "grouped")
+NAMED = 8  # letters in a message, at most
 
 
 class InnerFold(NamedTuple):
@@ -70,9 +71,13 @@ def grouped(
     of_letter = {letter: len(np.unique(photos[labels == letter])) for letter in letters}
     few = [f"{letter} {count}" for letter, count in of_letter.items() if count < folds]
     if few:
+        more = f" and {len(few) - NAMED} more" if len(few) > NAMED else ""
+        fewest = min(of_letter.values())
+        lower = f"Set probe.grouped.folds to {fewest}" if fewest >= 2 else "No number of folds suits a single photo"
         raise SignBridgeError(
-            f"protocol 'grouped' with {folds} folds needs {folds} photos a letter; there are: {', '.join(few)}. "
-            "Lower probe.grouped.folds, or draw more photos in `sample`."
+            f"protocol 'grouped' with {folds} folds needs {folds} photos a letter; there are: "
+            f"{', '.join(few[:NAMED])}{more}. {lower}; or draw more photos in `sample`, or leave letters out of "
+            "sample.classes."
         )
     everywhere = np.arange(len(labels))
     splits = []

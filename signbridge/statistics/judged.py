@@ -23,7 +23,7 @@ import pandas as pd
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field
 
-from signbridge.core.errors import SignBridgeError
+from signbridge.core.errors import SignBridgeError, place_tried
 from signbridge.core.names import LENSES
 from signbridge.core.params import Section
 from signbridge.core.tables import Metric
@@ -104,6 +104,7 @@ def question_text(path: Path | str) -> str:
     except (FileNotFoundError, IsADirectoryError):
         raise SignBridgeError(
             f"{path}: no such file. Set judge.question in stages/judge/params.yaml to a text file with the question."
+            f"{place_tried(path)}"
         ) from None
     except UnicodeDecodeError:
         raise SignBridgeError(f"{path}: not UTF-8 text. Save it as UTF-8.") from None

@@ -8,7 +8,7 @@ import torch
 import transformers
 from transformers import dynamic_module_utils
 
-from signbridge.core.errors import SignBridgeError
+from signbridge.core.errors import SignBridgeError, refusal
 
 dynamic_module_utils.TIME_OUT_REMOTE_CODE = 0  # seconds to wait for "Do you wish to run the custom code?": never asked
 
@@ -26,6 +26,8 @@ def said_of_files(folder: Path) -> Iterator[None]:
     except (SignBridgeError, torch.OutOfMemoryError, MemoryError):
         raise
     except Exception as error:
+        if said := refusal(error):
+            raise said from error
         named = [
             file
             for file in sorted(folder.glob("*.json"))

@@ -27,7 +27,7 @@ from transformers import (
     ProcessorMixin,
 )
 
-from signbridge.core.errors import SignBridgeError
+from signbridge.core.errors import SignBridgeError, refusal
 from signbridge.core.model_folder import MODEL_FILES, check_model_folder, packing
 from signbridge.core.params import Section
 from signbridge.vlm import random_weights
@@ -210,6 +210,8 @@ def _from_hub(params: HubModel, files: Sequence[str]) -> Path:
     try:
         return Path(snapshot_download(params.hub_id, revision=params.revision, allow_patterns=list(files)))
     except (OSError, ValueError) as error:
+        if said := refusal(error):  # the cache of the hub: read-only, or full
+            raise said from error
         raise SignBridgeError(
             f"model {params.hub_id} at {params.revision[:12]} cannot be had from the hub: {first_line(error)}\n"
             "Check the network and the name, or fetch it elsewhere and use source: folder with its path."

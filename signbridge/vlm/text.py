@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from transformers import BatchFeature
 
-from signbridge.core.errors import SignBridgeError
+from signbridge.core.errors import SignBridgeError, place_tried
 from signbridge.core.shards import Shard
 from signbridge.vlm.extraction import Reader, Work, batches_of_one_length, stored_dtype
 from signbridge.vlm.residual import reading
@@ -41,6 +41,7 @@ def _lines(path: Path | str) -> list[str]:
     except FileNotFoundError:
         raise SignBridgeError(
             f"{path}: no such file. Set questions.corpus in params.yaml to a text file with one phrase a line."
+            f"{place_tried(path)}"
         ) from None
     except UnicodeDecodeError:
         raise SignBridgeError(f"{path}: not UTF-8 text. Save it as UTF-8, one phrase a line.") from None

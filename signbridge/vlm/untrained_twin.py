@@ -6,7 +6,6 @@ What a probe reads in the twin comes from the architecture and the images, not f
 import hashlib
 import json
 import logging
-import os
 import shutil
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from transformers import AutoConfig, AutoModelForImageTextToText, PreTrainedConf
 
 from signbridge.core.errors import SignBridgeError
 from signbridge.core.model_folder import MODEL_FILES, packing
+from signbridge.core.tables import whole_folder
 from signbridge.vlm.library_errors import said_of_files
 from signbridge.vlm.loading import (
     FolderModel,
@@ -45,9 +45,8 @@ def untrained_twin(
     folder = scratch / _fingerprint(source, seed, dtype)
     if not folder.exists():
         shutil.rmtree(scratch, ignore_errors=True)
-        unfinished = scratch / "unfinished"
-        _write_twin(source, unfinished, seed, dtype)
-        os.replace(unfinished, folder)
+        with whole_folder(folder) as unfinished:
+            _write_twin(source, unfinished, seed, dtype)
     settings = params.model_dump(include=set(FolderModel.model_fields) - {"source", "path"})
     return FolderModel(source="folder", path=str(folder), **settings)
 
@@ -61,7 +60,6 @@ def _write_twin(source: Path, folder: Path, seed: int, dtype: torch.dtype) -> No
             torch.manual_seed(_own_stream(seed))
             _unpack(config)
             model = AutoModelForImageTextToText.from_config(config, dtype=dtype, trust_remote_code=False)
-    folder.mkdir(parents=True)
     _check_disk(folder, model.get_memory_footprint())
     model.save_pretrained(folder, max_shard_size=SHARD_SIZE)
     for file in _files_beside_weights(folder):

@@ -23,7 +23,8 @@ def pool(workspace):
     photo = [f"{image_id[0]}-{int(image_id[2:]) % 3}" for image_id in table["image_id"]]
     photos = pd.DataFrame({"image_id": table["image_id"], "photo": photo})
     tables.write(photos, "data/photos.parquet", {"params": {"threshold": 0.98}})
-    workspace.set(sample={"strategy": "one_per_photo", "classes": 4, "per_class": 2})
+    workspace.set(sample={"strategy": "one_per_photo", "classes": 4, "per_class": 2}, probe__protocols=["signbridge"])
+    workspace.set(probe__signbridge__test_size=0.5)
     return workspace
 
 
@@ -76,6 +77,25 @@ def test_a_sample_that_cannot_be_drawn_says_why_and_the_earlier_one_stays(pool, 
     pool.set(**{f"sample__{key}": value for key, value in changes.items()})
     assert said in pool.message_of_failure(stages.sample.main)
     assert Path("data/sample.parquet").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (
+            {},
+            "5 folds needs 5 photos a letter; there are: A 3, B 3, C 3, D 3. Set probe.grouped.folds to 3",
+        ),
+        ({"grouped__folds": 3, "grouped__inner_folds": 3}, "a fold leaves 2 images a letter to train"),
+        ({"protocols": ["signbridge"], "signbridge__test_size": 0.2}, "leaves 3 of 12 images to test and 9 to train"),
+        ({"protocols": ["nonsense"]}, "probe.protocols: no 'nonsense'"),
+    ],
+)
+def test_a_sample_that_the_probe_could_not_split_is_refused_before_a_model_is_loaded(pool, changes, said):
+    changes = {"protocols": ["grouped"], **changes}
+    pool.set(sample__per_class=3, **{f"probe__{key}": value for key, value in changes.items()})
+    assert said in pool.message_of_failure(stages.sample.main)
+    assert not Path("data/sample.parquet").exists()
 
 
 def test_photos_of_another_dataset_are_refused(pool):

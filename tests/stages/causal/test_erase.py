@@ -14,6 +14,8 @@ from signbridge.core.names import (
     SHUFFLED_LABELS,
 )
 from signbridge.datasets.sampling import fitted_half
+from signbridge.probing import protocols
+from signbridge.vlm.model_run import ModelRun
 from stages.causal.erase import (
     ACTIVATIONS,
     CHANGED,
@@ -131,11 +133,29 @@ def test_a_misspelt_key_of_the_sweep_is_named_and_no_table_is_touched(study):
     assert outputs() == first
 
 
-def test_a_class_of_a_single_photo_is_named(study):
+def no_model(*_):
+    raise AssertionError("a model is loaded")
+
+
+def test_a_class_of_a_single_photo_is_named_before_a_model_is_loaded(study, monkeypatch):
     sample = tables.read("data/sample.parquet")
     sample.loc[sample["label"] == "B", "photo"] = "b0"
     tables.write(sample, "data/sample.parquet", {})
+    monkeypatch.setattr(ModelRun, "open", no_model)
     assert "class B has 1 photo" in study.message_of_failure(main)
+
+
+def test_a_class_of_as_few_photos_as_probes_take_is_erased(study):
+    sample = tables.read("data/sample.parquet")
+    of_b = sample["label"] == "B"
+    sample.loc[of_b, "photo"] = [f"b{index % 2}" for index in range(of_b.sum())]
+    labels, groups = sample["label"].to_numpy(), sample["photo"].to_numpy()
+    assert protocols.grouped(labels, groups, folds=2, repeats=1, inner_folds=2, seed=0)
+    tables.write(sample, "data/sample.parquet", {})
+    main()
+    probes = tables.read(TABLES[0])
+    assert set(probes["label"]) == {"A", "B", "C"}
+    assert probes["predicted"].isin(["A", "B", "C"]).all()
 
 
 def test_activations_that_are_missing_are_reported_by_path(study):
