@@ -9,7 +9,7 @@ from pydantic import Field
 from signbridge.core import params, tables
 from signbridge.core.command_line import run
 from signbridge.datasets import image_folder, sign_mnist
-from signbridge.datasets.images import LabelledImage, images_table
+from signbridge.datasets.images import LabelledImage, images_table, readable_name
 from signbridge.rendered import dataset
 from signbridge.rendered.hands_table import hands_table
 
@@ -42,7 +42,7 @@ def fetch(chosen: Dataset) -> tuple[list[LabelledImage], dict[str, Any]]:
             return sign_mnist.fetch(chosen)
         case image_folder.ImageFolderParams():
             folder = Path(chosen.path).expanduser()
-            return image_folder.read_folder(folder), {"from": folder.name}
+            return image_folder.read_folder(folder), {"from": readable_name(folder.name)}
         case dataset.RenderedParams():
             return dataset.render(chosen), {"params": chosen.model_dump()}
 
