@@ -9,7 +9,7 @@ import pandas as pd
 from signbridge.core import tables
 from signbridge.core.command_line import run
 from signbridge.core.params import section
-from signbridge.datasets.images import grey_pixels
+from signbridge.datasets.images import grey_pixels, in_threads
 from signbridge.datasets.near_duplicates import PhotosParams, find_photos, under_two_labels
 
 IMAGES = Path("data/images.parquet")
@@ -22,8 +22,9 @@ log = logging.getLogger(__name__)
 def main() -> None:
     """Read the images; write the photo of each, named by the photo's first image."""
     params = section("photos", PhotosParams)
-    images = tables.read(IMAGES)
-    pixels = np.stack([grey_pixels(png) for png in images["image"]])
+    images = tables.read(IMAGES, ["image_id", "label"])
+    pngs = (png.as_py() for batch in tables.batches(IMAGES, ["image"]) for png in batch["image"])
+    pixels = np.stack(list(in_threads(grey_pixels, pngs)))
     labels = images["label"].to_numpy()
     photos = find_photos(pixels, labels, params.threshold)
     warn_of_pairs(under_two_labels(pixels, labels), images["image_id"].tolist(), labels)

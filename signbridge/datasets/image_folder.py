@@ -3,21 +3,23 @@
 `signs/A/1.jpg`, `signs/A/2.jpg`, `signs/B/1.jpg`, ..., or with splits above the classes (`folder_layout.py`).
 """
 
+import threading
 import warnings
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageOps
-from tqdm import tqdm
 
 from signbridge.core.errors import SignBridgeError
 from signbridge.core.params import Section
 from signbridge.datasets.folder_layout import classes_of
 from signbridge.datasets.images import LabelledImage, UnfitPixelsError, bits_of, eight_bits, readable_name
 
+OPENING = threading.Lock()
 MOST_PIXELS = 50_000_000  # an image: beyond any camera's hand, within any machine's memory
 
 
@@ -31,7 +33,7 @@ class ImageFolderParams(Section):
 def read_folder(folder: Path) -> list[LabelledImage]:
     """Every image of `folder`, by split (train first), class and file name; its id is its path.
 
-    The path is that below the folder in which the splits or classes lie.
+    The path is that below the folder in which the splits or classes lie; pixels are read when they are encoded.
 
     Grey images stay grey, all others become RGB; orientation tags are applied; transparency is laid over white;
     10- to 16-bit grey keeps its upper 8 bits; of several frames the first counts; sizes stay as they are.
@@ -45,20 +47,21 @@ def read_folder(folder: Path) -> list[LabelledImage]:
     if twice := [name for name, times in Counter(ids).items() if times > 1]:
         raise SignBridgeError(f"{folder}: two files are called '{twice[0]}' in different encodings. Rename one.")
     return [
-        LabelledImage(name, readable_name(file.label), file.split, read_image(file.path))
-        for name, file in zip(ids, tqdm(files, desc="reading images", unit=" images", disable=None), strict=True)
+        LabelledImage(name, readable_name(file.label), file.split, partial(read_image, file.path))
+        for name, file in zip(ids, files, strict=True)
     ]
 
 
 def read_image(file: Path) -> UInt8[np.ndarray, "height width *colour"]:
     """The pixels of an image file. Raises `SignBridgeError` if it is none, damaged, or above `MOST_PIXELS`."""
     try:
-        with warnings.catch_warnings():
+        with OPENING, warnings.catch_warnings():  # whose filters are of all threads; only the head of the file is read
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(file) as image:
-                if image.width * image.height > MOST_PIXELS:
-                    raise Image.DecompressionBombError
-                return eight_bits(ImageOps.exif_transpose(image), bits_of(image))
+            opened = Image.open(file)
+        with opened as image:
+            if image.width * image.height > MOST_PIXELS:
+                raise Image.DecompressionBombError
+            return eight_bits(ImageOps.exif_transpose(image), bits_of(image))
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise SignBridgeError(
             f"{file}: more than {MOST_PIXELS // 1_000_000} million pixels. Scale the image down, or remove it."

@@ -5,17 +5,28 @@ Every dataset becomes one table (`data/images.parquet`) of PNG images through th
 
 import hashlib
 import io
+import os
 import unicodedata
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from jaxtyping import UInt8
 from PIL import Image
 from PIL.TiffImagePlugin import TiffImageFile
+from tqdm import tqdm
 
 GREY_SIZE = 28  # pixels a side, Sign Language MNIST's own
+PART_BYTES = 2**26  # of PNG in one row group
+MOST_WORKERS = 8  # each may hold a photo of 50 megapixels, decoded
+TEXTS = ("image_id", "label", "split", "sha256")
+TABLE = pa.schema([(name, pa.large_string()) for name in TEXTS] + [("image", pa.binary())])
+T = TypeVar("T")
+Result = TypeVar("Result")
 
 
 class UnfitPixelsError(ValueError):
@@ -23,12 +34,13 @@ class UnfitPixelsError(ValueError):
 
 
 class LabelledImage(NamedTuple):
-    """One image of a dataset, decoded."""
+    """One image of a dataset."""
 
     image_id: str  # unique in its dataset and readable: `train-00421`, `A-012-3`, a path in a folder
     label: str  # the letter, or the class's folder name
     split: str  # the dataset's own: `train` or `test`; `all` where it has none
-    pixels: np.ndarray  # uint8, height x width (grey) or height x width x 3 (colour)
+    # uint8, height x width (grey) or height x width x 3 (colour), or what reads them, where all take too much memory
+    pixels: np.ndarray | Callable[[], np.ndarray]
 
 
 def readable_name(name: str) -> str:
@@ -48,17 +60,52 @@ def _escaped(character: str) -> str:
     return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"
 
 
-def images_table(images: list[LabelledImage]) -> pd.DataFrame:
+def images_table(images: Sequence[LabelledImage]) -> pd.DataFrame:
     """The table `data/images.parquet`: image_id, label, split, sha256 (of the decoded pixels), image (PNG bytes)."""
-    return pd.DataFrame(
-        {
-            "image_id": [image.image_id for image in images],
-            "label": [image.label for image in images],
-            "split": [image.split for image in images],
-            "sha256": [sha256_of_pixels(image.pixels) for image in images],
-            "image": [encode_png(image.pixels) for image in images],
-        }
+    return pa.concat_tables(encoded(images)).to_pandas()
+
+
+def encoded(images: Sequence[LabelledImage]) -> Iterator[pa.Table]:
+    """The same in parts of some `PART_BYTES`: images are read and encoded on all cores, a few ahead of the writing."""
+    rows: list[tuple[str, str, str, str, bytes]] = []
+    size = 0
+    for row in tqdm(in_threads(_row, images), "encoding images", len(images), unit=" images", disable=None):
+        rows.append(row)
+        size += len(row[-1])
+        if size >= PART_BYTES:
+            yield _part(rows)
+            rows, size = [], 0
+    if rows or not images:
+        yield _part(rows)
+
+
+def in_threads(work: Callable[[T], Result], items: Iterable[T]) -> Iterator[Result]:
+    """`work` of each item, in order, on all cores; what is done ahead is bounded, so that memory is too."""
+    workers = min(
+        MOST_WORKERS, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     )
+    with ThreadPoolExecutor(workers) as pool:
+        pending: deque[Future[Result]] = deque()
+        try:
+            for item in items:
+                pending.append(pool.submit(work, item))
+                if len(pending) > 2 * workers:
+                    yield pending.popleft().result()
+            while pending:
+                yield pending.popleft().result()
+        finally:
+            for future in pending:
+                future.cancel()
+
+
+def _row(image: LabelledImage) -> tuple[str, str, str, str, bytes]:
+    pixels = image.pixels() if callable(image.pixels) else image.pixels
+    return image.image_id, image.label, image.split, sha256_of_pixels(pixels), encode_png(pixels)
+
+
+def _part(rows: list[tuple[str, str, str, str, bytes]]) -> pa.Table:
+    columns = zip(*rows, strict=True) if rows else [()] * len(TABLE)
+    return pa.table([pa.array(column, field.type) for column, field in zip(columns, TABLE, strict=True)], schema=TABLE)
 
 
 def encode_png(pixels: UInt8[np.ndarray, "height width *colour"]) -> bytes:

@@ -293,7 +293,7 @@ def test_what_the_system_refuses_is_named_with_its_reason(tmp_path, monkeypatch)
     tree(tmp_path, "A/1.png", "B/1.png")
     monkeypatch.setattr(Image, "open", refuse)
     with pytest.raises(SignBridgeError, match=r"A/1\.png: cannot be read \(Permission denied\)"):
-        read_folder(tmp_path)
+        images_table(read_folder(tmp_path))
     monkeypatch.setattr("pathlib.Path.iterdir", refuse)
     with pytest.raises(SignBridgeError, match=r"signs/A: cannot be read \(Permission denied\)"):
         read_folder(tmp_path)
