@@ -9,7 +9,7 @@ from pydantic import Field
 from signbridge.core import params, tables
 from signbridge.core.command_line import run
 from signbridge.datasets import image_folder, sign_mnist
-from signbridge.datasets.images import LabelledImage, images_table
+from signbridge.datasets.images import LabelledImage, encoded, readable_name
 from signbridge.rendered import dataset
 from signbridge.rendered.hands_table import hands_table
 
@@ -27,12 +27,10 @@ def main() -> None:
     images, provenance = fetch(chosen)
     # Pillow: its version may change the PNG bytes.
     made_by = {"dataset": name, "source": chosen.source, "pillow": PIL.__version__, **provenance}
-    table = images_table(images)
-    tables.write(table, IMAGES, made_by)
+    tables.write_parts(encoded(images), IMAGES, made_by)
     drawn_with_seed = chosen.seed if chosen.source == "rendered" else None
-    tables.write(
-        hands_table(table["image_id"].tolist(), table["label"].tolist(), drawn_with_seed), HANDS, {"dataset": name}
-    )
+    hands = hands_table([image.image_id for image in images], [image.label for image in images], drawn_with_seed)
+    tables.write(hands, HANDS, {"dataset": name})
 
 
 def fetch(chosen: Dataset) -> tuple[list[LabelledImage], dict[str, Any]]:
@@ -42,7 +40,7 @@ def fetch(chosen: Dataset) -> tuple[list[LabelledImage], dict[str, Any]]:
             return sign_mnist.fetch(chosen)
         case image_folder.ImageFolderParams():
             folder = Path(chosen.path).expanduser()
-            return image_folder.read_folder(folder), {"from": folder.name}
+            return image_folder.read_folder(folder), {"from": readable_name(folder.name)}
         case dataset.RenderedParams():
             return dataset.render(chosen), {"params": chosen.model_dump()}
 

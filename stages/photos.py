@@ -1,5 +1,6 @@
 """Which images are copies of one photo: `data/photos.parquet`."""
 
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -8,21 +9,38 @@ import pandas as pd
 from signbridge.core import tables
 from signbridge.core.command_line import run
 from signbridge.core.params import section
-from signbridge.datasets.images import grey_pixels
-from signbridge.datasets.near_duplicates import PhotosParams, find_photos
+from signbridge.datasets.images import grey_pixels, in_threads
+from signbridge.datasets.near_duplicates import PhotosParams, find_photos, under_two_labels
 
 IMAGES = Path("data/images.parquet")
 PHOTOS = Path("data/photos.parquet")
+NAMED = 5  # pairs of images in a warning
+
+log = logging.getLogger(__name__)
 
 
 def main() -> None:
     """Read the images; write the photo of each, named by the photo's first image."""
     params = section("photos", PhotosParams)
-    images = tables.read(IMAGES)
-    pixels = np.stack([grey_pixels(png) for png in images["image"]])
-    photos = find_photos(pixels, images["label"].to_numpy(), params.threshold)
+    images = tables.read(IMAGES, ["image_id", "label"])
+    pngs = (png.as_py() for batch in tables.batches(IMAGES, ["image"]) for png in batch["image"])
+    pixels = np.stack(list(in_threads(grey_pixels, pngs)))
+    labels = images["label"].to_numpy()
+    photos = find_photos(pixels, labels, params.threshold)
+    warn_of_pairs(under_two_labels(pixels, labels), images["image_id"].tolist(), labels)
     table = pd.DataFrame({"image_id": images["image_id"], "photo": images["image_id"].to_numpy()[photos]})
     tables.write(table, PHOTOS, {"images": tables.made_by(IMAGES), "params": params.model_dump()})
+
+
+def warn_of_pairs(pairs: list[tuple[int, int]], ids: list[str], labels: np.ndarray) -> None:
+    """Name the images that show one picture under two labels."""
+    if pairs:
+        named = ", ".join(f"{ids[a]} ({labels[a]}) = {ids[b]} ({labels[b]})" for a, b in pairs[:NAMED])
+        more = f" and {len(pairs) - NAMED} more" if len(pairs) > NAMED else ""
+        log.warning("the same picture under two labels: %s%s.", named, more)
+        log.warning(
+            "Each counts as one photo, so that `grouped` keeps it on one side. Remove the wrongly sorted image."
+        )
 
 
 if __name__ == "__main__":

@@ -20,12 +20,12 @@ SAMPLE = Path("data/sample.parquet")
 def main() -> None:
     """Read images and photos; write the images drawn, letter by letter."""
     params = section("sample", SampleParams)
-    images, photos = tables.read(IMAGES, ["image_id", "label", "image"]), tables.read(PHOTOS)
+    images, photos = tables.read(IMAGES, ["image_id", "label"]), tables.read(PHOTOS)
     if not images["image_id"].equals(photos["image_id"]):
         raise SignBridgeError(f"{PHOTOS}: not made from this {IMAGES}. Run `dvc repro`.")
     images["photo"] = photos["photo"]
     rows = draw(images["label"].tolist(), images["photo"].tolist(), params, seed())
-    sample = images.iloc[rows][["image_id", "label", "photo", "image"]]
+    sample = images.iloc[rows].assign(image=tables.read_rows(IMAGES, rows, ["image"])["image"].to_numpy())
     if sample["label"].nunique() < 2:
         raise SignBridgeError(f"sample.classes: only '{sample['label'].iloc[0]}': a probe needs 2 letters or more.")
     splits_of(section("probe", ProbeParams), sample["label"].to_numpy(), sample["photo"].to_numpy(), seed())

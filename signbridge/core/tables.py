@@ -6,11 +6,12 @@ A run that is killed leaves nothing half written behind.
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -98,6 +99,24 @@ def write(
         )
 
 
+def write_parts(parts: Iterable[pa.Table], path: Path | str, made_by: dict[str, Any]) -> None:
+    """Write a table that comes in parts, each a row group, as `write` does: no more than one part is in memory."""
+    with whole_file(path) as unfinished, ExitStack() as opened:
+        writer = None
+        try:
+            for part in parts:
+                part = part.replace_schema_metadata({_KEY: json.dumps(made_by, sort_keys=True)})
+                if writer is None:
+                    repeating = part.schema.names
+                    file = pq.ParquetWriter(unfinished, part.schema, compression="zstd", use_dictionary=repeating)
+                    writer = opened.enter_context(file)
+                writer.write_table(part)
+        except BaseException:
+            opened.close()
+            unfinished.unlink(missing_ok=True)
+            raise
+
+
 def write_csv(table: pd.DataFrame, path: Path | str) -> None:
     """Write `table` to `path` whole or not at all, as DVC's plots take it: no index, shares to six digits."""
     with whole_file(path) as unfinished:
@@ -141,6 +160,24 @@ def read_arrow(path: Path | str, where: tuple[str, str] | None = None) -> pa.Tab
     """
     filters = None if where is None else [(where[0], "==", where[1])]
     return _parquet(lambda source: pq.read_table(source, filters=filters), path)
+
+
+def batches(path: Path | str, columns: list[str], rows_together: int = 256) -> Iterator[pa.RecordBatch]:
+    """The table at `path`, a few rows at a time, for columns that do not fit into memory."""
+    file = _parquet(pq.ParquetFile, path)
+    with file:
+        yield from file.iter_batches(rows_together, columns=columns)
+
+
+def read_rows(path: Path | str, rows: list[int], columns: list[str]) -> pd.DataFrame:
+    """These rows of the table at `path`, in this order; the others are never in memory together."""
+    wanted, place = np.unique(np.asarray(rows, dtype=np.int64), return_inverse=True)
+    kept, start = [], 0
+    for batch in batches(path, columns):
+        here = wanted[(wanted >= start) & (wanted < start + len(batch))] - start
+        kept.append(batch.take(pa.array(here)))
+        start += len(batch)
+    return pa.Table.from_batches(kept).to_pandas().iloc[place]
 
 
 def made_by(path: Path | str) -> dict[str, Any]:

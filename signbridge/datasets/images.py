@@ -5,37 +5,107 @@ Every dataset becomes one table (`data/images.parquet`) of PNG images through th
 
 import hashlib
 import io
-from collections.abc import Iterable
-from typing import NamedTuple
+import os
+import unicodedata
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from jaxtyping import UInt8
 from PIL import Image
+from PIL.TiffImagePlugin import TiffImageFile
+from tqdm import tqdm
 
 GREY_SIZE = 28  # pixels a side, Sign Language MNIST's own
+PART_BYTES = 2**26  # of PNG in one row group
+MOST_WORKERS = 8  # each may hold a photo of 50 megapixels, decoded
+TEXTS = ("image_id", "label", "split", "sha256")
+TABLE = pa.schema([(name, pa.large_string()) for name in TEXTS] + [("image", pa.binary())])
+T = TypeVar("T")
+Result = TypeVar("Result")
+
+
+class UnfitPixelsError(ValueError):
+    """Pixels whose values say nothing of how bright they are; the message says what to do."""
 
 
 class LabelledImage(NamedTuple):
-    """One image of a dataset, decoded."""
+    """One image of a dataset."""
 
     image_id: str  # unique in its dataset and readable: `train-00421`, `A-012-3`, a path in a folder
     label: str  # the letter, or the class's folder name
     split: str  # the dataset's own: `train` or `test`; `all` where it has none
-    pixels: np.ndarray  # uint8, height x width (grey) or height x width x 3 (colour)
+    # uint8, height x width (grey) or height x width x 3 (colour), or what reads them, where all take too much memory
+    pixels: np.ndarray | Callable[[], np.ndarray]
 
 
-def images_table(images: list[LabelledImage]) -> pd.DataFrame:
+def readable_name(name: str) -> str:
+    """A file's or folder's name as text that every table, page and log can hold.
+
+    Composed (NFC): macOS takes accents apart, other systems do not. Bytes that are no UTF-8, line ends and other
+    controls become escapes: a backslash, x and two digits.
+    """
+    name = unicodedata.normalize("NFC", name)
+    return "".join(_escaped(c) if unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") else c for c in name)
+
+
+def _escaped(character: str) -> str:
+    code = ord(character)
+    if 0xDC80 <= code <= 0xDCFF:  # how Python holds a byte that is no UTF-8
+        code -= 0xDC00
+    return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"
+
+
+def images_table(images: Sequence[LabelledImage]) -> pd.DataFrame:
     """The table `data/images.parquet`: image_id, label, split, sha256 (of the decoded pixels), image (PNG bytes)."""
-    return pd.DataFrame(
-        {
-            "image_id": [image.image_id for image in images],
-            "label": [image.label for image in images],
-            "split": [image.split for image in images],
-            "sha256": [sha256_of_pixels(image.pixels) for image in images],
-            "image": [encode_png(image.pixels) for image in images],
-        }
+    return pa.concat_tables(encoded(images)).to_pandas()
+
+
+def encoded(images: Sequence[LabelledImage]) -> Iterator[pa.Table]:
+    """The same in parts of some `PART_BYTES`: images are read and encoded on all cores, a few ahead of the writing."""
+    rows: list[tuple[str, str, str, str, bytes]] = []
+    size = 0
+    for row in tqdm(in_threads(_row, images), "encoding images", len(images), unit=" images", disable=None):
+        rows.append(row)
+        size += len(row[-1])
+        if size >= PART_BYTES:
+            yield _part(rows)
+            rows, size = [], 0
+    if rows or not images:
+        yield _part(rows)
+
+
+def in_threads(work: Callable[[T], Result], items: Iterable[T]) -> Iterator[Result]:
+    """`work` of each item, in order, on all cores; what is done ahead is bounded, so that memory is too."""
+    workers = min(
+        MOST_WORKERS, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     )
+    with ThreadPoolExecutor(workers) as pool:
+        pending: deque[Future[Result]] = deque()
+        try:
+            for item in items:
+                pending.append(pool.submit(work, item))
+                if len(pending) > 2 * workers:
+                    yield pending.popleft().result()
+            while pending:
+                yield pending.popleft().result()
+        finally:
+            for future in pending:
+                future.cancel()
+
+
+def _row(image: LabelledImage) -> tuple[str, str, str, str, bytes]:
+    pixels = image.pixels() if callable(image.pixels) else image.pixels
+    return image.image_id, image.label, image.split, sha256_of_pixels(pixels), encode_png(pixels)
+
+
+def _part(rows: list[tuple[str, str, str, str, bytes]]) -> pa.Table:
+    columns = zip(*rows, strict=True) if rows else [()] * len(TABLE)
+    return pa.table([pa.array(column, field.type) for column, field in zip(columns, TABLE, strict=True)], schema=TABLE)
 
 
 def encode_png(pixels: UInt8[np.ndarray, "height width *colour"]) -> bytes:
@@ -76,19 +146,22 @@ def grey_of(image: Image.Image) -> UInt8[np.ndarray, "28 28"]:
     return np.asarray(image)
 
 
-def eight_bits(image: Image.Image) -> UInt8[np.ndarray, "height width *colour"]:
+def bits_of(image: Image.Image) -> int:
+    """How many bits a pixel of an opened file has in each channel, where the file says so (TIFF), else 16."""
+    return int(np.max(image.tag_v2.get(258, 16))) if isinstance(image, TiffImageFile) else 16  # 258: BitsPerSample
+
+
+def eight_bits(image: Image.Image, bits: int = 16) -> UInt8[np.ndarray, "height width *colour"]:
     """The pixels of an image of any mode: grey where all its colours are, else RGB.
 
-    Transparency is laid over white, 16-bit grey keeps its upper 8 bits. Raises `ValueError` for floating-point pixels
-    and for integers beyond 16 bits, which have no fixed range.
+    Transparency is laid over white, grey of more than 8 bits (of `bits`) keeps its upper 8. Raises `UnfitPixelsError`
+    for floating-point pixels and for integers beyond 16 bits, which have no fixed range, and for 16-bit pixels that are
+    all so dark that they must have been meant for 8 or 12 bits.
     """
     if image.mode == "F":
-        raise ValueError("floating-point pixels have no fixed range")
+        raise UnfitPixelsError("floating-point pixels have no fixed range: save it with 8 or 16 bits a channel")
     if image.mode.startswith("I"):
-        values = np.asarray(image).astype(np.int64)
-        if values.min() < 0 or values.max() > 65_535:
-            raise ValueError("pixels beyond 16 bits")
-        return (values >> 8).astype(np.uint8)
+        return _upper_eight_bits(image, bits)
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
@@ -97,3 +170,16 @@ def eight_bits(image: Image.Image) -> UInt8[np.ndarray, "height width *colour"]:
     pixels = np.asarray(image.convert("RGB"))
     is_grey = (pixels == pixels[..., :1]).all()
     return np.ascontiguousarray(pixels[..., 0]) if is_grey else pixels
+
+
+def _upper_eight_bits(image: Image.Image, bits: int) -> UInt8[np.ndarray, "height width"]:
+    values = np.asarray(image).astype(np.int64)
+    bits = bits if 8 < bits < 16 else 16
+    if values.min() < 0 or values.max() >= 1 << bits:
+        raise UnfitPixelsError("integer pixels below 0 or beyond 16 bits: scale them to 0 to 255 and save with 8 bits")
+    if bits == 16 and 0 < values.max() < 1 << 12:
+        raise UnfitPixelsError(
+            f"16-bit pixels no brighter than {values.max()} of 65535, as 8 or 12 bits saved as 16 are: "
+            "scale them to 0 to 255 and save with 8 bits"
+        )
+    return (values >> (bits - 8)).astype(np.uint8)

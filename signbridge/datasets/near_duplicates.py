@@ -2,7 +2,8 @@
 
 Sign Language MNIST was grown from some 1,700 photos by resampling, brightness, contrast, pixelation and rotation.
 Copies of one photo correlate almost perfectly, pixel by pixel, so near-duplicates are the connected components of
-"correlates above a threshold" within a letter.
+"correlates above a threshold" within a letter. Across letters only identical pictures are linked: hands of two
+letters may look alike, but one picture under two labels is a mistake of whoever sorted it.
 """
 
 import numpy as np
@@ -31,21 +32,47 @@ def find_photos(
 ) -> Int[np.ndarray, " images"]:
     """For each image the row of the first image of its photo.
 
-    Images of one label are linked if the Pearson correlation of their pixels reaches `threshold`, or if they are
-    identical (an image of one shade correlates with nothing); a photo is a connected component. Exact: what float32
-    cannot decide is computed again in float64. Memory: the pixels of one label in float32, and a tile.
+    Images of one label are linked if the Pearson correlation of their pixels reaches `threshold`, images of any labels
+    if they are identical (an image of one shade correlates with nothing); a photo is a connected component. Exact: what
+    float32 cannot decide is computed again in float64. Memory: the pixels of one label in float32, and a tile.
     """
     flat = pixels.reshape(len(pixels), -1)
     photos = np.arange(len(pixels))
     labels = np.asarray(labels)
     for label in np.unique(labels):
         rows = np.flatnonzero(labels == label)
-        whole = flat[rows].view(np.dtype((np.void, flat.shape[1])))[:, 0]  # an image as one value
-        _, distinct, distinct_of = np.unique(whole, return_index=True, return_inverse=True)
+        distinct, distinct_of = _pictures(flat[rows])
         component = _components(flat[rows[distinct]], threshold)[distinct_of]
-        _, first, photo_of = np.unique(component, return_index=True, return_inverse=True)
-        photos[rows] = rows[first][photo_of]
-    return photos
+        photos[rows] = rows[_first_of_each(component)]
+    first, picture = _pictures(flat)
+    return _first_of_each(_merge(photos, np.arange(len(photos)), first[picture]))
+
+
+def under_two_labels(pixels: UInt8[np.ndarray, "images height width"], labels: np.ndarray) -> list[tuple[int, int]]:
+    """The rows of images that show one and the same picture under different labels.
+
+    Each picture's first image is paired with its first one under each other label.
+    """
+    first, picture = _pictures(pixels.reshape(len(pixels), -1))
+    labels = np.asarray(labels)
+    suspects = np.flatnonzero(labels != labels[first[picture]])
+    pairs = {(int(first[picture[row]]), str(labels[row])): int(row) for row in suspects[::-1]}
+    return sorted((one, other) for (one, _), other in pairs.items())
+
+
+def _pictures(
+    pixels: UInt8[np.ndarray, "images pixels"],
+) -> tuple[Int[np.ndarray, " pictures"], Int[np.ndarray, " images"]]:
+    """The row of each distinct picture's first image, and which picture each image shows."""
+    whole = np.ascontiguousarray(pixels).view(np.dtype((np.void, pixels.shape[1])))[:, 0]  # an image as one value
+    _, first, picture = np.unique(whole, return_index=True, return_inverse=True)
+    return first, picture
+
+
+def _first_of_each(component: Int[np.ndarray, " images"]) -> Int[np.ndarray, " images"]:
+    """For each image the row of its component's first one."""
+    _, first, component_of = np.unique(component, return_index=True, return_inverse=True)
+    return first[component_of]
 
 
 def _components(pixels: UInt8[np.ndarray, "images pixels"], threshold: float) -> Int[np.ndarray, " images"]:

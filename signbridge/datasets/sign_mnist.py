@@ -1,31 +1,26 @@
 """Sign Language MNIST, from Kaggle or from a local copy in Kaggle's own layout.
 
 https://www.kaggle.com/datasets/datamunge/sign-language-mnist (CC0-1.0). The archive holds each CSV twice, at its root
-and in a folder of its own name; the one at the root is read.
+and in a folder of its own name; the one nearest to the root is read.
 """
 
-import csv
 import hashlib
-import io
 import logging
+import os
 import zipfile
 import zlib
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.csv
-from jaxtyping import UInt8
 from pydantic import Field
 
 from signbridge.core.errors import SignBridgeError, place_tried, refusal
 from signbridge.core.params import Section
-from signbridge.datasets.images import GREY_SIZE, LabelledImage
+from signbridge.datasets.images import LabelledImage, readable_name
+from signbridge.datasets.sign_mnist_csv import parse_csv, refuse_html, unpacked
 
 CSV_OF_SPLIT = {"train": "sign_mnist_train.csv", "test": "sign_mnist_test.csv"}  # in the order of the pool
-HEADER = ["label", *(f"pixel{i}" for i in range(1, GREY_SIZE**2 + 1))]
-LABELS = "a label: 0 to 24 without 9 (J and Z are signed with a movement)"
+ENDINGS = ("", ".gz", ".bz2", ".xz", ".zip")  # of a CSV that is compressed by itself
 LOCAL_COPY = "set `sign_mnist.archive` in datasets.yaml to a local copy"
 # Kaggle's client sets no timeout of its own on the first request.
 CONNECT_SECONDS, READ_SECONDS = 5, 20
@@ -99,92 +94,50 @@ def read_archive(archive: Path, rows: Rows | None) -> SignMnist:
     return SignMnist(images, {"from": archive.name, "sha256": checksums})
 
 
-def parse_csv(content: bytes, name: str) -> tuple[UInt8[np.ndarray, " rows"], UInt8[np.ndarray, "rows 28 28"]]:
-    """Labels and pixels of a CSV. Raises `SignBridgeError` naming `name`, row (0-based, as in image ids) and column."""
-    _check_header(content, name)
-    types = dict.fromkeys(HEADER, pa.uint8())
-    # Nothing stands for a missing value: a blank cell is an error.
-    convert = pyarrow.csv.ConvertOptions(column_types=types, null_values=[], strings_can_be_null=False)
-    try:
-        table = pyarrow.csv.read_csv(pa.BufferReader(content), convert_options=convert)
-    except pa.ArrowInvalid as error:
-        _raise_for_first_bad_cell(content, name)
-        raise SignBridgeError(f"{name}: not readable as CSV: {str(error)[:200].splitlines()[0]}") from None
-    if not len(table):
-        raise SignBridgeError(f"{name}: a header and no rows. Get the file again.")
-    cells = np.stack([column.to_numpy() for column in table.columns], axis=1)
-    labels = cells[:, 0]
-    unknown = np.flatnonzero((labels > 24) | (labels == 9))
-    if len(unknown):
-        raise SignBridgeError(f"{name}, row {unknown[0]}, label: {labels[unknown[0]]} is not {LABELS}.")
-    return labels, cells[:, 1:].reshape(-1, GREY_SIZE, GREY_SIZE)
-
-
-def _check_header(content: bytes, name: str) -> None:
-    if not content.strip():
-        raise SignBridgeError(f"{name}: the file is empty. Get it again.")
-    _refuse_html(content, name)
-    first_line = content.split(b"\n", 1)[0].decode("utf-8-sig", errors="replace")
-    header = next(csv.reader([first_line[:20_000].rstrip("\r")]), [])
-    if header == HEADER:
-        return
-    columns = min(len(header), len(HEADER))
-    at = next((i for i in range(columns) if header[i] != HEADER[i]), columns)
-    if at < columns:
-        problem = f"column {at + 1} is '{header[at][:30]}', not '{HEADER[at]}'"
-    else:
-        problem = f"{len(header)} columns, not {len(HEADER)}"
-    raise SignBridgeError(
-        f"{name}, header: {problem}. Expected label,pixel1,...,pixel784: is this Sign Language MNIST?"
-    )
-
-
-def _refuse_html(content: bytes, name: str) -> None:
-    if content[:512].lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
-        raise SignBridgeError(
-            f"{name}: looks like an HTML page, not data: a login page, saved? Download it again signed in, "
-            "or leave `sign_mnist.archive` in datasets.yaml null."
-        )
-
-
-def _raise_for_first_bad_cell(content: bytes, name: str) -> None:
-    """Go through the rows one by one, for the message: the fast parser tells neither row nor column."""
-    lines = io.StringIO(content.decode("utf-8-sig", errors="replace"))
-    row = -2  # the header is -1
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        row += 1
-        if row < 0:
-            continue
-        where = f"{name}, row {row} (line {number})"
-        cells = [cell.strip().strip('"') for cell in line.split(",")]
-        if len(cells) != len(HEADER):
-            raise SignBridgeError(
-                f"{where}: {len(cells)} cells, not {len(HEADER)}. Was the file cut short? Get it again."
-            )
-        for column, cell in zip(HEADER, cells, strict=True):
-            if not (cell.isascii() and cell.isdigit() and int(cell[:9]) <= 255):
-                found = f"'{cell[:30]}'" if cell else "a blank cell"
-                expected = LABELS if column == "label" else "an integer from 0 to 255"
-                raise SignBridgeError(f"{where}, {column}: {found} is not {expected}. Get the file again.")
-
-
 def _csv_bytes(archive: Path, name: str) -> bytes:
-    """The CSV at the archive's root or, failing that, the copy in the folder of its own name."""
-    places = (name, f"{Path(name).stem}/{name}")
+    """The CSV at the archive's root or, failing that, the one nearest to it, also compressed by itself."""
     if archive.is_dir():
-        for place in places:
-            if (archive / place).is_file():
-                return (archive / place).read_bytes()
+        try:
+            files = [Path(parent, file) for parent, _, inside in os.walk(archive) for file in inside]
+            place = _place_of(name, [file.relative_to(archive).as_posix() for file in files], archive)
+            content = (archive / place).read_bytes()
+        except OSError as error:
+            raise _unreadable(error.filename or archive, error) from None
     else:
         with _open_zip(archive) as opened:
-            there = set(opened.namelist())
-            for place in places:
-                if place in there:
-                    return _member(opened, place, archive)
-    raise SignBridgeError(
-        f"{archive.name}: no {name} at its root. Expected Kaggle's layout, with {' and '.join(CSV_OF_SPLIT.values())}."
+            entry_of = {entry.replace("\\", "/"): entry for entry in opened.namelist() if not entry.endswith("/")}
+            place = _place_of(name, list(entry_of), archive)
+            content = _member(opened, entry_of[place], archive)
+    if place != name:
+        log.info("%s: read from %s", name, f"{archive.name}/{readable_name(place)}")
+    return unpacked(content, name)
+
+
+def _place_of(name: str, there: list[str], archive: Path) -> str:
+    """Which of the files in the archive is the CSV. Raises `SignBridgeError` where none is, or several."""
+    seen = [place for place in there if not any(part.startswith((".", "__MACOSX", "@")) for part in place.split("/"))]
+    wanted = {name + ending for ending in ENDINGS}
+    places = [place for place in seen if place.rpartition("/")[2].lower() in wanted]
+    exact = [place for place in places if place.endswith(name)] or places
+    nearest = [place for place in exact if place.count("/") == min(other.count("/") for other in exact)]
+    if len(nearest) == 1:
+        return nearest[0]
+    expected = f"Expected Kaggle's layout, with {' and '.join(CSV_OF_SPLIT.values())}."
+    if nearest:
+        folders = " and in ".join(f"{place.rpartition('/')[0] or '.'}/" for place in sorted(nearest)[:3])
+        raise SignBridgeError(f"{archive.name}: {name} found in {readable_name(folders)}: name one of these folders.")
+    above = archive.resolve().parent
+    if any((above / place).is_file() for place in (name, f"{Path(name).stem}/{name}")):
+        raise SignBridgeError(f"{archive.name}: no {name} in it; found in '{above}': name that folder.")
+    others = [readable_name(place) for place in sorted(seen) if ".csv" in place.lower()][:3]
+    instead = f" There is {', '.join(others)}: rename it if that is the one." if others else ""
+    raise SignBridgeError(f"{archive.name}: no {name} at its root.{instead} {expected}")
+
+
+def _unreadable(path: Path | str, error: OSError) -> SignBridgeError:
+    return SignBridgeError(
+        f"datasets.yaml: sign_mnist.archive: cannot read '{path}' ({error.strerror}). "
+        f"Correct the path, or set it to null to fetch from Kaggle.{place_tried(path)}"
     )
 
 
@@ -193,11 +146,10 @@ def _open_zip(archive: Path) -> zipfile.ZipFile:
         with archive.open("rb") as file:
             start = file.read(512)
     except OSError as error:
-        raise SignBridgeError(
-            f"datasets.yaml: sign_mnist.archive: cannot read '{archive}' ({error.strerror}). "
-            f"Correct the path, or leave it empty to fetch from Kaggle.{place_tried(archive)}"
-        ) from None
-    _refuse_html(start, archive.name)
+        raise _unreadable(archive, error) from None
+    if archive.name.lower() in CSV_OF_SPLIT.values():
+        raise SignBridgeError(f"{archive}: one CSV of two. Name the folder that holds both in datasets.yaml.")
+    refuse_html(start, archive.name)
     try:
         return zipfile.ZipFile(archive)
     except zipfile.BadZipFile:

@@ -25,12 +25,14 @@ HEADLINE = {
         "sample_photos",
         "sample_images_per_photo",
         "sample_letters",
+        "sample_photos_under_two_letters",
         "dataset_images",
         "dataset_photos",
         "dataset_images_per_photo",
         "dataset_largest_photo",
         "dataset_exact_duplicates",
         "dataset_letters",
+        "dataset_photos_under_two_letters",
     )
 }
 
@@ -45,9 +47,10 @@ def leakage_of_dataset(images: pd.DataFrame, photos: np.ndarray) -> dict[str, Me
         "dataset_largest_photo": int(sizes.max()),
         "dataset_exact_duplicates": len(images) - int(images["sha256"].nunique()),
         "dataset_letters": int(images["label"].nunique()),
+        "dataset_photos_under_two_letters": _under_two_letters(images["label"].to_numpy(), photos),
     }
     split = images["split"].to_numpy()
-    test, train = photos[split == "test"], photos[split == "train"]
+    test, train = photos[np.isin(split, ("valid", "test"))], photos[split == "train"]
     if len(test) and len(train):
         numbers["official_test_copies_in_train"] = float(np.isin(test, train).mean())
     return numbers
@@ -66,12 +69,19 @@ def leakage_of_splits(
         "sample_photos": len(np.unique(photos)),
         "sample_images_per_photo": len(labels) / len(np.unique(photos)),
         "sample_letters": len(np.unique(labels)),
+        "sample_photos_under_two_letters": _under_two_letters(labels, photos),
     }
     for protocol, share in copies_in_train(splits, photos).items():
         numbers[f"{protocol}_copies_in_train"] = share
         right = [_nearest(split, labels, pixels) for split in splits if split.protocol == protocol]
         numbers[f"{protocol}_nearest_image"] = float(np.concatenate(right).mean())
     return numbers
+
+
+def _under_two_letters(labels: np.ndarray, photos: np.ndarray) -> int:
+    """How many photos lie under more than one letter: an image there is sorted wrongly."""
+    letters = pd.DataFrame({"photo": photos, "letter": labels}).drop_duplicates()["photo"].value_counts()
+    return int((letters > 1).sum())
 
 
 def _nearest(split: Split, labels: np.ndarray, pixels: np.ndarray) -> np.ndarray:

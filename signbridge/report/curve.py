@@ -27,6 +27,7 @@ from signbridge.report.charts.style import (
     site_places,
     specification,
 )
+from signbridge.report.figures.names import as_drawn
 from signbridge.report.palette import LINE_ALONE, Series
 from signbridge.report.wording import share_with_interval, value_with_interval
 
@@ -133,7 +134,7 @@ def probe_accuracy_curve(
             title = f"{title}, leaking: a copy of the same photo\nis in train for {share:.0%} of test images"
         axes.set_title(title, fontsize=8)
         _label_sites(axes, of_protocol)
-    figure.suptitle(model, fontsize=8)
+    figure.suptitle(as_drawn(model), fontsize=8, parse_math=False)
     panels[0].set_ylabel("letters read right, held-out images (%)", fontsize=8)
     panels[0].set_ylim(0, 1.03)
     panels[0].set_yticks(np.linspace(0, 1, 6))

@@ -1,10 +1,16 @@
+import os
+import struct
+import zlib
+
 import numpy as np
 import pytest
 from PIL import Image
 
+from signbridge.core import tables
 from signbridge.core.errors import SignBridgeError
 from signbridge.datasets import image_folder
 from signbridge.datasets.image_folder import read_folder, read_image
+from signbridge.datasets.images import eight_bits, images_table
 
 GREY = np.arange(64, dtype=np.uint8).reshape(8, 8)
 COLOUR = np.stack([GREY, GREY.T, 255 - GREY], axis=-1)
@@ -125,27 +131,169 @@ def test_a_truncated_jpeg_is_named(tmp_path):
         read_image(path)
 
 
+@pytest.mark.parametrize("bits", [1, 2, 4, 8])
+def test_few_bits_of_grey_are_scaled_to_the_whole_range(tmp_path, bits):
+    values = np.arange(2**bits)
+    packed = np.packbits(np.unpackbits(values.astype(np.uint8)[:, None], axis=1)[:, 8 - bits :].ravel()).tobytes()
+    header = struct.pack(">IIBBBBB", 2**bits, 1, bits, 0, 0, 0, 0)
+    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(b"\0" + packed)), (b"IEND", b"")]
+    (tmp_path / "a.png").write_bytes(
+        b"\x89PNG\r\n\x1a\n"
+        + b"".join(struct.pack(">I", len(d)) + n + d + struct.pack(">I", zlib.crc32(n + d)) for n, d in chunks)
+    )
+    np.testing.assert_array_equal(read_image(tmp_path / "a.png")[0], values * 255 // (2**bits - 1))
+
+
+def test_twelve_bits_of_a_tiff_are_scaled_as_its_tag_says():
+    twelve = Image.fromarray(GREY.astype(np.uint16) * 64)
+    np.testing.assert_array_equal(eight_bits(twelve, bits=12), GREY * 4)
+
+
+@pytest.mark.parametrize(
+    ("pixels", "said"),
+    [
+        (GREY.astype(np.uint16), "16-bit pixels no brighter than 63 of 65535"),
+        (GREY.astype(np.uint16) * 60, "scale them to 0 to 255"),
+        (GREY.astype(np.int32) * 100_000, "beyond 16 bits"),
+        (GREY.astype(np.int32) - 9, "below 0"),
+        (GREY.astype(np.float32) / 64, "floating-point pixels"),
+    ],
+)
+def test_pixels_whose_range_nobody_can_know_are_refused_and_not_called_damaged(tmp_path, pixels, said):
+    with pytest.raises(SignBridgeError, match=rf"a.tiff: .*{said}") as error:
+        read_image(save(tmp_path / "a.tiff", pixels))
+    assert "damaged" not in str(error.value)
+
+
+def test_black_is_black_at_any_depth(tmp_path):
+    assert not read_image(save(tmp_path / "a.png", GREY.astype(np.uint16) * 0)).any()
+
+
+def tree(folder, *names):
+    """Pictures, other files and, where the name ends in a slash, empty folders."""
+    for name in names:
+        if name.endswith("/"):
+            (folder / name).mkdir(parents=True)
+        elif name.endswith((".png", ".jpg")):
+            save(folder / name)
+        else:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_text("?")
+
+
+def split_and_label(images):
+    return [(image.split, image.label) for image in images]
+
+
+@pytest.mark.parametrize(
+    ("left_behind", "said"),
+    [
+        (["__MACOSX/A/._1.png", "__MACOSX/B/1.png"], ""),
+        (["A/@eaDir/1.png/SYNO@.jpg", "@eaDir/x"], ""),
+        (["Icon\r", "A/Icon\r", "A/desktop.ini", "$RECYCLE.BIN/x", "A/.ipynb_checkpoints/1.png"], ""),
+        (["README.txt", "A/labels.csv", "data.yaml"], "3 files that are no images were left out, first 'README.txt'"),
+    ],
+)
+def test_what_systems_and_authors_leave_beside_the_images_is_no_class(tmp_path, caplog, left_behind, said):
+    tree(tmp_path, "A/1.png", "B/1.png", *left_behind)
+    with caplog.at_level("INFO"):
+        assert [image.image_id for image in read_folder(tmp_path)] == ["A/1.png", "B/1.png"]
+    assert said in caplog.text
+    assert bool(said) == bool(caplog.text)
+
+
+@pytest.mark.parametrize(
+    ("splits", "expected"),
+    [
+        (["train", "valid", "test"], ["train", "valid", "test"]),
+        (["Train", "Test"], ["train", "test"]),
+        (["TRAINING", "val"], ["train", "valid"]),
+        (["testing", "train", "validation"], ["train", "valid", "test"]),
+        (["train", "dev"], ["train", "valid"]),
+    ],
+)
+def test_splits_in_any_usual_spelling_are_taken_and_said(tmp_path, caplog, splits, expected):
+    tree(tmp_path, "README.dataset.txt", *(f"{split}/{label}/1.png" for split in splits for label in "AB"))
+    with caplog.at_level("INFO"):
+        images = read_folder(tmp_path)
+    assert split_and_label(images) == [(split, label) for split in expected for label in "AB"]
+    assert "taken as splits: " in caplog.text
+
+
+@pytest.mark.parametrize("above", ["archive", "asl/asl_alphabet", "a/b/c"])
+@pytest.mark.parametrize("split", ["", "train/", "test/"])
+def test_the_only_folder_with_classes_is_found_below_and_said(tmp_path, caplog, above, split):
+    tree(tmp_path, *(f"{above}/{part}{label}/1.png" for part in {split, split and "train/"} for label in "AB"))
+    with caplog.at_level("INFO"):
+        images = read_folder(tmp_path)
+    assert {image.label for image in images} == {"A", "B"}
+    assert not any(image.image_id.startswith(above) for image in images), "ids do not hang on how it was unpacked"
+    assert "classes found in" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("files", "said"),
     [
-        ([], "empty. Expected one sub-folder a class"),
-        (["1.png"], "'1.png' lies beside the class folders"),
-        (["A/1.png", "2.png"], "'2.png' lies beside the class folders"),
-        (["A/1.png", "B/"], "B': a class with no images"),
-        (["A/deep/1.png"], "A/deep': a folder within a class"),
+        ([], ["empty. Expected one sub-folder a class"]),
+        (["1.png"], ["'1.png' lies beside the class folders", "name the folder above it"]),
+        (["A/1.png", "2.png"], ["'2.png' lies beside the class folders"]),
+        (["A/1.png", "B/"], ["B': a class with no images"]),
+        (["A/1.png", "B/notes.txt"], ["B': a class with no images"]),
+        (["A/deep/1.png"], ["A/deep': a folder within a class", "A/: name that folder"]),
+        (["x/A/1.png", "x/B/1.png", "y/1.png"], ["Classes found in", "x/: name that folder"]),
+        (["x/A/1.png", "x/B/1.png", "y/A/1.png"], ["x/, ", "y/: name one of them, or put train and test"]),
+        (["train/A/1.png", "training/A/1.png", "test/A/1.png"], ["one split under two names (train, training)"]),
     ],
 )
 def test_a_folder_laid_out_otherwise_says_how_it_should_be(tmp_path, files, said):
-    for name in files:
-        if name.endswith("/"):
-            (tmp_path / name).mkdir()
-        else:
-            save(tmp_path / name)
+    tree(tmp_path, *files)
     with pytest.raises(SignBridgeError) as error:
         read_folder(tmp_path)
-    assert said in str(error.value)
+    assert all(words in str(error.value) for words in said), str(error.value)
 
 
-def test_a_folder_that_is_not_there_is_named(tmp_path):
-    with pytest.raises(SignBridgeError, match="nowhere': no such folder"):
-        read_folder(tmp_path / "nowhere")
+@pytest.mark.parametrize(
+    ("name", "label"),
+    [
+        ("e\u0301te\u0301", "\u00e9t\u00e9"),
+        ("手", "手"),
+        ("שלום", "שלום"),
+        ("می\u200cروم", "می\u200cروم"),
+        ("👍", "👍"),
+        ("$x_1$ %{}", "$x_1$ %{}"),
+        ("two\nlines", r"two\x0alines"),
+        (os.fsdecode(b"caf\xe9"), r"caf\xe9"),
+    ],
+)
+def test_names_in_any_script_and_of_any_bytes_become_text_that_a_table_holds(tmp_path, name, label):
+    tree(tmp_path, f"{name}/{name}.png", "B/1.png")
+    [image] = [image for image in read_folder(tmp_path) if image.label != "B"]
+    assert (image.label, image.image_id) == (label, f"{label}/{label}.png")
+    tables.write(images_table([image]), tmp_path / "images.parquet", {})
+    assert tables.read(tmp_path / "images.parquet")["label"].tolist() == [label]
+
+
+def test_names_that_become_one_are_refused(tmp_path):
+    tree(tmp_path, "A/\u00e9.png", "A/e\u0301.png", "B/1.png")
+    with pytest.raises(SignBridgeError, match=r"two files are called 'A/é\.png' in different"):
+        read_folder(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["nowhere", "signs.zip"])
+def test_a_folder_that_is_none_is_named(tmp_path, name):
+    (tmp_path / "signs.zip").write_bytes(b"PK")
+    with pytest.raises(SignBridgeError, match=r"nowhere': no such folder|signs\.zip': a file\. Unpack it"):
+        read_folder(tmp_path / name)
+
+
+def test_what_the_system_refuses_is_named_with_its_reason(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise PermissionError(13, "Permission denied", "signs/A")
+
+    tree(tmp_path, "A/1.png", "B/1.png")
+    monkeypatch.setattr(Image, "open", refuse)
+    with pytest.raises(SignBridgeError, match=r"A/1\.png: Permission denied"):
+        images_table(read_folder(tmp_path))
+    monkeypatch.setattr("pathlib.Path.iterdir", refuse)
+    with pytest.raises(SignBridgeError, match=r"signs/A: Permission denied"):
+        read_folder(tmp_path)

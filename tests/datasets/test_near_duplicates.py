@@ -5,7 +5,7 @@ import pytest
 
 from signbridge.datasets import near_duplicates
 from signbridge.datasets.images import GREY_SIZE
-from signbridge.datasets.near_duplicates import find_photos
+from signbridge.datasets.near_duplicates import find_photos, under_two_labels
 
 
 def plain_photos(pixels, labels, threshold):
@@ -19,6 +19,7 @@ def plain_photos(pixels, labels, threshold):
             if photos[row] < 0:
                 photos[row] = start
                 linked = (correlation[row] > threshold) & (labels == labels[row])
+                linked |= (pixels == pixels[row]).all(axis=(1, 2))
                 queue.extend(np.flatnonzero(linked).tolist())
     return photos
 
@@ -68,9 +69,20 @@ def test_a_chain_of_copies_is_one_photo():
     assert len(set(find_photos(pixels[5:], np.full(7, "A"), threshold).tolist())) == 1
 
 
-def test_copies_under_different_letters_stay_apart():
-    pixels = np.repeat(np.random.default_rng(3).integers(0, 256, (1, 28, 28), dtype=np.uint8), 2, axis=0)
+def test_near_copies_under_different_letters_stay_apart():
+    pixels = np.repeat(np.random.default_rng(3).integers(0, 200, (1, 28, 28), dtype=np.uint8), 2, axis=0)
+    pixels[1] += 1
     assert find_photos(pixels, np.array(["A", "B"]), 0.9).tolist() == [0, 1]
+    assert under_two_labels(pixels, np.array(["A", "B"])) == []
+
+
+def test_one_picture_under_different_letters_is_one_photo_with_all_copies_of_both():
+    first, second = np.random.default_rng(3).integers(0, 200, (2, 28, 28), dtype=np.uint8)
+    pixels = np.stack([second, first + 7, first, first, first + 9, first, second])
+    labels = np.array(["A", "A", "A", "B", "B", "C", "B"])
+    assert find_photos(pixels, labels, 0.9).tolist() == [0, 1, 1, 1, 1, 1, 0]
+    assert find_photos(pixels, labels, 0.9).tolist() == plain_photos(pixels, labels, 0.9).tolist()
+    assert under_two_labels(pixels, labels) == [(0, 6), (2, 3), (2, 5)]
 
 
 def test_images_of_one_shade_are_copies_only_of_the_same_shade():

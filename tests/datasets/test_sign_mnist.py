@@ -1,12 +1,21 @@
+import bz2
+import csv
+import gzip
 import hashlib
+import io
+import lzma
+import re
 import time
+import zipfile
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from signbridge.core.errors import SignBridgeError
 from signbridge.datasets.images import decode_png, images_table
-from signbridge.datasets.sign_mnist import Rows, parse_csv, read_archive
+from signbridge.datasets.sign_mnist import Rows, read_archive
+from signbridge.datasets.sign_mnist_csv import parse_csv
 from tests.datasets.kaggle_layout import (
     HEADER,
     TEST,
@@ -69,6 +78,161 @@ def test_provenance_holds_checksums_and_no_path_of_the_machine(archive):
 def test_line_endings_byte_order_mark_and_blank_last_lines_do_not_matter(ending):
     text = "\ufeff" + csv_text([0, 1]).replace("\n", ending) + ending * 2
     assert parse_csv(text.encode(), TRAIN)[0].tolist() == [0, 1]
+
+
+def as_saved_with(**options):
+    """The training CSV read and saved again by pandas."""
+    return lambda text: pd.read_csv(io.StringIO(text)).to_csv(**({"index": False} | options))
+
+
+def with_decimals(text):
+    header, *rows = text.splitlines()
+    return "\n".join([header, *(row.replace(",", ".0,") + ".0" for row in rows)])
+
+
+def move_label(text):
+    return "\n".join(",".join([*line.split(",")[1:], line.split(",")[0]]) for line in text.splitlines())
+
+
+SAVED_AGAIN = {
+    "semicolons": (lambda text: text.replace(",", ";"), "cells are parted by semicolons"),
+    "semicolons and a line for Excel": (lambda text: "sep=;\n" + text.replace(",", ";"), "semicolons"),
+    "semicolons and decimal commas": (lambda text: with_decimals(text).replace(",", ";").replace(".", ","), "decimals"),
+    "tabs": (lambda text: text.replace(",", "\t"), "cells are parted by tabs"),
+    "an index": (as_saved_with(index=True), "saved with its index (`index=False` saves without)"),
+    "an index of an index": (lambda text: as_saved_with(index=True)(as_saved_with(index=True)(text)), "its index"),
+    "an index and tabs": (as_saved_with(index=True, sep="\t"), "its index"),
+    "a named index": (as_saved_with(index=True, index_label="Index"), "its index"),
+    "an empty last column": (lambda text: text.replace("\n", ",\n"), "that column is left out"),
+    "decimals": (with_decimals, "whole numbers written as decimals"),
+    "all in quotes": (as_saved_with(quoting=csv.QUOTE_ALL), ""),
+    "padded cells": (lambda text: text.replace(",", ", "), ""),
+    "capital names": (lambda text: text.replace("label", "Label").replace("pixel", "Pixel"), ""),
+    "the label last": (move_label, "columns in another order, read by their names"),
+    "CR LF": (lambda text: text.replace("\n", "\r\n"), ""),
+    "CR": (lambda text: text.replace("\n", "\r"), ""),
+    "CR CR LF": (lambda text: text.replace("\n", "\r\r\n"), ""),
+    "mixed line ends": (lambda text: text.replace("\n", "\r\n", 2).replace("\n", "\r", 1), ""),
+    "next-line characters": (lambda text: text.replace("\n", "\x85"), ""),
+    "no line end at the end": (lambda text: text.rstrip(), ""),
+    "blank lines first and last": (lambda text: f"\n\n{text}\n\n\x1a", ""),
+}
+
+
+@pytest.mark.parametrize("form", SAVED_AGAIN)
+def test_a_csv_that_was_saved_again_is_read_and_what_was_taken_is_said(caplog, form):
+    change, said = SAVED_AGAIN[form]
+    text = csv_text([0, 1, 24])
+    with caplog.at_level("INFO"):
+        labels, pixels = parse_csv(change(text).encode(), TRAIN)
+    assert labels.tolist() == [0, 1, 24]
+    np.testing.assert_array_equal(pixels, parse_csv(text.encode(), TRAIN)[1])
+    assert said in caplog.text
+    assert bool(said) == bool(caplog.text), "nothing is said where nothing was to choose"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+@pytest.mark.parametrize("change", [str, as_saved_with(index=True), as_saved_with(quoting=csv.QUOTE_ALL)])
+def test_a_csv_in_another_unicode_encoding_is_read(caplog, encoding, change):
+    with caplog.at_level("INFO"):
+        assert parse_csv(change(csv_text([0, 1])).encode(encoding), TRAIN)[0].tolist() == [0, 1]
+    assert ("read as UTF-" in caplog.text) == (encoding != "utf-8-sig")
+
+
+@pytest.mark.parametrize(
+    ("form", "cell", "said"),
+    [
+        ("semicolons", "1;5", "786 cells, not 785"),
+        ("an index", "256", "row 1 (line 3), pixel5: '256'"),
+        ("decimals", "1.5", "row 1 (line 3), pixel5: '1.5'"),
+        ("CR", "x", "row 1 (line 3), pixel5: 'x'"),
+    ],
+)
+def test_a_bad_cell_of_a_csv_that_was_saved_again_is_named_all_the_same(form, cell, said):
+    text = SAVED_AGAIN[form][0](csv_text([0, 1, 2]))
+    lines = re.split("\r|\n", text)
+    delimiter = ";" if form == "semicolons" else ","
+    cells = lines[2].split(delimiter)
+    cells[6 if form == "an index" else 5] = cell
+    lines[2] = delimiter.join(cells)
+    with pytest.raises(SignBridgeError) as error:
+        parse_csv("\n".join(lines).encode(), TRAIN)
+    assert said in str(error.value)
+
+
+def zipped(content, name=TRAIN):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr(name, content)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress, zipped])
+@pytest.mark.parametrize("ending", ["", ".gz"])
+def test_an_archive_under_a_csvs_name_is_unpacked_and_said(tmp_path, caplog, pack, ending):
+    folder(tmp_path, {TRAIN + ending: pack(whole()[TRAIN].encode()), TEST: whole()[TEST]})
+    with caplog.at_level("INFO"):
+        images, provenance = read_archive(tmp_path, None)
+    assert len(images) == 9
+    assert "unpacked" in caplog.text or "in it is read" in caplog.text
+    assert provenance["sha256"][TRAIN] == hashlib.sha256(whole()[TRAIN].encode()).hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (gzip.compress(whole()[TRAIN].encode())[:-50], "gzip, cut short or damaged"),
+        (zipped("x", "xl/workbook.xml"), "an Excel workbook"),
+        (zipped("x", "a.txt"), "a zip archive with 0 CSV files"),
+        (b"PK\x03\x04", "a zip archive that cannot be unpacked"),
+        (b"7z\xbc\xaf\x27\x1c", "a 7z archive under the name of a CSV. Unpack it"),
+        ("label".encode("utf-16") + b"x", "UTF-16, cut short or damaged"),
+    ],
+)
+def test_an_archive_that_cannot_be_unpacked_is_named(tmp_path, content, said):
+    folder(tmp_path, {TRAIN: content, TEST: whole()[TEST]})
+    with pytest.raises(SignBridgeError, match=rf"{TRAIN}: {said}"):
+        read_archive(tmp_path, None)
+
+
+def folder(path, files):
+    """A folder of files."""
+    for name, content in files.items():
+        (path / name).parent.mkdir(parents=True, exist_ok=True)
+        (path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+    return path
+
+
+@pytest.mark.parametrize("kind", [folder, write_zip])
+@pytest.mark.parametrize(
+    ("train", "test"),
+    [
+        (f"archive/{TRAIN}", f"archive/{TEST}"),
+        (f"{TRAIN}/{TRAIN}", f"{TEST}/{TEST}"),  # Windows unpacks so
+        (f"a/b/sign_mnist_train/{TRAIN}", f"a/b/{TEST}"),
+        (TRAIN.upper(), TEST.title()),
+    ],
+)
+def test_csvs_in_other_folders_are_found_and_said(tmp_path, caplog, kind, train, test):
+    files = {train: whole()[TRAIN], test: whole()[TEST], f"__MACOSX/._{TRAIN}": "?", f".trash/{TEST}": "?"}
+    with caplog.at_level("INFO"):
+        assert len(read_archive(kind(tmp_path / "signs", files), None).images) == 9
+    assert f"{TRAIN}: read from signs/{train}" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("files", "named", "said"),
+    [
+        ([f"old/{TRAIN}", f"new/{TRAIN}", TEST], ".", rf"{TRAIN} found in new/ and in old/: name one of these folders"),
+        ([f"in/sign_mnist_train/{TRAIN}", f"in/{TEST}"], "in/sign_mnist_train", rf"no {TEST} in it; found in .*in'"),
+        ([TRAIN, "sign_mnist_test (1).csv"], ".", r"There is sign_mnist_test \(1\).csv, .*: rename it"),
+        ([TRAIN, TEST], TRAIN, "Name the folder that holds both"),
+    ],
+)
+def test_csvs_that_are_not_certain_to_be_meant_are_named(tmp_path, files, named, said):
+    folder(tmp_path, {name: whole()[TRAIN] for name in files})
+    with pytest.raises(SignBridgeError, match=said):
+        read_archive(tmp_path / named, None)
 
 
 @pytest.mark.parametrize("cell", ["256", "-1", "abc", "", " ", "1.5", "NA", "1e2", "99999999999999999999"])

@@ -26,6 +26,7 @@ def test_the_dataset_is_counted_in_images_photos_and_exact_duplicates():
         "dataset_largest_photo": 5,
         "dataset_exact_duplicates": 1,
         "dataset_letters": 2,
+        "dataset_photos_under_two_letters": 2,
     }
 
 

@@ -37,6 +37,26 @@ def test_colour_and_grey_of_different_sizes_stand_side_by_side():
     assert len(shown(class_grid(["A", "B"], [np.zeros((40, 30, 3), np.uint8), np.zeros((28, 28), np.uint8)]))) == 2
 
 
+@pytest.mark.parametrize(
+    ("name", "drawn"),
+    [
+        ("$x_1$", "$x_1$"),
+        (r"$\frac$ \undefined{", r"$\frac$ \undefined{"),
+        ("été привет Ελλ", "été привет Ελλ"),
+        ("手A", r"\u624bA"),
+        ("👍", r"\U0001f44d"),
+        ("a\nb\t\ud83d", r"a\u000ab\u0009\ud83d"),
+    ],
+)
+@pytest.mark.filterwarnings("error")  # Matplotlib warns of a glyph that is missing
+def test_names_of_any_script_are_glyphs_or_escapes_and_never_maths(name, drawn):
+    figure = class_grid([name], [np.zeros((28, 28), np.uint8)])
+    figure.savefig(io.BytesIO(), dpi=50)
+    [axis] = shown(figure)
+    assert axis.get_title() == drawn
+    assert not axis.title.get_parse_math()
+
+
 def test_equal_pictures_are_equal_files():
     files = []
     for _ in range(2):

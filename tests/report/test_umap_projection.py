@@ -36,6 +36,14 @@ def test_class_names_that_mean_something_to_a_typesetter_are_drawn(labels):
     umap_projection(plane(labels), "layer_16", "prompt_last", "tiny (a test bed)").savefig(io.BytesIO())
 
 
+@pytest.mark.filterwarnings("error")  # Matplotlib warns of a glyph that is missing
+def test_names_of_any_script_are_drawn_in_the_plane():
+    figure = umap_projection(plane(["手", "été", "$a$"]), "layer_16", "prompt_last", r"tiny ($\frac$ 模型)")
+    figure.savefig(io.BytesIO(), dpi=50)
+    assert {text.get_text() for text in figure.axes[0].texts} == {r"\u624b", "été", "$a$"}
+    assert figure.get_suptitle() == r"tiny ($\frac$ \u6a21\u578b)"
+
+
 def test_the_title_says_site_position_and_counts():
     figure = umap_projection(
         plane(list(string.ascii_uppercase[:3]), images=5), "layer_16", "prompt_last", "tiny (a test bed)"

@@ -78,10 +78,12 @@ def test_images_and_photos_are_counted_in_the_dataset_and_in_the_sample(project)
         "dataset_largest_photo": 3,
         "dataset_exact_duplicates": 0,
         "dataset_letters": 2,
+        "dataset_photos_under_two_letters": 0,
         "sample_images": 12,
         "sample_photos": 8,
         "sample_images_per_photo": 1.5,
         "sample_letters": 2,
+        "sample_photos_under_two_letters": 0,
     }
 
 
@@ -108,6 +110,20 @@ def test_the_datasets_own_split_is_audited_where_it_has_one(project):
     assert "official_test_copies_in_train" not in numbers()
     write_images({"A": 0, "B": 140}, official="halves")
     assert numbers()["official_test_copies_in_train"] == 1.0
+    images = tables.read("data/images.parquet")
+    tables.write(images.replace({"split": {"test": "valid"}}), "data/images.parquet", {})
+    assert numbers()["official_test_copies_in_train"] == 1.0, "what is held out under any name"
+
+
+def test_photos_under_two_letters_are_counted_and_kept_on_one_side(project):
+    for table in ("photos", "sample"):
+        path = f"data/{table}.parquet"
+        rows = tables.read(path)
+        rows["photo"] = rows["photo"].replace({"B-0-0": "A-0-0", "B-2-0": "A-2-0"})
+        tables.write(rows, path, {})
+    found = numbers()
+    assert (found["dataset_photos_under_two_letters"], found["sample_photos_under_two_letters"]) == (2, 2)
+    assert found["grouped_copies_in_train"] == 0
 
 
 def test_identical_images_are_counted(project):

@@ -50,6 +50,17 @@ def test_a_rerun_writes_the_same_bytes():
     assert written[0] == written[1]
 
 
+def test_one_picture_under_two_labels_is_one_photo_and_the_pair_is_named(workspace, caplog):
+    pictures = RNG.integers(0, 256, (7, 40, 40, 3), dtype=np.uint8)
+    rows = [(f"{label}/{i}.png", label, "all", picture) for label in "AB" for i, picture in enumerate(pictures)]
+    tables.write(images_table([LabelledImage(*row) for row in rows]), "data/images.parquet", {})
+    stages.photos.main()
+    assert tables.read("data/photos.parquet")["photo"].tolist() == [f"A/{i}.png" for i in range(7)] * 2
+    assert "the same picture under two labels: A/0.png (A) = B/0.png (B), A/1.png (A)" in caplog.text
+    assert "and 2 more" in caplog.text
+    assert "Remove" in caplog.text
+
+
 @pytest.mark.parametrize("threshold", [0, 1.5, "0.98"])
 def test_a_threshold_that_is_none_is_named(workspace, threshold):
     workspace.set(photos__threshold=threshold)

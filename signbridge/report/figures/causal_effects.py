@@ -6,6 +6,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from signbridge.report import palette
+from signbridge.report.figures.names import as_drawn
 from signbridge.report.palette import Series
 
 WIDTH, HEIGHT = 7.2, 3.0  # inches
@@ -49,7 +50,9 @@ def causal_effects(
         axes.tick_params(labelsize=7)
         if axes.lines:
             axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.22), fontsize=6, frameon=False)
-    figure.suptitle(f"{model}; shaded: {confidence:.0%} intervals, photos resampled", fontsize=7)
+    figure.suptitle(
+        f"{as_drawn(model)}; shaded: {confidence:.0%} intervals, photos resampled", fontsize=7, parse_math=False
+    )
     return figure
 
 

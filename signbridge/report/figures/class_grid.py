@@ -6,6 +6,8 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
+from signbridge.report.figures.names import as_drawn
+
 CELL_INCHES = 0.72  # six columns across the width of a column of text
 
 
@@ -20,7 +22,7 @@ def class_grid(labels: Sequence[str], images: Sequence[np.ndarray]) -> Figure:
         axis.set_axis_off()
     for axis, label, image in zip(axes, labels, images, strict=False):
         axis.imshow(image, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
-        axis.set_title(label, fontsize=8, pad=2)
+        axis.set_title(as_drawn(label), fontsize=8, pad=2, parse_math=False)
     return figure
 
 

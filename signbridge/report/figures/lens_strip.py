@@ -14,17 +14,15 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.font_manager import FontProperties, findfont, get_font
-from matplotlib.ft2font import FT2Font
 from matplotlib.patches import Rectangle
 from PIL import Image, ImageOps
 
 from signbridge.core.activations import evenly_spread
 from signbridge.core.names import DISPLAYED, LENSES
+from signbridge.report.figures.names import FAMILY, font, has_glyph
 from signbridge.report.lens_words import excerpt, shown_words
 
 LEADING = 1.25  # of the type size, from line to line
-FAMILY = "DejaVu Sans"  # comes with Matplotlib, so every machine has it
 MISSING = "□"  # for a character that the font does not have
 
 
@@ -101,20 +99,15 @@ def width_of(text: str, size: float, marked: bool = False) -> float:
 
 def drawable(text: str) -> str:
     """The text, with a box for each character that the font does not have."""
-    return "".join(character if _font(False).get_char_index(ord(character)) else MISSING for character in text)
+    return "".join(character if has_glyph(character) else MISSING for character in text)
 
 
 @cache
 def _advance(character: str, marked: bool) -> float:
     """How far a character goes, in sizes of type."""
-    font = _font(marked)
-    font.set_size(100, 72)
-    return font.load_char(ord(character)).linearHoriAdvance / 65536 / 100
-
-
-@cache
-def _font(marked: bool) -> FT2Font:
-    return get_font(findfont(FontProperties(family=FAMILY, weight="bold" if marked else "normal")))
+    face = font(marked)
+    face.set_size(100, 72)
+    return face.load_char(ord(character)).linearHoriAdvance / 65536 / 100
 
 
 LAYERS, WORDS, SENTENCE_LINES = 5, 5, 4

@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from signbridge.report.figures.names import as_drawn
 from signbridge.report.palette import CYCLE
 
 COLUMN_WIDTH = 3.4  # inches, one column of a two-column paper
@@ -29,7 +30,7 @@ def umap_projection(coordinates: pd.DataFrame, site: str, position: str, model: 
     for index, label in enumerate(labels):
         draw(axes, coordinates[coordinates["label"] == label], label, size, CYCLE[index % len(CYCLE)])
     axes.set_title(f"UMAP of {site}, {position}\n{len(coordinates)} images, {len(labels)} classes", fontsize=8)
-    figure.suptitle(fill(model, 60), fontsize=7)
+    figure.suptitle(fill(as_drawn(model), 60), fontsize=7, parse_math=False)
     axes.set_xlabel("UMAP 1 (no unit)", fontsize=7)
     axes.set_ylabel("UMAP 2 (no unit)", fontsize=7)
     axes.set(xticks=[], yticks=[])
@@ -45,5 +46,5 @@ def _draw_glyphs(axes: Axes, images: pd.DataFrame, label: str, size: float, colo
 def _draw_dots(axes: Axes, images: pd.DataFrame, label: str, size: float, colour: str) -> None:
     axes.scatter(images["x"], images["y"], s=size / 2, color=colour, linewidths=0, alpha=0.6)
     at = images[["x", "y"]].median()
-    name = axes.annotate(label, at, ha="center", va="center", fontsize=6, color=colour, parse_math=False)
+    name = axes.annotate(as_drawn(label), at, ha="center", va="center", fontsize=6, color=colour, parse_math=False)
     name.set_path_effects([effects.withStroke(linewidth=1.5, foreground="white")])

@@ -1,0 +1,90 @@
+"""How long `fetch` takes on generated folders of pictures, and the most memory it and `photos` and `sample` take.
+
+    python -m benchmarks.fetch [--pictures 87000] [--keep]
+
+The pictures are hard links to a few files, so that the disk holds little; every one is decoded and encoded anew.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from ruamel.yaml import YAML
+
+from benchmarks.machine import describe, keep
+
+CLASSES, FILES = 29, 20  # as Kaggle's ASL Alphabet has; distinct pictures a class
+ROOT = Path(__file__).resolve().parents[1]
+STAGES = ("fetch", "photos", "sample")
+PHOTO = (4000, 3000)  # 12 megapixels
+PEAK = "import resource, runpy, sys; sys.argv = sys.argv[1:]; runpy.run_module(sys.argv[0], run_name='__main__'); "
+PEAK += "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+
+
+def make_folder(folder: Path, pictures: int, size: tuple[int, int]) -> None:
+    """Smooth pictures with a little noise, as photos are, in classes of equal size."""
+    rng = np.random.default_rng(0)
+    for number in range(pictures):
+        letter, file = number % CLASSES, number // CLASSES
+        path = folder / f"{letter:02d}" / f"{file:06d}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if file >= FILES:
+            path.hardlink_to(path.with_name(f"{file % FILES:06d}.jpg"))
+            continue
+        coarse = Image.fromarray(rng.integers(30, 226, (6, 6, 3), dtype=np.uint8)).resize(
+            size, Image.Resampling.BICUBIC
+        )
+        noise = rng.normal(0, 3, (size[1], size[0], 1))
+        Image.fromarray((np.asarray(coarse) + noise).clip(0, 255).astype(np.uint8)).save(path, quality=90)
+
+
+def measured(pictures: int, size: tuple[int, int]) -> list[str]:
+    """A line a stage: seconds and the most memory, each stage a process of its own in a folder that is thrown away."""
+    lines = []
+    with tempfile.TemporaryDirectory(dir=os.environ.get("TMPDIR")) as scratch:
+        here = Path(scratch)
+        make_folder(here / "signs", pictures, size)
+        yaml = YAML()
+        params = yaml.load(ROOT / "params.yaml")
+        params["dataset"] = "mine"
+        params["sample"] |= {"classes": "all", "per_class": 1}
+        yaml.dump(params, here / "params.yaml")
+        yaml.dump({"mine": {"source": "image_folder", "path": "signs"}}, here / "datasets.yaml")
+        for stage in STAGES:
+            start = time.perf_counter()
+            done = subprocess.run(
+                [sys.executable, "-c", PEAK, f"stages.{stage}"], cwd=here, env=os.environ | {"PYTHONPATH": str(ROOT)},
+                check=True, stdout=subprocess.PIPE, text=True,
+            )  # fmt: skip
+            took, peak = time.perf_counter() - start, int(done.stdout.split()[-1]) / 1024
+            lines.append(f"{pictures} of {size[0]} x {size[1]}, {stage:7} {took:8.1f} s {peak:7.0f} MiB")
+            print(lines[-1], flush=True)
+        lines.append(f"data/images.parquet {(here / 'data/images.parquet').stat().st_size / 2**20:.0f} MiB")
+    return lines
+
+
+def main() -> None:
+    """Measure and print; with --keep also append to the results."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--pictures", type=int, default=87_000, help="of 200 x 200")
+    parser.add_argument("--photos", type=int, default=200, help="of 12 megapixels")
+    parser.add_argument("--keep", action="store_true", help="append to benchmarks/results/fetch.md")
+    arguments = parser.parse_args()
+    lines = [describe()]
+    if arguments.pictures:
+        lines += measured(arguments.pictures, (200, 200))
+    if arguments.photos:
+        lines += measured(arguments.photos, PHOTO)
+    print("\n".join(lines))
+    if arguments.keep:
+        keep("fetch", lines)
+
+
+if __name__ == "__main__":
+    main()
