@@ -202,6 +202,7 @@ def test_a_killed_extract_goes_on_where_it_stopped_and_ends_with_the_same_bytes(
     assert shards(clone) == []
 
 
+@pytest.mark.slow
 def test_a_corpus_that_grows_is_read_as_far_as_it_is_new_though_dvc_empties_the_output(clone):
     index, corpus = "stages/lenses/dvc.yaml:text_index", clone.root / "corpora/miniature.txt"
     stage = clone.root / "stages/lenses/text_index.py"

@@ -20,6 +20,8 @@ from tests.demo.browser import (
     upload,
 )
 
+pytestmark = pytest.mark.slow  # visitors wait for one another
+
 pytestmark = needs_browser
 
 

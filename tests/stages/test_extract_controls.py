@@ -132,6 +132,7 @@ class Killed(BaseException):
     """What no code of the project catches."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shards", [1, 2 * SHARDS, 2 * SHARDS + 1], ids="{} shards there".format)
 def test_a_killed_run_goes_on_where_it_stopped_and_ends_with_the_same_bytes(study, monkeypatch, shards):
     main()

@@ -45,6 +45,10 @@ from tests.stages.sae_study import (
 )
 from tests.stages.small_study import as_declared, declared, written_by
 
+pytestmark = (
+    pytest.mark.slow
+)  # autoencoders steer end to end, killed and not; tests/sae and tests/causal test the parts
+
 KINDS, TABLES = (CLASSES, CONCEPT), ("answers", "damage", "descriptions", "features")
 NOT_UP = concept_names("index")[0]
 CALLED = {"A": NOT_UP, "B": UP, "C": NOT_UP}

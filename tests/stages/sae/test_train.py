@@ -26,6 +26,8 @@ from tests.stages.small_study import (
     written_by,
 )
 
+pytestmark = pytest.mark.slow  # autoencoders are trained
+
 PHRASES = [f"The {finger} finger is {how}." for finger in ("index", "middle", "ring") for how in ("up", "bent")]
 PRESET = {"architecture": "batchtopk", "width": 64, "k": 16, "tokens": 2048, "batch": 256, "buffer": 1024, "lr": 0.001,
           "warm_up": 0.1, "decay": 0.2, "mean_norm": "sqrt_width", "dead_after": 3}  # fmt: skip

@@ -28,6 +28,8 @@ from tests.stages.small_study import (
     written_by,
 )
 
+pytestmark = pytest.mark.slow  # autoencoders are trained
+
 CONCEPT = twin.TWIN / "concept"
 BOTH = (train.AUTOENCODERS, twin.TWIN / "sae")  # folders of autoencoders
 
