@@ -245,7 +245,7 @@ def test_what_a_failed_stage_took_comes_back_as_the_docs_say(clone):
     assert "error: no such layer" in clone.dvc_fails("repro").output
     assert {"metrics/probe.json", "plots/layers.csv", "data/statistics/part.txt"}.isdisjoint(clone.outputs())
     text = " ".join((PROJECT / "docs/running.md").read_text(encoding="utf-8").split())
-    told = re.search(r"Or go back: `dvc ([^`]+)` restores what DVC caches, `git ([^`]+)` what git tracks", text)
+    told = re.search(r"Or go back: `dvc ([^`]+)` restores what DVC caches of the study, `git ([^`]+)` what git", text)
     clone.dvc(*told[1].split())
     clone.git(*told[2].split())
     assert clone.outputs() == before
