@@ -25,6 +25,7 @@ READ_THROUGH_A_MODEL |= {"lenses:text_index", "lenses:lens", "lenses:modalities"
 READ_THROUGH_A_MODEL |= {"sae:features", "sae:steer", "sae:examples"}
 READ_THROUGH_A_MODEL |= {"pretrained:fetch", "pretrained:features", "pretrained:steer"} & STAGES.keys()
 REPORTS = {name for name in STAGES if name.rpartition(":")[2] == "report"}
+EDITS = (("steering", "draws"), ("patching", "pairs"), ("erasure", "draws"))
 BEFORE_PROBE = {"choice", "fetch", "photos", "sample", "model"} | READ_THROUGH_A_MODEL
 
 
@@ -109,58 +110,41 @@ def test_another_prompt_for_the_letters_extracts_nothing_again(clone):
     assert run_all(clone) == {"score_letters", "answers"} | REPORTS  # which show params.yaml as it is
 
 
-def test_other_strengths_steer_again_and_leave_the_other_edits_alone(clone):
-    clone.set_in(params.CAUSAL, steering__small__strengths=[2.0])
-    assert run_all(clone) == {"causal:steer", "causal:effects", "causal:report"}
+# Questions do not read one another, so one run shows what a setting of each of them reruns: the new settings of a
+# question, by its params file, and the stages of it that run again. `judge` reads what `lenses` wrote.
+SETTINGS = {
+    "how edits and words are drawn": {
+        params.CAUSAL: ({"steering__small__strengths": [2.0]}, {"causal:steer", "causal:effects"}),
+        params.LENSES: ({"text_index__contexts": 2}, {"lenses:text_index", "lenses:lens", "lenses:readable"}),
+        params.SAE: ({"steering__small__of_concept__strengths": [2.0]}, {"sae:steer", "sae:effects"}),
+    },
+    "a sweep that is not chosen, words a patch, draws of shuffled hands": {
+        params.CAUSAL: ({f"{edit}__full__{of}": 5 for edit, of in EDITS}, set()),  # the page shows these as they are
+        params.LENSES: ({"lenses__k": 2}, {"lenses:lens", "lenses:readable"}),
+        params.SAE: ({"fingers__draws": 5, "steering__full__of_concept__draws": 4}, {"sae:evaluate"}),
+    },
+    "bounds on the damage, draws of the nulls": {
+        params.CAUSAL: ({"steering_effects__most_damage": 0.5}, {"causal:effects"}),
+        params.LENSES: ({"alignment__draws": 3}, {"lenses:alignment"}),
+        params.SAE: ({"steering_effects__most_damage": 0.5}, {"sae:effects"}),
+    },
+}
 
 
-def test_the_settings_of_a_sweep_that_is_not_chosen_rerun_no_edit(clone):
-    clone.set_in(params.CAUSAL, steering__full__draws=11, patching__full__pairs=5, erasure__full__draws=4)
-    clone.set_in(params.SAE, steering__full__of_concept__draws=4)
-    assert run_all(clone) == {"causal:report", "sae:report"}  # which show these params as they are
+@pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
+def test_a_setting_of_a_question_runs_what_reads_it_again_and_no_other_question(clone, settings):
+    expected = {"causal:report", "lenses:report", "sae:report"}  # which show the params as they are
+    for file, (changes, reruns) in settings.items():
+        clone.set_in(file, **changes)
+        expected |= reruns | ({"judge:judge"} if "lenses:lens" in reruns else set())
+    assert run_all(clone) == expected
 
 
-def test_more_contexts_of_a_word_index_the_text_again_and_look_through_it(clone):
-    clone.set_in(params.LENSES, text_index__contexts=2)
-    of_the_lenses = {"lenses:text_index", "lenses:lens", "lenses:readable", "lenses:report"}
-    assert run_all(clone) == of_the_lenses | {"judge:judge"}
-
-
-def test_more_words_a_patch_index_no_text_again(clone):
-    clone.set_in(params.LENSES, lenses__k=2)
-    assert run_all(clone) == {"lenses:lens", "lenses:readable", "lenses:report", "judge:judge"}
-
-
-def test_other_strengths_of_features_steer_by_them_again_and_read_no_feature_again(clone):
-    clone.set_in(params.SAE, steering__small__of_concept__strengths=[2.0])
-    assert run_all(clone) == {"sae:steer", "sae:effects", "sae:report"}
-
-
-def test_more_draws_of_shuffled_hands_read_no_token_again(clone):
-    clone.set_in(params.SAE, fingers__draws=5)
-    assert run_all(clone) == {"sae:evaluate", "sae:report"}
-
-
-def test_more_draws_of_the_alignments_nulls_read_no_token_again(clone):
-    clone.set_in(params.LENSES, alignment__draws=3)
-    assert run_all(clone) == {"lenses:alignment", "lenses:report"}
-
-
-@pytest.mark.parametrize(("question", "file"), [("causal", params.CAUSAL), ("sae", params.SAE)])
-def test_another_bound_on_the_damage_edits_nothing_again(clone, question, file):
-    clone.set_in(file, steering_effects__most_damage=0.5)
-    assert run_all(clone) == {f"{question}:effects", f"{question}:report"}
-
-
-def test_another_template_makes_the_reports_again_and_nothing_else(clone):
+def test_another_template_and_the_code_of_a_figure_make_the_reports_again_and_nothing_else(clone):
     clone.append("signbridge/report/template.html.j2", "{# a remark #}\n")
+    clone.append("signbridge/report/figures/umap_projection.py", "\n# a remark\n")
     assert run_all(clone) == depending_on("signbridge/report")
     assert depending_on("signbridge/report") == REPORTS
-
-
-def test_a_change_of_a_figures_code_reads_no_model(clone):
-    clone.append("signbridge/report/figures/umap_projection.py", "\n# a remark\n")
-    assert run_all(clone) == REPORTS
 
 
 def test_a_change_of_code_that_changes_no_result_reruns_what_imports_it_alone(clone):

@@ -227,26 +227,25 @@ def test_a_corpus_that_grows_is_read_as_far_as_it_is_new_though_dvc_empties_the_
 # Mistakes ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"model": "nonsense"}, r"no 'nonsense' in models\.yaml\. There are: .*tiny-random"),
-        ({"dataset": "nonsense"}, r"no 'nonsense' in datasets\.yaml\. There are: .*rendered"),
-        ({"sample__strategy": "nonsense"}, r"sample.*nonsense"),
-        ({"photos__treshold": 0.9}, r"photos\.treshold: unknown key\. Did you mean 'threshold'"),
-        ({"probe__layers": [0, 99]}, r"99"),
-        ({"probe__protocols": ["nonsense"]}, r"probe\.protocols.*(signbridge.*grouped|grouped.*signbridge)"),
-        ({"project__site": "layer_99"}, r"no site 'layer_99'\. There are: best, .*layer_01"),
-    ],
-    ids=str,
-)
-def test_a_mistake_says_what_there_is_and_all_outputs_come_back_once_it_is_mended(study, clone, changes, message):
-    clone.set_params(**changes)
-    failed = clone.dvc_fails("repro")
-    assert re.search(message, failed.output), failed.output
-    assert "Traceback" not in failed.output
+MISTAKES = [
+    ({"model": "nonsense"}, r"no 'nonsense' in models\.yaml\. There are: .*tiny-random"),
+    ({"dataset": "nonsense"}, r"no 'nonsense' in datasets\.yaml\. There are: .*rendered"),
+    ({"sample__strategy": "nonsense"}, r"sample.*nonsense"),
+    ({"photos__treshold": 0.9}, r"photos\.treshold: unknown key\. Did you mean 'threshold'"),
+    ({"probe__layers": [0, 99]}, r"99"),
+    ({"probe__protocols": ["nonsense"]}, r"probe\.protocols.*(signbridge.*grouped|grouped.*signbridge)"),
+    ({"project__site": "layer_99"}, r"no site 'layer_99'\. There are: best, .*layer_01"),
+]
 
-    clone.git("checkout", "--quiet", "params.yaml")
+
+def test_mistakes_say_what_there_is_and_all_outputs_come_back_once_they_are_mended(study, clone):
+    for changes, message in MISTAKES:
+        clone.set_params(**changes)
+        failed = clone.dvc_fails("repro")
+        assert re.search(message, failed.output), failed.output
+        assert "Traceback" not in failed.output
+        clone.git("checkout", "--quiet", "params.yaml")
+
     assert clone.dvc("repro").ran == set()
     assert clone.outputs() == study.outputs()
     assert clone.git("status", "--porcelain") == ""

@@ -62,6 +62,13 @@ def extracted(folder: Path) -> Iterator[Workspace]:
         yield workspace
 
 
+@contextmanager
+def continued(study: Path, folder: Path) -> Iterator[Workspace]:
+    """A copy of a finished study in `folder`, the current folder, with the environment that it was run in."""
+    with working_in(folder) as workspace, pytest.MonkeyPatch.context() as here:
+        yield copy_to_run(workspace, study, here)
+
+
 def copy_to_run(workspace: Workspace, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     """A finished study in a workspace of the test's own, with the environment that it was run in."""
     for name, value in ENVIRONMENT.items():

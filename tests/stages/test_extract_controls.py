@@ -1,5 +1,6 @@
 """The stage `extract_controls`: what each control shows is read as `extract` reads, resumed, one model at a time."""
 
+import inspect
 import weakref
 from pathlib import Path
 
@@ -187,7 +188,7 @@ def test_another_choice_of_controls_keeps_the_shards_of_a_killed_run(study, monk
 def test_two_models_are_never_in_memory_at_once(study, monkeypatch):
     """At LLaVA-1.5-7B's size a second one would not fit."""
     models: list[weakref.ref] = []
-    load, draw = signbridge.vlm.model_run.load, extract_controls.untrained_twin
+    load, draw = inspect.unwrap(signbridge.vlm.model_run.load), extract_controls.untrained_twin
 
     def none_is_left() -> bool:
         return not any(model() for model in models)

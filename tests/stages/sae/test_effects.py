@@ -15,11 +15,10 @@ from signbridge.core.names import (
     FEATURE_NULLS,
     NULLS_DOWN,
 )
-from stages.sae import features as features_stage
 from stages.sae import steer
 from stages.sae.effects import EFFECTS, METRICS, main
-from tests.stages.causal_study import LABELS, extracted
-from tests.stages.sae_study import UP, set_up, write_concept_answers
+from tests.stages.causal_study import LABELS, continued
+from tests.stages.sae_study import UP, write_concept_answers
 from tests.stages.small_study import (
     as_declared,
     copy_into,
@@ -32,12 +31,10 @@ TABLES = ("steering", "steering_area")
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory) -> tuple[Path, dict[str, bytes]]:
+def finished(tmp_path_factory, of_features) -> tuple[Path, dict[str, bytes]]:
     """The folder of a study that was steered by features, and what the stage made of it."""
     folder = tmp_path_factory.mktemp("sae_effects")
-    with extracted(folder) as workspace:
-        set_up(workspace)
-        features_stage.main()
+    with continued(of_features[0], folder):
         write_concept_answers(["up" if label == "B" else "bent" for label in LABELS])
         steer.main()
         return folder, written_by(main)

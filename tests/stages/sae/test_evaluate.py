@@ -22,21 +22,19 @@ from tests.stages.causal_study import (
     IDS,
     LABELS,
     PHOTOS,
+    continued,
     copy_to_run,
-    extracted,
 )
-from tests.stages.sae_study import HANDS, SITES, UP, rename_classes, set_up, write_images
+from tests.stages.sae_study import HANDS, SITES, UP, rename_classes, write_images
 from tests.stages.small_study import as_declared, declared, written_by
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory) -> tuple[Path, dict[str, dict[str, bytes]]]:
+def finished(tmp_path_factory, of_features) -> tuple[Path, dict[str, dict[str, bytes]]]:
     """The folder of a study whose stages have run, and what each wrote."""
     folder = tmp_path_factory.mktemp("sae_judge")
-    with extracted(folder) as workspace:
-        set_up(workspace)
+    with continued(of_features[0], folder):
         extract_controls.main()
-        features_stage.main()
         twin.main()
         return folder, {"probes": written_by(probes.main), "evaluate": written_by(evaluate.main)}
 

@@ -13,15 +13,14 @@ from tests.stages.causal_study import (
     IDS,
     LABELS,
     PHOTOS,
+    continued,
     copy_to_run,
-    extracted,
     resumes_with_the_same_bytes,
 )
 from tests.stages.sae_study import (
     PHRASES,
     PRESET,
     SITES,
-    set_up,
 )
 from tests.stages.small_study import (
     as_declared,
@@ -37,13 +36,11 @@ NEEDED = ("features/features.parquet", "autoencoders/layer_01/cfg.json", "autoen
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory) -> tuple[Path, dict[str, bytes]]:
+def finished(tmp_path_factory, of_features) -> tuple[Path, dict[str, bytes]]:
     """The folder of a study whose stage has run, and what it wrote."""
     folder = tmp_path_factory.mktemp("sae_examples")
-    with extracted(folder) as workspace:
-        set_up(workspace)
+    with continued(of_features[0], folder) as workspace:
         workspace.set_in(params.SAE, examples=SETTINGS)
-        features_stage.main()
         return folder, written_by(examples.main)
 
 

@@ -19,7 +19,6 @@ from tests.stages.causal_study import (
     IDS,
     PHOTOS,
     copy_to_run,
-    extracted,
     resumes_with_the_same_bytes,
 )
 from tests.stages.sae_study import (
@@ -27,30 +26,25 @@ from tests.stages.sae_study import (
     PHRASES,
     PHRASES_READ,
     SITES,
-    set_up,
 )
 from tests.stages.small_study import (
     as_declared,
     declared,
     outputs,
-    written_by,
 )
 
 NEEDED = ["training.parquet", "passages.parquet", "layer_01/cfg.json", "layer_01/sae_weights.safetensors"]
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory) -> tuple[Path, dict[str, bytes]]:
-    """The folder of a study whose stage has run, and what it wrote."""
-    folder = tmp_path_factory.mktemp("sae_features")
-    with extracted(folder) as workspace:
-        set_up(workspace)
-        return folder, written_by(features_stage.main)
-
-
 @pytest.fixture
 def study(workspace, finished, monkeypatch):
     return copy_to_run(workspace, finished[0], monkeypatch)
+
+
+@pytest.fixture
+def finished(of_features):
+    """The folder of a study whose stage has run, and what it wrote."""
+    return of_features
 
 
 def made_by() -> dict:

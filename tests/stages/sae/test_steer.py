@@ -30,8 +30,8 @@ from tests.stages.causal_study import (
     LABELS,
     PHOTOS,
     WORDS,
+    continued,
     copy_to_run,
-    extracted,
     resumes_with_the_same_bytes,
     write_answers,
 )
@@ -40,7 +40,6 @@ from tests.stages.sae_study import (
     STEERED,
     UP,
     rename_classes,
-    set_up,
     write_concept_answers,
 )
 from tests.stages.small_study import as_declared, declared, written_by
@@ -58,12 +57,10 @@ EDITS += [(null, 0) for null in (RANDOM, LIKE_FEATURES, NEIGHBOURS, LIKE_FEATURE
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory) -> tuple[Path, dict[str, bytes]]:
+def finished(tmp_path_factory, of_features) -> tuple[Path, dict[str, bytes]]:
     """The folder of a study whose stage has run, and what it wrote."""
     folder = tmp_path_factory.mktemp("sae_steer")
-    with extracted(folder) as workspace:
-        set_up(workspace)
-        features_stage.main()
+    with continued(of_features[0], folder):
         write_concept_answers([SAID[label] for label in LABELS])
         return folder, written_by(main)
 

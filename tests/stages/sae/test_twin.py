@@ -16,11 +16,11 @@ from stages.sae import train, twin
 from tests.stages.causal_study import (
     IDS,
     Killed,
+    continued,
     copy_to_run,
-    extracted,
     resumes_with_the_same_bytes,
 )
-from tests.stages.sae_study import PRESET, SITES, set_up
+from tests.stages.sae_study import PRESET, SITES
 from tests.stages.small_study import (
     as_declared,
     declared,
@@ -35,12 +35,10 @@ BOTH = (train.AUTOENCODERS, twin.TWIN / "sae")  # folders of autoencoders
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory) -> tuple[Path, dict[str, bytes]]:
+def finished(tmp_path_factory, of_features) -> tuple[Path, dict[str, bytes]]:
     """The folder of a study whose stage has run, and what it wrote."""
     folder = tmp_path_factory.mktemp("sae_twin")
-    with extracted(folder) as workspace:
-        set_up(workspace)
-        features_stage.main()
+    with continued(of_features[0], folder):
         return folder, written_by(twin.main)
 
 
