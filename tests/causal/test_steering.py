@@ -189,11 +189,11 @@ def test_the_descriptions_told_are_of_the_first_image_under_the_last_kind_of_edi
 
 
 @every_place
-def test_a_feature_that_is_held_in_what_is_decoded_is_held_so_at_every_token_edited(tiny, images, at):
+def test_a_feature_that_is_held_in_what_is_decoded_is_held_so_at_every_token_edited(tiny, images, steered, at):
     """The strength is the length of what the feature adds, as it is of a direction."""
-    made = course(images, at, width_of(tiny))
+    made, kept = steered(at)
     held = {site: clamps._replace(decoded=np.arange(len(NAMES)) == CLAMP) for site, clamps in made.clamps.items()}
-    found, kept = steered_by(tiny, made._replace(clamps=held)), steered_by(tiny, made)
+    found = steered_by(tiny, made._replace(clamps=held))
     np.testing.assert_array_equal(found.probability[:, :, :CLAMP], kept.probability[:, :, :CLAMP])
     during = durings(at, ["prefill", "every_step"])[-1]
     inputs = Reader(tiny, PROMPT, 5, 2).prepare(images[:2])

@@ -3,7 +3,6 @@
 import argparse
 import os
 import re
-import shutil
 import socket
 import subprocess
 import sys
@@ -23,11 +22,10 @@ def start(folder, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
 
 
-def test_before_the_study_has_run_it_says_which_command_runs_it(tmp_path):
-    shutil.copy(ROOT / "params.yaml", tmp_path)
-    done = start(tmp_path)
-    assert done.returncode == 1
-    assert re.fullmatch(r"error: .*sample\.parquet: no such table\. Make it with `dvc repro`.*\n", done.stderr)
+def test_before_the_study_has_run_it_says_which_command_runs_it(workspace, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["signbridge.demo"])
+    said = workspace.message_of_failure(demo.main)
+    assert re.fullmatch(r"error: .*sample\.parquet: no such table\. Make it with `dvc repro`.*", said)
 
 
 def test_a_port_that_is_taken_is_one_message(finished):
