@@ -11,6 +11,7 @@ from typing import Any
 if "PYTEST_XDIST_WORKER" in os.environ:  # processes share the cores: threads that wait for one another are slow
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("NUMBA_DISABLE_JIT", "1")  # for a few images compiling UMAP takes longer than running it
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # with it a child process compiles all that it imports anew, for 5 s
 
 from jaxtyping import install_import_hook

@@ -9,6 +9,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
+from functools import cache
 from pathlib import Path
 
 PACKAGES = ("signbridge", "stages")
@@ -38,6 +39,7 @@ def imported_files(root: Path, file: str) -> set[str]:
     return {name for name in found if not runs_nothing(root / name)}
 
 
+@cache
 def runs_nothing(path: Path) -> bool:
     """Whether a Python file holds nothing but a docstring."""
     body = ast.parse(path.read_text(encoding="utf-8")).body
@@ -69,7 +71,12 @@ def folder_of(file: str) -> str | None:
     return parts[1] if parts[0] == "signbridge" and len(parts) > 2 else None
 
 
-def _direct_imports(root: Path, file: str) -> Iterator[str]:
+@cache
+def _direct_imports(root: Path, file: str) -> tuple[str, ...]:
+    return tuple(_found_imports(root, file))
+
+
+def _found_imports(root: Path, file: str) -> Iterator[str]:
     tree = ast.parse((root / file).read_text(encoding="utf-8"), file)
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):

@@ -49,6 +49,8 @@ from tests.causal.conftest import (
 )
 from tests.conftest import ROOT
 
+pytestmark = pytest.mark.slow  # two autoencoders are trained
+
 __all__ = ["miniature"]
 
 SITE, PHOTOS, TOKENS = "layer_06", 8, 40_000

@@ -41,9 +41,9 @@ def study(workspace, monkeypatch) -> Workspace:
     return workspace
 
 
-def test_writes_every_site_at_every_position_with_what_made_it(study):
-    done = study.run("extract", SIGNBRIDGE_SHARD_IMAGES="4")
-    assert done.returncode == 0, done.stderr
+def test_writes_every_site_at_every_position_with_what_made_it(study, monkeypatch):
+    monkeypatch.setenv("SIGNBRIDGE_SHARD_IMAGES", "4")
+    main()
     folder = ACTIVATIONS
     sites = activations.sites(folder)
     assert sites == ["pixels", "vision", "projector", "embedding", *(f"layer_{block:02d}" for block in range(9))]

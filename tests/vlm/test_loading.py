@@ -192,7 +192,8 @@ def test_a_family_that_is_not_described_is_named(tmp_path):
 def test_an_unreachable_hub_is_said_in_two_lines(tmp_path):
     """In a process of its own, with the hub's address pointing at a closed port."""
     code = (
-        "import sys, torch, pathlib\n"
+        "import sys, time, torch, pathlib\n"
+        "time.sleep = lambda seconds: None  # the library waits between its attempts\n"
         "from signbridge.core.command_line import run\n"
         "from signbridge.vlm.loading import HubModel, load\n"
         f"params = HubModel(source='hub', hub_id='some/model', revision='{'0' * 40}', **{SETTINGS!r})\n"
