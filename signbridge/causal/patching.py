@@ -31,13 +31,14 @@ from signbridge.core.params import CAUSAL, Section
 from signbridge.core.shards import Shard, vectors_of
 from signbridge.core.sweeps import Sweeps
 from signbridge.datasets.images import decoded
-from signbridge.vlm.branching import clean_run, image_span, leave
+from signbridge.vlm.branching import clean_run, image_span, leave_in_turn
 from signbridge.vlm.extraction import Reader, Work, batches_of_one_length
 from signbridge.vlm.letter_scoring import continuations, offering_prompt
 from signbridge.vlm.loading import LoadedModel
 from signbridge.vlm.prompts import prompt_for
 from signbridge.vlm.residual import decoder_sites, editing, reading
 
+BRANCHES_OF_AN_IMAGE = 8  # run at once for every image that the reader takes at once: they hold one block's keys
 TWO_LETTERS = f"{CAUSAL}: patching.two_letters"  # where the params have that prompt
 
 
@@ -89,7 +90,8 @@ def patching_work(reader: Reader) -> Work:
 
     def read(prepared: tuple[list[Swap], BatchFeature], keep: int) -> Shard:
         swaps, inputs = prepared
-        found = patch(reader.loaded, reader.to_device(inputs), [swap.tokens for swap in swaps])
+        rows = BRANCHES_OF_AN_IMAGE * reader.batch_size
+        found = patch(reader.loaded, reader.to_device(inputs), [swap.tokens for swap in swaps], rows)
         arrays = {name: _by_swap(array, len(swaps)) for name, array in found._asdict().items()}
         return Shard(arrays, [""] * keep)
 
@@ -152,10 +154,13 @@ def as_table(sample: pd.DataFrame, pairs: list[ImagePair], loaded: LoadedModel, 
     return table[table["gap"] > 0].reset_index(drop=True)
 
 
-def patch(loaded: LoadedModel, inputs: BatchFeature, tokens: Sequence[tuple[int, int] | None]) -> Patched:
+def patch(
+    loaded: LoadedModel, inputs: BatchFeature, tokens: Sequence[tuple[int, int] | None], most: int = 2**30
+) -> Patched:
     """Patch every pair of images into each other at every site and position.
 
-    `inputs` holds the prompts of all images a, then those of all images b, in the order of `tokens`.
+    `inputs` holds the prompts of all images a, then those of all images b, in the order of `tokens`. At most `most`
+    branches run at once.
     """
     image_tokens = image_span(loaded, inputs)
     behind, last = image_tokens.stop, inputs["input_ids"].shape[1] - 1
@@ -165,8 +170,8 @@ def patch(loaded: LoadedModel, inputs: BatchFeature, tokens: Sequence[tuple[int,
     receivers, sites = clean, decoder_sites(loaded.parts)
     donor = clean.of(donors)
     logits = {
-        "prompt_last": leave(loaded, receivers, last, {site: donor.tail(site, last) for site in sites}).logits,
-        "image": leave(loaded, donor, behind, {site: receivers.tail(site, behind) for site in sites}).logits,
+        "prompt_last": leave_in_turn(loaded, receivers, last, {site: donor.tail(site, last) for site in sites}, most),
+        "image": leave_in_turn(loaded, donor, behind, {site: receivers.tail(site, behind) for site in sites}, most),
         "all": donor.logits.repeat(len(sites), 1, 1),
     }
     of_receiver, of_donor = compared_tokens(clean.logits[:, -1], donors, tokens)

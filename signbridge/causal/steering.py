@@ -234,6 +234,7 @@ def _answers_at(
         probability.append(answer_probability(one.loaded, branches, answer, at_each_step))
         rewind(branches, begun.tokens)
         answers += answer_greedily(one.loaded, branches, most, at_each_step)
+        del branches  # or its keys and values would stand beside those of the next
     texts = np.reshape(_texts(one.loaded, answers), (-1, images)).tolist()
     return torch.cat(probability).view(-1, images).tolist(), texts
 
@@ -265,9 +266,12 @@ def _descriptions(one: _Sweep) -> dict[str, list[str]]:
     for site in told_sites(course):
         by_direction = one.pushes[site].split(len(one.doses.strengths))
         told = joined([by_direction[row] for row in course.told_rows])
-        branches = begun.leave(one.loaded, site, told, course.at, room=most)
-        at_each_step = _at_each_step(site, told, course.at, one.during[-1])
-        described[site] = _texts(one.loaded, answer_greedily(one.loaded, branches, most, at_each_step))
+        described[site] = []
+        for some in _chunks(one, told, prompts=1):
+            branches = begun.leave(one.loaded, site, some, course.at, room=most)
+            at_each_step = _at_each_step(site, some, course.at, one.during[-1])
+            described[site] += _texts(one.loaded, answer_greedily(one.loaded, branches, most, at_each_step))
+            del branches
     return described
 
 

@@ -21,10 +21,10 @@ from transformers import BatchFeature
 from signbridge.causal.damage import describe, nll, read_described
 from signbridge.core.shards import Shard
 from signbridge.sae.token_stream import special_tokens
-from signbridge.vlm.branching import CleanRun, clean_run, leave
+from signbridge.vlm.branching import CleanRun, clean_run, leave_in_turn
 from signbridge.vlm.extraction import Reader, Work, batches_of_one_length, in_batches
-from signbridge.vlm.loading import LoadedModel
 
+BRANCHES_OF_AN_ITEM = 4  # run at once for every item that the reader takes at once: they leave at the first token
 Autoencoders = Mapping[str, nn.Module]  # by site in order of depth, on the reader's device
 Sums = dict[str, Tensor]  # by name, a row an item
 
@@ -41,7 +41,7 @@ def spliced_images(reader: Reader, autoencoders: Autoencoders) -> Work:
     def read(batch: list[Image.Image], keep: int) -> Shard:
         described = read_described(reader, batch, describe(reader, batch), "every", list(autoencoders))
         is_image = described.clean.input_ids == reader.loaded.parts.image_token_id
-        return _spliced(reader.loaded, autoencoders, described.clean, is_image, described.tokens, described.is_token)
+        return _spliced(reader, autoencoders, described.clean, is_image, described.tokens, described.is_token)
 
     return Work(read, lambda batch: batch, lambda images, most: in_batches(images, _at_once(most)))
 
@@ -58,7 +58,7 @@ def spliced_phrases(reader: Reader, autoencoders: Autoencoders) -> Work:
         inputs = BatchFeature({"input_ids": token_ids})
         clean = clean_run(reader.loaded, inputs, 0, token_ids.shape[1], list(autoencoders))
         is_text = ~torch.isin(token_ids, special_tokens(reader.loaded).to(token_ids.device))
-        return _spliced(reader.loaded, autoencoders, clean, is_text, token_ids[:, 1:], is_text[:, 1:])
+        return _spliced(reader, autoencoders, clean, is_text, token_ids[:, 1:], is_text[:, 1:])
 
     return Work(read, torch.tensor, batches)
 
@@ -69,7 +69,7 @@ def _at_once(most: int) -> int:
 
 
 def _spliced(
-    loaded: LoadedModel,
+    reader: Reader,
     autoencoders: Autoencoders,
     clean: CleanRun,
     where: Bool[Tensor, "items tokens"],
@@ -83,8 +83,8 @@ def _spliced(
     sums, entering = {}, {}
     for site, autoencoder in autoencoders.items():
         sums[site], entering[site] = _both_streams(clean.streams[site], where, autoencoder)
-    count, kept = targets.shape[1], clean.logits.shape[1]
-    logits = torch.cat([clean.logits, leave(loaded, clean, 0, entering, kept).logits])[:, :count]
+    count, kept, most = targets.shape[1], clean.logits.shape[1], BRANCHES_OF_AN_ITEM * reader.batch_size
+    logits = torch.cat([clean.logits, leave_in_turn(reader.loaded, clean, 0, entering, most, kept)])[:, :count]
     unedited, *edited = nll(logits, targets, is_target).view(1 + 2 * len(sums), len(targets)).unbind()
     for number, of_site in enumerate(sums.values()):
         of_site |= {"nll": unedited, "nll_sae": edited[2 * number], "nll_zero": edited[2 * number + 1]}

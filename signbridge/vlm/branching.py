@@ -128,7 +128,8 @@ def leave(
     types = {} if clean.token_types is None else {"token_type_ids": clean.token_types[:1]}  # of all tokens so far
     if types and start and clean.token_types[0, start - 1 : start + 1].all():
         raise ValueError(f"token {start} is within an image whose tokens before it see it as well")
-    cache = Cache(layers=[BranchedLayer(clean_block, start, room) for clean_block in clean.keys_values])
+    scratch = None if room else Scratch(sum(len(entering[site]) for site in sites))
+    cache = Cache(layers=[BranchedLayer(clean_block, start, room, scratch) for clean_block in clean.keys_values])
     left = False
 
     def edit(site: str, stream: Tensor) -> Tensor:
@@ -153,6 +154,25 @@ def leave(
             below += len(entering.get(site, ()))
             layer.settle(len(logits), below)
     return Branches(logits, cache)
+
+
+def leave_in_turn(
+    loaded: LoadedModel,
+    clean: CleanRun,
+    start: int,
+    entering: Mapping[str, Float[Tensor, "rows tail width"]],
+    most: int,
+    kept: int = 1,
+) -> Float[Tensor, "branches kept vocabulary"]:
+    """The logits that `leave` gives, of walks with at most `most` rows each (or those of one site), site after site."""
+    walks: list[dict[str, Tensor]] = []
+    for site in decoder_sites(loaded.parts):
+        if site not in entering:
+            continue
+        if not walks or sum(map(len, walks[-1].values())) + len(entering[site]) > most:
+            walks.append({})
+        walks[-1][site] = entering[site]
+    return torch.cat([leave(loaded, clean, start, walk, kept).logits for walk in walks])
 
 
 @torch.inference_mode()
@@ -195,12 +215,31 @@ def rewind(branches: Branches, tokens: int) -> None:
         layer.length = tokens
 
 
+class Scratch:
+    """Where a walk keeps one block's keys and values, whose place the next block's take.
+
+    It is taken once, for all `rows` of the walk: in a place of its own for each block, which needs more rows than the
+    one below, a GPU's memory would fill with places that are too small for the next.
+    """
+
+    def __init__(self, rows: int):
+        self.rows = rows
+        self._taken: dict[int, Tensor] = {}
+
+    def states(self, which: int, clean: Tensor, rows: int, tokens: int) -> Tensor:
+        """Room for `rows` of keys (`which` 0) or values (1) with so many tokens, else shaped as `clean`."""
+        _, heads, _, width = clean.shape
+        if which not in self._taken or self._taken[which].shape[1:] != (heads, tokens, width):
+            self._taken[which] = clean.new_empty(max(rows, self.rows), heads, tokens, width)
+        return self._taken[which][:rows]
+
+
 class BranchedLayer(DynamicLayer):
     """One block's keys and values: those of a clean run before token `start`, then each row's own."""
 
-    def __init__(self, clean: KeysValues, start: int, room: int):
+    def __init__(self, clean: KeysValues, start: int, room: int, scratch: Scratch | None):
         super().__init__()
-        self.clean, self.start, self.room = clean, start, room
+        self.clean, self.start, self.room, self.scratch = clean, start, room, scratch
         self.is_initialized = True
         self.length = start
         self.all: KeysValues | None = None  # with room
@@ -217,8 +256,14 @@ class BranchedLayer(DynamicLayer):
         """Append, and return all keys and values so far."""
         new, end = (key_states, value_states), self.length + key_states.shape[-2]
         if self.all is None:
-            room = end + self.room
-            self.all = tuple(_begun(clean[..., : self.start, :], len(key_states), room) for clean in self.clean)
+            rows, room = len(key_states), end + self.room
+            self.all = tuple(
+                _begun(
+                    clean[..., : self.start, :],
+                    self.scratch.states(which, clean, rows, room) if self.scratch else _room_for(clean, rows, room),
+                )
+                for which, clean in enumerate(self.clean)
+            )
         for all_states, states in zip(self.all, new, strict=True):
             all_states[..., self.length : end, :] = states
         self.length = end
@@ -232,17 +277,22 @@ class BranchedLayer(DynamicLayer):
     def settle(self, rows: int, own: int) -> None:
         """Give the rows behind the first `own`, which left further up, the clean run's keys and values here."""
         if own < rows:
-            theirs = [_begun(states, rows - own, self.length + self.room) for states in self.clean]
+            room = self.length + self.room
+            theirs = [_begun(states, _room_for(states, rows - own, room)) for states in self.clean]
             self.all = tuple(torch.cat([mine[:own], clean]) for mine, clean in zip(self.all, theirs, strict=True))
             self.keys, self.values = (states[..., : self.length, :] for states in self.all)
 
 
-def _begun(clean: Tensor, rows: int, room: int) -> Tensor:
-    """The clean states of the prompts, over and over for `rows` rows, with room for `room` tokens in all."""
+def _room_for(clean: Tensor, rows: int, tokens: int) -> Tensor:
+    _, heads, _, width = clean.shape
+    return clean.new_empty(rows, heads, tokens, width)
+
+
+def _begun(clean: Tensor, begun: Tensor) -> Tensor:
+    """The clean states of the prompts, over and over at the beginning of the rows of `begun`."""
     prompts, heads, tokens, width = clean.shape
-    begun = clean.new_empty(rows, heads, room, width)
-    if rows < prompts:  # the one row that walks up before any branch
-        begun[:, :, :tokens] = clean[:rows]
+    if len(begun) < prompts:  # the one row that walks up before any branch
+        begun[:, :, :tokens] = clean[: len(begun)]
     else:
-        begun.view(-1, prompts, heads, room, width)[:, :, :, :tokens] = clean
+        begun.view(-1, prompts, heads, begun.shape[2], width)[:, :, :, :tokens] = clean
     return begun

@@ -8,6 +8,7 @@ import pytest
 import torch
 from transformers import BatchFeature
 
+from benchmarks.live_memory import LiveMemory
 from signbridge.causal.pairs import ImagePair
 from signbridge.causal.patching import (
     PatchingParams,
@@ -27,7 +28,7 @@ from signbridge.vlm.extraction import Reader
 from signbridge.vlm.letter_scoring import continuations
 from signbridge.vlm.residual import decoder_sites
 from tests.causal.conftest import ENTRY
-from tests.vlm.conftest import PROMPT
+from tests.vlm.conftest import PROMPT, within_budget
 
 TWO_LETTERS = "USER: <image>\nWhich letter does this hand show? Choose {letters}.\nASSISTANT:"
 TOKENS = [(7, 9), (30, 11)]  # of two pairs of images
@@ -206,6 +207,23 @@ def test_a_batch_holds_prompts_of_one_length_and_no_more_than_fit(tiny, images, 
     made = patching_work(reader).batches(todo, reader.batch_size)
     assert [len(batch) for batch in made] == batches
     assert [swap for batch in made for swap in batch] == todo
+
+
+@pytest.mark.parametrize("most", [1, 9])
+def test_few_branches_at_a_time_find_what_all_of_them_together_do(tiny, inputs, found, most):
+    for name, values in patch(tiny, inputs, TOKENS, most)._asdict().items():
+        np.testing.assert_allclose(values, getattr(found, name), atol=1e-4, err_msg=name)
+
+
+def test_room_for_fewer_branches_than_there_are_sites_is_cured_by_smaller_batches(tiny, images):
+    swap = Swap(images[0], images[1], PROMPT, None)
+    inputs = Reader(tiny, PROMPT, 1, batch_size=1).prepare([swap.a, swap.b])
+    with LiveMemory() as room_for_eight:
+        expected = patch(tiny, inputs, [None], most=8)
+    reader = Reader(tiny, PROMPT, 1, batch_size=4)
+    read = reader.read([swap], within_budget(patching_work(reader), 1.02 * room_for_eight.peak))
+    assert reader.batch_size == 1
+    np.testing.assert_array_equal(read.vectors["patched"][0], expected.patched)
 
 
 # The table ------------------------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
+from benchmarks.live_memory import LiveMemory
 from signbridge.causal.courses import mean_norms
 from signbridge.causal.directions import all_directions, directions, fit_classes
 from signbridge.causal.pairs import ClassPair, says
@@ -18,11 +19,12 @@ from signbridge.causal.steering import (
     all_pushes,
     durings,
     steer,
+    steering_work,
     told_sites,
 )
 from signbridge.core.names import DIRECTIONS, RANDOM
 from signbridge.vlm.branching import image_span
-from signbridge.vlm.extraction import Reader
+from signbridge.vlm.extraction import Reader, Work
 from signbridge.vlm.letter_scoring import added_tokens
 from signbridge.vlm.residual import decoder_sites
 from tests.causal.conftest import ENTRY
@@ -34,7 +36,7 @@ from tests.causal.plain_runs import (
     no_edit,
     texts,
 )
-from tests.vlm.conftest import PROMPT
+from tests.vlm.conftest import PROMPT, within_budget
 
 DESCRIBE = "USER: <image>\nDescribe the hand.\nASSISTANT:"
 SITES = ["layer_01", "layer_06"]
@@ -238,6 +240,31 @@ def test_what_runs_side_by_side_makes_no_difference(tiny, images, steered):
     np.testing.assert_allclose(one_by_one.damage, together.damage[:1], atol=2e-3)
     assert one_by_one.answers == together.answers[:1]
     assert one_by_one.descriptions == {site: together.descriptions[site]}
+
+
+def test_room_for_fewer_rows_than_are_told_is_cured_by_smaller_batches(tiny, images):
+    both = course(images, "prompt_last", width_of(tiny))
+    rows, held = [NAMES.index((name, 0)) for name in both.told], both.clamps[SITES[0]]
+    made = both._replace(
+        names=[NAMES[row] for row in rows], directions={SITES[0]: both.directions[SITES[0]][rows]},
+        clamps={SITES[0]: held._replace(features=held.features[rows])}, image_ids=["i0"],
+        images=images[:1], other_ids=["o0"], others=images[2:3], descriptions=DESCRIPTIONS[:1],
+    )  # fmt: skip
+    assert len(made.told) * len(STRENGTHS) == 6
+    settings = sweep(during=["prefill"])
+
+    def work_of(reader: Reader) -> Work:
+        return steering_work(reader, Reader(tiny, DESCRIBE, 3, batch_size=8), settings)
+
+    with LiveMemory() as room_for_four:
+        work_of(Reader(tiny, PROMPT, 5, batch_size=4)).read(made._replace(told=made.told[:2]), 1)
+    expected = work_of(Reader(tiny, PROMPT, 5, batch_size=4)).read(made, 1)
+    reader = Reader(tiny, PROMPT, 5, batch_size=8)
+    found = reader.read([made], within_budget(work_of(reader), 1.02 * room_for_four.peak))
+    assert reader.batch_size == 4
+    assert found.answers == expected.answers
+    for name, array in expected.vectors.items():
+        np.testing.assert_array_equal(found.vectors[name], array)
 
 
 def test_a_strength_of_one_is_as_long_as_the_unit_whatever_the_direction(tiny, images):

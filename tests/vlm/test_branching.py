@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import BatchFeature
 
 from signbridge.core.errors import SignBridgeError
@@ -282,3 +283,27 @@ def test_a_site_that_the_decoder_does_not_have_is_refused(tiny, inputs):
     clean = clean_run(tiny, inputs, first=0)
     with pytest.raises(ValueError, match="no site of the decoder"):
         leave(tiny, clean, 0, {"layer_99": clean.tail("embedding", 0)})
+
+
+class Taken(TorchDispatchMode):
+    """The shapes that memory was taken for, to be filled later."""
+
+    def __init__(self):
+        super().__init__()
+        self.shapes = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        if func.overloadpacket is torch.ops.aten.new_empty:
+            self.shapes.append(tuple(args[1]))
+        return func(*args, **(kwargs or {}))
+
+
+def test_however_many_blocks_there_are_keys_and_values_of_a_walk_take_their_place_once(tiny, inputs):
+    clean = clean_run(tiny, inputs, first=60)
+    sites = decoder_sites(tiny.parts)
+    with Taken() as taken:
+        leave(tiny, clean, 60, {site: clean.tail(site, 60) for site in sites})
+    rows, tokens = 3 * len(sites), inputs["input_ids"].shape[1]
+    text = tiny.model.config.get_text_config()
+    heads, width = text.num_key_value_heads, text.hidden_size // text.num_attention_heads
+    assert [shape for shape in taken.shapes if len(shape) == 4] == 2 * [(rows, heads, tokens, width)]

@@ -1,11 +1,15 @@
 """What is counted for an image is what it takes; whatever says that memory ran out is known, and answered."""
 
+import importlib
+import os
+
 import bitsandbytes
 import numpy as np
 import pytest
 import torch
 from transformers import AutoModelForImageTextToText
 
+import stages
 from benchmarks.live_memory import LiveMemory
 from benchmarks.llava_shape import llava_1_5_7b_config
 from signbridge.core.errors import SignBridgeError
@@ -136,3 +140,15 @@ def test_packed_weights_multiply_as_expanded_ones_however_many_rows_there_are(mo
         from_packed = [packed.parts.blocks[0].mlp(stream[:rows]) for rows in (1, 40)]
         expanded = expand_nf4(packed, "always").parts.blocks[0].mlp
         assert all(torch.equal(found, expanded(stream[: len(found)])) for found in from_packed)
+
+
+@pytest.mark.parametrize("name", ["PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF"])
+def test_a_gpus_memory_grows_in_place_unless_the_environment_says_how(monkeypatch, name):
+    monkeypatch.delenv("PYTORCH_ALLOC_CONF", raising=False)
+    monkeypatch.delenv("PYTORCH_CUDA_ALLOC_CONF", raising=False)
+    importlib.reload(stages)
+    assert os.environ["PYTORCH_ALLOC_CONF"] == "expandable_segments:True"
+    monkeypatch.delenv("PYTORCH_ALLOC_CONF")
+    monkeypatch.setenv(name, "max_split_size_mb:128")
+    importlib.reload(stages)
+    assert os.environ.get("PYTORCH_ALLOC_CONF", "max_split_size_mb:128") == "max_split_size_mb:128"
