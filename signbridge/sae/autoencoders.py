@@ -25,6 +25,7 @@ from signbridge.core import params
 from signbridge.core.errors import SignBridgeError
 from signbridge.sae.settings import AnyPreset, StandardPreset, features_of
 from signbridge.vlm.loading import LoadedModel
+from signbridge.vlm.memory import said_when_full
 
 
 def variance_explained(given: Float[Tensor, "tokens width"], given_back: Float[Tensor, "tokens width"]) -> float:
@@ -40,12 +41,13 @@ def mean_active(features: Float[Tensor, "tokens features"]) -> float:
 
 
 def open_autoencoders(folder: Path, sites: Sequence[str], device: torch.device) -> dict[str, SAE]:
-    """The autoencoder of each of `sites`, in that order. Raises `SignBridgeError` if one is not there."""
+    """The autoencoder of each of `sites`, in that order. Raises `SignBridgeError` if one is missing or does not fit."""
     for site in sites:
         for path in (folder / site / name for name in (SAE_CFG_FILENAME, SAE_WEIGHTS_FILENAME)):
             if not path.is_file():
                 raise SignBridgeError(f"{path}: not there. Make it with `dvc repro`, or get it with `dvc pull`.")
-    return {site: SAE.load_from_disk(folder / site, device=str(device)) for site in sites}
+    with said_when_full(device, "opening the autoencoders", "Free some, or train fewer `sae.layers`."):
+        return {site: SAE.load_from_disk(folder / site, device=str(device)) for site in sites}
 
 
 def check_fits_model(name: str, autoencoder: SAE, layer: int, loaded: LoadedModel) -> None:

@@ -54,6 +54,7 @@ class _Preset(Section):
     decay: Share  # of the steps, the last, in which it falls to nothing
     mean_norm: Annotated[float, Field(gt=0)] | Literal["sqrt_width"]  # of the vectors as they are trained on
     dead_after: int = Field(ge=1)  # steps in which a feature did not fire
+    matmul: Literal["float32", "tf32"] = "float32"  # how a GPU multiplies in training
 
 
 class TopKPreset(_Preset):

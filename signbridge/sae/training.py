@@ -13,12 +13,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
 import torch
-from sae_lens.saes.sae import TrainingSAE, TrainStepOutput
+from sae_lens.saes.sae import TrainingSAE
 from sae_lens.training.sae_trainer import SAETrainer
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -29,7 +29,6 @@ from signbridge.core.finite import check_finite
 from signbridge.core.tables import whole_folder
 from signbridge.sae.autoencoders import (
     finished,
-    mean_active,
     new_trainer,
     steps_of,
     variance_explained,
@@ -38,9 +37,12 @@ from signbridge.sae.autoencoders import (
 from signbridge.sae.passages import TRAINING, Passage, TrainingSet, prompts_by_image, unread_table
 from signbridge.sae.settings import AnyPreset, sae_sites
 from signbridge.sae.token_stream import ModelTokens, ShuffledTokens, StreamState, Tokens, token_streams
+from signbridge.sae.training_step import REMEDY, StepOutput, multiplying, take_step
 from signbridge.vlm.extraction import Reader
+from signbridge.vlm.memory import said_when_full
 
-SECONDS_BETWEEN_CHECKPOINTS = 120  # lost at most, and many times what it takes to write one
+SECONDS_BETWEEN_CHECKPOINTS = 120  # at least; 0: one after every step
+MOST_TIME_WRITING = 0.02  # of all time: what a kill loses at most is the rest of it, between two checkpoints
 LOGGED = 100  # steps, evenly spread
 _IS_IMAGE = "is_image"
 _WEIGHTS = "sae_weights.safetensors"  # as SAELens calls them
@@ -53,6 +55,7 @@ class Checkpoint(NamedTuple):
     steps: int  # that are done
     stream: StreamState
     rows: list[dict[str, Any]]  # of the log
+    at_once: dict[str, int]  # by site: the tokens that were taken together
 
     def restore(self, trainers: Mapping[str, SAETrainer]) -> None:
         """Set the trainers, by site, to where they were."""
@@ -62,17 +65,21 @@ class Checkpoint(NamedTuple):
 
 
 class Checkpoints:
-    """The checkpoints of one run in `folder`: the last alone is kept, and none is due sooner than after `seconds`."""
+    """The checkpoints of one run in `folder`, of which the last alone is kept.
+
+    None is due sooner than after `seconds`, nor before the last one's writing is `MOST_TIME_WRITING` of the time since
+    it began: those of the published presets are 8 to 15 GB.
+    """
 
     def __init__(self, folder: Path, seconds: float | None = None):
         """The clock starts now; without `seconds` it is `SECONDS_BETWEEN_CHECKPOINTS`."""
         seconds = SECONDS_BETWEEN_CHECKPOINTS if seconds is None else seconds
-        self._folder, self._seconds, self._last = folder, seconds, time.monotonic()
+        self._folder, self._seconds, self._last, self._pause = folder, seconds, time.monotonic(), seconds
 
     @property
     def is_due(self) -> bool:
         """Whether it is time for one."""
-        return time.monotonic() - self._last >= self._seconds
+        return time.monotonic() - self._last >= self._pause
 
     def latest(self) -> Checkpoint | None:
         """The last one, or None."""
@@ -83,12 +90,18 @@ class Checkpoints:
         vectors = load_file(there[-1] / "buffer.safetensors")
         is_image = vectors.pop(_IS_IMAGE)
         stream = StreamState(progress["stream"], Tokens({site: vectors[site] for site in progress["sites"]}, is_image))
-        return Checkpoint(there[-1], progress["steps"], stream, progress["rows"])
+        return Checkpoint(there[-1], progress["steps"], stream, progress["rows"], progress["at_once"])
 
     def write(
-        self, steps: int, trainers: Mapping[str, SAETrainer], stream: StreamState, rows: list[dict[str, Any]]
+        self,
+        steps: int,
+        trainers: Mapping[str, SAETrainer],
+        stream: StreamState,
+        rows: list[dict[str, Any]],
+        at_once: dict[str, int],
     ) -> None:
         """Keep how things are after `steps`; then the one before is deleted."""
+        began = time.monotonic()
         before = list(self._folder.glob("step-*"))
         with whole_folder(self._folder / f"step-{steps:09d}") as unfinished:
             for site, trainer in trainers.items():
@@ -96,10 +109,13 @@ class Checkpoints:
             vectors = {site: part.contiguous() for site, part in stream.waiting.vectors.items()}
             save_file({**vectors, _IS_IMAGE: stream.waiting.is_image}, unfinished / "buffer.safetensors")
             progress = {"steps": steps, "stream": stream.numbers, "sites": list(vectors), "rows": rows}
+            progress["at_once"] = at_once
             (unfinished / "progress.json").write_text(json.dumps(progress), encoding="utf-8")
         for path in before:
             shutil.rmtree(path)
         self._last = time.monotonic()
+        if self._seconds:
+            self._pause = max(self._seconds, (self._last - began) * (1 / MOST_TIME_WRITING - 1))
 
 
 class Trained(NamedTuple):
@@ -127,16 +143,19 @@ def train(
     last = checkpoints.latest() if checkpoints else None
     if last:
         stream.go_to(last.stream)
-    trainers = {
-        site: new_trainer(site, width, mean_norm, preset, seed, device, about)
-        for site, (width, mean_norm) in stream.widths_and_norms().items()
-    }
+    shapes = stream.widths_and_norms()
+    with said_when_full(device, "making the autoencoders", REMEDY):
+        trainers = {
+            site: new_trainer(site, width, mean_norm, preset, seed, device, about)
+            for site, (width, mean_norm) in shapes.items()
+        }
     if last:
         last.restore(trainers)
     done, rows = (last.steps, last.rows) if last else (0, [])
+    at_once = last.at_once if last else dict.fromkeys(trainers, preset.batch)
     steps = steps_of(preset)
     with (
-        _all_at_once(trainers, device) as train_all,
+        _all_at_once(trainers, at_once, preset.matmul) as train_all,
         tqdm(total=steps * preset.batch, initial=done * preset.batch, desc="sae", unit="token", unit_scale=True) as bar,
     ):
         for step in range(done, steps):
@@ -148,7 +167,7 @@ def train(
             rows += logged
             bar.update(preset.batch)
             if checkpoints and checkpoints.is_due:
-                checkpoints.write(step + 1, trainers, stream.state, rows)
+                checkpoints.write(step + 1, trainers, stream.state, rows, at_once)
     autoencoders = {site: finished(trainer) for site, trainer in trainers.items()}
     for site, autoencoder in autoencoders.items():
         for name, weights in autoencoder.state_dict().items():
@@ -200,18 +219,25 @@ def write_trained(trained: Trained, folder: Path, made_by: dict[str, Any]) -> No
 
 
 @contextmanager
-def _all_at_once(trainers: Mapping[str, SAETrainer], device: torch.device) -> Iterator[Any]:
-    """A function that takes a step of every trainer: side by side on processor cores, which share no product then."""
+def _all_at_once(
+    trainers: Mapping[str, SAETrainer], at_once: dict[str, int], matmul: Literal["float32", "tf32"]
+) -> Iterator[Any]:
+    """A function that takes a step of every trainer: side by side on processor cores, which share no product then.
+
+    `at_once` is how many tokens each of them takes together.
+    """
     threads = torch.get_num_threads()
-    at_once = min(threads, len(trainers)) if device.type == "cpu" else 1
-    with ThreadPoolExecutor(at_once) as pool:
+    on_cores = all(trainer.sae.device.type == "cpu" for trainer in trainers.values())
+    side_by_side = min(threads, len(trainers)) if on_cores else 1
+    with ThreadPoolExecutor(side_by_side) as pool:
 
         def train_all(batch: Tokens, wanted: bool) -> list[dict[str, Any] | None]:
             def train_one(site: str) -> dict[str, Any] | None:
-                torch.set_num_threads(threads // at_once)  # each time, as whoever reads the model sets it too
-                return _step(site, trainers[site], batch, wanted)
+                torch.set_num_threads(threads // side_by_side)  # each time, as whoever reads the model sets it too
+                return _step(site, trainers[site], at_once, batch, wanted)
 
-            return list(pool.map(train_one, trainers))
+            with multiplying(matmul):
+                return list(pool.map(train_one, trainers))
 
         try:
             yield train_all
@@ -219,27 +245,26 @@ def _all_at_once(trainers: Mapping[str, SAETrainer], device: torch.device) -> It
             torch.set_num_threads(threads)
 
 
-def _step(site: str, trainer: SAETrainer, batch: Tokens, wanted: bool) -> dict[str, Any] | None:
+def _step(
+    site: str, trainer: SAETrainer, at_once: dict[str, int], batch: Tokens, wanted: bool
+) -> dict[str, Any] | None:
     """Train one autoencoder on a batch; the row of the log, if it is wanted."""
-    trainer.maybe_reset_sparsity()
-    output = trainer.step(batch.vectors[site].to(trainer.sae.device, torch.float32))
-    trainer.n_training_steps += 1
+    output, at_once[site] = take_step(trainer, batch.vectors[site], at_once[site])
     return _row(site, trainer, output, batch) if wanted else None
 
 
 @torch.no_grad()
-def _row(site: str, trainer: SAETrainer, output: TrainStepOutput, batch: Tokens) -> dict[str, Any]:
+def _row(site: str, trainer: SAETrainer, output: StepOutput, batch: Tokens) -> dict[str, Any]:
     row = {
         "site": site,
         "step": trainer.n_training_steps,
         "tokens": trainer.n_training_samples,
-        "loss": output.loss.item(),
         **{name: loss.item() for name, loss in output.losses.items()},
         "learning_rate": trainer.optimizer.param_groups[0]["lr"],
         "dead_share": trainer.dead_neurons.float().mean().item(),
     }
-    is_image = batch.is_image.to(output.sae_in.device)
+    is_image = batch.is_image.to(output.given.device)
     for kind, which in {"": torch.ones_like(is_image), "_image": is_image, "_text": ~is_image}.items():
-        row[f"l0{kind}"] = mean_active(output.feature_acts[which])
-        row[f"variance_explained{kind}"] = variance_explained(output.sae_in[which], output.sae_out[which])
+        row[f"l0{kind}"] = float(output.active[which].float().mean())
+        row[f"variance_explained{kind}"] = variance_explained(output.given[which], output.given_back[which])
     return row

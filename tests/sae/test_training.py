@@ -165,6 +165,30 @@ def test_no_checkpoint_is_due_before_its_time(planted_stream, tmp_path):
     assert not (tmp_path / "kept").exists()
 
 
+@pytest.mark.parametrize(("written_in", "pause"), [(0.5, 120), (30, 30 * 49)])
+def test_what_takes_long_to_write_is_written_so_seldom_that_writing_is_2_percent_of_the_time(
+    planted_stream, tmp_path, monkeypatch, written_in, pause
+):
+    clock = [0.0]
+    monkeypatch.setattr(training.time, "monotonic", lambda: clock[0])
+    save = training.save_file
+
+    def slow(*args):
+        clock[0] += written_in
+        save(*args)
+
+    stream = planted_stream(64)
+    next(stream)
+    kept = Checkpoints(tmp_path / "kept")
+    clock[0] = 120
+    assert kept.is_due
+    monkeypatch.setattr(training, "save_file", slow)
+    kept.write(1, {}, stream.state, [], {})
+    for seconds, due in ((pause - 1, False), (pause + 1, True)):
+        clock[0] = 120 + written_in + seconds
+        assert kept.is_due is due
+
+
 def test_the_learning_rate_and_the_penalty_follow_the_preset(planted_stream):
     preset = PRESETS["standard"].model_copy(update={"tokens": 64 * 100, "warm_up": 0.1, "decay": 0.2, "l1_ramp": 0.5})
     log = trained_on(planted_stream(64), preset).log.groupby("step").first()
