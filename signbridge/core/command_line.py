@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from signbridge.core.errors import SignBridgeError, refusal
+from signbridge.core.errors import SignBridgeError, is_out_of_memory, refusal
 from signbridge.core.pipeline import stage_of
 
 PEAK_MEMORY = Path(".scratch/peak_memory")  # bytes, a file a stage: what `make budgets` prints
@@ -16,8 +16,8 @@ log = logging.getLogger(__name__)
 def run(main: Callable[[], None]) -> None:
     """Run a command's `main`; a `SignBridgeError` becomes one message on stderr and exit status 1.
 
-    So does what the operating system refuses about a file. A stage says first which one it is: `causal, stage 2 of 5:
-    steer`.
+    So does what the operating system refuses about a file, and memory that ran out. A stage says first which one it is:
+    `causal, stage 2 of 5: steer`.
     """
     try:
         logging.basicConfig(level=_log_level(), format="%(message)s", stream=sys.stderr)
@@ -37,6 +37,12 @@ def run(main: Callable[[], None]) -> None:
             raise
         log.debug("where it was refused", exc_info=True)
         sys.exit(f"error: {said}")
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        log.debug("where memory ran out", exc_info=True)
+        first_line = (str(error).splitlines() or ["no more to be had"])[0][:200].rstrip(".")
+        sys.exit(f"error: out of memory: {first_line}.\nFree some. SIGNBRIDGE_LOG=DEBUG shows where it ran out.")
 
 
 def note_peak_memory(name: str, root: Path = Path()) -> None:

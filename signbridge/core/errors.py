@@ -50,6 +50,17 @@ def refusal(error: Exception, path: Path | str | None = None) -> SignBridgeError
     return SignBridgeError(f"{where}: {os.strerror(number)}. {_WAY_OUT[number]}")
 
 
+# cuBLAS and cuSOLVER allocate beside PyTorch; the last is what PyTorch says where the processor's memory is full.
+_SAID_WHEN_FULL = ("out of memory", "STATUS_ALLOC_FAILED", "can't allocate memory")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether `error` says that memory ran out: PyTorch's own, a CUDA library's, the system's or Python's."""
+    if isinstance(error, MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(said in str(error) for said in _SAID_WHEN_FULL)
+
+
 def check_readable(path: Path | str) -> None:
     """Raises `OSError`, as `open` does, if there is no file at `path` that may be read: some libraries say less."""
     with Path(path).open("rb"):

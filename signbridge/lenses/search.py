@@ -16,6 +16,7 @@ from torch import Tensor
 
 from signbridge.core.errors import SignBridgeError
 from signbridge.lenses.stored_vectors import StoredVectors
+from signbridge.vlm.memory import halving
 
 _PLACES = 2**32  # of vectors in all layers together
 _ROWS = 32, 2048  # stored vectors in a block, at least and at most: more make the product no faster
@@ -44,14 +45,19 @@ def nearest(
     """The `k` stored vectors with the largest cosine to each query, on the queries' device.
 
     Of equal scores the lower layer is first, then the lower row. At most `memory_bytes` are taken beside queries and
-    result; every stored vector is read once for each block of queries. A query of zeros has cosine 0 with everything.
-    Raises `SignBridgeError` if queries are not finite or of another width, or for too little memory.
+    result, and half as many each time that memory runs out; every stored vector is read once for each block of queries.
+    A query of zeros has cosine 0 with everything. Raises `SignBridgeError` if queries are not finite or of another
+    width, or for too little memory.
     """
     _check(queries, layers)
     stored = list(layers.values())
     k = min(k, sum(vectors.rows for vectors in stored))
-    sizes = block_sizes(memory_bytes, queries.shape[1], k)
-    keys = torch.cat([_best_keys(_unit(part), stored, k, sizes) for part in queries.split(sizes.queries)])
+
+    def search(most_bytes: int) -> Int[Tensor, "queries k"]:
+        sizes = block_sizes(most_bytes, queries.shape[1], k)
+        return torch.cat([_best_keys(_unit(part), stored, k, sizes) for part in queries.split(sizes.queries)])
+
+    keys, _ = halving(search, memory_bytes, queries.device, "one text vector at a time", "Free some.")
     place = _PLACES - 1 - keys % _PLACES
     ends = torch.tensor([0, *(vectors.rows for vectors in stored)], dtype=torch.int64, device=keys.device).cumsum(0)
     layer = torch.bucketize(place, ends[1:], right=True)

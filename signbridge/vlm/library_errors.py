@@ -7,8 +7,7 @@ from pathlib import Path
 import transformers
 from transformers import dynamic_module_utils
 
-from signbridge.core.errors import SignBridgeError, refusal
-from signbridge.vlm.memory import is_out_of_memory
+from signbridge.core.errors import SignBridgeError, is_out_of_memory, refusal
 
 dynamic_module_utils.TIME_OUT_REMOTE_CODE = 0  # seconds to wait for "Do you wish to run the custom code?": never asked
 

@@ -14,16 +14,13 @@ from typing import TypeVar
 import torch
 from transformers import PretrainedConfig, PreTrainedModel
 
-from signbridge.core.errors import SignBridgeError
+from signbridge.core.errors import SignBridgeError, is_out_of_memory
 
 log = logging.getLogger(__name__)
 
 # Powers of two, so that every one divides a shard.
 LARGEST_BATCH = {"cuda": 64, "cpu": 32}
 SHARE_USED = 0.8  # of the memory that the weights leave: the rest is for what the estimate does not count
-
-# cuBLAS and cuSOLVER allocate beside PyTorch; the last is what PyTorch says where the CPU's memory is full.
-_SAID_WHEN_FULL = ("out of memory", "STATUS_ALLOC_FAILED", "can't allocate memory")
 
 T = TypeVar("T")
 
@@ -74,13 +71,6 @@ def fitting_batch(device_type: str, beside_weights: int, of_image: int) -> int:
     while batch > 1 and batch * of_image > SHARE_USED * beside_weights:
         batch //= 2
     return batch
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether `error` says that memory ran out: PyTorch's own, a CUDA library's, the system's or Python's."""
-    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
-        return True
-    return isinstance(error, RuntimeError) and any(said in str(error) for said in _SAID_WHEN_FULL)
 
 
 def halving(work: Callable[[int], T], most: int, device: torch.device, one: str, remedy: str) -> tuple[T, int]:

@@ -26,6 +26,15 @@ def test_a_bug_keeps_its_traceback():
         run(main)
 
 
+@pytest.mark.parametrize("error", [RuntimeError("CUDA error: out of memory\nCUDA kernel errors"), MemoryError()])
+def test_memory_that_runs_out_is_said_wherever_it_does(error):
+    def main():
+        raise error
+
+    with pytest.raises(SystemExit, match=r"^error: out of memory: [^\n]+\.\nFree some\."):
+        run(main)
+
+
 def test_success_is_quiet(capsys):
     run(lambda: None)
     assert capsys.readouterr() == ("", "")

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch.profiler import ProfilerActivity, profile
 
+from benchmarks.live_memory import LiveMemory
 from signbridge.core.errors import SignBridgeError
 from signbridge.lenses.search import (
     Neighbours,
@@ -206,3 +207,13 @@ def test_without_faiss_the_message_says_how_to_get_it(layers, queries, monkeypat
     monkeypatch.setattr(builtins, "__import__", refuse)
     with pytest.raises(SignBridgeError, match=r"pip install 'signbridge\[lenses\]'"):
         nearest_approximate(queries, layers, 5)
+
+
+def test_memory_that_runs_out_is_cured_by_smaller_blocks(tmp_path):
+    layers = stored(tmp_path, {"a": clustered(3000, WIDTH, 0)})
+    queries = torch.from_numpy(clustered(200, WIDTH, 1))
+    expected = plain(queries, layers, 5)
+    with LiveMemory() as ample:
+        nearest(queries, layers, 5, AMPLE)
+    with LiveMemory(budget=ample.peak / 2):
+        assert_same(nearest(queries, layers, 5, AMPLE), expected)

@@ -3,19 +3,25 @@
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
+from benchmarks.live_memory import LiveMemory
 from signbridge.core.activations import layer_site
 from signbridge.core.errors import SignBridgeError
+from signbridge.core.shards import vectors_of
 from signbridge.lenses.contexts import Block, Context, Reservoirs, parts_of, sampled_blocks
 from signbridge.lenses.stored_vectors import write
 from signbridge.lenses.text_index import (
     FullBlock,
+    Indexed,
     LastIndex,
+    index_corpus,
     keep,
     open_last,
     text_sites,
 )
-from tests.vlm.conftest import CPU, load, tiny_random
+from signbridge.vlm.extraction import Reader
+from tests.vlm.conftest import CPU, PROMPT, load, tiny_random
 
 SENTENCES = [f"word{number % 7} stands in{' the' * (number % 3)} sentence {number}." for number in range(50)]
 
@@ -91,3 +97,31 @@ def test_the_published_text_layers_reach_as_far_as_the_decoder():
     assert text_sites([2, 0], 4) == [layer_site(0), layer_site(2)]
     with pytest.raises(SignBridgeError, match="0 to 3"):
         text_sites([4], 4)
+
+
+def test_memory_that_runs_out_makes_the_whole_index_anew_with_smaller_batches(tiny, tmp_path):
+    sites, corpus = [layer_site(2)], SENTENCES[:12]
+    tokenizer = tiny.processor.tokenizer
+    blocks, kept = blocks_and_kept(tokenizer, corpus)
+
+    def index(reader: Reader, folder: str) -> Indexed:
+        return index_corpus(reader, sites, corpus, blocks, kept, tmp_path / "none", "a", tmp_path / folder, 8)
+
+    expected = index(Reader(tiny, PROMPT, 1, batch_size=1), "small")
+    longest = max(map(len, tokenizer(corpus)["input_ids"]))
+    with torch.inference_mode(), LiveMemory() as room_for_one:
+        tiny.model(torch.zeros(1, longest, dtype=torch.long), use_cache=False, logits_to_keep=1)
+    reader = Reader(tiny, PROMPT, 1, batch_size=2)
+    forward = tiny.model.forward
+
+    def crowded(*args, **inputs):
+        with LiveMemory(1.1 * room_for_one.peak):
+            return forward(*args, **inputs)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(tiny.model, "forward", crowded)
+        found = index(reader, "crowded")
+    assert reader.batch_size == 1
+    assert found.made_by == f"a, {reader.made_with}"
+    for mine, theirs in zip(found.shards, expected.shards, strict=True):
+        np.testing.assert_array_equal(vectors_of([mine], sites[0]), vectors_of([theirs], sites[0]))

@@ -12,12 +12,12 @@ from transformers import AutoModelForImageTextToText
 import stages
 from benchmarks.live_memory import LiveMemory
 from benchmarks.llava_shape import llava_1_5_7b_config
-from signbridge.core.errors import SignBridgeError
+from signbridge.core.errors import SignBridgeError, is_out_of_memory
 from signbridge.vlm import memory, nf4
 from signbridge.vlm.answering import read_and_answer
 from signbridge.vlm.extraction import Reader, sites_and_answers
 from signbridge.vlm.loading import expand_nf4, load
-from signbridge.vlm.memory import fitting_batch, halving, image_bytes, is_out_of_memory
+from signbridge.vlm.memory import fitting_batch, halving, image_bytes
 from tests.vlm.conftest import CPU, PROMPT, tiny_random, within_budget
 
 GIB = 2**30
@@ -39,7 +39,7 @@ def llava_on(total: int) -> tuple[int, int, bool]:
     expanded = model.get_memory_footprint()
     linear = [layer for name, layer in model.named_modules() if type(layer) is torch.nn.Linear and name != "lm_head"]
     saved = sum(layer.weight.numel() for layer in linear) * (2 - 0.5 - 0.016)
-    fits = expanded + nf4.BYTES_BESIDE_EXPANDED_WEIGHTS <= memory.SHARE_USED * total
+    fits = nf4.room_for_expanded(expanded, total)
     weights = int(expanded if fits else expanded - saved)
     of_image = image_bytes(model.config, 602, 20, 2)
     return weights, fitting_batch("cuda", total - weights, of_image) * of_image, fits
