@@ -2,9 +2,11 @@
 
     python -m benchmarks.llava_shape                       # a GPU: batch by batch, with peak memory
     python -m benchmarks.llava_shape --batches 1 --answer 2 --dtype float32    # a CPU with 24 GiB, half an hour
+    python -m benchmarks.llava_shape --blocks 2 --batches 1 2 --answer 2 --dtype bfloat16    # a CPU, minutes
 
 Loads it in NF4 with double quantisation through the project's loader, reads all 32 layers at 3 positions, answers,
-and prints peak memory at each batch size. It writes 14 GB below .scratch/ once.
+and prints peak memory at each batch size, beside what `signbridge.vlm.memory` counts for an image. It writes 14 GB
+below .scratch/ once; with the decoder cut to `--blocks` 0.4 GB a block and 1 GB.
 """
 
 import argparse
@@ -17,17 +19,21 @@ import torch
 from PIL import Image
 from transformers import CLIPVisionConfig, LlamaConfig, LlavaConfig
 
+from benchmarks.live_memory import LiveMemory
 from benchmarks.machine import describe, keep
 from signbridge.core import params
 from signbridge.core.command_line import run
+from signbridge.vlm.answering import read_and_answer
 from signbridge.vlm.extraction import Reader
 from signbridge.vlm.loading import FolderModel, device_from_environment, load
+from signbridge.vlm.memory import image_bytes
 from signbridge.vlm.random_weights import IMAGE_TOKEN, SPECIAL_TOKENS, write_random_llava
 
 FOLDER = Path(".scratch/models/llava-1-5-7b-shape")
+BLOCKS = 32
 
 
-def llava_1_5_7b_config() -> LlavaConfig:
+def llava_1_5_7b_config(blocks: int = BLOCKS) -> LlavaConfig:
     """The configuration of `llava-hf/llava-1.5-7b-hf`, but for the token ids of this project's small tokenizer."""
     return LlavaConfig(
         vision_config=CLIPVisionConfig(
@@ -44,7 +50,7 @@ def llava_1_5_7b_config() -> LlavaConfig:
             vocab_size=32064,
             hidden_size=4096,
             intermediate_size=11008,
-            num_hidden_layers=32,
+            num_hidden_layers=blocks,
             num_attention_heads=32,
             num_key_value_heads=32,
             max_position_embeddings=4096,
@@ -64,15 +70,17 @@ def main() -> None:
     """Write the random model if it is not there, load it in NF4, read it at each batch size."""
     arguments = _arguments()
     device = device_from_environment()
-    lines = [f"LLaVA-1.5-7B's shape, NF4, random weights, {arguments.dtype}, {describe()}"]
+    cut = "" if arguments.blocks == BLOCKS else f" cut to {arguments.blocks} blocks"
+    lines = [f"LLaVA-1.5-7B's shape{cut}, NF4, random weights, {arguments.dtype}, {describe()}"]
+    folder = FOLDER if not cut else FOLDER.with_name(f"{FOLDER.name}-{arguments.blocks}")
     start = time.perf_counter()
-    write_random_llava(FOLDER, llava_1_5_7b_config(), seed=0, dtype=torch.float16)
+    write_random_llava(folder, llava_1_5_7b_config(arguments.blocks), seed=0, dtype=torch.float16)
     lines.append(f"drawn and written in {time.perf_counter() - start:.0f} s")
     print("\n".join(lines), flush=True)
     prompt = params.section("llava-1-5-7b", dict, params.MODELS)["prompt"]
     entry = FolderModel(
         source="folder",
-        path=str(FOLDER),
+        path=str(folder),
         quantization="nf4",
         dequantize="never",
         dtype=arguments.dtype,
@@ -80,7 +88,7 @@ def main() -> None:
         max_new_tokens=arguments.answer,
     )
     start = time.perf_counter()
-    loaded = load(entry, FOLDER.parent, device)
+    loaded = load(entry, folder.parent, device)
     weights = sum(weight.numel() * weight.itemsize for weight in loaded.model.parameters())
     _print(lines, f"loaded in {time.perf_counter() - start:.0f} s, {weights / 2**30:.2f} GiB of weights")
     generator = np.random.default_rng(0)
@@ -90,7 +98,8 @@ def main() -> None:
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
         start = time.perf_counter()
-        shard = Reader(loaded, prompt, arguments.answer, batch).read(images)
+        reader = Reader(loaded, prompt, arguments.answer, batch)
+        shard = reader.read(images)
         seconds = time.perf_counter() - start
         layers = {name.split(".")[0] for name in shard.vectors if name.startswith("layer_")}
         finite = all(np.isfinite(vectors).all() for vectors in shard.vectors.values())
@@ -99,11 +108,37 @@ def main() -> None:
         _print(
             lines,
             f"batch {batch}: {seconds:.1f} s, {_peak_memory(device)}, {len(layers)} layers and "
-            f"{len(shard.vectors)} vectors of width {shard.vectors['layer_31.prompt_last'].shape[1]} an image, "
+            f"{len(shard.vectors)} vectors of width {shard.vectors['projector.image_mean'].shape[1]} an image, "
             f"{image_tokens} image tokens of {tokens.shape[1]}, all finite: {finite}, answers {shard.answers[:2]!r}",
+        )
+        measured, estimate = image_peak(reader, images), estimated(reader, tokens.shape[1])
+        _print(
+            lines,
+            f"batch {batch}: {measured / 2**20:.0f} MiB an image at the peak, {estimate / 2**20:.0f} estimated, "
+            f"{estimate / measured:.2f} of it",
         )
     if arguments.keep:
         keep("llava_shape", lines)
+
+
+def image_peak(reader: Reader, images: list[Image.Image]) -> float:
+    """Bytes that reading and answering takes for each of `images` at its peak, beside weights and inputs."""
+    model, _, parts, _, device = reader.loaded
+    inputs = reader.to_device(reader.prepare(images))
+    if device.type != "cuda":
+        with torch.inference_mode(), LiveMemory() as memory:
+            read_and_answer(model, parts, inputs, reader.max_new_tokens, end_tokens=[])
+        return memory.peak / len(images)
+    torch.cuda.reset_peak_memory_stats(device)
+    before = torch.cuda.memory_allocated(device)
+    read_and_answer(model, parts, inputs, reader.max_new_tokens, end_tokens=[])
+    return (torch.cuda.max_memory_allocated(device) - before) / len(images)
+
+
+def estimated(reader: Reader, tokens: int) -> int:
+    """Bytes an image by the estimate that chooses the first batch."""
+    model = reader.loaded.model
+    return image_bytes(model.config, tokens, reader.max_new_tokens, model.dtype.itemsize)
 
 
 def _print(lines: list[str], line: str) -> None:
@@ -120,6 +155,7 @@ def _peak_memory(device: torch.device) -> str:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--blocks", type=int, default=BLOCKS, help="of the decoder; the vision tower stays whole")
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 2, 4, 8, 16, 32, 64])
     parser.add_argument("--answer", type=int, default=20, help="new tokens at most")
     parser.add_argument("--dtype", default="float16", choices=["float16", "bfloat16", "float32"])

@@ -18,7 +18,6 @@ from PIL import Image
 from tqdm import tqdm
 from transformers import BatchFeature
 
-from signbridge.core.errors import SignBridgeError
 from signbridge.core.finite import all_finite, check_finite, way_out
 from signbridge.core.shards import (
     Shard,
@@ -29,11 +28,13 @@ from signbridge.core.shards import (
 )
 from signbridge.vlm.answering import read_and_answer
 from signbridge.vlm.loading import LoadedModel
-from signbridge.vlm.memory import first_batch_size
+from signbridge.vlm.memory import first_batch_size, halving
+from signbridge.vlm.nf4 import packed_layers
 from signbridge.vlm.prompts import prompt_for
 
 log = logging.getLogger(__name__)
 
+FREE_SOME = "Free some, or choose a smaller model or quantization: nf4."
 IMAGES_PER_SHARD = 64  # a multiple of every batch size
 
 T = TypeVar("T")
@@ -71,14 +72,12 @@ class Reader:
     @property
     def made_with(self) -> str:
         """What the bytes of a shard depend on beside items, model and machine."""
-        packed = any(type(module).__name__ == "Linear4bit" for module in self.loaded.model.modules())
+        packed = packed_layers(self.loaded.model)
         return f"batches of {self.batch_size}, {'packed' if packed else 'plain'} weights"
 
     def _first_batch_size(self) -> int:
         prompt = self.prepare([Image.new("RGB", (28, 28))])
-        tokens = prompt["input_ids"].shape[1] + self.max_new_tokens
-        model = self.loaded.model
-        return first_batch_size(model, tokens)
+        return first_batch_size(self.loaded.model, prompt["input_ids"].shape[1], self.max_new_tokens)
 
     def prepare(self, images: list[Image.Image], prompts: list[str] | None = None) -> BatchFeature:
         """What the model takes in for `images`, each with the reader's prompt or its own of `prompts`, on the CPU.
@@ -118,29 +117,28 @@ class Reader:
         not finite, naming the `unit` by its place in the run, in which the items begin at `first`.
         """
         work = work or sites_and_answers(self)
-        while True:
-            done = []
-            try:
-                for shard in self._read_batches(items, work):
-                    self._check_finite(shard, first + sum(len(before.answers) for before in done), unit)
-                    done.append(shard._replace(made_with=self.made_with))
-                    on_items(len(shard.answers))
-                return _joined(done)
-            except RuntimeError as error:
-                if not _is_out_of_memory(error):
-                    raise
-                on_items(-sum(len(shard.answers) for shard in done))
-            self._halve_batch()
+        done: list[Shard] = []
+
+        def read_all() -> Shard:
+            on_items(-sum(len(shard.answers) for shard in done))
+            done.clear()
+            for shard in self._read_batches(items, work):
+                self._check_finite(shard, first + sum(len(before.answers) for before in done), unit)
+                done.append(shard._replace(made_with=self.made_with))
+                on_items(len(shard.answers))
+            return _joined(done)
+
+        return self.retrying(read_all)
 
     def retrying(self, work: Callable[[], T]) -> T:
         """What `work` gives, with smaller batches each time that memory runs out in it."""
-        while True:
-            try:
-                return work()
-            except RuntimeError as error:
-                if not _is_out_of_memory(error):
-                    raise
-            self._halve_batch()
+
+        def of_size(batch_size: int) -> T:
+            self.batch_size = batch_size
+            return work()
+
+        found, _ = halving(of_size, self.batch_size, self.loaded.device, "one image at a time", FREE_SOME)
+        return found
 
     def _check_finite(self, shard: Shard, first: int, unit: str) -> None:
         remedy = way_out(str(self.loaded.model.dtype).removeprefix("torch."))
@@ -151,17 +149,6 @@ class Reader:
                 rows = [f"{row} (counted from 0)" for row in range(first, first + len(array))]
                 check_finite(array, name, rows, remedy, f"{unit} number")
             check_finite(array, name, None, remedy, f"row of {unit} {first} and those after it, number")
-
-    def _halve_batch(self) -> None:
-        if self.batch_size == 1:
-            raise SignBridgeError(
-                f"{self.loaded.device}: out of memory with one image at a time. "
-                "Free some, or choose a smaller model or quantization: nf4."
-            )
-        self.batch_size //= 2
-        if self.loaded.device.type == "cuda":
-            torch.cuda.empty_cache()
-        log.warning("out of memory: going on with batches of %d", self.batch_size)
 
     def _read_batches(self, items: list, work: Work) -> Iterator[Shard]:
         batches = work.batches(items, self.batch_size)
@@ -225,10 +212,6 @@ def _one_ahead(pool: ThreadPoolExecutor, work: Callable[[T], S], items: list[T])
         waiting = pool.submit(work, item)
         yield done
     yield waiting.result()
-
-
-def _is_out_of_memory(error: RuntimeError) -> bool:
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
 def stored_dtype(dtype: torch.dtype) -> torch.dtype:

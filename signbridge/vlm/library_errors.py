@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import torch
 import transformers
 from transformers import dynamic_module_utils
 
 from signbridge.core.errors import SignBridgeError, refusal
+from signbridge.vlm.memory import is_out_of_memory
 
 dynamic_module_utils.TIME_OUT_REMOTE_CODE = 0  # seconds to wait for "Do you wish to run the custom code?": never asked
 
@@ -23,9 +23,11 @@ def said_of_files(folder: Path) -> Iterator[None]:
     transformers.logging.set_verbosity(transformers.logging.ERROR)  # its reports of weights fill screens
     try:
         yield
-    except (SignBridgeError, torch.OutOfMemoryError, MemoryError):
+    except SignBridgeError:
         raise
     except Exception as error:
+        if is_out_of_memory(error):
+            raise
         if said := refusal(error):
             raise said from error
         named = [

@@ -40,11 +40,15 @@ from signbridge.vlm.families import (
     scale_image_tokens,
 )
 from signbridge.vlm.library_errors import first_line, own_code, said_of_files
+from signbridge.vlm.memory import said_when_full
 from signbridge.vlm.nf4 import expanded_weights_fit, prepare_packed, quantization_of
 from signbridge.vlm.prompts import check_prompt
 from signbridge.vlm.random_weights import tiny_config, write_random_llava
 
 log = logging.getLogger(__name__)
+
+_SMALLER = "Free some, or choose a smaller one or quantization: nf4."
+_PACKED = "Free some, or set dequantize: never for this model in models.yaml."
 
 
 class _ModelParams(Section):
@@ -122,25 +126,19 @@ def load(params: HubModel | FolderModel | TinyRandomModel, scratch: Path, device
             f"{folder}: its processor takes no images. Copy processor_config.json from the model's source."
         )
     check_prompt(params.prompt, "models.yaml: <model>.prompt", processor.image_token)
-    with said_of_files(folder):
-        try:
-            model, found = AutoModelForImageTextToText.from_pretrained(
-                folder,
-                use_safetensors=True,
-                dtype=getattr(torch, params.dtype),
-                **how_packed,
-                attn_implementation="sdpa",
-                device_map={"": device},
-                local_files_only=True,
-                trust_remote_code=False,
-                output_loading_info=True,
-                ignore_mismatched_sizes=True,  # reported, and refused below with their names
-            )
-        except torch.OutOfMemoryError:
-            raise SignBridgeError(
-                f"{device}: out of memory while loading the model. "
-                "Free some, or choose a smaller one or quantization: nf4."
-            ) from None
+    with said_of_files(folder), said_when_full(device, "loading the model", _SMALLER):
+        model, found = AutoModelForImageTextToText.from_pretrained(
+            folder,
+            use_safetensors=True,
+            dtype=getattr(torch, params.dtype),
+            **how_packed,
+            attn_implementation="sdpa",
+            device_map={"": device},
+            local_files_only=True,
+            trust_remote_code=False,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # reported, and refused below with their names
+        )
     _check_complete(found, folder)
     model.eval()
     prepare_packed(model)
@@ -162,11 +160,13 @@ def load(params: HubModel | FolderModel | TinyRandomModel, scratch: Path, device
 def expand_nf4(loaded: LoadedModel, policy: Literal["auto", "always", "never"]) -> LoadedModel:
     """Turn packed NF4 weights into ordinary matrices of the same values, so that no kernel unpacks them again.
 
-    `auto` does so where they fit beside what a good batch needs. The packed weights are given up.
+    `auto` does so where they fit beside what a good batch needs. The packed weights are given up. Raises
+    `SignBridgeError` if memory runs out, which leaves no model.
     """
     if policy == "never" or (policy == "auto" and not expanded_weights_fit(loaded.model, loaded.device)):
         return loaded
-    model = loaded.model.dequantize(dtype=loaded.model.dtype)
+    with said_when_full(loaded.device, "expanding the NF4 weights", _PACKED):
+        model = loaded.model.dequantize(dtype=loaded.model.dtype)
     gc.collect()
     return loaded._replace(model=model, parts=parts_of(model))
 

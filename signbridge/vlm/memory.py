@@ -1,12 +1,31 @@
-"""How much memory there is, and how many images a batch may therefore hold."""
+"""How much memory there is, how many images a batch may therefore hold, and what is done when memory runs out.
 
+Wherever memory may run out, half as much is tried at once, down to one (`halving`); where there is nothing to halve,
+the run ends with a sentence (`said_when_full`).
+"""
+
+import gc
+import logging
 import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
 
 import torch
-from transformers import PreTrainedModel
+from transformers import PretrainedConfig, PreTrainedModel
+
+from signbridge.core.errors import SignBridgeError
+
+log = logging.getLogger(__name__)
 
 # Powers of two, so that every one divides a shard.
 LARGEST_BATCH = {"cuda": 64, "cpu": 32}
+SHARE_USED = 0.8  # of the memory that the weights leave: the rest is for what the estimate does not count
+
+# cuBLAS and cuSOLVER allocate beside PyTorch; the last is what PyTorch says where the CPU's memory is full.
+_SAID_WHEN_FULL = ("out of memory", "STATUS_ALLOC_FAILED", "can't allocate memory")
+
+T = TypeVar("T")
 
 
 def free_bytes(device: torch.device) -> int:
@@ -23,20 +42,75 @@ def all_bytes(device: torch.device) -> int:
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
-def first_batch_size(model: PreTrainedModel, tokens: int) -> int:
+def image_bytes(config: PretrainedConfig, tokens: int, room: int, itemsize: int) -> int:
+    """What reading a prompt of `tokens` with its image takes at most beside the weights, in bytes.
+
+    That is the keys and values of all blocks, with `room` for an answer; what one block computes at its widest point:
+    its gated MLP holds three vectors of the MLP's width a token, beside some seven of the stream's; and the vectors
+    that are read at each site, in single precision. The vision tower's share has gone by then.
+    """
+    text = config.get_text_config()
+    head_width = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
+    cache = (tokens + room) * 2 * text.num_hidden_layers * text.num_key_value_heads * head_width
+    in_one_block = tokens * (7 * text.hidden_size + 3 * text.intermediate_size)
+    return (cache + in_one_block) * itemsize + 3 * (text.num_hidden_layers + 1) * text.hidden_size * 4
+
+
+def first_batch_size(model: PreTrainedModel, tokens: int, room: int) -> int:
     """The largest power of two of images that should fit beside the weights on the model's device.
 
-    `tokens` is the length of a prompt with its answer. It goes by the size of the memory and not by what is free at
-    the moment, so that one machine always finds the same; where that is too much, out of memory lowers it.
+    `tokens` is the length of a prompt, `room` that of its answer. It goes by the size of the memory and not by what is
+    free at the moment, so that one machine always finds the same; where that is too much, out of memory lowers it.
     """
-    text = model.config.get_text_config()
-    head_width = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
-    keys_and_values = 2 * text.num_hidden_layers * text.num_key_value_heads * head_width
-    in_one_block = 6 * text.hidden_size + 3 * text.intermediate_size
-    image_bytes = tokens * (keys_and_values + in_one_block) * model.dtype.itemsize
-    at_once = torch.get_num_threads() if model.device.type == "cpu" else 1  # batches side by side
-    fitting = int(0.8 * (all_bytes(model.device) - model.get_memory_footprint())) // (image_bytes * at_once)
-    batch = LARGEST_BATCH.get(model.device.type, 32)
-    while batch > 1 and batch > fitting:
+    device = model.device
+    of_image = image_bytes(model.config, tokens, room, model.dtype.itemsize)
+    at_once = torch.get_num_threads() if device.type == "cpu" else 1  # batches side by side
+    return fitting_batch(device.type, all_bytes(device) - model.get_memory_footprint(), of_image * at_once)
+
+
+def fitting_batch(device_type: str, beside_weights: int, of_image: int) -> int:
+    """The largest power of two of images, each of so many bytes, for which `SHARE_USED` of the memory is enough."""
+    batch = LARGEST_BATCH.get(device_type, 32)
+    while batch > 1 and batch * of_image > SHARE_USED * beside_weights:
         batch //= 2
     return batch
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether `error` says that memory ran out: PyTorch's own, a CUDA library's, the system's or Python's."""
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+        return True
+    return isinstance(error, RuntimeError) and any(said in str(error) for said in _SAID_WHEN_FULL)
+
+
+def halving(work: Callable[[int], T], most: int, device: torch.device, one: str, remedy: str) -> tuple[T, int]:
+    """What `work` gives for `most` items at once, or for half as many each time that memory runs out; and how many.
+
+    `work` begins anew each time. `one` says what is not cut any further, `remedy` what the user may do: if memory runs
+    out there too, `SignBridgeError` is raised.
+    """
+    while True:
+        try:
+            return work(most), most
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            if most == 1:
+                raise SignBridgeError(f"{device}: out of memory with {one}. {remedy}") from None
+        # Only now, when the error has let go of what the work held.
+        most //= 2
+        gc.collect()
+        if device.type == "cuda":
+            torch.cuda.empty_cache()
+        log.warning("out of memory: going on with batches of %d", most)
+
+
+@contextmanager
+def said_when_full(device: torch.device, doing: str, remedy: str) -> Iterator[None]:
+    """Raises `SignBridgeError`, which says `doing` what and the `remedy`, if memory runs out in the block."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise SignBridgeError(f"{device}: out of memory while {doing}. {remedy}") from None

@@ -11,6 +11,7 @@ where it was, and a run with other settings begins anew. It goes once the block 
 import hashlib
 import importlib.metadata
 import json
+import logging
 import os
 import shutil
 from collections.abc import Iterator, Sequence
@@ -36,10 +37,14 @@ from signbridge.vlm.loading import (
     device_from_environment,
     load,
 )
+from signbridge.vlm.nf4 import Kind, packed_layers
 
 PACKAGES = ("torch", "transformers", "bitsandbytes", "pillow")
 MODEL = Path("data/model.json")  # what the stage `model` wrote
+ANSWERS = Path("data/answers.parquet")  # the sample's, as the study read it
 SCRATCH = Path(".scratch")
+READ_ON = "read_on"
+log = logging.getLogger(__name__)
 
 Model = HubModel | FolderModel | TinyRandomModel
 
@@ -54,11 +59,17 @@ class ModelRun:
         """
         stage = Path(stage_file)
         folder = stage.parent.name
-        self.model = model
         self.device = device_from_environment()
-        self.made_by = {**read_with(name, model, earlier), **made_by}
+        self._made_by = {**read_with(name, model, earlier), **made_by}
+        self.model = as_the_study_has_it(model, earlier or ANSWERS, self._made_by["model"])
+        self._opened: Reader | None = None
         self.scratch = SCRATCH / (stage.stem if folder == "stages" else f"{folder}_{stage.stem}")
-        self.folder = self.scratch / fingerprint(self.made_by, self.device, stage_file)
+        self.folder = self.scratch / fingerprint(self._made_by, self.device, stage_file)
+
+    @property
+    def made_by(self) -> dict[str, Any]:
+        """What makes the run's tables, for their metadata; once a model is open, also on what and how it is read."""
+        return self._made_by if self._opened is None else {**self._made_by, READ_ON: read_on(self._opened, self.model)}
 
     @cached_property
     def reader(self) -> Reader:
@@ -70,6 +81,7 @@ class ModelRun:
         batch_size = _from_environment("SIGNBRIDGE_BATCH_SIZE")
         reader = Reader(load(model, SCRATCH / "models", self.device), model.prompt, model.max_new_tokens, batch_size)
         reader.batch_size = min(reader.batch_size, images_per_shard())
+        self._opened = reader
         return reader
 
     def read_in_shards(
@@ -127,6 +139,29 @@ def read_with(name: str, model: Model, earlier: Path | None = None) -> dict[str,
         "model_folder_sha256": digest,
         "packages": {package: _version(package) for package in PACKAGES},
     }
+
+
+def read_on(reader: Reader, model: Model) -> dict[str, Any]:
+    """The kind of device that a model is read on, how many images together at most, and its kind of weights."""
+    plain: Kind = "expanded" if model.quantization == "nf4" else "plain"
+    kind = "packed" if packed_layers(reader.loaded.model) else plain
+    return {"device": reader.loaded.device.type, "batch_size": reader.batch_size, "weights": kind}
+
+
+def as_the_study_has_it(model: Model, table: Path, entry: dict[str, Any]) -> Model:
+    """The catalog's model, its NF4 weights packed or expanded as they were for `table`, if that is of this `entry`.
+
+    What `dequantize: auto` means is decided once a study, from the memory of the device that read the sample. A stage
+    on another device follows it: the two kinds give the same numbers, but the tables of a study have one.
+    """
+    if model.quantization != "nf4" or model.dequantize != "auto" or not table.is_file():
+        return model
+    known = tables.made_by(table)
+    kind = known.get(READ_ON, {}).get("weights") if known.get("model") == entry else None
+    if kind is None:
+        return model
+    log.info("NF4 weights are %s, as for %s", kind, table)
+    return model.model_copy(update={"dequantize": {"packed": "never", "expanded": "always"}[kind]})
 
 
 def fingerprint(made_by: dict[str, Any], device: torch.device, stage_file: str) -> str:

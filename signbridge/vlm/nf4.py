@@ -4,17 +4,21 @@ import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Literal
 
 import torch
+from torch import Tensor
 from transformers import BitsAndBytesConfig, PreTrainedModel
 
 from signbridge.core.errors import SignBridgeError
-from signbridge.vlm.memory import free_bytes
+from signbridge.vlm.memory import SHARE_USED, all_bytes
 
 log = logging.getLogger(__name__)
 
-# What expanded weights must leave free for activations and the key-value cache of a good batch.
+Kind = Literal["plain", "packed", "expanded"]  # of weights: never packed, packed now, packed once
+
+# What expanded weights must leave for activations and the key-value cache of a good batch: 16 images of LLaVA-1.5-7B.
 BYTES_BESIDE_EXPANDED_WEIGHTS = 6 * 2**30
 
 
@@ -41,36 +45,56 @@ def quantization_of(wanted: Literal["none", "nf4"], dtype: torch.dtype) -> BitsA
 
 
 def prepare_packed(model: PreTrainedModel) -> None:
-    """Let the model compute in its dtype, and alike on any processor.
+    """Let the model compute in its dtype, and alike on any processor, however many rows it is given.
 
+    bitsandbytes multiplies few rows, up to 1,536 of them by card and shape, in kernels that unpack as they go, and more
+    rows by matrices that it expands first. The two round differently, and so a prompt that is run again from some token
+    on, or a token that is fed back, would be computed otherwise than in the clean run. Here matrices are always
+    expanded first, which is also what weights do that were expanded for good. On processors that have AVX512-BF16 it
+    packs the weights anew, for a kernel that would not be used either.
     Where weights were packed when they were saved, the library leaves others in the dtype in which they were saved.
-    On processors that have AVX512-BF16, bitsandbytes packs NF4 weights anew: that takes matrices of some shapes only,
-    and its products are bfloat16's, so results would depend on the processor.
     """
-    for layer in _packed_layers(model):
+    for layer in packed_layers(model):
         layer.support_avx512bf16_for_cpu = False
         layer.compute_dtype = model.dtype
+        layer.forward = partial(_expand_and_multiply, layer)
     if getattr(getattr(model, "hf_quantizer", None), "pre_quantized", False):
         for weight in model.parameters():
             if weight.is_floating_point():
                 weight.data = weight.data.to(model.dtype)
 
 
+def _expand_and_multiply(layer: torch.nn.Module, rows: Tensor) -> Tensor:
+    """What `Linear4bit.forward` gives, its matrix expanded as `PreTrainedModel.dequantize` does it."""
+    from bitsandbytes.functional import dequantize_4bit
+
+    weight = dequantize_4bit(layer.weight.data, layer.weight.quant_state).to(layer.compute_dtype)
+    bias = None if layer.bias is None else layer.bias.to(layer.compute_dtype)
+    return torch.nn.functional.linear(rows.to(layer.compute_dtype), weight, bias).to(rows.dtype)
+
+
 def expanded_weights_fit(model: PreTrainedModel, device: torch.device) -> bool:
-    """Whether the packed weights of `model`, expanded, leave room on `device` for a good batch."""
-    expanded = sum(layer.in_features * layer.out_features for layer in _packed_layers(model)) * model.dtype.itemsize
-    free = free_bytes(device)
-    fits = expanded + BYTES_BESIDE_EXPANDED_WEIGHTS < free
+    """Whether the memory of `device` is large enough for the packed weights of `model`, expanded, and a good batch.
+
+    It goes by the size of the memory and not by what is free, so that every stage of a study finds the same.
+    """
+    layers = packed_layers(model)
+    others = model.get_memory_footprint() - sum(layer.weight.nbytes for layer in layers)
+    expanded = others + sum(layer.in_features * layer.out_features for layer in layers) * model.dtype.itemsize
+    there = all_bytes(device)
+    fits = expanded + BYTES_BESIDE_EXPANDED_WEIGHTS <= SHARE_USED * there
     log.info(
-        "NF4 weights %s: %.1f GiB expanded, %.1f GiB free",
+        "NF4 weights %s: the model takes %.1f GiB expanded, %s has %.1f GiB",
         "are expanded once, to the same values" if fits else "stay packed",
         expanded / 2**30,
-        free / 2**30,
+        device,
+        there / 2**30,
     )
     return fits
 
 
-def _packed_layers(model: PreTrainedModel) -> list[torch.nn.Module]:
+def packed_layers(model: PreTrainedModel) -> list[torch.nn.Module]:
+    """The layers of `model` whose weights are packed now."""
     return [layer for layer in model.modules() if type(layer).__name__ == "Linear4bit"]
 
 

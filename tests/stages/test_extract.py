@@ -58,6 +58,7 @@ def test_writes_every_site_at_every_position_with_what_made_it(study):
     assert made_by["model"]["quantization"] == "none"
     assert made_by["model_folder_sha256"] == "that of the stage model"
     assert set(made_by["packages"]) == {"torch", "transformers", "bitsandbytes", "pillow"}
+    assert made_by["read_on"] == {"device": "cpu", "batch_size": 2, "weights": "plain"}
     answers = tables.read("data/answers.parquet")
     assert answers.columns.tolist() == ["image_id", "label", "prompt", "answer"]
     assert answers["image_id"].tolist() == sample["image_id"].tolist()

@@ -2,12 +2,16 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+from benchmarks.live_memory import LiveMemory
+from signbridge.core.shards import Shard
+from signbridge.vlm.extraction import Work
 from signbridge.vlm.loading import LoadedModel, TinyRandomModel, load
 from signbridge.vlm.residual import reading
 
@@ -27,6 +31,16 @@ def tiny_random(**changes: object) -> TinyRandomModel:
         "max_new_tokens": 20,
     }
     return TinyRandomModel.model_validate(entry | changes)
+
+
+def within_budget(work: Work, budget: float) -> Work:
+    """The work, for which memory runs out whenever what is read of a batch takes more bytes than `budget`."""
+
+    def read(batch: Any, keep: int) -> Shard:
+        with LiveMemory(budget):
+            return work.read(batch, keep)
+
+    return work._replace(read=read)
 
 
 @torch.inference_mode()

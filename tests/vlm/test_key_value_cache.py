@@ -3,6 +3,7 @@
 import torch
 from transformers import DynamicCache
 
+from benchmarks.live_memory import LiveMemory
 from signbridge.vlm.key_value_cache import roomy_cache
 
 
@@ -26,3 +27,11 @@ def test_growing_does_not_move_what_is_there():
     keys, _ = cache.update(prompt[:, :, :1], prompt[:, :, :1], 0)
     longer, _ = cache.update(prompt[:, :, :1], prompt[:, :, :1], 0)
     assert keys.data_ptr() == longer.data_ptr()
+
+
+def test_keys_and_values_are_held_once_from_the_prompt_on():
+    with LiveMemory() as memory:
+        cache = roomy_cache(blocks=1, room=2)
+        cache.update(torch.ones(1, 2, 6, 4), torch.ones(1, 2, 6, 4), 0)
+        held = memory.live
+    assert held == 2 * 2 * (6 + 2) * 4 * 4, "keys and values, 2 heads, 6 tokens and room for 2, of 4 floats"
