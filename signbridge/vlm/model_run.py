@@ -28,6 +28,7 @@ from signbridge.core.errors import SignBridgeError
 from signbridge.core.pipeline import code_digest
 from signbridge.core.shards import names_of, vectors_of
 from signbridge.datasets.images import grey_pixels
+from signbridge.vlm import preflight
 from signbridge.vlm.extraction import IMAGES_PER_SHARD, Reader, Work, read_in_shards
 from signbridge.vlm.loading import (
     FolderModel,
@@ -115,6 +116,7 @@ def model_run(
     scratch folder goes when the block ends without an error, with what other settings left there.
     """
     name, model = params.selected("model", params.MODELS, ModelParams)
+    preflight.check(name, model, device_from_environment(), stage_file, SCRATCH)
     of_sample = {"sample_sha256": hashlib.sha256(sample.read_bytes()).hexdigest()} if sample else {}
     run = ModelRun(stage_file, name, model, {**of_sample, **made_by}, earlier)
     yield run
