@@ -116,9 +116,9 @@ def model_run(
     scratch folder goes when the block ends without an error, with what other settings left there.
     """
     name, model = params.selected("model", params.MODELS, ModelParams)
-    preflight.check(name, model, device_from_environment(), stage_file, SCRATCH)
     of_sample = {"sample_sha256": hashlib.sha256(sample.read_bytes()).hexdigest()} if sample else {}
     run = ModelRun(stage_file, name, model, {**of_sample, **made_by}, earlier)
+    preflight.check(name, run.model, run.device, stage_file, SCRATCH)
     yield run
     shutil.rmtree(run.scratch, ignore_errors=True)
 

@@ -82,7 +82,7 @@ def expanded_weights_fit(model: PreTrainedModel, device: torch.device) -> bool:
     others = model.get_memory_footprint() - sum(layer.weight.nbytes for layer in layers)
     expanded = others + sum(layer.in_features * layer.out_features for layer in layers) * model.dtype.itemsize
     there = all_bytes(device)
-    fits = expanded + BYTES_BESIDE_EXPANDED_WEIGHTS <= SHARE_USED * there
+    fits = room_for_expanded(expanded, there)
     log.info(
         "NF4 weights %s: the model takes %.1f GiB expanded, %s has %.1f GiB",
         "are expanded once, to the same values" if fits else "stay packed",
@@ -91,6 +91,11 @@ def expanded_weights_fit(model: PreTrainedModel, device: torch.device) -> bool:
         there / 2**30,
     )
     return fits
+
+
+def room_for_expanded(expanded: int, there: int) -> bool:
+    """Whether so many bytes of memory are large enough for a model of `expanded` bytes and a good batch."""
+    return expanded + BYTES_BESIDE_EXPANDED_WEIGHTS <= SHARE_USED * there
 
 
 def packed_layers(model: PreTrainedModel) -> list[torch.nn.Module]:

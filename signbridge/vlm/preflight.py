@@ -27,6 +27,7 @@ from signbridge.vlm.loading import FolderModel, HubModel, ModelParams, TinyRando
 from signbridge.vlm.machine import driver_version, free_disk, free_memory, standing, torch_build, why_no_gpu
 from signbridge.vlm.memory import all_bytes, fitting_batch, free_bytes
 from signbridge.vlm.needs import Needs, config_of, needs_of
+from signbridge.vlm.nf4 import room_for_expanded
 from signbridge.vlm.random_weights import tiny_config
 
 log = logging.getLogger(__name__)
@@ -170,18 +171,20 @@ def _memory(
     name: str, model: Model, device: torch.device, needs: Needs, problems: list[SignBridgeError]
 ) -> Iterator[Row]:
     """Memory of the GPU, where there is one, and main memory."""
-    weights = needs.expanded if model.dequantize == "always" else needs.weights
-    smaller = "" if model.quantization == "nf4" else ", or its quantization: nf4"
+    total = all_bytes(device)
+    expands = model.dequantize == "always" or (model.dequantize == "auto" and room_for_expanded(needs.expanded, total))
+    weights = needs.expanded if expands else needs.weights
+    smaller = "dequantize: never" if expands and needs.weights < weights else "quantization: nf4"
+    way_out = "" if model.quantization == "nf4" and not expands else f", or set {smaller} for it in models.yaml"
     on_device = weights + needs.image
     if device.type == "cuda":
-        free, total = free_bytes(device), all_bytes(device)
-        batch = fitting_batch(device.type, total - weights, needs.image)
+        free, batch = free_bytes(device), fitting_batch(device.type, total - weights, needs.image)
         yield Row("GPU memory", _gib(on_device), f"{_gib(free)} free of {_gib(total)}, for batches of {batch}")
         if free < on_device:
             problems.append(
                 SignBridgeError(
                     f"{device}: {name} needs {_gib(on_device)} with one image at a time ({_gib(weights)} of weights), "
-                    f"{_gib(free)} of {_gib(total)} are free. Free some, or choose a smaller model{smaller}."
+                    f"{_gib(free)} of {_gib(total)} are free. Free some, or choose a smaller model{way_out}."
                 )
             )
     needed = PROCESS + (0 if device.type == "cuda" else on_device)
@@ -191,7 +194,7 @@ def _memory(
         problems.append(
             SignBridgeError(
                 f"main memory: {name} needs {_gib(needed)} on {device}, {_gib(there)} are free. "
-                f"Free some, or choose a smaller model{smaller}."
+                f"Free some, or choose a smaller model{way_out}."
             )
         )
 

@@ -71,7 +71,7 @@ def test_a_model_that_fits_goes_and_only_its_configuration_was_fetched(hub, mach
     rows = {row.what: (row.needed, row.there) for row in found.rows}
     assert rows["device"][1].startswith("cuda: Some GPU, driver 580.65.06, torch")
     assert rows["model"] == ("14.1 GB more", "to be fetched from the hub: some/model, 14.1 GB")
-    assert rows["GPU memory"][0] == "4.1 GiB"
+    assert rows["GPU memory"][0] == "13.5 GiB"  # NF4 weights are expanded where there is so much memory
     assert rows["GPU memory"][1].endswith("80.0 GiB free of 80.0 GiB, for batches of 64")
     assert rows["disk, extract"][0] == "0.5 GB"  # 300 images, in .scratch/ and in data/, then in DVC's cache
     assert rows["disk, extract_controls"][0] == "1.5 GB"
@@ -84,11 +84,20 @@ def test_a_gpu_too_small_even_for_one_image_stops_with_figures(hub, machine):
     assert (
         "cuda: llava needs 4.1 GiB with one image at a time (3.8 GiB of weights), 3.0 GiB of 4.0 GiB are free" in said
     )
-    assert "nf4" not in said
-    assert "quantization: nf4" in problems(llava(quantization="none"))
+    assert "models.yaml" not in said
+    assert "or set quantization: nf4 for it in models.yaml" in problems(llava(quantization="none"))
     machine(gpu=16 * GIB)
     assert problems(llava()) == ""
-    assert "needs 13.5 GiB" in (machine(gpu=12 * GIB) or problems(llava(dequantize="always")))
+
+
+def test_weights_that_the_memory_of_the_card_has_expanded_must_be_free_for_that(hub, machine):
+    machine(gpu=16 * GIB, free=8 * GIB)
+    assert problems(llava()) == ""
+    machine(gpu=80 * GIB, free=8 * GIB)
+    said = problems(llava())
+    assert "needs 13.5 GiB with one image at a time (13.2 GiB of weights), 8.0 GiB of 80.0 GiB are free" in said
+    assert "or set dequantize: never for it in models.yaml" in said
+    assert problems(llava(dequantize="never")) == ""
 
 
 def test_too_little_main_memory_stops_with_figures(hub, machine):
@@ -96,6 +105,7 @@ def test_too_little_main_memory_stops_with_figures(hub, machine):
     assert "main memory: llava needs 3.0 GiB on cuda, 2.0 GiB are free" in problems(llava())
     machine(ram=6 * GIB)
     assert problems(llava()) == ""
+    machine(gpu=16 * GIB, ram=6 * GIB)  # `gpu`: memory of the device, here the main memory in all
     assert "main memory: llava needs 7.1 GiB on cpu, 6.0 GiB are free" in problems(llava(), CPU)
 
 
@@ -182,7 +192,9 @@ def test_a_stage_stops_before_it_asks_the_hub(hub, monkeypatch):
     Path("models.yaml").write_text(Path("models.yaml").read_text().replace("llava-hf/llava-1.5-7b-hf", stub_hub.HUB_ID))
     params_yaml = Path("params.yaml")
     params_yaml.write_text(params_yaml.read_text().replace("model: miniature", "model: llava-1-5-7b"))
-    with pytest.raises(SignBridgeError, match="llava-1-5-7b would run on the CPU"), model_run("stages/extract.py"):
+    Path("data").mkdir()
+    Path("data/model.json").write_text('{"folder_sha256": null}')
+    with pytest.raises(SignBridgeError, match="llava-1-5-7b would run on the CPU"), model_run(str(ROOT / "stages/extract.py")):
         pytest.fail("the stage began")
     assert (hub.asked, hub.fetched) == (0, [])
 
