@@ -3,7 +3,7 @@
     python -m signbridge.fetch_model             # the chosen model
     python -m signbridge.fetch_model NAME        # another of models.yaml
 
-What is there is not fetched again, so it can be killed and run again. Every file is compared with the size and, where
+Files that are there are not fetched again: after a break, run it again. Every file is compared with the size and, where
 the hub has one, the SHA-256 that it says. Exit status 0 only if all of the model is there and whole.
 """
 

@@ -1,6 +1,7 @@
 """`python -m signbridge.fetch_model`: what is fetched, what it is compared with, and what ends it with which status."""
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from signbridge import fetch_model
 from signbridge.core import params
 from signbridge.core.command_line import run
 from tests.conftest import ROOT, Workspace
-from tests.vlm import stub_hub
+from tests.vlm import hub_server
 
 WEIGHTS = "model.safetensors"
 
@@ -20,13 +21,13 @@ def chosen(workspace, monkeypatch) -> Workspace:
     monkeypatch.setattr(sys, "argv", ["fetch_model"])
     workspace.set(model="llava-1-5-7b")
     entry = params.section("llava-1-5-7b", dict, params.MODELS)
-    entry |= {"hub_id": stub_hub.HUB_ID, "revision": stub_hub.REVISION, "quantization": "none"}
+    entry |= {"hub_id": hub_server.HUB_ID, "revision": hub_server.REVISION, "quantization": "none"}
     workspace.set_in(params.MODELS, **{"llava-1-5-7b": entry})
     return workspace
 
 
 @pytest.fixture
-def hub(chosen, tmp_path, monkeypatch) -> stub_hub.StubHub:
+def hub(chosen, tmp_path, monkeypatch) -> Iterator[hub_server.Hub]:
     """The hub with those files, and a pickle and a script that are no part of a model here."""
     source = tmp_path / "source"
     source.mkdir()
@@ -35,7 +36,8 @@ def hub(chosen, tmp_path, monkeypatch) -> stub_hub.StubHub:
             (source / file.name).write_bytes(file.read_bytes())
     (source / "pytorch_model.bin").write_bytes(b"pickled")
     (source / "modeling.py").write_text("1 / 0")
-    return stub_hub.install(monkeypatch, source, tmp_path / "cache")
+    with hub_server.serving(monkeypatch, source, tmp_path / "cache") as hub:
+        yield hub
 
 
 def fetched(capsys) -> str:
@@ -54,12 +56,23 @@ def test_all_files_of_the_model_are_fetched_compared_and_said_where(hub, capsys,
 
 def test_what_is_there_is_not_fetched_again_and_what_is_missing_is(hub, capsys):
     fetched(capsys)
-    hub.fetched.clear()
+    hub.asked.clear()
     fetched(capsys)
     assert hub.fetched == []
-    (hub.snapshot / "tokenizer.json").unlink()
+    fetch_model._remove(hub.snapshot / "tokenizer.json")
     fetched(capsys)
     assert hub.fetched == ["tokenizer.json"]
+
+
+def test_a_download_that_broke_off_goes_on_with_the_files_that_are_missing(hub, chosen, capsys):
+    hub.withheld = WEIGHTS
+    message = chosen.message_of_failure(fetch_model.main)
+    assert "some/model at 000000000000 cannot be had from the hub" in message
+    assert "Run it again" in message
+    hub.withheld = ""
+    hub.asked.clear()
+    assert "lies whole" in fetched(capsys)
+    assert hub.fetched == [WEIGHTS]
 
 
 @pytest.mark.parametrize(
@@ -77,13 +90,13 @@ def test_damage_is_found_and_the_next_run_mends_it(hub, chosen, capsys, damage, 
     message = chosen.message_of_failure(fetch_model.main)
     assert "1 of 6 files are not what the hub has: " in message
     assert said.replace("\\", "") in message
-    hub.fetched.clear()
+    hub.asked.clear()
     fetched(capsys)
     assert hub.fetched == [WEIGHTS]
 
 
 def test_a_gated_repository_without_a_token_is_one_sentence(hub, chosen, monkeypatch):
-    hub.gated, hub.let_in = True, False
+    hub.gated = True
     monkeypatch.setattr("signbridge.vlm.hub.get_token", lambda: None)
     message = chosen.message_of_failure(fetch_model.main)
     assert message.startswith("error: some/model is gated, and there is no token here: accept its licence on https://")
@@ -100,12 +113,9 @@ def test_a_disk_too_small_stops_before_the_download(hub, chosen, monkeypatch):
 
 def test_without_a_network_a_model_at_hand_is_whole_and_another_is_not(hub, chosen, capsys, tmp_path, monkeypatch):
     fetched(capsys)
-    monkeypatch.undo()
-    monkeypatch.chdir(chosen.folder)
-    monkeypatch.setattr(sys, "argv", ["fetch_model"])
-    stub_hub.unplug(monkeypatch, tmp_path / "cache")
+    hub_server.unplug(monkeypatch, tmp_path / "cache")
     assert "The hub cannot be asked" in fetched(capsys)
-    stub_hub.unplug(monkeypatch, tmp_path / "empty")
+    hub_server.unplug(monkeypatch, tmp_path / "empty")
     message = chosen.message_of_failure(fetch_model.main)
     assert f"some/model is not in {tmp_path / 'empty'}, and the hub cannot be reached" in message
 
@@ -119,4 +129,4 @@ def test_a_model_that_is_not_of_the_hub_is_not_fetched(hub, monkeypatch, capsys,
     assert "models/miniature: no such model folder" in chosen.message_of_failure(fetch_model.main)
     Path("models").symlink_to(ROOT / "models")
     assert "lies whole in" in fetched(capsys)
-    assert hub.asked == 0
+    assert hub.asked == []

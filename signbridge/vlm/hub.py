@@ -74,7 +74,8 @@ def fetch(hub_id: str, revision: str, files: Sequence[str]) -> Path:
             raise said from error
         raise SignBridgeError(
             f"model {hub_id} at {revision[:12]} cannot be had from the hub: {first_line(error)}\n"
-            "Check the network and the name, or fetch it elsewhere and use source: folder with its path."
+            "Check the network and the name, and run it again: files that are whole are kept. Or fetch it elsewhere, "
+            "and use source: folder with its path."
         ) from error
 
 

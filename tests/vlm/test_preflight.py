@@ -3,6 +3,7 @@
 import logging
 import re
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,12 +11,13 @@ import torch
 
 from benchmarks.llava_shape import llava_1_5_7b_config
 from signbridge.core.errors import SignBridgeError
+from signbridge.vlm import hub as hub_client
 from signbridge.vlm import preflight as module
 from signbridge.vlm.loading import FolderModel, HubModel
 from signbridge.vlm.model_run import model_run
 from signbridge.vlm.preflight import check, check_device, named_or_chosen, preflight
 from tests.conftest import ROOT
-from tests.vlm import stub_hub
+from tests.vlm import hub_server
 from tests.vlm.conftest import CPU, PROMPT, tiny_random
 
 GPU = torch.device("cuda")
@@ -25,21 +27,21 @@ WEIGHTS = 14_126_000_000  # bytes to fetch of LLaVA-1.5-7B
 
 def llava(**changes: object) -> HubModel:
     entry = {
-        "source": "hub", "hub_id": stub_hub.HUB_ID, "revision": stub_hub.REVISION, "quantization": "nf4",
+        "source": "hub", "hub_id": hub_server.HUB_ID, "revision": hub_server.REVISION, "quantization": "nf4",
         "dequantize": "auto", "dtype": "float16", "prompt": PROMPT, "max_new_tokens": 20,
     }  # fmt: skip
     return HubModel.model_validate(entry | changes)
 
 
 @pytest.fixture
-def hub(workspace, tmp_path, monkeypatch) -> stub_hub.StubHub:
-    """The hub with LLaVA-1.5-7B: its configuration, and weights of which only the size is looked at."""
+def hub(workspace, tmp_path, monkeypatch) -> Iterator[hub_server.Hub]:
+    """The hub with LLaVA-1.5-7B: its configuration, and weights of which only the size is told."""
     source = tmp_path / "source"
     source.mkdir()
     llava_1_5_7b_config().save_pretrained(source)
-    stub = stub_hub.install(monkeypatch, source, tmp_path / "cache")
-    stub.sizes["model.safetensors"] = WEIGHTS
-    return stub
+    with hub_server.serving(monkeypatch, source, tmp_path / "cache") as hub:
+        hub.sizes["model.safetensors"] = WEIGHTS
+        yield hub
 
 
 @pytest.fixture
@@ -120,7 +122,7 @@ def test_a_disk_too_small_stops_before_the_download_with_figures(hub, machine):
 
 
 def test_a_gated_repository_without_a_token_stops_in_one_sentence(hub, machine, monkeypatch):
-    hub.gated, hub.let_in = True, False
+    hub.gated = True
     monkeypatch.setattr("signbridge.vlm.hub.get_token", lambda: None)
     said = problems(llava())
     assert said.startswith("some/model is gated, and there is no token here: accept its licence")
@@ -128,13 +130,13 @@ def test_a_gated_repository_without_a_token_stops_in_one_sentence(hub, machine, 
     assert hub.fetched == []
     monkeypatch.setattr("signbridge.vlm.hub.get_token", lambda: "of somebody")
     assert "the token that is set has no access" in problems(llava())
-    hub.let_in = True
+    hub.lets_in = True
     rows = {row.what: row for row in preflight("llava", llava(), GPU).rows}
     assert (rows["hub token"].needed, rows["hub token"].there) == ("yes", "lets you in")
 
 
 def test_without_a_network_the_size_is_said_to_be_unknown_and_what_to_do(workspace, tmp_path, machine, monkeypatch):
-    stub_hub.unplug(monkeypatch, tmp_path / "cache")
+    hub_server.unplug(monkeypatch, tmp_path / "cache")
     started = time.perf_counter()
     found = preflight("llava", llava(), GPU)
     assert time.perf_counter() - started < 10
@@ -149,14 +151,14 @@ def test_a_model_that_is_at_hand_asks_nothing_of_the_hub(hub, machine, tiny):
     for part in (tiny.model, tiny.processor):
         part.save_pretrained(hub.source)
     hub.sizes.clear()
-    hub.snapshot_download(stub_hub.HUB_ID, revision=stub_hub.REVISION, allow_patterns=["*"])
+    hub_client.fetch(hub_server.HUB_ID, hub_server.REVISION, ["*"])
+    hub.asked.clear()
     found = preflight("llava", llava(quantization="none"), GPU)
     assert found.problems == []
-    assert hub.asked == 0
+    assert hub.asked == []
     assert f"at hand in {hub.snapshot}" in str(found)
     (hub.snapshot / "model.safetensors").unlink()
     found = preflight("llava", llava(quantization="none"), GPU)
-    assert hub.asked == 1
     assert "to be fetched" in str(found)
 
 
@@ -189,14 +191,19 @@ def test_a_model_for_a_gpu_stops_on_a_cpu_that_nobody_asked_for_and_names_the_dr
 
 def test_a_stage_stops_before_it_asks_the_hub(hub, monkeypatch):
     monkeypatch.delenv("SIGNBRIDGE_DEVICE", raising=False)
-    Path("models.yaml").write_text(Path("models.yaml").read_text().replace("llava-hf/llava-1.5-7b-hf", stub_hub.HUB_ID))
+    Path("models.yaml").write_text(
+        Path("models.yaml").read_text().replace("llava-hf/llava-1.5-7b-hf", hub_server.HUB_ID)
+    )
     params_yaml = Path("params.yaml")
     params_yaml.write_text(params_yaml.read_text().replace("model: miniature", "model: llava-1-5-7b"))
     Path("data").mkdir()
     Path("data/model.json").write_text('{"folder_sha256": null}')
-    with pytest.raises(SignBridgeError, match="llava-1-5-7b would run on the CPU"), model_run(str(ROOT / "stages/extract.py")):
+    with (
+        pytest.raises(SignBridgeError, match="llava-1-5-7b would run on the CPU"),
+        model_run(str(ROOT / "stages/extract.py")),
+    ):
         pytest.fail("the stage began")
-    assert (hub.asked, hub.fetched) == (0, [])
+    assert hub.asked == []
 
 
 def test_the_table_is_shown_once_a_run_and_again_where_something_is_wrong(hub, machine, tmp_path, monkeypatch, caplog):
