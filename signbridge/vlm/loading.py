@@ -21,6 +21,7 @@ from transformers import (
     AutoConfig,
     AutoModelForImageTextToText,
     AutoProcessor,
+    PreTrainedConfig,
     PreTrainedModel,
     ProcessorMixin,
 )
@@ -195,16 +196,24 @@ def stream_width(params: HubModel | FolderModel | TinyRandomModel) -> int:
 
     Raises `SignBridgeError` if the hub cannot be reached, or the files make no model that can be loaded.
     """
+    return _text_config(params).hidden_size
+
+
+def decoder_blocks(params: HubModel | FolderModel | TinyRandomModel) -> int:
+    """How many decoder blocks the model has, as `stream_width` has it."""
+    return _text_config(params).num_hidden_layers
+
+
+def _text_config(params: HubModel | FolderModel | TinyRandomModel) -> PreTrainedConfig:
     if params.source == "tiny_random":
-        return tiny_config().get_text_config().hidden_size
+        return tiny_config().get_text_config()
     if params.source == "hub":
         folder = hub.fetch(params.hub_id, params.revision, ["config.json"])
         check_family(folder)
     else:
         folder = _checked(Path(params.path).expanduser(), params)
     with said_of_files(folder):
-        config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-        return config.get_text_config().hidden_size
+        return AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False).get_text_config()
 
 
 def _check_complete(found: dict[str, Any], folder: Path) -> None:
