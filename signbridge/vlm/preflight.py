@@ -68,8 +68,9 @@ def check(name: str, model: Model, device: torch.device, stage_file: str, scratc
     if _is_small(model):
         return
     found = preflight(name, model, device, Path(stage_file).stem)
-    if _is_new([name, model.model_dump(), str(device)], scratch / "preflight") or found.problems:
-        log.info("preflight of %s\n%s", name, found)
+    checked = [name, model.model_dump(exclude={"dequantize"}), str(device)]  # which a study's first stage decides
+    if _is_new(checked, scratch / "preflight") or found.problems:
+        log.info("preflight of %s\n%s\n%s", name, found, "stop" if found.problems else "go")
     if found.problems:
         raise found.problems[0]
 
@@ -254,7 +255,7 @@ def _is_new(checked: Any, marker: Path) -> bool:
 
 
 def _gb(size: float) -> str:
-    return f"{size / 1e9:.1f} GB"
+    return f"{size / 1e9:.1f} GB" if size >= 5e7 else "under 0.1 GB"
 
 
 def _gib(size: float) -> str:

@@ -209,12 +209,13 @@ def test_a_stage_stops_before_it_asks_the_hub(hub, monkeypatch):
 def test_the_table_is_shown_once_a_run_and_again_where_something_is_wrong(hub, machine, tmp_path, monkeypatch, caplog):
     caplog.set_level(logging.INFO)
 
-    def tables_of(stage: str) -> int:
+    def tables_of(stage: str, **changes: str) -> int:
         caplog.clear()
-        check("llava", llava(), GPU, f"stages/{stage}.py", tmp_path / ".scratch")
+        check("llava", llava(**changes), GPU, f"stages/{stage}.py", tmp_path / ".scratch")
         return caplog.text.count("GPU memory")
 
     assert [tables_of(stage) for stage in ("extract", "extract", "extract_controls", "score_letters")] == [1, 0, 0, 0]
+    assert tables_of("score_letters", dequantize="always") == 0  # as the stage before has decided
     machine(gpu=GIB)
     for _ in range(2):
         caplog.clear()
@@ -224,6 +225,7 @@ def test_the_table_is_shown_once_a_run_and_again_where_something_is_wrong(hub, m
     machine()
     monkeypatch.setattr(module.os, "getpgrp", lambda: -1)  # another run
     assert tables_of("extract") == 1
+    assert caplog.text.endswith("\ngo\n")
 
 
 def test_the_model_of_the_project_says_nothing_and_costs_nothing(workspace, caplog, monkeypatch):
