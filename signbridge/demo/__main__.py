@@ -26,6 +26,7 @@ except ImportError as error:
 from signbridge.demo.analysis import Analysis
 from signbridge.demo.app import CSS, FONT, build
 from signbridge.demo.study import DemoStudy
+from signbridge.vlm import preflight
 from signbridge.vlm.extraction import Reader
 from signbridge.vlm.loading import device_from_environment, load
 
@@ -89,9 +90,13 @@ def serve(study: DemoStudy, port: int | None, share: bool) -> None:
 
 
 def open_reader(study: DemoStudy) -> Reader:
-    """Load the model of `study`, to be shown one picture at a time."""
-    model = study.model()
-    reader = Reader(load(model, SCRATCH, device_from_environment()), model.prompt, model.max_new_tokens, batch_size=1)
+    """Load the model of `study`, to be shown one picture at a time.
+
+    Raises `SignBridgeError` if this machine cannot run it, or it cannot be had.
+    """
+    model, device = study.model(), device_from_environment()
+    preflight.check(study.made_by["model"]["name"], model, device, __file__, SCRATCH.parent)
+    reader = Reader(load(model, SCRATCH, device), model.prompt, model.max_new_tokens, batch_size=1)
     log.info("The model is loaded.")
     return reader
 

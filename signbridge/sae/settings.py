@@ -16,6 +16,7 @@ from signbridge.core.activations import Layers, evenly_spread, layer_site
 from signbridge.core.errors import SignBridgeError
 from signbridge.core.params import Section
 from signbridge.datasets.hands import caption, check_caption
+from signbridge.vlm.machine import free_disk
 from signbridge.vlm.prompts import prompt_for
 
 
@@ -131,6 +132,27 @@ def check_preset_fits(name: str, preset: AnyPreset, model: str, stream_width: in
         f" give each of its {features:,} features {examples:,} examples to learn {stream_width:,} numbers from.\n"
         f"Choose a larger preset of {params.SAE_PRESETS}, or give this one {needed:,} tokens or fewer features there."
     )
+
+
+def training_bytes(preset: AnyPreset, sites: int, stream_width: int) -> int:
+    """What training takes of the disk at most: two checkpoints, while one takes the other's place.
+
+    Each holds, for every site, weights of encoder and decoder, Adam's two moments of them, and the buffer.
+    """
+    weights = 2 * features_of(preset, stream_width) * stream_width
+    return 2 * sites * 4 * (3 * weights + preset.buffer * stream_width)
+
+
+def check_room(settings: SaeParams, preset: AnyPreset, blocks: int, stream_width: int, scratch: Path) -> None:
+    """Raises `SignBridgeError` if the disk of `scratch` has no room to train in, for a decoder of so many `blocks`."""
+    sites = len(sae_sites(settings.layers, blocks))
+    needed, free = training_bytes(preset, sites, stream_width), free_disk(scratch)
+    if free < needed:
+        raise SignBridgeError(
+            f"{scratch}: training {sites} autoencoders of {features_of(preset, stream_width):,} features takes "
+            f"{needed / 1e9:.1f} GB of the disk, {free / 1e9:.1f} GB are free. Free some, or take fewer layers or a "
+            f"smaller preset in {params.SAE}."
+        )
 
 
 def sae_sites(layers: list[int] | int | Literal["all"], blocks: int) -> list[str]:

@@ -10,27 +10,26 @@ import json
 import logging
 import os
 import re
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
 import tokenizers
 import torch
 import transformers
-from huggingface_hub import snapshot_download
 from pydantic import Field
 from transformers import (
     AutoConfig,
     AutoModelForImageTextToText,
     AutoProcessor,
+    PreTrainedConfig,
     PreTrainedModel,
     ProcessorMixin,
 )
 
-from signbridge.core.errors import SignBridgeError, refusal
+from signbridge.core.errors import SignBridgeError
 from signbridge.core.model_folder import MODEL_FILES, check_model_folder, packing
 from signbridge.core.params import Section
-from signbridge.vlm import random_weights
+from signbridge.vlm import hub, random_weights
 from signbridge.vlm.families import (
     FAMILIES,
     Parts,
@@ -39,7 +38,8 @@ from signbridge.vlm.families import (
     parts_of,
     scale_image_tokens,
 )
-from signbridge.vlm.library_errors import first_line, own_code, said_of_files
+from signbridge.vlm.library_errors import own_code, said_of_files
+from signbridge.vlm.machine import why_no_gpu
 from signbridge.vlm.memory import said_when_full
 from signbridge.vlm.nf4 import expanded_weights_fit, prepare_packed, quantization_of
 from signbridge.vlm.prompts import check_prompt
@@ -103,6 +103,8 @@ def device_from_environment() -> torch.device:
         device = torch.device(name)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
+        if name.startswith("cuda") and not torch.cuda.is_available():
+            raise SignBridgeError(f"SIGNBRIDGE_DEVICE={name}: {why_no_gpu()}\nOr set it to cpu.") from None
         first_line = str(error).splitlines()[0]
         raise SignBridgeError(
             f"SIGNBRIDGE_DEVICE={name}: {first_line.rstrip('.')}. Set it to cpu, or unset it."
@@ -177,7 +179,7 @@ def model_folder(params: HubModel | FolderModel | TinyRandomModel, scratch: Path
     Raises `SignBridgeError` if the hub cannot be reached, or the files make no model that can be loaded.
     """
     if params.source == "hub":
-        return _checked(_from_hub(params, MODEL_FILES), params)
+        return _checked(hub.fetch(params.hub_id, params.revision, MODEL_FILES), params)
     if params.source == "folder":
         return _checked(Path(params.path).expanduser(), params)
     config = tiny_config()
@@ -194,28 +196,24 @@ def stream_width(params: HubModel | FolderModel | TinyRandomModel) -> int:
 
     Raises `SignBridgeError` if the hub cannot be reached, or the files make no model that can be loaded.
     """
+    return _text_config(params).hidden_size
+
+
+def decoder_blocks(params: HubModel | FolderModel | TinyRandomModel) -> int:
+    """How many decoder blocks the model has, as `stream_width` has it."""
+    return _text_config(params).num_hidden_layers
+
+
+def _text_config(params: HubModel | FolderModel | TinyRandomModel) -> PreTrainedConfig:
     if params.source == "tiny_random":
-        return tiny_config().get_text_config().hidden_size
+        return tiny_config().get_text_config()
     if params.source == "hub":
-        folder = _from_hub(params, ["config.json"])
-        _check_family(folder)
+        folder = hub.fetch(params.hub_id, params.revision, ["config.json"])
+        check_family(folder)
     else:
         folder = _checked(Path(params.path).expanduser(), params)
     with said_of_files(folder):
-        config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-        return config.get_text_config().hidden_size
-
-
-def _from_hub(params: HubModel, files: Sequence[str]) -> Path:
-    try:
-        return Path(snapshot_download(params.hub_id, revision=params.revision, allow_patterns=list(files)))
-    except (OSError, ValueError) as error:
-        if said := refusal(error):  # the cache of the hub: read-only, or full
-            raise said from error
-        raise SignBridgeError(
-            f"model {params.hub_id} at {params.revision[:12]} cannot be had from the hub: {first_line(error)}\n"
-            "Check the network and the name, or fetch it elsewhere and use source: folder with its path."
-        ) from error
+        return AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False).get_text_config()
 
 
 def _check_complete(found: dict[str, Any], folder: Path) -> None:
@@ -238,11 +236,12 @@ def _check_complete(found: dict[str, Any], folder: Path) -> None:
 def _checked(folder: Path, params: _ModelParams) -> Path:
     """The folder, if it holds a model that can be loaded and whose family is described here; no weights are read."""
     check_model_folder(folder, params.quantization)
-    _check_family(folder)
+    check_family(folder)
     return folder
 
 
-def _check_family(folder: Path) -> None:
+def check_family(folder: Path) -> None:
+    """Raises `SignBridgeError` if config.json in `folder` names a family that is not described, or code to run."""
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     of_parts = (part for part in config.values() if isinstance(part, dict))
     if any("/" in str(part.get("_attn_implementation")) for part in (config, *of_parts)):

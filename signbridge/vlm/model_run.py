@@ -28,6 +28,7 @@ from signbridge.core.errors import SignBridgeError
 from signbridge.core.pipeline import code_digest
 from signbridge.core.shards import names_of, vectors_of
 from signbridge.datasets.images import grey_pixels
+from signbridge.vlm import preflight
 from signbridge.vlm.extraction import IMAGES_PER_SHARD, Reader, Work, read_in_shards
 from signbridge.vlm.loading import (
     FolderModel,
@@ -117,6 +118,7 @@ def model_run(
     name, model = params.selected("model", params.MODELS, ModelParams)
     of_sample = {"sample_sha256": hashlib.sha256(sample.read_bytes()).hexdigest()} if sample else {}
     run = ModelRun(stage_file, name, model, {**of_sample, **made_by}, earlier)
+    preflight.check(name, run.model, run.device, stage_file, SCRATCH)
     yield run
     shutil.rmtree(run.scratch, ignore_errors=True)
 

@@ -12,8 +12,8 @@ from signbridge.core.command_line import run
 from signbridge.core.sweeps import QuestionsParams
 from signbridge.core.tables import whole_folder
 from signbridge.sae.passages import PASSAGES, training_set
-from signbridge.sae.settings import SaeParams, check_preset_fits, chosen_preset, require_sae_lens
-from signbridge.vlm.loading import stream_width
+from signbridge.sae.settings import SaeParams, check_preset_fits, check_room, chosen_preset, require_sae_lens
+from signbridge.vlm.loading import decoder_blocks, stream_width
 from signbridge.vlm.model_run import model_run
 from signbridge.vlm.text import phrases
 
@@ -31,7 +31,9 @@ def main() -> None:
     study = training_set(IMAGES, HANDS, settings, preset, corpus, params.seed())
     with model_run(__file__, **study.made_by) as reading:
         name = reading.made_by["model"]["name"]
-        check_preset_fits(preset_name, preset, name, stream_width(reading.model))
+        width = stream_width(reading.model)
+        check_preset_fits(preset_name, preset, name, width)
+        check_room(settings, preset, decoder_blocks(reading.model), width, reading.scratch)
         from signbridge.sae.training import train_on_study, write_trained  # imports SAELens, which takes long
 
         trained, read, unread = train_on_study(study, reading.reader, reading.folder, name)

@@ -18,8 +18,8 @@ from signbridge.datasets.control_images import UNTRAINED_TWIN, ControlsParams
 from signbridge.datasets.images import decoded
 from signbridge.sae.features import features_of_images, write_concept, write_features
 from signbridge.sae.passages import training_set
-from signbridge.sae.settings import SaeParams, check_preset_fits, chosen_preset, require_sae_lens
-from signbridge.vlm.loading import stream_width
+from signbridge.sae.settings import SaeParams, check_preset_fits, check_room, chosen_preset, require_sae_lens
+from signbridge.vlm.loading import decoder_blocks, stream_width
 from signbridge.vlm.model_run import SCRATCH, model_run
 from signbridge.vlm.text import phrases
 from signbridge.vlm.untrained_twin import untrained_twin
@@ -47,7 +47,9 @@ def main() -> None:
     made_by = {**study.made_by, "twin_seed": controls.twin_seed, "concept_prompt": concept.prompt}
     with model_run(__file__, sample=SAMPLE, **made_by) as reading:
         name = reading.made_by["model"]["name"]
-        check_preset_fits(preset_name, preset, name, stream_width(reading.model))
+        width = stream_width(reading.model)
+        check_preset_fits(preset_name, preset, name, width)
+        check_room(settings, preset, decoder_blocks(reading.model), width, reading.scratch)
         from signbridge.sae.autoencoders import open_autoencoders  # these import SAELens, which takes long
         from signbridge.sae.training import train_on_study, write_trained
 

@@ -10,6 +10,7 @@ import urllib.request
 
 import pytest
 
+from signbridge.core.errors import SignBridgeError
 from signbridge.demo import __main__ as demo
 from signbridge.demo.study import DemoStudy
 from tests.conftest import ROOT
@@ -69,3 +70,13 @@ def test_the_page_comes_up_and_its_folder_goes_with_it(finished, tmp_path):
         assert list(server.uploads.glob("signbridge-demo-*"))
     assert not list(server.uploads.glob("signbridge-demo-*"))
     assert "Traceback" not in server.log.read_text()
+
+
+def test_a_model_for_a_gpu_is_not_loaded_on_a_cpu_that_nobody_asked_for(in_study, monkeypatch):
+    study = DemoStudy()
+    study.made_by["model"] = study.made_by["model"] | {"quantization": "nf4"}
+    monkeypatch.setattr(demo, "load", lambda *_: pytest.fail("loaded"))
+    monkeypatch.delenv("SIGNBRIDGE_DEVICE", raising=False)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(SignBridgeError, match="miniature would run on the CPU"):
+        demo.open_reader(study)

@@ -9,19 +9,21 @@ from ruamel.yaml import YAML
 from signbridge.core import params
 from signbridge.core.activations import layer_site
 from signbridge.core.errors import SignBridgeError
+from signbridge.sae import settings
 from signbridge.sae.settings import (
     AnyPreset,
     SaeParams,
     StandardPreset,
     TopKPreset,
     check_preset_fits,
+    check_room,
     chosen_preset,
     examples_of_a_feature,
     features_of,
     prompts_of_images,
     sae_sites,
 )
-from signbridge.vlm.loading import FolderModel, TinyRandomModel, stream_width
+from signbridge.vlm.loading import FolderModel, TinyRandomModel, decoder_blocks, stream_width
 from tests.conftest import ROOT, Workspace
 from tests.sae.conftest import PRESETS
 
@@ -118,6 +120,18 @@ def test_a_refusal_gives_the_numbers_and_the_ways_out(workspace):
     assert len(said.splitlines()) == 2
 
 
+def test_a_disk_too_small_to_train_in_is_refused_with_figures(workspace, monkeypatch):
+    preset, sae = committed(workspace, "line_of_sight"), params.section("sae", SaeParams, params.SAE)
+    monkeypatch.setattr(settings, "free_disk", lambda folder: 30 * 10**9)
+    with pytest.raises(
+        SignBridgeError, match=r"\.scratch: training 2 autoencoders of 65,536 features takes 3\d\.\d GB"
+    ):
+        check_room(sae, preset, 32, LLAVA, Path(".scratch"))
+    check_room(sae.model_copy(update={"layers": [6]}), preset, 32, LLAVA, Path(".scratch"))
+    with pytest.raises(SignBridgeError, match="training 32 autoencoders"):
+        check_room(sae.model_copy(update={"layers": "all"}), preset, 32, LLAVA, Path(".scratch"))
+
+
 def test_every_feature_counts_and_so_does_each_that_fires():
     preset = TopKPreset(**{**PRESETS["topk"].model_dump(), "tokens": 6400, "width": 64, "k": 4})
     assert examples_of_a_feature(preset, 100) == 400
@@ -137,7 +151,8 @@ def test_the_width_is_read_from_the_configuration_alone(tmp_path):
     }
     assert stream_width(TinyRandomModel(source="tiny_random", seed=0, **shared)) == TINY
     path = ROOT / "models/miniature"
-    assert stream_width(FolderModel(source="folder", path=str(path), **shared)) == MINIATURE
+    miniature = FolderModel(source="folder", path=str(path), **shared)
+    assert (stream_width(miniature), decoder_blocks(miniature)) == (MINIATURE, 12)
     with pytest.raises(SignBridgeError, match="no such model folder"):
         stream_width(FolderModel(source="folder", path=str(tmp_path / "absent"), **shared))
 

@@ -11,7 +11,7 @@ from signbridge.core.errors import SignBridgeError
 from signbridge.core.tables import whole_folder
 from signbridge.sae import training
 from signbridge.sae.autoencoders import mean_active, variance_explained, write_autoencoder
-from signbridge.sae.settings import TopKPreset
+from signbridge.sae.settings import TopKPreset, training_bytes
 from signbridge.sae.token_stream import ShuffledTokens
 from signbridge.sae.training import LOGGED, Checkpoints, Trained, train
 from tests.sae.conftest import (
@@ -158,6 +158,14 @@ def test_a_kill_while_a_checkpoint_is_written_leaves_the_one_before(planted_stre
             trained_on(planted_stream(64), preset, Checkpoints(kept, 0))
     assert Checkpoints(kept, 0).latest().steps == 2
     assert stored(trained_on(planted_stream(64), preset, Checkpoints(kept, 0)), tmp_path / "resumed") == expected
+
+
+def test_a_checkpoint_takes_what_is_said_before_training(planted_stream, tmp_path, preset):
+    preset = preset.model_copy(update={"width": "32x"})  # so that weights and buffer are most of it, as in real ones
+    trained_on(planted_stream(64), preset, Checkpoints(tmp_path / "kept", 0))
+    taken = sum(file.stat().st_size for file in (tmp_path / "kept").rglob("*") if file.is_file())
+    said = training_bytes(preset.model_copy(update={"buffer": 1000}), len(SITES), WIDTH) / 2  # two of them at a time
+    assert 0.85 * said < taken <= 1.02 * said
 
 
 def test_no_checkpoint_is_due_before_its_time(planted_stream, tmp_path):

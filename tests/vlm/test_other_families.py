@@ -17,6 +17,7 @@ from signbridge.vlm.extraction import Reader
 from signbridge.vlm.key_value_cache import roomy_cache
 from signbridge.vlm.letter_scoring import class_log_probabilities
 from signbridge.vlm.loading import FolderModel, LoadedModel, load
+from signbridge.vlm.needs import tokens_of_image
 from signbridge.vlm.residual import decoder_sites, editing, reading
 from tests.vlm import other_families
 
@@ -63,6 +64,7 @@ def test_an_image_takes_as_many_tokens_as_its_family_says_and_each_layer_is_read
     is_image = inputs["input_ids"] == reader.loaded.parts.image_token_id
     expected = {"llava-gemma": 16, "gemma3": 4, "llava-next": 16 + 16 + 4}[family]
     assert is_image.sum(1).tolist() == [expected, expected]
+    assert tokens_of_image(reader.loaded.model.config) == expected
     streams = streams_of(reader.loaded, inputs)
     hidden = reader.loaded.model(**inputs, output_hidden_states=True).hidden_states
     for block, after in enumerate(hidden[1:-1]):

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from signbridge.core.errors import SignBridgeError
-from signbridge.vlm import loading
+from signbridge.vlm import hub
 from signbridge.vlm.loading import FolderModel, HubModel, load, stream_width
 from signbridge.vlm.untrained_twin import untrained_twin
 from tests.conftest import ROOT
@@ -241,7 +241,7 @@ def test_packing_weights_runs_no_code_of_the_hub_where_the_package_for_it_is_ins
 
 def test_a_hub_model_that_needs_its_own_code_is_refused_for_that(with_code, tmp_path, monkeypatch):
     own_model(with_code)
-    monkeypatch.setattr(loading, "snapshot_download", lambda *_, **__: str(with_code))
+    monkeypatch.setattr(hub, "snapshot_download", lambda *_, **__: str(with_code))
     settings = entry(with_code).model_dump(exclude={"source", "path"})
     params = HubModel(source="hub", hub_id="some/model", revision="0" * 40, **settings)
     for read in (lambda: stream_width(params), lambda: load(params, tmp_path, CPU)):

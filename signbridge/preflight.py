@@ -1,0 +1,121 @@
+"""Can the study run here, and how long does it take? Asked before anything is downloaded or loaded.
+
+    python -m signbridge.preflight              # the chosen model
+    python -m signbridge.preflight NAME         # another of models.yaml
+
+Prints what the model needs beside what this machine has, and how many operations each stage of the study takes. Ends
+with `go`, or with what to do and exit status 1. Environment: SIGNBRIDGE_DEVICE.
+"""
+
+import sys
+import time
+from typing import NamedTuple
+
+import torch
+
+from signbridge.core import params
+from signbridge.core.command_line import run
+from signbridge.datasets.control_images import NO_IMAGE, ControlsParams
+from signbridge.vlm.letter_scoring import PLACEHOLDER, PromptsParams
+from signbridge.vlm.loading import device_from_environment
+from signbridge.vlm.needs import CHARACTERS_OF_A_TOKEN, Needs
+from signbridge.vlm.preflight import check_device, images_of_study, named_or_chosen, preflight
+
+SECONDS = 2.0  # of measuring
+LETTERS = 20  # that the prompt of `score_letters` offers, where the sample does not say: `A, `, four characters each
+NOTEBOOK_IMAGES = 300  # where only drawing the sample can tell
+
+
+class Cost(NamedTuple):
+    """What reading the model takes in one stage."""
+
+    stage: str
+    prompts: int
+    answers: int
+    flop: float
+
+
+def main() -> None:
+    """Print the preflight and the costs of the model that the first argument or params.yaml names."""
+    name, model = named_or_chosen(*sys.argv[1:2])
+    device = device_from_environment()
+    found = preflight(name, model, device)
+    print(f"{name}\n{found}", flush=True)
+    check_device(name, model, device)
+    if found.problems:
+        raise found.problems[0]
+    if found.needs is not None:
+        images = images_of_study()
+        costs = study_costs(found.needs, images or NOTEBOOK_IMAGES, model.max_new_tokens)
+        rate = matmul_rate(device, getattr(torch, model.dtype), SECONDS)
+        print("\n".join(["", *table(costs, rate, str(device), model.dtype, images is not None)]))
+    print("go")
+
+
+def study_costs(needs: Needs, images: int, answer_tokens: int) -> list[Cost]:
+    """What the stages of the study that read a model take. Every answer counts at its token limit."""
+    controls = params.section("controls", ControlsParams).read
+    offered = params.section("prompts", PromptsParams).offer_letters
+    read = sum(1 if control == NO_IMAGE else images for control in controls)  # the grey image is the same for all
+    answered = needs.prompt + needs.word * answer_tokens
+    more_tokens = (len(offered) - len(PLACEHOLDER) + 4 * LETTERS) // CHARACTERS_OF_A_TOKEN - (
+        needs.prompt_tokens - needs.image_tokens
+    )
+    return [
+        Cost("extract", images, images, images * answered),
+        Cost("extract_controls", read, read, read * answered),
+        Cost("score_letters", images, 0, images * (needs.prompt + needs.word * more_tokens)),
+    ]
+
+
+def table(costs: list[Cost], rate: float, device: str, dtype: str, known: bool) -> list[str]:
+    """The costs stage by stage, in minutes at the measured `rate`, FLOP/s."""
+    total = Cost("the study", *(sum(cost[column] for cost in costs) for column in (1, 2, 3)))
+    lines = [f"{'stage':16}  {'prompts':>7}  {'answers':>7}  {'TFLOP':>9}  {'minutes':>8}"]
+    lines += [
+        f"{cost.stage:16}  {cost.prompts:7,}  {cost.answers:7,}  {_short(cost.flop / 1e12):>9}  "
+        f"{_short(cost.flop / rate / 60):>8}"
+        for cost in [*costs, total]
+    ]
+    lines += [] if known else [f"For {NOTEBOOK_IMAGES} images: how many there are is known once the sample is drawn."]
+    return [
+        *lines,
+        f"At {_short(rate / 1e12)} TFLOP/s: products of {dtype} matrices on {device}, measured for {SECONDS:g} s. No "
+        "model runs faster. Words are",
+        "produced one by one and far slower; loading and probes come on top.",
+    ]
+
+
+def matmul_rate(device: torch.device, dtype: torch.dtype, seconds: float) -> float:
+    """FLOP/s of products of square matrices, measured for so long. The matrices grow until one product takes 10 ms."""
+    side, end = 256, time.perf_counter() + seconds
+    while True:
+        left, right = (torch.rand(side, side, device=device).to(dtype) for _ in range(2))
+        left @ right  # the first is slower
+        took = _seconds(left, right, 1, device)
+        if took > 0.01 or side == 8192:
+            break
+        side *= 2
+    counted, spent = 0, 0.0
+    while time.perf_counter() < end or not counted:
+        times = max(1, int(0.1 / took))
+        spent += _seconds(left, right, times, device)
+        counted += times
+    return 2.0 * side**3 * counted / spent
+
+
+def _seconds(left: torch.Tensor, right: torch.Tensor, times: int, device: torch.device) -> float:
+    start = time.perf_counter()
+    for _ in range(times):
+        left @ right
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter() - start
+
+
+def _short(number: float) -> str:
+    return f"{number:,.0f}" if number >= 10 else f"{number:.2g}"
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,125 @@
+"""What a model needs, from its configuration alone: memory of its weights and of an image, disk, operations.
+
+The model is built without weights (PyTorch's meta device), so no parameter is counted by a formula of its own.
+"""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import nn
+from transformers import AutoConfig, AutoModelForImageTextToText, PreTrainedConfig, PreTrainedModel
+from transformers.models.llava_next.modeling_llava_next import get_anyres_image_grid_shape
+
+from signbridge.core.activations import SITES_BEFORE_LAYERS, layer_site, positions_of
+from signbridge.vlm.extraction import stored_dtype
+from signbridge.vlm.families import parts_of
+from signbridge.vlm.library_errors import said_of_files
+from signbridge.vlm.memory import image_bytes
+
+CHARACTERS_OF_A_TOKEN = 4  # of English, roughly; a prompt's image takes far more tokens than its words
+STUDY_IMAGE = (28, 28)  # pixels, as those of Sign Language MNIST
+PACKED_BLOCK = 64  # NF4: weights that share a scale of one byte, and 256 such scales one of four bytes
+
+
+class Needs(NamedTuple):
+    """What one model needs; bytes unless it says otherwise."""
+
+    weights: int  # as they are loaded: packed where they are quantised
+    expanded: int  # once packed weights are expanded; the same where they are not packed
+    image: int  # beside the weights, to read one image and answer
+    stored: int  # on disk, of one image: its vectors at every site
+    image_tokens: int  # of an image, in a prompt
+    prompt_tokens: int  # of the model's own prompt, those of its image included
+    prompt: float  # FLOP of reading that prompt
+    word: float  # FLOP of one more token: of a prompt's text, or of an answer
+
+
+def config_of(folder: Path) -> PreTrainedConfig:
+    """The configuration in `folder`. Raises `SignBridgeError` if Transformers cannot read it."""
+    with said_of_files(folder):
+        return AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+
+
+def needs_of(config: PreTrainedConfig, quantization: str, dtype: str, prompt: str, max_new_tokens: int) -> Needs:
+    """What a model of that configuration needs, loaded and asked as its entry of the catalog says.
+
+    Raises `SignBridgeError` if the family is not known.
+    """
+    for one in (config, config.get_text_config()):
+        if hasattr(one, "quantization_config"):  # of weights that were packed when they were saved
+            del one.quantization_config
+    with torch.device("meta"):
+        model = AutoModelForImageTextToText.from_config(config, dtype=getattr(torch, dtype), trust_remote_code=False)
+    image_tokens = tokens_of_image(config)
+    tokens = image_tokens + 1 + len(prompt) // CHARACTERS_OF_A_TOKEN
+    expanded = model.get_memory_footprint()
+    return Needs(
+        weights=expanded - _saved_by_packing(model) if quantization == "nf4" else expanded,
+        expanded=expanded,
+        image=image_bytes(config, tokens, max_new_tokens, model.dtype.itemsize),
+        stored=_stored(config, model.dtype),
+        image_tokens=image_tokens,
+        prompt_tokens=tokens,
+        prompt=_flop_of_image(model) + _flop_of_tokens(model, tokens),
+        word=2.0 * _of_decoder(model),
+    )
+
+
+def tokens_of_image(config: PreTrainedConfig) -> int:
+    """How many tokens an image of the study takes in a prompt."""
+    if config.model_type == "gemma3":
+        return config.mm_tokens_per_image
+    tower = config.vision_config
+    side = tower.image_size // tower.patch_size
+    if config.model_type != "llava_next":
+        return side**2
+    across = min(_grid(config)) * side  # of a square image, whose padding is cut off
+    return side**2 + across**2 + across  # the whole, the tiles, and a token at the end of each of their lines
+
+
+def _grid(config: PreTrainedConfig) -> tuple[int, int]:
+    """Rows and columns of the tiles that LLaVA-NeXT cuts an image of the study into, beside the whole."""
+    return get_anyres_image_grid_shape(STUDY_IMAGE, config.image_grid_pinpoints, config.vision_config.image_size)
+
+
+def _saved_by_packing(model: PreTrainedModel) -> int:
+    """Bytes that NF4 with double quantisation saves: every linear layer is packed, but for the unembedding."""
+    unembedding = model.get_output_embeddings()
+    weights = sum(
+        layer.weight.numel() for layer in model.modules() if isinstance(layer, nn.Linear) and layer is not unembedding
+    )
+    packed = weights / 2 + weights / PACKED_BLOCK + 4 * weights / PACKED_BLOCK / 256
+    return int(weights * model.dtype.itemsize - packed)
+
+
+def _stored(config: PreTrainedConfig, dtype: torch.dtype) -> int:
+    """Bytes of all vectors of one image; its own pixels come on top."""
+    text, width = config.get_text_config(), {"vision": config.vision_config.hidden_size}
+    sites = [*SITES_BEFORE_LAYERS[1:], *(layer_site(block) for block in range(text.num_hidden_layers))]
+    numbers = sum(len(positions_of(site)) * width.get(site, text.hidden_size) for site in sites)
+    return numbers * stored_dtype(dtype).itemsize
+
+
+def _of_decoder(model: PreTrainedModel) -> int:
+    """Parameters of the decoder blocks: of what each token passes."""
+    return sum(weight.numel() for block in parts_of(model).blocks for weight in block.parameters())
+
+
+def _flop_of_tokens(model: PreTrainedModel, tokens: int) -> float:
+    """A multiplication and an addition for each parameter and token; and attention, of each token to each."""
+    text = model.config.get_text_config()
+    head_width = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
+    attention = 4.0 * tokens**2 * text.num_hidden_layers * text.num_attention_heads * head_width
+    return 2.0 * tokens * _of_decoder(model) + attention
+
+
+def _flop_of_image(model: PreTrainedModel) -> float:
+    """The tower and the projector: each of their parameters, for every patch."""
+    tower = model.config.vision_config
+    patches = (tower.image_size // tower.patch_size) ** 2
+    of_text = {id(weight) for weight in model.get_decoder().parameters()}
+    words = {id(weight) for weight in model.get_output_embeddings().parameters()}
+    others = sum(weight.numel() for weight in model.parameters() if id(weight) not in of_text | words)
+    rows, columns = _grid(model.config) if model.config.model_type == "llava_next" else (0, 0)
+    return 2.0 * patches * others * (1 + rows * columns)

@@ -1,0 +1,78 @@
+"""`python -m signbridge.preflight`: the table, the estimate of the study's minutes, and how it ends."""
+
+import sys
+
+import pytest
+import torch
+
+from benchmarks.llava_shape import llava_1_5_7b_config
+from signbridge import preflight
+from signbridge.core import params
+from signbridge.core.command_line import run
+from signbridge.vlm.needs import needs_of
+from tests.vlm.conftest import PROMPT
+
+CPU = torch.device("cpu")
+STUDY_TFLOP = 10_600  # of LLaVA-1.5-7B at the notebook's size, with one grey image and no batch that is filled up
+
+
+def test_the_study_of_the_notebooks_model_takes_as_much_as_was_counted(workspace):
+    needs = needs_of(llava_1_5_7b_config(), "nf4", "float16", PROMPT, 20)
+    costs = preflight.study_costs(needs, images=300, answer_tokens=20)
+    assert [cost.stage for cost in costs] == ["extract", "extract_controls", "score_letters"]
+    assert [cost.prompts for cost in costs] == [300, 601, 300]
+    assert abs(sum(cost.flop for cost in costs) / 1e12 - STUDY_TFLOP) < 0.03 * STUDY_TFLOP
+    workspace.set(controls__read=["no_image"])
+    assert [cost.prompts for cost in preflight.study_costs(needs, 300, 20)] == [300, 1, 300]
+
+
+def test_minutes_are_operations_by_the_measured_rate():
+    costs = [preflight.Cost("extract", 300, 300, 6e15), preflight.Cost("score_letters", 300, 0, 12e15)]
+    lines = preflight.table(costs, rate=1e13, device="cuda", dtype="float16", known=True)
+    assert lines[1].split() == ["extract", "300", "300", "6,000", "10"]
+    assert lines[3].split() == ["the", "study", "600", "300", "18,000", "30"]
+    assert "At 10 TFLOP/s: products of float16 matrices on cuda" in lines[4]
+    assert "For 300 images" in " ".join(preflight.table(costs, 1e13, "cuda", "float16", known=False))
+
+
+def test_the_measured_rate_is_operations_by_the_time_that_they_took(monkeypatch):
+    assert 1e9 < preflight.matmul_rate(CPU, torch.float32, seconds=0.05) < 1e14
+    monkeypatch.setattr(preflight, "_seconds", lambda left, right, times, device: times * 2 * len(left) ** 3 / 5e10)
+    assert abs(preflight.matmul_rate(CPU, torch.float32, seconds=0.01) - 5e10) < 1
+
+
+def test_the_command_prints_the_table_the_costs_and_go(workspace, monkeypatch, capsys):
+    workspace.set(model="tiny-random")
+    monkeypatch.setattr(preflight, "SECONDS", 0.1)
+    monkeypatch.setattr(sys, "argv", ["preflight"])
+    run(preflight.main)
+    said = capsys.readouterr().out
+    assert said.startswith("tiny-random\n")
+    assert "drawn at random here" in said
+    assert "main memory" in said
+    assert "the study" in said
+    assert said.endswith("\ngo\n")
+
+
+def test_the_command_shows_the_table_before_it_stops(workspace, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["preflight", "mine"])
+    entry = params.section("miniature", dict, params.MODELS) | {"path": "nowhere", "quantization": "nf4"}
+    workspace.set(models__mine=entry)
+    monkeypatch.delenv("SIGNBRIDGE_DEVICE", raising=False)
+    assert "mine would run on the CPU" in workspace.message_of_failure(preflight.main)
+    said = capsys.readouterr().out
+    assert "main memory" not in said
+    assert "disk, extract" in said
+    assert "go" not in said.split()
+    monkeypatch.setenv("SIGNBRIDGE_DEVICE", "cpu")
+    assert "nowhere: no such model folder" in workspace.message_of_failure(preflight.main)
+
+
+@pytest.mark.parametrize("classes", [20, list("ABC")])
+def test_how_many_images_there_will_be_is_told_by_the_params(workspace, classes):
+    from signbridge.vlm.preflight import images_of_study
+
+    workspace.set(sample__classes=classes, sample__per_class=15)
+    assert images_of_study() == 15 * (20 if classes == 20 else 3)
+    workspace.set(sample__per_class="all")
+    assert images_of_study() is None
