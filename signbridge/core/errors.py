@@ -16,6 +16,9 @@ class SignBridgeError(Exception):
 
 _RIGHTS = "Give yourself the right to it (chmod, chown), or choose another place."
 _ROOM = "Free some room there, and run it again."
+_MOUNT = "Mount that place again, and run it again."
+_MOUNT = "Mount that place again, and run it again."
+_MOUNT = "Mount that place again, and run it again."
 _WAYS_OUT = {
     "EACCES": _RIGHTS,
     "EPERM": _RIGHTS,
@@ -30,7 +33,13 @@ _WAYS_OUT = {
     "EMFILE": "Raise the limit (ulimit -n), and run it again.",
     "ENAMETOOLONG": "Choose a shorter name.",
     "EIO": "Check the disk, or choose another.",
-    "ESTALE": "Mount that place again, and run it again.",
+    "ENFILE": "Raise the limit (ulimit -n), and run it again.",
+    "ELOOP": "Links there lead to one another. Remove one, or correct the path.",
+    "EBUSY": "Another program uses it. Close that, and run it again.",
+    "ETXTBSY": "Another program uses it. Close that, and run it again.",
+    "ENOTEMPTY": "Another program writes there. Let it end, and run it again.",
+    "ESTALE": _MOUNT,
+    "EREMOTEIO": _MOUNT,
 }
 _WAY_OUT = {getattr(errno, name): way for name, way in _WAYS_OUT.items() if hasattr(errno, name)}
 
@@ -39,14 +48,16 @@ def refusal(error: Exception, path: Path | str | None = None) -> SignBridgeError
     """What the operating system refused about a file, with path, reason and what to do; None if `error` tells of none.
 
     `path` is the file, where the error does not name it or names one that the user does not know. Libraries that are
-    not written in Python give the system's number in their text alone.
+    not written in Python give the system's number in their text alone, and torch's writer not even that.
     """
     number = getattr(error, "errno", None)
     if number is None and (told := re.search(r"(?:os error|errno) (\d+)", str(error), re.IGNORECASE)):
         number = int(told[1])
+    where = path or getattr(error, "filename", None) or "a file"
+    if "inline_container" in str(error) and isinstance(error, RuntimeError):
+        return SignBridgeError(f"{where}: cannot be written to its end, as on a full disk. {_ROOM}")
     if number not in _WAY_OUT:
         return None
-    where = path or getattr(error, "filename", None) or "a file"
     return SignBridgeError(f"{where}: {os.strerror(number)}. {_WAY_OUT[number]}")
 
 

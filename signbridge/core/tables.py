@@ -3,6 +3,7 @@
 A run that is killed leaves nothing half written behind.
 """
 
+import hashlib
 import json
 import os
 import shutil
@@ -15,9 +16,9 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-from safetensors import SafetensorError
 
 from signbridge.core.errors import SignBridgeError, check_readable, refusal
+from signbridge.core.pipeline import how_to_get, repro
 
 
 @contextmanager
@@ -62,7 +63,7 @@ def _said_of(path: Path, unfinished: Path) -> Iterator[None]:
     """
     try:
         yield
-    except (OSError, SafetensorError) as error:
+    except Exception as error:  # of libraries that are not written in Python: any kind
         _remove(unfinished)
         named = Path(str(getattr(error, "filename", None) or unfinished))
         said = refusal(error, path if unfinished in (named, *named.parents) else None)
@@ -131,14 +132,16 @@ def read_csv(path: Path | str) -> pd.DataFrame:
     try:
         return pd.read_csv(path, dtype=object, keep_default_na=False, encoding="utf-8")
     except FileNotFoundError:
-        raise SignBridgeError(f"{path}: no such table. Make it with `dvc repro`, or get it with `dvc pull`.") from None
+        raise SignBridgeError(f"{path}: no such table. {how_to_get(path)}") from None
     except pd.errors.EmptyDataError:
         return pd.DataFrame()
     except OSError as error:
         raise refusal(error, path) or error from None
     except (pd.errors.ParserError, UnicodeDecodeError) as error:
         first_line = str(error).strip().splitlines()[0]
-        raise SignBridgeError(f"{path}: not a readable CSV table ({first_line}). Delete it and `dvc repro`.") from None
+        raise SignBridgeError(
+            f"{path}: not a readable CSV table ({first_line}). Delete it and {repro(path)}."
+        ) from None
 
 
 def read(path: Path | str, columns: list[str] | None = None) -> pd.DataFrame:
@@ -149,7 +152,9 @@ def read(path: Path | str, columns: list[str] | None = None) -> pd.DataFrame:
     there = set(_schema(path).names) if columns else set()
     for name in columns or ():
         if name not in there:
-            raise SignBridgeError(f"{path}: no column '{name}'. Another version of the project wrote it: `dvc repro`.")
+            raise SignBridgeError(
+                f"{path}: no column '{name}'. Another version of the project wrote it: {repro(path)}."
+            )
     return _parquet(lambda source: pq.read_table(source, columns=columns), path).to_pandas()
 
 
@@ -163,26 +168,42 @@ def read_arrow(path: Path | str, where: tuple[str, str] | None = None) -> pa.Tab
 
 
 def batches(path: Path | str, columns: list[str], rows_together: int = 256) -> Iterator[pa.RecordBatch]:
-    """The table at `path`, a few rows at a time, for columns that do not fit into memory."""
+    """The table at `path`, a few rows at a time, none of two row groups, for columns that do not fit into memory."""
     file = _parquet(pq.ParquetFile, path)
     with file:
-        yield from file.iter_batches(rows_together, columns=columns)
+        for group in range(file.num_row_groups):
+            yield from file.iter_batches(rows_together, row_groups=[group], columns=columns)
 
 
 def read_rows(path: Path | str, rows: list[int], columns: list[str]) -> pd.DataFrame:
-    """These rows of the table at `path`, in this order; the others are never in memory together."""
+    """These rows of the table at `path`, in this order; of the others no more than a row group is in memory."""
     wanted, place = np.unique(np.asarray(rows, dtype=np.int64), return_inverse=True)
-    kept, start = [], 0
-    for batch in batches(path, columns):
-        here = wanted[(wanted >= start) & (wanted < start + len(batch))] - start
-        kept.append(batch.take(pa.array(here)))
-        start += len(batch)
-    return pa.Table.from_batches(kept).to_pandas().iloc[place]
+    with _parquet(pq.ParquetFile, path) as file:
+        kept, start = [file.schema_arrow.empty_table().select(columns)], 0
+        for group in range(file.num_row_groups):
+            end = start + file.metadata.row_group(group).num_rows
+            here = wanted[(wanted >= start) & (wanted < end)]
+            if len(here):
+                kept.append(file.read_row_group(group, columns).take(pa.array(here - start)))
+            start = end
+    return pa.concat_tables(kept).to_pandas().iloc[place]
+
+
+def count_rows(path: Path | str, size: int | None = None) -> int:
+    """How many rows the table at `path` has; or how many of them take `size` bytes of it in the mean, one at least."""
+    metadata = _parquet(pq.read_metadata, path)
+    return metadata.num_rows if size is None else max(1, size * metadata.num_rows // Path(path).stat().st_size)
 
 
 def made_by(path: Path | str) -> dict[str, Any]:
     """What made the table at `path`: the dictionary it was written with."""
     return json.loads(_schema(path).metadata[_KEY])
+
+
+def file_sha256(path: Path | str) -> str:
+    """The digest of a file, which is never in memory as a whole."""
+    with Path(path).open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 def _schema(path: Path | str) -> pa.Schema:
@@ -194,13 +215,13 @@ def _parquet(reader: Any, path: Path | str) -> Any:
         check_readable(path)  # of a folder, Arrow would read all files
         return reader(path)
     except FileNotFoundError:
-        raise SignBridgeError(f"{path}: no such table. Make it with `dvc repro`, or get it with `dvc pull`.") from None
+        raise SignBridgeError(f"{path}: no such table. {how_to_get(path)}") from None
     except (pa.ArrowInvalid, OSError) as error:
         if said := refusal(error, path):
             raise said from None
         first_line = str(error).splitlines()[0]
         raise SignBridgeError(
-            f"{path}: not a readable Parquet table ({first_line}). Delete it and `dvc repro`."
+            f"{path}: not a readable Parquet table ({first_line}). Delete it and {repro(path)}."
         ) from None
 
 
@@ -228,7 +249,7 @@ def read_findings(path: Path | str) -> dict[str, Metric]:
     """
     found = read_json(path)
     if not isinstance(found, dict) or not all(isinstance(value, Metric) for value in found.values()):
-        raise SignBridgeError(f"{path}: expected one flat JSON object. Delete it and `dvc repro`.")
+        raise SignBridgeError(f"{path}: expected one flat JSON object. Delete it and {repro(path)}.")
     return found
 
 
@@ -237,11 +258,11 @@ def read_json(path: Path | str) -> Any:
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise SignBridgeError(f"{path}: not there. Make it with `dvc repro`, or get it with `dvc pull`.") from None
+        raise SignBridgeError(f"{path}: not there. {how_to_get(path)}") from None
     except OSError as error:
         raise refusal(error, path) or error from None
     except ValueError as error:
-        raise SignBridgeError(f"{path}: not readable as JSON ({error}). Delete it and `dvc repro`.") from None
+        raise SignBridgeError(f"{path}: not readable as JSON ({error}). Delete it and {repro(path)}.") from None
 
 
 def write_metrics(path: Path | str, findings: Mapping[str, Metric], headline: Mapping[str, str]) -> None:

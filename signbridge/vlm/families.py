@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from transformers import PreTrainedModel, ProcessorMixin
+from transformers import PreTrainedConfig, PreTrainedModel, ProcessorMixin
 from transformers.models.gemma.modeling_gemma import GemmaTextScaledWordEmbedding
 from transformers.models.llava_next.modeling_llava_next import image_size_to_num_patches
 
@@ -101,8 +101,32 @@ def complete_processor(processor: ProcessorMixin, model: PreTrainedModel) -> Non
         processor.num_additional_image_tokens = 1  # its class token, which the strategy drops
 
 
-def check_processor(processor: ProcessorMixin, model: PreTrainedModel, folder: Path) -> None:
-    """Raises `SignBridgeError` if `processor`, which lies with `model` in `folder`, was made for another model."""
+def check_vision_layers(config: PreTrainedConfig, folder: Path) -> None:
+    """Raises `SignBridgeError` if a LLaVA's `config`, which lies in `folder`, takes features of layers not there."""
+    wanted = getattr(config, "vision_feature_layer", None)
+    layers = getattr(getattr(config, "vision_config", None), "num_hidden_layers", None)
+    if wanted is None or layers is None:
+        return
+    wanted = wanted if isinstance(wanted, (list, tuple)) else [wanted]
+    beyond = [layer for layer in wanted if not -layers - 1 <= layer <= layers]  # 0: what enters the first
+    if beyond or not wanted:
+        raise SignBridgeError(
+            f"{folder / 'config.json'}: vision_feature_layer is {beyond[0] if beyond else 'empty'}, and the vision "
+            f"tower has {layers} layers: {-layers - 1} to {layers} are there. Correct it, or fetch the file again."
+        )
+
+
+def check_processor(processor: ProcessorMixin, model: PreTrainedModel, folder: Path, prompt: str) -> None:
+    """Raises `SignBridgeError` if `processor`, which lies with `model` in `folder`, was made for another model.
+
+    `prompt` is the model's own, with an image token: each of its tokens must have an embedding.
+    """
+    rows, most = model.get_input_embeddings().num_embeddings, max(processor.tokenizer(prompt)["input_ids"])
+    if most >= rows:
+        raise SignBridgeError(
+            f"{folder}: the tokenizer makes token {most} of '{processor.tokenizer.decode(most)}' in the prompt, and "
+            f"the model has {rows} embeddings. Take the tokenizer of this very model."
+        )
     if model.config.model_type not in ("llava", "llava_next"):
         return
     ours, theirs = model.config.image_token_id, processor.image_token_id
@@ -114,6 +138,11 @@ def check_processor(processor: ProcessorMixin, model: PreTrainedModel, folder: P
     images, tower = processor.image_processor, model.config.vision_config
     if model.config.model_type != "llava" or tower.model_type not in ("clip_vision_model", "siglip_vision_model"):
         return
+    if processor.patch_size != tower.patch_size:
+        raise SignBridgeError(
+            f"{folder}: the processor counts patches of {processor.patch_size} pixels, and the vision tower of "
+            f"config.json takes {tower.patch_size}. Take the processor_config.json of this very model."
+        )
     size = images.crop_size if getattr(images, "do_center_crop", False) else images.size
     side = getattr(size, "height", None) or getattr(size, "shortest_edge", None)
     if side is not None and side != tower.image_size:

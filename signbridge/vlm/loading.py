@@ -34,6 +34,7 @@ from signbridge.vlm.families import (
     FAMILIES,
     Parts,
     check_processor,
+    check_vision_layers,
     complete_processor,
     parts_of,
     scale_image_tokens,
@@ -122,6 +123,8 @@ def load(params: HubModel | FolderModel | TinyRandomModel, scratch: Path, device
     quantization = quantization_of(params.quantization, getattr(torch, params.dtype))
     how_packed = {} if packing(folder) else {"quantization_config": quantization}  # else config.json says it
     with said_of_files(folder):
+        config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        check_vision_layers(config, folder)
         processor = AutoProcessor.from_pretrained(folder, backend="pil", local_files_only=True, trust_remote_code=False)
     if not hasattr(processor, "image_token"):
         raise SignBridgeError(
@@ -146,7 +149,7 @@ def load(params: HubModel | FolderModel | TinyRandomModel, scratch: Path, device
     prepare_packed(model)
     scale_image_tokens(model)
     complete_processor(processor, model)
-    check_processor(processor, model, folder)
+    check_processor(processor, model, folder, params.prompt)
     processor.tokenizer.padding_side = "left"
     _complete_padding(processor)
     loaded = LoadedModel(

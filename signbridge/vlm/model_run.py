@@ -25,7 +25,7 @@ import torch
 
 from signbridge.core import activations, params, tables
 from signbridge.core.errors import SignBridgeError
-from signbridge.core.pipeline import code_digest
+from signbridge.core.pipeline import code_digest, how_to_get
 from signbridge.core.shards import names_of, vectors_of
 from signbridge.datasets.images import grey_pixels
 from signbridge.vlm import preflight
@@ -116,7 +116,7 @@ def model_run(
     scratch folder goes when the block ends without an error, with what other settings left there.
     """
     name, model = params.selected("model", params.MODELS, ModelParams)
-    of_sample = {"sample_sha256": hashlib.sha256(sample.read_bytes()).hexdigest()} if sample else {}
+    of_sample = {"sample_sha256": tables.file_sha256(sample)} if sample else {}
     run = ModelRun(stage_file, name, model, {**of_sample, **made_by}, earlier)
     preflight.check(name, run.model, run.device, stage_file, SCRATCH)
     yield run
@@ -205,9 +205,7 @@ def _folder_sha256(model_digest: Path) -> str | None:
     try:
         return json.loads(model_digest.read_text(encoding="utf-8"))["folder_sha256"]
     except FileNotFoundError:
-        raise SignBridgeError(
-            f"{model_digest}: not there. Make it with `dvc repro`, or get it with `dvc pull`."
-        ) from None
+        raise SignBridgeError(f"{model_digest}: not there. {how_to_get(model_digest)}") from None
 
 
 def _version(package: str) -> str:

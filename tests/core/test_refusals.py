@@ -43,6 +43,14 @@ WRITTEN = {
 }
 
 
+def torch_file(path: Path) -> None:
+    """A file as the checkpoints of trainers have it: torch's writer names neither the reason nor the file."""
+    import torch
+
+    with tables.whole_file(path) as unfinished:
+        torch.save({"a": torch.zeros(50_000)}, unfinished)
+
+
 def said(action, *arguments) -> str:
     """What a command says in which `action` fails."""
     with pytest.raises(SystemExit) as stopped:
@@ -69,6 +77,8 @@ def test_what_cannot_be_read_is_named_with_the_reason(tmp_path, read):
         (errno.ENOENT, "No such file or directory", "moved or deleted"),
         (errno.EIO, "Input/output error", "Check the disk"),
         (errno.EMFILE, "Too many open files", "ulimit -n"),
+        (errno.ELOOP, "Too many levels of symbolic links", "lead to one another"),
+        (errno.EBUSY, "Device or resource busy", "Another program uses it"),
     ],
 )
 def test_a_picture_that_the_system_withholds_is_not_called_damaged(tmp_path, monkeypatch, number, reason, remedy):
@@ -90,6 +100,13 @@ def test_a_full_disk_is_named_with_the_file_and_leaves_the_earlier_one_alone(tmp
     assert f"error: {path}: No space left on device. Free some room there" in said(write, path)
     assert path.read_text() == "earlier"
     assert [file.name for file in tmp_path.iterdir()] == ["it"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_a_full_disk_under_torchs_writer_is_named_with_the_file(tmp_path):
+    (tmp_path / ".it.unfinished").symlink_to("/dev/full")
+    assert f"error: {tmp_path}/it: cannot be written to its end, as on a full disk" in said(torch_file, tmp_path / "it")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_libraries_that_are_not_written_in_python_say_it_too(tmp_path):
