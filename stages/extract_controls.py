@@ -6,13 +6,11 @@ The model reads `no_image` and `other_letter`, then its untrained twin the sampl
 time. Environment and resuming as in `stages.extract`; a run that goes on draws the same twin again.
 """
 
-import gc
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-import torch
 
 from signbridge.core import params, tables
 from signbridge.core.command_line import run
@@ -85,10 +83,7 @@ def _read(reading: ModelRun, controls: dict[str, Control], twin_seed: int) -> di
         if control != UNTRAINED_TWIN:
             shards[control] = reading.read_in_shards(decoded(shows.pngs), title=control, within=shows.shards)
     if UNTRAINED_TWIN in controls:
-        if shards:
-            del reading.reader
-            gc.collect()  # with whatever refers to itself
-            torch.cuda.empty_cache()
+        reading.close()
         reader = reading.open(reading.model, twin_seed)
         shows = controls[UNTRAINED_TWIN]
         shards[UNTRAINED_TWIN] = reading.read_in_shards(

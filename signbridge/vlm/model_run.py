@@ -8,6 +8,7 @@ The scratch folder is named by a fingerprint of the settings, the device and the
 where it was, and a run with other settings begins anew. It goes once the block has ended without an error.
 """
 
+import gc
 import hashlib
 import importlib.metadata
 import json
@@ -85,6 +86,13 @@ class ModelRun:
         reader.batch_size = min(reader.batch_size, images_per_shard())
         self._opened = reader
         return reader
+
+    def close(self) -> None:
+        """Let go of the model, so that it has left the memory before another is loaded."""
+        self._opened = None
+        self.__dict__.pop("reader", None)
+        gc.collect()  # with whatever refers to itself
+        torch.cuda.empty_cache()
 
     def read_in_shards(
         self,
