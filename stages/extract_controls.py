@@ -55,7 +55,7 @@ def main() -> None:
             if control in chosen.read
         }
         shards = _read(reading, controls, chosen.twin_seed)
-        _write_tables(controls, shards, sample, reading.model.prompt)
+        _write_tables(controls, shards, sample, reading)
 
 
 def _control(control: str, sample: pd.DataFrame, twin_seed: int, made_by: dict[str, Any]) -> Control:
@@ -93,15 +93,20 @@ def _read(reading: ModelRun, controls: dict[str, Control], twin_seed: int) -> di
 
 
 def _write_tables(
-    controls: dict[str, Control], shards: dict[str, list[Path]], sample: pd.DataFrame, prompt: str
+    controls: dict[str, Control], shards: dict[str, list[Path]], sample: pd.DataFrame, reading: ModelRun
 ) -> None:
     image_ids = sample["image_id"].tolist()
     answers = [pd.DataFrame(columns=ANSWER_COLUMNS, dtype="str")]  # the columns, where no control is chosen
     with whole_folder(ACTIVATIONS) as unfinished:  # a control that is no longer chosen goes
         for control, shows in controls.items():
-            read, made_by = shards[control], {**shows.made_by, "sites": sites_of(shards[control])}
+            read, made_by = shards[control], {**reading.made_by, **shows.made_by, "sites": sites_of(shards[control])}
             write_sites(unfinished / control, read, image_ids, shows.pngs, made_by)
-            of_control = {"control": control, "prompt": prompt, "answer": answers_of(read), "shown": shows.shown}
+            of_control = {
+                "control": control,
+                "prompt": reading.model.prompt,
+                "answer": answers_of(read),
+                "shown": shows.shown,
+            }
             answers.append(sample[["image_id", "label"]].assign(**of_control)[ANSWER_COLUMNS])
         made_by = {"controls": {control: shows.made_by for control, shows in controls.items()}}
         tables.write(pd.concat(answers, ignore_index=True), unfinished / ANSWERS.name, made_by)

@@ -16,11 +16,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 from transformers import BatchFeature
-from transformers.cache_utils import Cache, DynamicLayer
+from transformers.cache_utils import Cache
 
 from signbridge.core.errors import SignBridgeError
 from signbridge.vlm.answering import greedy_answers
-from signbridge.vlm.key_value_cache import roomy_cache
+from signbridge.vlm.key_value_cache import BranchedLayer, KeysValues, Scratch, roomy_cache
 from signbridge.vlm.loading import LoadedModel
 from signbridge.vlm.residual import (
     Edit,
@@ -34,7 +34,6 @@ WAY_OUT = (
     "Use images of one size, or leave the edits out: patching.<sweep>.pairs, steering.<sweep>.pairs and "
     "erasure.<sweep>.layers of 0."
 )
-KeysValues = tuple[Tensor, Tensor]  # of one block, each prompts x heads x tokens x head width
 
 
 class CleanRun(NamedTuple):
@@ -213,86 +212,3 @@ def rewind(branches: Branches, tokens: int) -> None:
     """Forget what was fed behind the first `tokens`."""
     for layer in branches.cache.layers:
         layer.length = tokens
-
-
-class Scratch:
-    """Where a walk keeps one block's keys and values, whose place the next block's take.
-
-    It is taken once, for all `rows` of the walk: in a place of its own for each block, which needs more rows than the
-    one below, a GPU's memory would fill with places that are too small for the next.
-    """
-
-    def __init__(self, rows: int):
-        self.rows = rows
-        self._taken: dict[int, Tensor] = {}
-
-    def states(self, which: int, clean: Tensor, rows: int, tokens: int) -> Tensor:
-        """Room for `rows` of keys (`which` 0) or values (1) with so many tokens, else shaped as `clean`."""
-        _, heads, _, width = clean.shape
-        if which not in self._taken or self._taken[which].shape[1:] != (heads, tokens, width):
-            self._taken[which] = clean.new_empty(max(rows, self.rows), heads, tokens, width)
-        return self._taken[which][:rows]
-
-
-class BranchedLayer(DynamicLayer):
-    """One block's keys and values: those of a clean run before token `start`, then each row's own."""
-
-    def __init__(self, clean: KeysValues, start: int, room: int, scratch: Scratch | None):
-        super().__init__()
-        self.clean, self.start, self.room, self.scratch = clean, start, room, scratch
-        self.is_initialized = True
-        self.length = start
-        self.all: KeysValues | None = None  # with room
-
-    def get_seq_length(self) -> int:
-        """The tokens so far."""
-        return self.length
-
-    def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
-        """How many keys `query_length` more tokens see, and where they begin."""
-        return self.length + query_length, 0
-
-    def update(self, key_states: Tensor, value_states: Tensor, *args, **kwargs) -> KeysValues:
-        """Append, and return all keys and values so far."""
-        new, end = (key_states, value_states), self.length + key_states.shape[-2]
-        if self.all is None:
-            rows, room = len(key_states), end + self.room
-            self.all = tuple(
-                _begun(
-                    clean[..., : self.start, :],
-                    self.scratch.states(which, clean, rows, room) if self.scratch else _room_for(clean, rows, room),
-                )
-                for which, clean in enumerate(self.clean)
-            )
-        for all_states, states in zip(self.all, new, strict=True):
-            all_states[..., self.length : end, :] = states
-        self.length = end
-        so_far = tuple(states[..., :end, :] for states in self.all)
-        if self.room:
-            self.keys, self.values = so_far
-        else:  # nothing follows: no row's keys and values outlive the block
-            self.all = None
-        return so_far
-
-    def settle(self, rows: int, own: int) -> None:
-        """Give the rows behind the first `own`, which left further up, the clean run's keys and values here."""
-        if own < rows:
-            room = self.length + self.room
-            theirs = [_begun(states, _room_for(states, rows - own, room)) for states in self.clean]
-            self.all = tuple(torch.cat([mine[:own], clean]) for mine, clean in zip(self.all, theirs, strict=True))
-            self.keys, self.values = (states[..., : self.length, :] for states in self.all)
-
-
-def _room_for(clean: Tensor, rows: int, tokens: int) -> Tensor:
-    _, heads, _, width = clean.shape
-    return clean.new_empty(rows, heads, tokens, width)
-
-
-def _begun(clean: Tensor, begun: Tensor) -> Tensor:
-    """The clean states of the prompts, over and over at the beginning of the rows of `begun`."""
-    prompts, heads, tokens, width = clean.shape
-    if len(begun) < prompts:  # the one row that walks up before any branch
-        begun[:, :, :tokens] = clean[: len(begun)]
-    else:
-        begun.view(-1, prompts, heads, begun.shape[2], width)[:, :, :, :tokens] = clean
-    return begun

@@ -64,14 +64,19 @@ class ModelRun:
         self.device = device_from_environment()
         self._made_by = {**read_with(name, model, earlier), **made_by}
         self.model = as_the_study_has_it(model, earlier or ANSWERS, self._made_by["model"])
-        self._opened: Reader | None = None
+        self._read_on: dict[str, Any] = {}  # of the reader that was used last, which is not held here
         self.scratch = SCRATCH / (stage.stem if folder == "stages" else f"{folder}_{stage.stem}")
         self.folder = self.scratch / fingerprint(self._made_by, self.device, stage_file)
 
     @property
     def made_by(self) -> dict[str, Any]:
         """What makes the run's tables, for their metadata; once a model is open, also on what and how it is read."""
-        return self._made_by if self._opened is None else {**self._made_by, READ_ON: read_on(self._opened, self.model)}
+        if (reader := self.__dict__.get("reader")) is not None:
+            self._note(reader)
+        return {**self._made_by, **self._read_on}
+
+    def _note(self, reader: Reader) -> None:
+        self._read_on = {READ_ON: read_on(reader, self.model)}
 
     @cached_property
     def reader(self) -> Reader:
@@ -84,7 +89,7 @@ class ModelRun:
         loaded = load(model, SCRATCH / "models", self.device, twin_seed)
         reader = Reader(loaded, model.prompt, model.max_new_tokens, batch_size)
         reader.batch_size = min(reader.batch_size, images_per_shard())
-        self._opened = reader
+        self._note(reader)
         return reader
 
     def close(self) -> None:
@@ -108,10 +113,13 @@ class ModelRun:
 
         `reader` is the chosen model's unless another is given.
         """
-        return read_in_shards(
-            reader or self.reader, items, self.folder / within, items_per_shard or images_per_shard(), work,
+        reader = reader or self.reader
+        shards = read_in_shards(
+            reader, items, self.folder / within, items_per_shard or images_per_shard(), work,
             title or self.scratch.name, unit,
         )  # fmt: skip
+        self._note(reader)  # memory may have run out
+        return shards
 
 
 @contextmanager

@@ -35,7 +35,7 @@ def test_what_is_counted_for_an_image_is_what_reading_it_takes_at_its_peak(tiny,
 def llava_on(total: int) -> tuple[int, int, bool]:
     """Of LLaVA-1.5-7B in NF4 on a card with `total` bytes: bytes of weights, images in the first batch, expanded?"""
     with torch.device("meta"):
-        model = AutoModelForImageTextToText.from_config(llava_1_5_7b_config(), dtype=torch.float16)
+        model = AutoModelForImageTextToText.from_config(llava_1_5_7b_config(), dtype=torch.float16, trust_remote_code=False)
     expanded = model.get_memory_footprint()
     linear = [layer for name, layer in model.named_modules() if type(layer) is torch.nn.Linear and name != "lm_head"]
     saved = sum(layer.weight.numel() for layer in linear) * (2 - 0.5 - 0.016)
@@ -47,9 +47,15 @@ def llava_on(total: int) -> tuple[int, int, bool]:
 
 @pytest.mark.parametrize(
     ("card", "total", "images", "expanded"),
-    [("T4", 14.6, 16, False), ("RTX 4090", 23.6, 32, False), ("L4", 22.0, 32, False), ("A100", 79.2, 64, True)],
+    [
+        ("T4", 14.6, 16, False),
+        ("RTX 4090", 23.6, 32, False),
+        ("L4", 22.0, 32, False),
+        ("RTX 5090", 31.3, 32, True),
+        ("A100", 79.2, 64, True),
+    ],
 )
-def test_the_first_batch_of_llava_fits_on_cards_of_16_24_and_80_gb(card, total, images, expanded):
+def test_the_first_batch_of_llava_fits_on_cards_of_16_24_32_and_80_gb(card, total, images, expanded):
     weights, batch, fits = llava_on(int(total * GIB))
     assert fits == expanded
     assert weights + batch < 0.9 * total * GIB, "a tenth is left for CUDA itself and what is not counted"
