@@ -94,7 +94,6 @@ class ModelRun:
 
     def close(self) -> None:
         """Let go of the model, so that it has left the memory before another is loaded."""
-        self._opened = None
         self.__dict__.pop("reader", None)
         gc.collect()  # with whatever refers to itself
         torch.cuda.empty_cache()
