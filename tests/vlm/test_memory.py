@@ -35,7 +35,8 @@ def test_what_is_counted_for_an_image_is_what_reading_it_takes_at_its_peak(tiny,
 def llava_on(total: int) -> tuple[int, int, bool]:
     """Of LLaVA-1.5-7B in NF4 on a card with `total` bytes: bytes of weights, images in the first batch, expanded?"""
     with torch.device("meta"):
-        model = AutoModelForImageTextToText.from_config(llava_1_5_7b_config(), dtype=torch.float16, trust_remote_code=False)
+        config = llava_1_5_7b_config()
+        model = AutoModelForImageTextToText.from_config(config, dtype=torch.float16, trust_remote_code=False)
     expanded = model.get_memory_footprint()
     linear = [layer for name, layer in model.named_modules() if type(layer) is torch.nn.Linear and name != "lm_head"]
     saved = sum(layer.weight.numel() for layer in linear) * (2 - 0.5 - 0.016)
