@@ -32,11 +32,12 @@ from signbridge.core.shards import Shard, vectors_of
 from signbridge.core.sweeps import Sweeps
 from signbridge.datasets.images import decoded
 from signbridge.vlm.branching import clean_run, image_span, leave
-from signbridge.vlm.extraction import Reader, Work, batches_of_one_length
+from signbridge.vlm.extraction import Reader, Work
 from signbridge.vlm.letter_scoring import continuations, offering_prompt
 from signbridge.vlm.loading import LoadedModel
 from signbridge.vlm.prompts import prompt_for
 from signbridge.vlm.residual import decoder_sites, editing, reading
+from signbridge.vlm.work_list import batches_of_one_length
 
 TWO_LETTERS = f"{CAUSAL}: patching.two_letters"  # where the params have that prompt
 

@@ -40,7 +40,7 @@ def patch_tokens(reader: Reader, sites: Sequence[str], most: int) -> Work:
             model(**inputs, use_cache=False, logits_to_keep=1)
         return Shard(vectors, [""] * keep)
 
-    return Work(read, reader.prepare_filled, in_batches)
+    return Work(read, reader.prepare, in_batches, fills=True)
 
 
 def grid_of(patches: int, most: int) -> Int[np.ndarray, "chosen"]:

@@ -58,7 +58,7 @@ def features_of_images(reader: Reader, autoencoders: Mapping[str, nn.Module]) ->
         said = loaded.processor.tokenizer.batch_decode(logits.argmax(-1)[:, None], skip_special_tokens=True)
         return Shard(features, [text.strip() for text in said])
 
-    return Work(read, reader.prepare_filled, in_batches)
+    return Work(read, reader.prepare, in_batches, fills=True)
 
 
 def features_at(reader: Reader, site: str, autoencoder: nn.Module, position: int | str) -> Work:
@@ -88,7 +88,7 @@ def features_at(reader: Reader, site: str, autoencoder: nn.Module, position: int
         texts = [loaded.processor.tokenizer.decode([token]) for token in tokens] or [""] * keep
         return Shard({AT_POSITION: found[0].float().cpu().numpy()}, texts)
 
-    return Work(read, reader.prepare_filled, in_batches)
+    return Work(read, reader.prepare, in_batches, fills=True)
 
 
 def _features(

@@ -22,8 +22,9 @@ from signbridge.causal.damage import describe, nll, read_described
 from signbridge.core.shards import Shard
 from signbridge.sae.token_stream import special_tokens
 from signbridge.vlm.branching import CleanRun, clean_run, leave
-from signbridge.vlm.extraction import Reader, Work, batches_of_one_length, in_batches
+from signbridge.vlm.extraction import Reader, Work, in_batches
 from signbridge.vlm.loading import LoadedModel
+from signbridge.vlm.work_list import batches_of_one_length
 
 Autoencoders = Mapping[str, nn.Module]  # by site in order of depth, on the reader's device
 Sums = dict[str, Tensor]  # by name, a row an item

@@ -10,8 +10,9 @@ from transformers import BatchFeature
 
 from signbridge.core.errors import SignBridgeError, place_tried
 from signbridge.core.shards import Shard
-from signbridge.vlm.extraction import Reader, Work, batches_of_one_length, stored_dtype
+from signbridge.vlm.extraction import Reader, Work, stored_dtype
 from signbridge.vlm.residual import reading
+from signbridge.vlm.work_list import batches_of_one_length
 
 
 class Phrase(NamedTuple):
