@@ -17,7 +17,7 @@ from signbridge.vlm.extraction import Reader
 from signbridge.vlm.key_value_cache import roomy_cache
 from signbridge.vlm.letter_scoring import class_log_probabilities
 from signbridge.vlm.loading import FolderModel, LoadedModel, load
-from signbridge.vlm.residual import decoder_sites, editing, reading
+from signbridge.vlm.residual import decoder_sites, editing, reading, reading_up_to
 from tests.vlm import other_families
 
 CPU = torch.device("cpu")
@@ -246,3 +246,25 @@ def test_descriptions_are_fed_behind_the_prompt(reader):
             logits = reader.loaded.model(**{**inputs, **more}).logits[0, -len(tokens) - 1 : -1]
         chosen = logits.log_softmax(-1).gather(-1, torch.tensor(tokens)[:, None])
         torch.testing.assert_close(read.unedited[row], -chosen.mean(), atol=1e-4, rtol=1e-4)
+
+
+@torch.inference_mode()
+def test_a_pass_that_ends_at_the_deepest_site_reads_to_the_byte_what_a_whole_one_does(reader):
+    """And runs no block behind it, while a pass after it runs them all."""
+    loaded, found, run = reader.loaded, {}, []
+    inputs = reader.prepare([picture(0), picture(1)])
+    whole = streams_of(loaded, inputs)
+    handles = [
+        block.register_forward_hook(lambda *_, number=number: run.append(number))
+        for number, block in enumerate(loaded.parts.blocks)
+    ]
+    with reading_up_to(loaded.parts, ["layer_01", "embedding"], lambda site, stream: found.update({site: stream})):
+        loaded.model(**inputs, use_cache=False, logits_to_keep=1)
+    ended_after = list(run)
+    again = streams_of(loaded, inputs)
+    for handle in handles:
+        handle.remove()
+    assert list(found) == ["embedding", "layer_01"]
+    assert all(torch.equal(stream, whole[site]) for site, stream in found.items())
+    assert ended_after == [0, 1]
+    assert all(torch.equal(again[site], whole[site]) for site in whole), "the model is left as it was"
