@@ -42,6 +42,7 @@ from signbridge.vlm.families import (
 from signbridge.vlm.library_errors import first_line, own_code, said_of_files
 from signbridge.vlm.memory import said_when_full
 from signbridge.vlm.nf4 import expanded_weights_fit, prepare_packed, quantization_of
+from signbridge.vlm.packed_weights import is_kept, keep_packed, packed_folder
 from signbridge.vlm.prompts import check_prompt
 from signbridge.vlm.random_weights import tiny_config, write_random_llava
 
@@ -113,12 +114,15 @@ def device_from_environment() -> torch.device:
 def load(params: HubModel | FolderModel | TinyRandomModel, scratch: Path, device: torch.device) -> LoadedModel:
     """Load the model of a catalog entry onto `device`; random models are written below `scratch` first.
 
+    Of a large model that is packed here, the packed weights are kept below `scratch`, and loaded the next time.
     Raises `SignBridgeError` if the hub cannot be reached, the files in a folder make no model that can be loaded, the
     family is not known or bitsandbytes is missing.
     """
     folder = model_folder(params, scratch)
     quantization = quantization_of(params.quantization, getattr(torch, params.dtype))
-    how_packed = {} if packing(folder) else {"quantization_config": quantization}  # else config.json says it
+    kept = packed_folder(folder, quantization, device, scratch)
+    weights = kept if is_kept(kept) else folder
+    how_packed = {} if packing(weights) else {"quantization_config": quantization}  # else config.json says it
     with said_of_files(folder):
         processor = AutoProcessor.from_pretrained(folder, backend="pil", local_files_only=True, trust_remote_code=False)
     if not hasattr(processor, "image_token"):
@@ -126,9 +130,9 @@ def load(params: HubModel | FolderModel | TinyRandomModel, scratch: Path, device
             f"{folder}: its processor takes no images. Copy processor_config.json from the model's source."
         )
     check_prompt(params.prompt, "models.yaml: <model>.prompt", processor.image_token)
-    with said_of_files(folder), said_when_full(device, "loading the model", _SMALLER):
+    with said_of_files(weights), said_when_full(device, "loading the model", _SMALLER):
         model, found = AutoModelForImageTextToText.from_pretrained(
-            folder,
+            weights,
             use_safetensors=True,
             dtype=getattr(torch, params.dtype),
             **how_packed,
@@ -139,7 +143,9 @@ def load(params: HubModel | FolderModel | TinyRandomModel, scratch: Path, device
             output_loading_info=True,
             ignore_mismatched_sizes=True,  # reported, and refused below with their names
         )
-    _check_complete(found, folder)
+    _check_complete(found, weights)
+    if kept is not None and weights is folder:
+        keep_packed(model, folder, kept)
     model.eval()
     prepare_packed(model)
     scale_image_tokens(model)
