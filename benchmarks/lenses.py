@@ -61,7 +61,7 @@ def bare(reader: Reader) -> Work:
         reader.loaded.model(**reader.to_device(inputs), use_cache=False, logits_to_keep=1)
         return Shard({}, [""] * keep)
 
-    return Work(read, reader.prepare_filled, in_batches)
+    return Work(read, reader.prepare, in_batches, fills=True)
 
 
 def main() -> None:

@@ -20,7 +20,7 @@ from signbridge.datasets.sampling import check_halves, fitted_half, one_of_each_
 from signbridge.vlm.branching import image_span
 from signbridge.vlm.extraction import Reader, in_batches
 from signbridge.vlm.letter_scoring import added_tokens
-from signbridge.vlm.residual import decoder_sites, reading
+from signbridge.vlm.residual import decoder_sites, reading_up_to
 
 log = logging.getLogger(__name__)
 
@@ -115,20 +115,18 @@ def mean_norms(reader: Reader, images: list[Image.Image]) -> dict[SteeredAt, dic
     Of every token the first is left out: in many models it is an attention sink, hundreds of times as long as the
     others (Sun et al. 2024, "Massive Activations in Large Language Models").
     """
-    sites = set(decoder_sites(reader.loaded.parts))
+    sites = decoder_sites(reader.loaded.parts)
     found: dict[SteeredAt, dict[str, list[float]]] = {"image": {}, "prompt_last": {}, "every": {}}
     for batch in in_batches(images, reader.batch_size):
         inputs = reader.to_device(reader.prepare(batch))
         image = image_span(reader.loaded, inputs)
 
         def measure(site: str, stream: Tensor, image: slice = image) -> None:
-            if site not in sites:
-                return
             norms = stream.float().norm(dim=-1)
             parts = {"image": norms[:, image], "prompt_last": norms[:, -1:], "every": norms[:, 1:]}
             for at, part in parts.items():
                 found[at].setdefault(site, []).extend(part.mean(dim=1).tolist())
 
-        with reading(reader.loaded.parts, measure):
+        with reading_up_to(reader.loaded.parts, sites, measure):
             reader.loaded.model(**inputs, use_cache=False, logits_to_keep=1)
     return {at: {site: float(np.mean(norms)) for site, norms in by_site.items()} for at, by_site in found.items()}

@@ -71,13 +71,21 @@ class Eraser(NamedTuple):
         return (stream.float() - erased).to(stream.dtype)
 
 
-def leace(vectors: Float[np.ndarray, "images width"], labels: np.ndarray) -> Eraser:
+class Spanned(NamedTuple):
+    """Vectors in coordinates of what they span around their mean."""
+
+    mean: Float[np.ndarray, "width"]
+    basis: Float[np.ndarray, "width rank"]  # orthonormal
+    coordinates: Float[np.ndarray, "images rank"]
+
+
+def leace(vectors: Spanned, labels: np.ndarray) -> Eraser:
     """The least change after which no linear probe, fitted on these vectors, tells the classes apart.
 
     Their covariance is shrunk (Ledoit and Wolf), since images are few, and the change may not add to its trace. Vectors
     that are all alike are left as they are.
     """
-    mean, span, coordinates = _span(vectors)
+    mean, span, coordinates = vectors
     if not span.shape[1]:
         return Eraser(span, span.T, mean)
     classes = np.unique(labels, return_inverse=True)[1]
@@ -94,23 +102,21 @@ def leace(vectors: Float[np.ndarray, "images width"], labels: np.ndarray) -> Era
     return Eraser(span @ left, right @ span.T, mean)
 
 
-def random_subspace(vectors: Float[np.ndarray, "images width"], rank: int, generator: np.random.Generator) -> Eraser:
+def random_subspace(vectors: Spanned, rank: int, generator: np.random.Generator) -> Eraser:
     """The orthogonal projection off a random subspace of `rank` dimensions, among those in which the vectors lie."""
-    mean, span, _ = _span(vectors)
+    mean, span, _ = vectors
     basis = np.linalg.qr(generator.normal(size=(span.shape[1], min(rank, span.shape[1]))))[0]
     return Eraser(span @ basis, basis.T @ span.T, mean)
 
 
-def _span(
-    vectors: Float[np.ndarray, "images width"],
-) -> tuple[Float[np.ndarray, "width"], Float[np.ndarray, "width rank"], Float[np.ndarray, "images rank"]]:
-    """The mean, an orthonormal basis of what the vectors span around it, and their coordinates there."""
+def spanned(vectors: Float[np.ndarray, "images width"]) -> Spanned:
+    """The vectors as erasers are fitted to them: one singular value decomposition, whatever is erased then."""
     rows = vectors.astype(np.float64)
     mean = rows.mean(axis=0)
     left, spread, basis = np.linalg.svd(rows - mean, full_matrices=False)
     rounding = np.linalg.norm(rows) * np.finfo(np.float64).eps  # of the mean, off which lie vectors that are all alike
     there = spread > max(spread[0] * max(rows.shape) * np.finfo(np.float32).eps, max(rows.shape) * rounding)
-    return mean, basis[there].T, left[:, there] * spread[there]
+    return Spanned(mean, basis[there].T, left[:, there] * spread[there])
 
 
 class ErasureSweep(Section):
@@ -147,7 +153,7 @@ def edits_at(
     `vectors(site, position)` are those images' own, `labels` and `photos` have one entry an image.
     """
     generator = np.random.default_rng([seed, *site.encode()])
-    found = {tokens: vectors(site, POSITION_OF[tokens]) for tokens in TOKENS_OF["both"]}
+    found = {tokens: spanned(vectors(site, POSITION_OF[tokens])) for tokens in TOKENS_OF["both"]}
     true = {tokens: leace(rows, labels) for tokens, rows in found.items()}
     edits = [Removal(LEACE, 0, true)]
     for draw in range(sweep.draws):

@@ -24,6 +24,7 @@ from signbridge.causal.erasure import (
     erasing_work,
     leace,
     shard_name,
+    spanned,
 )
 from signbridge.core import activations
 from signbridge.core.names import LEACE_OTHER_PHOTOS, NOTHING, POSITION_OF
@@ -105,7 +106,7 @@ def probes_table(
     def erased_unseen() -> Iterator[Cell]:
         for place in unseen:
             vectors = clean(place.site, place.read_position)
-            left = leace(vectors[half], labels[half]).erase(torch.from_numpy(vectors[rest])).numpy()
+            left = leace(spanned(vectors[half]), labels[half]).erase(torch.from_numpy(vectors[rest])).numpy()
             yield Cell(place.read_site, place.read_position, left)
 
     tables = _predicted([*nothing, *(place for place, _ in read)], cells(), every, photos, C, seed)

@@ -10,6 +10,9 @@ Two clean runs a pair give nearly all of it. Before the image the two prompts ar
 tokens everything up to the last of them is the donor's run, at every site, and only the question behind them is run
 again. With the donor's last token alone only that token is run again. With all tokens the run is the donor's own, so
 that row is filled in from it (the tests do run it).
+
+Each image is also patched into itself, in batches of the same shape. Whatever that moves is rounding: the noise below
+which an effect says nothing.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -31,14 +34,16 @@ from signbridge.core.params import CAUSAL, Section
 from signbridge.core.shards import Shard, vectors_of
 from signbridge.core.sweeps import Sweeps
 from signbridge.datasets.images import decoded
-from signbridge.vlm.branching import clean_run, image_span, leave_in_turn
-from signbridge.vlm.extraction import Reader, Work, batches_of_one_length
+from signbridge.vlm.branching import CleanRun, clean_run, image_span, leave_in_turn
+from signbridge.vlm.extraction import Reader, Work
 from signbridge.vlm.letter_scoring import continuations, offering_prompt
 from signbridge.vlm.loading import LoadedModel
 from signbridge.vlm.prompts import prompt_for
 from signbridge.vlm.residual import decoder_sites, editing, reading
+from signbridge.vlm.work_list import batches_of_one_length
 
 BRANCHES_OF_AN_IMAGE = 8  # run at once for every image that the reader takes at once: they hold one block's keys
+COLUMNS = ["pair", "receiver", "donor", "site", "position", "gap", "moved", "says_donor", "moved_by_itself"]
 TWO_LETTERS = f"{CAUSAL}: patching.two_letters"  # where the params have that prompt
 
 
@@ -71,6 +76,7 @@ class Patched(NamedTuple):
     donor: Float[np.ndarray, "runs"]  # in the clean run on the donor
     patched: Float[np.ndarray, "runs sites positions"]
     says_donor: Float[np.ndarray, "runs sites positions"]  # 1 where the donor's token is the likeliest of all
+    itself: Float[np.ndarray, "runs sites positions"]  # as `patched`, with the receiver's own stream put in
 
 
 def patching_work(reader: Reader) -> Work:
@@ -127,13 +133,14 @@ def _first_tokens(loaded: LoadedModel, prompt: str, letters: list[str]) -> tuple
 def as_table(sample: pd.DataFrame, pairs: list[ImagePair], loaded: LoadedModel, shards: list[Path]) -> pd.DataFrame:
     """One row a pair, run, site and position, of the pairs whose clean runs differ in the logits compared.
 
-    pair, receiver, donor (image ids), site, position, gap, moved, says_donor. `gap` is the donor's logit difference
-    less the receiver's, `moved` the patched run's less the receiver's: of a swap that does all, `moved` is `gap`. Where
-    `gap` is negative (two letters whose logits lean the other way) both change their sign.
+    pair, receiver, donor (image ids), site, position, gap, moved, says_donor, moved_by_itself. `gap` is the donor's
+    logit difference less the receiver's, `moved` the patched run's less the receiver's: of a swap that does all,
+    `moved` is `gap`. `moved_by_itself` is that of the receiver patched into itself. Where `gap` is negative (two
+    letters whose logits lean the other way) all change their sign.
     """
     if not pairs:
-        return pd.DataFrame(columns=["pair", "receiver", "donor", "site", "position", "gap", "moved", "says_donor"])
-    receiver, donor, patched, says = (vectors_of(shards, name) for name in Patched._fields)
+        return pd.DataFrame(columns=COLUMNS)
+    receiver, donor, patched, says, itself = (vectors_of(shards, name) for name in Patched._fields)
     gap = donor - receiver
     sites, ids = decoder_sites(loaded.parts), sample["image_id"].to_numpy()
     rows = np.array(pairs)[:, :, None, None] + np.zeros(patched.shape[1:], dtype=int)[None]
@@ -149,7 +156,9 @@ def as_table(sample: pd.DataFrame, pairs: list[ImagePair], loaded: LoadedModel, 
             "gap": np.broadcast_to(sign * gap[:, :, None, None], patched.shape).ravel(),
             "moved": (sign * (patched - receiver[:, :, None, None])).ravel(),
             "says_donor": says.ravel() > 0,
-        }
+            "moved_by_itself": (sign * (itself - receiver[:, :, None, None])).ravel(),
+        },
+        columns=COLUMNS,
     )
     return table[table["gap"] > 0].reset_index(drop=True)
 
@@ -167,25 +176,30 @@ def patch(
     clean = clean_run(loaded, inputs, first=behind)
     runs = torch.arange(len(inputs["input_ids"]), device=clean.logits.device)
     donors = runs.roll(len(tokens))
-    receivers, sites = clean, decoder_sites(loaded.parts)
-    donor = clean.of(donors)
-    logits = {
-        "prompt_last": leave_in_turn(loaded, receivers, last, {site: donor.tail(site, last) for site in sites}, most),
-        "image": leave_in_turn(loaded, donor, behind, {site: receivers.tail(site, behind) for site in sites}, most),
-        "all": donor.logits.repeat(len(sites), 1, 1),
-    }
+    sites, of_donors = decoder_sites(loaded.parts), clean.of(donors)
     of_receiver, of_donor = compared_tokens(clean.logits[:, -1], donors, tokens)
-    patched, says_donor = [], []
-    for position in PATCHED:
-        by_run = logits[position][:, -1].float().reshape(len(sites), len(runs), -1)
-        patched.append(logit_difference(by_run, of_receiver, of_donor))
-        says_donor.append((by_run.argmax(-1) == of_donor).float())
-    of_clean = clean.logits[:, -1].float()
+
+    def cells(put_in: CleanRun) -> Iterator[Float[Tensor, "sites runs vocabulary"]]:
+        """The last logits where the stream of `put_in` stands in the runs on the receivers, for each of `PATCHED`."""
+        last_token = leave_in_turn(loaded, clean, last, {site: put_in.tail(site, last) for site in sites}, most)
+        yield last_token[:, -1].view(len(sites), len(runs), -1)
+        image = leave_in_turn(loaded, put_in, behind, {site: clean.tail(site, behind) for site in sites}, most)
+        yield image[:, -1].view(len(sites), len(runs), -1)
+        yield put_in.logits[:, -1].expand(len(sites), -1, -1)
+
+    def difference(logits: Float[Tensor, "*sites runs vocabulary"]) -> Float[Tensor, "*sites runs"]:
+        return logit_difference(logits, of_receiver, of_donor)
+
+    def by_run(of_positions: list[Float[Tensor, "sites runs"]]) -> Float[np.ndarray, "runs sites positions"]:
+        return torch.stack(of_positions, -1).transpose(0, 1).cpu().numpy()
+
+    patched = [(difference(logits), (logits.argmax(-1) == of_donor).float()) for logits in cells(of_donors)]
     return Patched(
-        receiver=logit_difference(of_clean, of_receiver, of_donor).cpu().numpy(),
-        donor=logit_difference(of_clean[donors], of_receiver, of_donor).cpu().numpy(),
-        patched=torch.stack(patched, -1).transpose(0, 1).cpu().numpy(),
-        says_donor=torch.stack(says_donor, -1).transpose(0, 1).cpu().numpy(),
+        receiver=difference(clean.logits[:, -1]).cpu().numpy(),
+        donor=difference(of_donors.logits[:, -1]).cpu().numpy(),
+        patched=by_run([moved for moved, _ in patched]),
+        says_donor=by_run([says for _, says in patched]),
+        itself=by_run([difference(logits) for logits in cells(clean)]),
     )
 
 

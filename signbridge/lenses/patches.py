@@ -11,7 +11,7 @@ from transformers import BatchFeature
 
 from signbridge.core.shards import Shard
 from signbridge.vlm.extraction import Reader, Work, in_batches, stored_dtype
-from signbridge.vlm.residual import reading
+from signbridge.vlm.residual import reading_up_to
 
 
 def patch_tokens(reader: Reader, sites: Sequence[str], most: int) -> Work:
@@ -33,14 +33,13 @@ def patch_tokens(reader: Reader, sites: Sequence[str], most: int) -> Work:
         vectors = {"patch": np.tile(chosen.numpy(), (keep, 1)), "image_tokens": np.full(keep, image_tokens)}
 
         def keep_patches(site: str, stream: Tensor) -> None:
-            if site in sites:
-                vectors[site] = stream[rows, where][:keep].to(dtype).cpu().numpy()
+            vectors[site] = stream[rows, where][:keep].to(dtype).cpu().numpy()
 
-        with reading(parts, keep_patches):
+        with reading_up_to(parts, sites, keep_patches):
             model(**inputs, use_cache=False, logits_to_keep=1)
         return Shard(vectors, [""] * keep)
 
-    return Work(read, reader.prepare_filled, in_batches)
+    return Work(read, reader.prepare, in_batches, fills=True)
 
 
 def grid_of(patches: int, most: int) -> Int[np.ndarray, "chosen"]:

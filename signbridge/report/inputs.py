@@ -30,7 +30,7 @@ _COLUMNS = {
         "site published_accuracy published_low published_high reproduced_accuracy reproduced_low reproduced_high "
         "leaking comparable"
     ),
-    "patching": "site depth position effect effect_low effect_high says_donor",
+    "patching": "site depth position effect effect_low effect_high says_donor noise",
     "steering": (
         "site depth at during direction strength probability probability_low probability_high says damage "
         "damage_low damage_high"

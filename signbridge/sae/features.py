@@ -20,19 +20,20 @@ from signbridge.core.errors import SignBridgeError
 from signbridge.core.names import KINDS, POSITIONS, STREAM
 from signbridge.core.shards import Shard, answers_of, vectors_of
 from signbridge.vlm.extraction import Reader, Work, in_batches
-from signbridge.vlm.residual import reading
+from signbridge.vlm.residual import reading, reading_up_to
 
 AT_POSITION = "features"  # the one array of a shard of `features_at`, images x features
 _AS_READ = ("tokens", "error", "active", "nll", "nll_sae", "nll_zero")
 
 
-def features_of_images(reader: Reader, autoencoders: Mapping[str, nn.Module]) -> Work:
+def features_of_images(reader: Reader, autoencoders: Mapping[str, nn.Module], answers: bool = True) -> Work:
     """Of images: features by `site.position`, images x features, for each of `POSITIONS`.
 
     `prompt_last` has the features of the last token of the prompt. `image_mean` has the mean over image tokens of the
     features of each token: an encoder is not linear, so these are not the features of the mean. The stream itself at
     the last token, and its mean, are `site.position.stream`, images x width. The answers are the token that follows
-    the prompt. `autoencoders` are by site in order of depth, on the reader's device.
+    the prompt; without `answers` they are empty, and no block behind the last site is run. `autoencoders` are by site
+    in order of depth, on the reader's device.
     """
     loaded = reader.loaded
 
@@ -53,12 +54,14 @@ def features_of_images(reader: Reader, autoencoders: Mapping[str, nn.Module]) ->
                     features[f"{site}.{position}"] = rows.cpu().numpy()
                     features[f"{site}.{position}.{STREAM}"] = vectors.cpu().numpy()
 
-        with reading(loaded.parts, keep_features):
+        said = [""] * keep
+        parts = loaded.parts
+        with reading(parts, keep_features) if answers else reading_up_to(parts, autoencoders, keep_features):
             logits = loaded.model(**inputs, use_cache=False, logits_to_keep=1).logits[:keep, -1]
-        said = loaded.processor.tokenizer.batch_decode(logits.argmax(-1)[:, None], skip_special_tokens=True)
+            said = loaded.processor.tokenizer.batch_decode(logits.argmax(-1)[:, None], skip_special_tokens=True)
         return Shard(features, [text.strip() for text in said])
 
-    return Work(read, reader.prepare_filled, in_batches)
+    return Work(read, reader.prepare, in_batches, fills=True)
 
 
 def features_at(reader: Reader, site: str, autoencoder: nn.Module, position: int | str) -> Work:
@@ -79,16 +82,15 @@ def features_at(reader: Reader, site: str, autoencoder: nn.Module, position: int
         found: list[Tensor] = []
 
         def keep_features(here: str, stream: Tensor) -> None:
-            if here == site:
-                found.append(_features(stream, autoencoder, is_image, places)[:keep])
+            found.append(_features(stream, autoencoder, is_image, places)[:keep])
 
-        with reading(loaded.parts, keep_features):
+        with reading_up_to(loaded.parts, [site], keep_features):
             loaded.model(**inputs, use_cache=False, logits_to_keep=1)
         tokens = [] if places is None else token_ids.gather(1, places[:, None])[:keep, 0].tolist()
         texts = [loaded.processor.tokenizer.decode([token]) for token in tokens] or [""] * keep
         return Shard({AT_POSITION: found[0].float().cpu().numpy()}, texts)
 
-    return Work(read, reader.prepare_filled, in_batches)
+    return Work(read, reader.prepare, in_batches, fills=True)
 
 
 def _features(

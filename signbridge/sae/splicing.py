@@ -22,7 +22,8 @@ from signbridge.causal.damage import describe, nll, read_described
 from signbridge.core.shards import Shard
 from signbridge.sae.token_stream import special_tokens
 from signbridge.vlm.branching import CleanRun, clean_run, leave_in_turn
-from signbridge.vlm.extraction import Reader, Work, batches_of_one_length, in_batches
+from signbridge.vlm.extraction import Reader, Work, in_batches
+from signbridge.vlm.work_list import batches_of_one_length
 
 BRANCHES_OF_AN_ITEM = 4  # run at once for every item that the reader takes at once: they leave at the first token
 Autoencoders = Mapping[str, nn.Module]  # by site in order of depth, on the reader's device

@@ -6,7 +6,6 @@ the same batches.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
@@ -20,13 +19,9 @@ from signbridge.datasets.images import decoded
 from signbridge.sae.passages import DECKS, Deck, Passage
 from signbridge.vlm.extraction import Reader, Work, in_batches, stored_dtype
 from signbridge.vlm.loading import LoadedModel
-from signbridge.vlm.residual import reading
+from signbridge.vlm.residual import reading_up_to
 
 IS_IMAGE = "is_image"  # beside the sites in a shard
-
-
-class _ReadAll(Exception):
-    """Ends a pass at the deepest site that is wanted: what the blocks after it compute is for nothing."""
 
 
 def special_tokens(loaded: LoadedModel) -> Int[Tensor, "special"]:
@@ -55,12 +50,9 @@ def token_streams(reader: Reader, sites: Sequence[str]) -> Work:
         vectors = {}
 
         def keep_tokens(site: str, stream: Tensor) -> None:
-            if site in sites:
-                vectors[site] = stream[rows, places].to(dtype).cpu().numpy()
-            if len(vectors) == len(sites):
-                raise _ReadAll
+            vectors[site] = stream[rows, places].to(dtype).cpu().numpy()
 
-        with suppress(_ReadAll), reading(loaded.parts, keep_tokens):
+        with reading_up_to(loaded.parts, sites, keep_tokens):
             loaded.model(**reader.to_device(inputs), use_cache=False, logits_to_keep=1)
         return Shard({**vectors, IS_IMAGE: is_image}, [""] * keep)
 

@@ -2,7 +2,8 @@
 
 The effect is normalised as in Zhang and Nanda 2023: 0 where the patched run is the receiver's own, 1 where it is the
 donor's. It is the sum of what was moved over the sum of the gaps, so that a pair whose logits hardly differ cannot
-outweigh the others.
+outweigh the others. The noise is the same share of what patching an image into itself moves, whichever way: an effect
+no larger is rounding.
 """
 
 import numpy as np
@@ -12,7 +13,7 @@ from signbridge.core.tables import Metric
 from signbridge.statistics.effects import Effects, effects, site_interval
 from signbridge.statistics.intervals import StatisticsParams
 
-COLUMNS = ["site", "depth", "position", "effect", "effect_low", "effect_high", "says_donor"]
+COLUMNS = ["site", "depth", "position", "effect", "effect_low", "effect_high", "says_donor", "noise"]
 PLOTTED = ("prompt_last", "image")  # with all tokens the effect is 1 everywhere
 HEADLINE = {
     "handover_layer": "patching_handover_site",
@@ -24,6 +25,7 @@ HEADLINE = {
     "largest_step_layer": "patching_largest_step_site",
     "largest_step_layer_low": "patching_largest_step_site_low",
     "largest_step_layer_high": "patching_largest_step_site_high",
+    "noise": "patching_noise",
     "pairs": "patching_pairs",
     "question": "patching_question",
     "sweep": "sweep",
@@ -37,21 +39,25 @@ def patching_effects(
     """The curves and the findings, from the table of the stage `patch`.
 
     The curves have a row a site and position: site, depth, position, effect with its interval over pairs of photos, and
-    the share of runs whose likeliest token became the donor's. Where nothing was patched there is no row.
+    the share of runs whose likeliest token became the donor's, and the noise. `patching_noise` is the largest of any
+    site and position. Where nothing was patched there is no row.
     """
     if table.empty:
         return pd.DataFrame(columns=COLUMNS), {"patching_pairs": 0}
     found = effects(table, ["site", "position"], "pair", "moved", statistics, generator, weight="gap")
     curves = found.table("effect", statistics.confidence)
     says = table.groupby(["site", "position"], sort=False)["says_donor"].mean().to_numpy()
+    cells = table.assign(noise=table["moved_by_itself"].abs()).groupby(["site", "position"], sort=False)
+    noise = (cells["noise"].sum() / cells["gap"].sum()).to_numpy()
     sites = list(curves["site"].unique())
     curves.insert(1, "depth", curves["site"].map(sites.index))
     findings: dict[str, Metric] = {
         "patching_pairs": int(table["pair"].nunique()),
+        "patching_noise": float(noise.max()),
         **_handover(found, sites, statistics.confidence),
         **_largest_step(found, sites, statistics.confidence),
     }
-    return curves.assign(says_donor=says)[COLUMNS], findings
+    return curves.assign(says_donor=says, noise=noise)[COLUMNS], findings
 
 
 def patching_plot(curves: pd.DataFrame) -> pd.DataFrame:

@@ -1,14 +1,14 @@
 """Read a model's activations and answers for a list of images, shard by shard, so that a killed run goes on.
 
-Every batch has one fixed shape: the last is filled up with copies of its first image, whose results are dropped. So
-an image's vectors are the same bytes whatever ran beside it or before it; shards of batches of another size are
-computed again.
+Every batch of a run has one fixed shape: the last is filled up with copies of its first image, whose results are
+dropped. So an image's vectors are the same bytes whatever ran beside it or before it; shards of batches of another size
+are computed again. How many images that is follows from their number (`work_list.py`), and images that are alike are
+read once.
 """
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -31,6 +31,7 @@ from signbridge.vlm.loading import LoadedModel
 from signbridge.vlm.memory import first_batch_size, halving
 from signbridge.vlm.nf4 import packed_layers
 from signbridge.vlm.prompts import prompt_for
+from signbridge.vlm.work_list import in_batches, unlike, with_copies, work_list
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +48,7 @@ class Work(NamedTuple):
     read: Callable[[Any, int], Shard]  # of what `prepare` made: the vectors and answers of so many items
     prepare: Callable[[list], Any]  # of one batch, on the CPU, maybe while another is read
     batches: Callable[[list, int], list[list]]  # the items in order, cut for a batch size
+    fills: bool = False  # whether a batch is filled up before it is prepared; every array then has a row an item
 
 
 class Reader:
@@ -72,8 +74,12 @@ class Reader:
     @property
     def made_with(self) -> str:
         """What the bytes of a shard depend on beside items, model and machine."""
+        return self.made_with_batches_of(self.batch_size)
+
+    def made_with_batches_of(self, items: int) -> str:
+        """The same, of batches of so many items."""
         packed = packed_layers(self.loaded.model)
-        return f"batches of {self.batch_size}, {'packed' if packed else 'plain'} weights"
+        return f"batches of {items}, {'packed' if packed else 'plain'} weights"
 
     def _first_batch_size(self) -> int:
         prompt = self.prepare([Image.new("RGB", (28, 28))])
@@ -91,13 +97,9 @@ class Reader:
             del inputs["attention_mask"]
         return inputs
 
-    def filled(self, batch: list[T]) -> list[T]:
-        """The batch, filled up to its fixed size with copies of its first item."""
-        return batch + batch[:1] * (self.batch_size - len(batch))
-
-    def prepare_filled(self, batch: list[Image.Image]) -> BatchFeature:
-        """What the model takes in for a batch of images that is filled up."""
-        return self.prepare(self.filled(batch))
+    def filled(self, batch: list[T], to: int | None = None) -> list[T]:
+        """The batch, filled up `to` a fixed size (that of the reader) with copies of its first item."""
+        return batch + batch[:1] * ((to or self.batch_size) - len(batch))
 
     def to_device(self, inputs: BatchFeature) -> BatchFeature:
         """The inputs where the model is, in its dtype."""
@@ -108,23 +110,27 @@ class Reader:
         items: list,
         work: Work | None = None,
         on_items: Callable[[int], None] = lambda count: None,
-        first: int = 0,
+        numbers: Sequence[int] | None = None,
         unit: str = "image",
+        batch_size: int | None = None,
     ) -> Shard:
         """What `work` makes of the items, in order; of images, every site and the answers unless it is said.
 
-        `on_items` is told how many are done, batch by batch. Raises `SignBridgeError` once a batch has numbers that are
-        not finite, naming the `unit` by its place in the run, in which the items begin at `first`.
+        `on_items` is told how many are done, batch by batch. Batches hold `batch_size` items, or as many as the reader
+        takes at once; where memory runs out, fewer. Raises `SignBridgeError` once a batch has numbers that are not
+        finite, naming the `unit` by its place in the run: of each item one of `numbers`, from 0 on without them.
         """
+        numbers = range(len(items)) if numbers is None else numbers
         work = work or sites_and_answers(self)
         done: list[Shard] = []
 
         def read_all() -> Shard:
             on_items(-sum(len(shard.answers) for shard in done))
             done.clear()
-            for shard in self._read_batches(items, work):
-                self._check_finite(shard, first + sum(len(before.answers) for before in done), unit)
-                done.append(shard._replace(made_with=self.made_with))
+            at_once = min(batch_size or self.batch_size, self.batch_size)
+            for shard in self._read_batches(items, work, at_once):
+                self._check_finite(shard, numbers[sum(len(before.answers) for before in done) :], unit)
+                done.append(shard._replace(made_with=self.made_with_batches_of(at_once)))
                 on_items(len(shard.answers))
             return _joined(done)
 
@@ -140,18 +146,21 @@ class Reader:
         found, _ = halving(of_size, self.batch_size, self.loaded.device, "one image at a time", FREE_SOME)
         return found
 
-    def _check_finite(self, shard: Shard, first: int, unit: str) -> None:
+    def _check_finite(self, shard: Shard, numbers: Sequence[int], unit: str) -> None:
         remedy = way_out(str(self.loaded.model.dtype).removeprefix("torch."))
         for name, array in shard.vectors.items():
             if all_finite(array):
                 continue
             if len(array) == len(shard.answers):
-                rows = [f"{row} (counted from 0)" for row in range(first, first + len(array))]
+                rows = [f"{row} (counted from 0)" for row in numbers[: len(array)]]
                 check_finite(array, name, rows, remedy, f"{unit} number")
-            check_finite(array, name, None, remedy, f"row of {unit} {first} and those after it, number")
+            check_finite(array, name, None, remedy, f"row of {unit} {numbers[0]} and those after it, number")
 
-    def _read_batches(self, items: list, work: Work) -> Iterator[Shard]:
-        batches = work.batches(items, self.batch_size)
+    def _read_batches(self, items: list, work: Work, at_once: int) -> Iterator[Shard]:
+        batches = work.batches(items, at_once)
+        if work.fills:
+            prepare = work.prepare
+            work = work._replace(prepare=lambda batch: prepare(self.filled(batch, at_once)))
         side_by_side = self.loaded.device.type == "cpu"
         return self._side_by_side(batches, work) if side_by_side else self._one_by_one(batches, work)
 
@@ -190,18 +199,7 @@ def sites_and_answers(reader: Reader) -> Work:
         answers = processor.batch_decode(answered.answers[:keep], skip_special_tokens=True)
         return Shard(vectors, [answer.strip() for answer in answers])
 
-    return Work(read, reader.prepare_filled, in_batches)
-
-
-def in_batches(items: list[T], most: int) -> list[list[T]]:
-    """The items in order, `most` together."""
-    return [items[start : start + most] for start in range(0, len(items), most)]
-
-
-def batches_of_one_length(items: list[T], lengths: Sequence[int], most: int) -> list[list[T]]:
-    """The items in order, at most `most` together and only such as follow each other with the same of `lengths`."""
-    runs = groupby(zip(lengths, items, strict=True), key=lambda pair: pair[0])
-    return [batch for _, run in runs for batch in in_batches([item for _, item in run], most)]
+    return Work(read, reader.prepare, in_batches, fills=True)
 
 
 def _one_ahead(pool: ThreadPoolExecutor, work: Callable[[T], S], items: list[T]) -> Iterator[S]:
@@ -231,38 +229,48 @@ def read_in_shards(
     """Do `work` on the items into shards below `folder`, in order, and return their paths.
 
     Without `work` the items are images, read as `sites_and_answers` has it. `title` heads the progress bar, which
-    counts each `unit`. Shards that lie there whole, and were made as `reader` makes them, are not computed again. The
-    run ends at the first numbers that are not finite, with a `SignBridgeError`.
+    counts each `unit`. Shards that lie there whole, and were made as `reader` makes them, are not computed again. Of
+    work whose batches are filled up, items that are alike are read once. The run ends at the first numbers that are not
+    finite, with a `SignBridgeError`.
     """
-    slices = in_batches(items, items_per_shard)
-    todo = {shard_path(folder, index): part for index, part in enumerate(slices)}
-    there = sum(_is_done(path, reader) for path in todo)
-    log.info("%d of %d shards already there", there, len(todo))
-    log.info("reading on %s in batches of %d", reader.loaded.device, reader.batch_size)
+    work = work or sites_and_answers(reader)
     with tqdm(total=len(items), unit=unit, desc=title) as progress:
         batches = None
         while batches != reader.batch_size:  # once, unless memory runs out on the way
             batches = reader.batch_size
+            todo = (work_list if work.fills else unlike)(items, batches, items_per_shard)
+            paths = [shard_path(folder, number) for number in range(len(todo.shards))]
+            made = reader.made_with_batches_of(todo.together)
+            there = sum(_is_done(path, made) for path in paths)
+            log.info("%d of %d shards already there", there, len(paths))
+            log.info("reading on %s in batches of %d", reader.loaded.device, todo.together)
             progress.reset()
             progress.initial = 0
-            for index, (path, part) in enumerate(todo.items()):
-                if _is_done(path, reader):
-                    _skip(progress, len(part))
-                else:
-                    write_shard(path, reader.read(part, work, progress.update, index * items_per_shard, unit))
-    return list(todo)
+            for number, (path, rows) in enumerate(zip(paths, todo.shards, strict=True)):
+                if _is_done(path, made):
+                    _skip(progress, len(rows))
+                    continue
+                read = todo.read(rows)
+                shard = reader.read([items[row] for row in read], work, progress.update, read, unit, todo.together)
+                if reader.batch_size != batches:  # and with it which items lie in a shard
+                    break
+                write_shard(path, with_copies(shard, number, todo, folder))
+                progress.update(len(rows) - len(read))
+    return paths
 
 
 def _skip(progress: tqdm, items: int) -> None:
     """Move the bar on over what was there already: done, but no part of the speed or the time left."""
+    if progress.disable:  # which has none of the numbers below
+        return
     progress.n += items
     progress.initial += items
     progress.last_print_n += items
     progress.refresh()
 
 
-def _is_done(path: Path, reader: Reader) -> bool:
-    return is_whole(path) and made_with(path) == reader.made_with
+def _is_done(path: Path, made: str) -> bool:
+    return is_whole(path) and made_with(path) == made
 
 
 def _joined(shards: list[Shard]) -> Shard:

@@ -112,7 +112,7 @@ def letter_scores(reader: Reader, classes: Sequence[str]) -> Work:
         scores = found[:keep].cpu().numpy()
         return Shard({VECTORS: scores}, [classes[best] for best in scores.argmax(axis=1)])
 
-    return Work(read, reader.prepare_filled, in_batches)
+    return Work(read, reader.prepare, in_batches, fills=True)
 
 
 def _following(

@@ -44,6 +44,7 @@ from signbridge.vlm.library_errors import own_code, said_of_files
 from signbridge.vlm.machine import why_no_gpu
 from signbridge.vlm.memory import said_when_full
 from signbridge.vlm.nf4 import expanded_weights_fit, prepare_packed, quantization_of
+from signbridge.vlm.packed_weights import is_kept, keep_packed, packed_folder
 from signbridge.vlm.prompts import check_prompt
 from signbridge.vlm.random_weights import tiny_config, write_random_llava
 from signbridge.vlm.untrained_twin import from_untrained
@@ -121,12 +122,15 @@ def load(
     """Load the model of a catalog entry onto `device`; random models are written below `scratch` first.
 
     With a `twin_seed` it is the model's untrained twin: the same but for its weights, which are drawn from that seed.
+    Of a large model that is packed here, the packed weights are kept below `scratch`, and loaded the next time.
     Raises `SignBridgeError` if the hub cannot be reached, the files in a folder make no model that can be loaded, the
     family is not known or bitsandbytes is missing.
     """
     folder = model_folder(params, scratch)
     quantization = quantization_of(params.quantization, getattr(torch, params.dtype))
-    how_packed = {} if packing(folder) else {"quantization_config": quantization}  # else config.json says it
+    kept = None if twin_seed is not None else packed_folder(folder, quantization, device, scratch)
+    weights = kept if is_kept(kept) else folder
+    how_packed = {} if packing(weights) else {"quantization_config": quantization}  # else config.json says it
     with said_of_files(folder):
         config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         check_vision_layers(config, folder)
@@ -139,9 +143,9 @@ def load(
     from_pretrained = AutoModelForImageTextToText.from_pretrained
     if twin_seed is not None:
         from_pretrained = partial(from_untrained, seed=twin_seed)
-    with said_of_files(folder), said_when_full(device, "loading the model", _SMALLER):
+    with said_of_files(weights), said_when_full(device, "loading the model", _SMALLER):
         model, found = from_pretrained(
-            folder,
+            weights,
             use_safetensors=True,
             dtype=getattr(torch, params.dtype),
             **how_packed,
@@ -152,7 +156,9 @@ def load(
             output_loading_info=True,
             ignore_mismatched_sizes=True,  # reported, and refused below with their names
         )
-    _check_complete(found, folder)
+    _check_complete(found, weights)
+    if kept is not None and weights is folder:
+        keep_packed(model, folder, kept)
     model.eval()
     prepare_packed(model)
     scale_image_tokens(model)

@@ -5,8 +5,8 @@ a block), nor from `output_hidden_states` (whose last entry is after the final n
 """
 
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from typing import NamedTuple, TypeVar
 
@@ -35,6 +35,29 @@ def reading(parts: Parts, on_site: OnSite) -> Iterator[None]:
     each its own passes; the last to close takes the hooks off. Where the stream is edited, `stream` is what came of it.
     """
     with _hooked(parts), _set(_listener, on_site):
+        yield
+
+
+class _ReadAll(Exception):
+    """Ends a pass at the deepest site that is wanted: what the blocks after it compute is for nothing."""
+
+
+@contextmanager
+def reading_up_to(parts: Parts, sites: Collection[str], on_site: OnSite) -> Iterator[None]:
+    """`reading` of `sites` alone in one forward pass, which ends once each was read: nothing behind it is run.
+
+    Nothing comes of the pass but what `on_site` keeps, to the byte that of a whole pass.
+    """
+    left = set(sites)
+
+    def keep(site: str, stream: Tensor) -> None:
+        if site in left:
+            on_site(site, stream)
+            left.remove(site)
+            if not left:
+                raise _ReadAll
+
+    with suppress(_ReadAll), reading(parts, keep):
         yield
 
 

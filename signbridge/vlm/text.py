@@ -10,8 +10,9 @@ from transformers import BatchFeature
 
 from signbridge.core.errors import SignBridgeError, place_tried
 from signbridge.core.shards import Shard
-from signbridge.vlm.extraction import Reader, Work, batches_of_one_length, stored_dtype
-from signbridge.vlm.residual import reading
+from signbridge.vlm.extraction import Reader, Work, stored_dtype
+from signbridge.vlm.residual import reading_up_to
+from signbridge.vlm.work_list import batches_of_one_length
 
 
 class Phrase(NamedTuple):
@@ -73,10 +74,9 @@ def text_tokens(reader: Reader, sites: Sequence[str]) -> Work:
         vectors = {}
 
         def keep_tokens(site: str, stream: Tensor) -> None:
-            if site in sites:
-                vectors[site] = stream[rows, tokens].to(dtype).cpu().numpy()
+            vectors[site] = stream[rows, tokens].to(dtype).cpu().numpy()
 
-        with reading(parts, keep_tokens):
+        with reading_up_to(parts, sites, keep_tokens):
             model(**inputs.to(reader.loaded.device), use_cache=False, logits_to_keep=1)
         return Shard(vectors, [""] * keep)
 

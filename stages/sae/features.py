@@ -53,12 +53,12 @@ def main() -> None:
         asked, images = reader.asking(concept.prompt, f"{params.SAE}: concept.prompt", 1), decoded(sample["image"])
         at_images = read(decoded(judged["image"]), spliced_images(describer, autoencoders), "image tokens", describer)
         at_text = read(list(said.values()), spliced_phrases(reader, autoencoders), "text tokens", reader, "phrase")
-        of_sample = read(images, features_of_images(reader, autoencoders), "sample", reader)
+        of_sample = read(images, features_of_images(reader, autoencoders, answers=False), "sample", reader)
         of_concept = read(images, features_of_images(asked, autoencoders), "concept", asked)
         if NO_IMAGE in controls.read:
             grey = mean_grey(sample["image"].tolist())
             which, pngs = pd.factorize(sample["image"].map(lambda png: uniform_image(png, grey)))  # one of each size
-            of_grey = read(decoded(pngs), features_of_images(reader, autoencoders), NO_IMAGE, reader)
+            of_grey = read(decoded(pngs), features_of_images(reader, autoencoders, answers=False), NO_IMAGE, reader)
         image_ids, known = sample["image_id"].tolist(), hands.filter(regex="^image_id$|^up_")
         made_by = {**reading.made_by, **passages.counts(unread, judged["image_id"].tolist(), list(said))}
         items = {"image": (judged["photo"].tolist(), at_images), "text": (list(said), at_text)}

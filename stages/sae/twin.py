@@ -19,6 +19,7 @@ from signbridge.datasets.images import decoded
 from signbridge.sae.features import features_of_images, write_concept, write_features
 from signbridge.sae.passages import training_set
 from signbridge.sae.settings import SaeParams, check_preset_fits, check_room, chosen_preset, require_sae_lens
+from signbridge.vlm.extraction import Reader
 from signbridge.vlm.loading import decoder_blocks, stream_width
 from signbridge.vlm.model_run import model_run
 from signbridge.vlm.text import phrases
@@ -60,12 +61,12 @@ def main() -> None:
         with whole_folder(TWIN) as unfinished:
             write_trained(trained, unfinished / "sae", {**reading.made_by, "read": read})
             autoencoders = open_autoencoders(unfinished / "sae", sites, reading.device)
-            of_sample, of_concept = (
-                reading.read_in_shards(
-                    images, features_of_images(one, autoencoders), f"features of the {kind}", within=kind, reader=one
-                )
-                for kind, one in (("sample", reader), ("concept", asked))
-            )
+
+            def features(by: Reader, kind: str, answers: bool) -> list[Path]:
+                work = features_of_images(by, autoencoders, answers)
+                return reading.read_in_shards(images, work, f"features of the {kind}", within=kind, reader=by)
+
+            of_sample, of_concept = features(reader, "sample", answers=False), features(asked, "concept", answers=True)
             made_by = {**reading.made_by, "sites": sites}
             write_features(unfinished / "sample", sites, of_sample, sample["image_id"].tolist(), made_by)
             write_concept(unfinished / "concept", sites, of_concept, known, made_by)

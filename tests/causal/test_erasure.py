@@ -14,6 +14,7 @@ from signbridge.causal.erasure import (
     leace,
     random_subspace,
     shard_name,
+    spanned,
 )
 from signbridge.core.names import (
     LEACE,
@@ -49,8 +50,10 @@ def edits(vectors) -> dict[str, list[Removal]]:
     for site in SITES:
         rows = {tokens: vectors[f"{site}.{POSITION_OF[tokens]}"] for tokens in TOKENS_OF["both"]}
         made[site] = [
-            Removal(LEACE, 0, {tokens: leace(rows[tokens], LABELS) for tokens in rows}),
-            Removal(RANDOM_SUBSPACE, 0, {tokens: random_subspace(rows[tokens], 5, generator) for tokens in rows}),
+            Removal(LEACE, 0, {tokens: leace(spanned(rows[tokens]), LABELS) for tokens in rows}),
+            Removal(
+                RANDOM_SUBSPACE, 0, {tokens: random_subspace(spanned(rows[tokens]), 5, generator) for tokens in rows}
+            ),
         ]
     return made
 
@@ -194,3 +197,15 @@ def test_controls_are_drawn_by_seed_site_and_draw():
     for other in (made(seed=1), made(site="layer_01")):
         np.testing.assert_array_equal(other[0].of_tokens["image"].left, left[0])
         assert not np.allclose(other[1].of_tokens["image"].left, left[1])
+
+
+def test_each_kind_of_token_is_decomposed_once_for_all_its_erasers(monkeypatch):
+    decomposed, svd = [], np.linalg.svd
+
+    def counted(rows, **settings):
+        decomposed.append(rows.shape)
+        return svd(rows, **settings)
+
+    monkeypatch.setattr(np.linalg, "svd", counted)
+    assert len(made(draws=3)) == 7
+    assert decomposed == [(24, 6)] * 2

@@ -11,6 +11,7 @@ from transformers import BatchFeature
 from benchmarks.live_memory import LiveMemory
 from signbridge.causal.pairs import ImagePair
 from signbridge.causal.patching import (
+    Patched,
     PatchingParams,
     Swap,
     as_table,
@@ -26,8 +27,9 @@ from signbridge.core.shards import Shard, write_shard
 from signbridge.vlm.branching import image_span
 from signbridge.vlm.extraction import Reader
 from signbridge.vlm.letter_scoring import continuations
+from signbridge.vlm.loading import load
 from signbridge.vlm.residual import decoder_sites
-from tests.causal.conftest import ENTRY
+from tests.causal.conftest import ENTRY, drawn
 from tests.vlm.conftest import PROMPT, within_budget
 
 TWO_LETTERS = "USER: <image>\nWhich letter does this hand show? Choose {letters}.\nASSISTANT:"
@@ -86,6 +88,12 @@ def test_every_cell_is_that_of_a_whole_pass_in_both_directions(tiny, inputs, fou
         logits = clean_logits(tiny, row(inputs, image))[0]
         np.testing.assert_allclose(quoted[run], logits[of_donor] - logits[of_receiver], rtol=1e-4, atol=1e-4)
     assert np.ptp(found.patched[run]) > 0.05, "cells that are all alike would show nothing"
+
+
+def test_an_image_patched_into_itself_is_its_own_run_at_every_cell(found):
+    np.testing.assert_allclose(
+        found.itself, np.broadcast_to(found.receiver[:, None, None], found.itself.shape), atol=1e-4
+    )
 
 
 def test_all_tokens_of_the_donor_give_the_donors_logits_at_every_site(found):
@@ -238,6 +246,7 @@ def table_of(tiny, folder, receiver, donor, patched) -> pd.DataFrame:
         "donor": donor,
         "patched": cells.astype(np.float32),
         "says_donor": np.ones_like(cells),
+        "itself": cells / 4,
     }
     write_shard(folder / "shard", Shard(arrays, [""] * len(receiver), "test"))
     pairs = [ImagePair(2 * number, 2 * number + 1) for number in range(len(receiver))]
@@ -249,6 +258,7 @@ def test_every_cell_has_its_own_row_with_its_pair_its_images_and_its_place(tiny,
     receiver, donor = np.array([[-4, -2]], dtype=np.float32), np.array([[4, 2]], dtype=np.float32)
     patched = np.arange(2 * SITES * len(PATCHED), dtype=np.float32).reshape(1, 2, SITES, len(PATCHED))
     arrays = {"receiver": receiver, "donor": donor, "patched": patched, "says_donor": patched % 2}
+    arrays["itself"] = patched / 8
     write_shard(tmp_path / "shard", Shard(arrays, [""], "test"))
     sample = pd.DataFrame({"image_id": ["w", "x", "y", "z"]})
     table = as_table(sample, [ImagePair(3, 1)], tiny, [tmp_path / "shard"])
@@ -260,6 +270,7 @@ def test_every_cell_has_its_own_row_with_its_pair_its_images_and_its_place(tiny,
         value = patched[0, run, sites.index(cell.site), PATCHED.index(cell.position)]
         assert cell.moved == pytest.approx(value - receiver[0, run])
         assert cell.gap == pytest.approx([8, 4][run])
+        assert cell.moved_by_itself == pytest.approx(value / 8 - receiver[0, run])
         assert cell.says_donor == (value % 2 > 0)
 
 
@@ -316,3 +327,32 @@ def test_in_the_miniature_image_and_last_token_together_carry_the_whole_answer(e
     together = effects["prompt_last"] + effects["image"]
     assert together.between(0.75, 1.25).all(), together
     np.testing.assert_allclose(effects["all"], 1, atol=1e-4)
+
+
+@pytest.fixture(scope="module")
+def in_bfloat16(tmp_path_factory) -> Patched:
+    """Letters that were offered to the miniature, which it does not know: their logits hardly differ."""
+    loaded = load(ENTRY.model_copy(update={"dtype": "bfloat16"}), tmp_path_factory.mktemp("half"), torch.device("cpu"))
+    reader = Reader(loaded, ENTRY.prompt, 1, batch_size=16)
+    letters = "ABCDEFGH"
+    pairs = [ImagePair(number, number + 1) for number in range(0, len(letters), 2)]
+    todo = swaps(reader, asking("two_letters"), pngs_of([drawn(letter, 0) for letter in letters]), letters, pairs)
+    arrays = reader.read(todo, patching_work(reader)).vectors
+    return Patched(*(arrays[name] for name in Patched._fields))
+
+
+def test_in_bfloat16_cells_that_must_be_the_receivers_are_so_but_for_the_noise_that_is_reported(in_bfloat16):
+    """The last token is the same in both prompts before block 0, and no image token is read behind the last block."""
+    receiver, itself = in_bfloat16.receiver, in_bfloat16.itself
+    noise = np.abs(itself - receiver[..., None, None])
+    for site, position in ((0, "prompt_last"), (-1, "image")):
+        moved = np.abs(in_bfloat16.patched - receiver[..., None, None])[..., site, PATCHED.index(position)]
+        assert (moved <= noise[..., site, PATCHED.index(position)] + 1e-6).all()
+    gap = np.abs(in_bfloat16.donor - receiver)
+    assert gap.min() < 0.5, "or rounding would not show"
+    assert noise.max() < 0.004, "logits in bfloat16 are 0.0156 apart here"
+
+
+def test_in_bfloat16_the_logits_compared_are_no_multiples_of_its_steps(in_bfloat16):
+    values = np.concatenate([in_bfloat16.receiver.ravel(), in_bfloat16.patched.ravel()])
+    assert (values * 512 % 1 != 0).mean() > 0.9

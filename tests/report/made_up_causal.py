@@ -36,7 +36,7 @@ def _patching(sites: list[str]) -> pd.DataFrame:
         carried = depth / max(len(sites) - 1, 1)
         for position, effect in (("prompt_last", carried), ("image", 1 - carried), ("all", 1.0)):
             row = {"site": site, "depth": depth, "position": position, **_around("effect", effect)}
-            rows.append(row | {"says_donor": float(effect > 0.5)})
+            rows.append(row | {"says_donor": float(effect > 0.5), "noise": 0.002})
     return pd.DataFrame(rows, columns=COLUMNS["patching"])
 
 
@@ -109,7 +109,7 @@ def _metrics(blocks: list[str]) -> dict[str, Any]:
         return {"model": "tiny (a test bed)", "patching_pairs": 0}
     first, last = blocks[0], blocks[-1]
     found = {
-        "model": "tiny (a test bed)", "patching_pairs": 30, "patching_handover_site": last,
+        "model": "tiny (a test bed)", "patching_pairs": 30, "patching_noise": 0.002, "patching_handover_site": last,
         "patching_handover_site_low": first, "patching_handover_site_high": last, "patching_largest_step": 0.4,
         "patching_largest_step_site": last, "confidence": 0.95, "patching_question": "answer",
         "patching_handover_prompt_last": 0.6, "patching_handover_image": 0.4, "steering_images": 12,

@@ -69,3 +69,15 @@ def test_an_autoencoder_of_another_width_is_refused(reader):
 def test_images_of_several_sizes_are_read_one_by_one_where_prompts_must_not_differ():
     assert read_together([picture(0), picture(1)], 8) == 8
     assert read_together([picture(0), picture(1, 56, 28)], 8) == 1
+
+
+def test_no_block_behind_the_site_is_run(reader):
+    run = []
+    handles = [
+        block.register_forward_hook(lambda *_, number=number: run.append(number))
+        for number, block in enumerate(reader.loaded.parts.blocks)
+    ]
+    reader.read([picture(0, *SIZES[0])], features_at(reader, SITE, identity(other_families.WIDTH), "prompt_last"))
+    for handle in handles:
+        handle.remove()
+    assert run == [0, 1]

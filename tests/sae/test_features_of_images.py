@@ -69,3 +69,20 @@ def test_an_image_is_read_alike_whatever_is_read_beside_it(tiny, images, autoenc
     for name, vectors in found.vectors.items():
         np.testing.assert_allclose(alone.vectors[name], vectors[5:], rtol=1e-4, atol=1e-4)
     assert alone.answers == found.answers[5:]
+
+
+def test_without_answers_the_features_are_the_same_bytes_and_no_block_behind_the_last_site_is_run(
+    tiny, images, autoencoders, found
+):
+    reader, run = Reader(tiny, PROMPT, 5, batch_size=4), []
+    handles = [
+        block.register_forward_hook(lambda *_, number=number: run.append(number))
+        for number, block in enumerate(tiny.parts.blocks)
+    ]
+    without = reader.read(images, features_of_images(reader, autoencoders, answers=False))
+    for handle in handles:
+        handle.remove()
+    assert max(run) == int(SITES[-1].removeprefix("layer_"))
+    assert without.answers == [""] * len(images)
+    assert list(without.vectors) == list(found.vectors)
+    assert all(vectors.tobytes() == found.vectors[name].tobytes() for name, vectors in without.vectors.items())

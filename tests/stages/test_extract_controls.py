@@ -23,7 +23,8 @@ from stages.extract_controls import (
 )
 
 ALL = ["untrained_twin", "no_image", "other_letter"]
-SHARDS = 3  # of two images, a control
+# Of two images each: grey is read once, and one image of other letters stands twice in the five rows.
+GREY, OTHERS, TWIN = 1, 2, 3
 
 
 def write_sample(labels: str, photos: str) -> None:
@@ -136,7 +137,7 @@ class Killed(BaseException):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("shards", [1, 2 * SHARDS, 2 * SHARDS + 1], ids="{} shards there".format)
+@pytest.mark.parametrize("shards", [1, GREY + OTHERS, GREY + OTHERS + 1], ids="{} shards there".format)
 def test_a_killed_run_goes_on_where_it_stopped_and_ends_with_the_same_bytes(study, monkeypatch, shards):
     main()
     expected = written()
@@ -161,7 +162,7 @@ def test_a_killed_run_goes_on_where_it_stopped_and_ends_with_the_same_bytes(stud
 
     monkeypatch.setattr(signbridge.vlm.extraction, "write_shard", write_and_look)
     main()
-    assert len(later) == 3 * SHARDS - shards
+    assert len(later) == GREY + OTHERS + TWIN - shards
     assert not set(later) & set(wrote)
     assert written() == expected
 
@@ -170,7 +171,7 @@ def test_another_choice_of_controls_keeps_the_shards_of_a_killed_run(study, monk
     wrote = []
 
     def write_until_killed(path, shard):
-        if len(wrote) == SHARDS + 1:
+        if len(wrote) == GREY + 1:
             raise Killed
         write_shard(path, shard)
         wrote.append(path.parent.name)
@@ -178,11 +179,11 @@ def test_another_choice_of_controls_keeps_the_shards_of_a_killed_run(study, monk
     monkeypatch.setattr(signbridge.vlm.extraction, "write_shard", write_until_killed)
     with pytest.raises(Killed):
         main()
-    assert wrote == ["no_image"] * SHARDS + ["other_letter"]
+    assert wrote == ["no_image"] * GREY + ["other_letter"]
     study.set(controls={"read": ["other_letter", "no_image"], "twin_seed": 2})
     monkeypatch.setattr(signbridge.vlm.extraction, "write_shard", lambda *a: (write_shard(*a), wrote.append("again")))
     main()
-    assert wrote.count("again") == SHARDS - 1
+    assert wrote.count("again") == OTHERS - 1
 
 
 def test_two_models_are_never_in_memory_at_once(study, monkeypatch):

@@ -13,6 +13,8 @@ SITES = ["embedding", "layer_00", "layer_01", "layer_02"]
 # The share that each position carries, site by site.
 LAST, IMAGE = [0.0, 0.1, 0.7, 1.0], [1.0, 0.8, 0.3, 0.0]
 
+ROUNDED = {("layer_01", "image"): 0.02, ("layer_02", "prompt_last"): 0.01}  # up in one run of a pair, down in the other
+
 
 def made_up(pairs: int = 20, noise: float = 0.0, last=LAST, image=IMAGE) -> pd.DataFrame:
     """Pairs of gaps of their own, each with two runs."""
@@ -21,11 +23,12 @@ def made_up(pairs: int = 20, noise: float = 0.0, last=LAST, image=IMAGE) -> pd.D
     gaps = generator.uniform(1, 9, size=(pairs, 2))
     rows = [
         (pair, site, position, gaps[pair, run],
-         gaps[pair, run] * (shares[position][depth] + generator.normal() * noise), position == "all" or pair % 4 == 0)
+         gaps[pair, run] * (shares[position][depth] + generator.normal() * noise), position == "all" or pair % 4 == 0,
+         ROUNDED.get((site, position), 0.0) * gaps[pair, run] * (-1) ** run)
         for pair in range(pairs) for run in range(2)
         for depth, site in enumerate(SITES) for position in PATCHED
     ]  # fmt: skip
-    return pd.DataFrame(rows, columns=["pair", "site", "position", "gap", "moved", "says_donor"])
+    return pd.DataFrame(rows, columns=["pair", "site", "position", "gap", "moved", "says_donor", "moved_by_itself"])
 
 
 def effects_of(table, seed=0):
@@ -43,6 +46,13 @@ def test_the_effect_is_the_share_of_the_gap_that_was_moved_at_each_site_and_posi
             np.testing.assert_allclose(mine[name], shares, atol=1e-12)
         np.testing.assert_allclose(mine["says_donor"], 1.0 if position == "all" else 0.25)
     assert metrics["patching_pairs"] == 20
+
+
+def test_the_noise_is_the_share_that_an_image_moves_itself_whichever_way_and_the_largest_is_a_finding():
+    curves, metrics = effects_of(made_up())
+    expected = [ROUNDED.get(place, 0.0) for place in zip(curves["site"], curves["position"], strict=True)]
+    np.testing.assert_allclose(curves["noise"], expected, atol=1e-12)
+    assert metrics["patching_noise"] == pytest.approx(0.02)
 
 
 def test_a_pair_whose_logits_hardly_differ_does_not_outweigh_the_others():

@@ -206,4 +206,4 @@ def test_other_work_is_looked_at_as_well_and_integers_pass(tiny, images):
     with pytest.raises(
         SignBridgeError, match=r"tokens: not finite \(nan, float32\) for row of image 2 and those after"
     ):
-        reader.read(images[:4], Work(*rows([1, np.nan, 3])[:2], lambda items, most: [items]), first=2)
+        reader.read(images[:4], Work(*rows([1, np.nan, 3])[:2], lambda items, most: [items]), numbers=range(2, 6))

@@ -18,7 +18,7 @@ from signbridge.vlm.key_value_cache import roomy_cache
 from signbridge.vlm.letter_scoring import class_log_probabilities
 from signbridge.vlm.loading import FolderModel, LoadedModel, load
 from signbridge.vlm.needs import tokens_of_image
-from signbridge.vlm.residual import decoder_sites, editing, reading
+from signbridge.vlm.residual import decoder_sites, editing, reading, reading_up_to
 from tests.vlm import other_families
 
 CPU = torch.device("cpu")
@@ -248,3 +248,49 @@ def test_descriptions_are_fed_behind_the_prompt(reader):
             logits = reader.loaded.model(**{**inputs, **more}).logits[0, -len(tokens) - 1 : -1]
         chosen = logits.log_softmax(-1).gather(-1, torch.tensor(tokens)[:, None])
         torch.testing.assert_close(read.unedited[row], -chosen.mean(), atol=1e-4, rtol=1e-4)
+
+
+@torch.inference_mode()
+def test_a_pass_that_ends_at_the_deepest_site_reads_to_the_byte_what_a_whole_one_does(reader):
+    """And runs no block behind it, while a pass after it runs them all."""
+    loaded, found, run = reader.loaded, {}, []
+    inputs = reader.prepare([picture(0), picture(1)])
+    whole = streams_of(loaded, inputs)
+    handles = [
+        block.register_forward_hook(lambda *_, number=number: run.append(number))
+        for number, block in enumerate(loaded.parts.blocks)
+    ]
+    with reading_up_to(loaded.parts, ["layer_01", "embedding"], lambda site, stream: found.update({site: stream})):
+        loaded.model(**inputs, use_cache=False, logits_to_keep=1)
+    ended_after = list(run)
+    again = streams_of(loaded, inputs)
+    for handle in handles:
+        handle.remove()
+    assert list(found) == ["embedding", "layer_01"]
+    assert all(torch.equal(stream, whole[site]) for site, stream in found.items())
+    assert ended_after == [0, 1]
+    assert all(torch.equal(again[site], whole[site]) for site in whole), "the model is left as it was"
+
+
+def test_logits_in_half_precision_are_those_of_the_stream_in_float32(folders, reader):
+    """Final norm and unembedding as the family has them, of a clean run and of a branch."""
+    family = reader.loaded.model.config.model_type.replace("_", "-")
+    half = _reader(folders, {"llava": "llava-gemma"}.get(family, family), "bfloat16")
+    inputs, streams = half.to_device(half.prepare([picture(0), picture(1)])), {}
+    *_, last = decoder_sites(half.loaded.parts)
+    with (
+        torch.inference_mode(),
+        reading(half.loaded.parts, lambda site, stream: streams.update({site: stream.clone()})),
+    ):
+        clean = clean_run(half.loaded, inputs, first=0)
+    exact = _reader(folders, family if family != "llava" else "llava-gemma").loaded
+    with torch.inference_mode():
+        for mine, theirs in zip(exact.model.parameters(), half.loaded.model.parameters(), strict=True):
+            mine.copy_(theirs)
+        expected = exact.model.get_output_embeddings()(exact.parts.final_norm(streams[last][:, -1:].float()))
+        branch = leave(
+            half.loaded, clean, clean.input_ids.shape[1] - 1, {last: clean.tail(last, clean.input_ids.shape[1] - 1)}
+        )
+    assert clean.logits.dtype == branch.logits.dtype == torch.float32
+    torch.testing.assert_close(clean.logits, expected, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(branch.logits, expected, rtol=1e-5, atol=1e-6)

@@ -31,3 +31,15 @@ def test_a_phrase_of_which_nothing_is_kept_still_stands_in_its_batch(tiny):
     shard = read_text(tiny, [site], phrases)
     beside = read_text(tiny, [site], [phrases[0], Phrase([1, 50, 51], [1])])
     np.testing.assert_array_equal(shard.vectors[site], beside.vectors[site][:1])
+
+
+def test_phrases_are_read_no_deeper_than_the_deepest_site(tiny):
+    run = []
+    handles = [
+        block.register_forward_hook(lambda *_, number=number: run.append(number))
+        for number, block in enumerate(tiny.parts.blocks)
+    ]
+    read_text(tiny, [layer_site(2)], [Phrase([1, 40, 41], [2])])
+    for handle in handles:
+        handle.remove()
+    assert run == [0, 1, 2]

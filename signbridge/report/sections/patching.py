@@ -16,6 +16,7 @@ from signbridge.report.wording import (
 )
 
 HARDLY = 0.1  # of the answer
+HARDLY_ROUNDED = 0.001
 TITLE = "Which tokens carry the answer: patching"
 
 
@@ -64,10 +65,17 @@ def _lead(causal: Causal) -> tuple[str, ...]:
         f"run on one photo, the residual stream at one site is replaced by that of another photo, for "
         f"{count(found.number('patching_pairs'))} pairs of photos. The difference of {logits} tells how far the answer "
         "moves to that of the other photo: 0 is not at all, 1 is all the way. Streams of real runs and logit "
-        "differences are used, as Zhang and Nanda (2023) recommend.",
+        f"differences are used, as Zhang and Nanda (2023) recommend. {_noise(causal)}",
         f"{_handover(causal)} The largest step of the last token's share is at {found['patching_largest_step_site']}, "
         f"{step} in one block. {_read_before(causal)}",
     )
+
+
+def _noise(causal: Causal) -> str:
+    """How far rounding moves the answer, beside which the effects are to be seen."""
+    noise = causal.found.number("patching_noise")
+    most = f"by less than {percent(HARDLY_ROUNDED)}" if noise < HARDLY_ROUNDED else f"by up to {percent(noise, 2)}"
+    return f"A photo patched into itself moves it {most}: that is rounding, and an effect no larger says nothing."
 
 
 def _read_before(causal: Causal) -> str:

@@ -42,7 +42,17 @@ def pairs_of(table) -> set[frozenset[str]]:
 def test_every_site_and_position_of_every_pair_is_written_with_what_made_it(study, finished):
     assert as_declared("causal.patch", finished[1]) == declared("causal.patch")
     table = tables.read(PATCHING)
-    assert list(table.columns) == ["pair", "receiver", "donor", "site", "position", "gap", "moved", "says_donor"]
+    assert list(table.columns) == [
+        "pair",
+        "receiver",
+        "donor",
+        "site",
+        "position",
+        "gap",
+        "moved",
+        "says_donor",
+        "moved_by_itself",
+    ]
     assert (table["gap"] > 0).all()
     for _, cells in table.groupby(["pair", "receiver"]):
         found = list(cells[["site", "position"]].itertuples(index=False, name=None))
