@@ -73,7 +73,9 @@ def _pictures(labelled: list[LabelledImage]) -> Pictures:
     pixels = np.stack([grey_pixels(encode_png(image.pixels)) for image in labelled])
     letters = np.array([image.label for image in labelled])
     ids = np.array([image.image_id for image in labelled])
-    photos = ids[find_photos(pixels, letters, params.section("photos", PhotosParams).threshold)]  # as in the study
+    photos = ids[
+        find_photos(pixels, letters, params.section("photos", PhotosParams).threshold).of_image
+    ]  # as in the study
     images = [Image.fromarray(image.pixels).convert("RGB") for image in labelled]
     return Pictures(images, letters, photos)
 

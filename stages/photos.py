@@ -10,7 +10,7 @@ from signbridge.core import tables
 from signbridge.core.command_line import run
 from signbridge.core.params import section
 from signbridge.datasets.images import grey_pixels, in_threads
-from signbridge.datasets.near_duplicates import PhotosParams, find_photos, under_two_labels
+from signbridge.datasets.near_duplicates import PhotosParams, find_photos
 
 IMAGES = Path("data/images.parquet")
 PHOTOS = Path("data/photos.parquet")
@@ -27,13 +27,13 @@ def main() -> None:
     pixels = np.stack(list(in_threads(grey_pixels, pngs)))
     labels = images["label"].to_numpy()
     photos = find_photos(pixels, labels, params.threshold)
-    warn_of_pairs(under_two_labels(pixels, labels), images["image_id"].tolist(), labels)
-    table = pd.DataFrame({"image_id": images["image_id"], "photo": images["image_id"].to_numpy()[photos]})
+    warn_of_pairs(photos.under_two_letters, images["image_id"].tolist(), labels)
+    table = pd.DataFrame({"image_id": images["image_id"], "photo": images["image_id"].to_numpy()[photos.of_image]})
     tables.write(table, PHOTOS, {"images": tables.made_by(IMAGES), "params": params.model_dump()})
 
 
 def warn_of_pairs(pairs: list[tuple[int, int]], ids: list[str], labels: np.ndarray) -> None:
-    """Name the images that show one picture under two labels."""
+    """Name the images that show one picture under two labels, as it is or saved again."""
     if pairs:
         named = ", ".join(f"{ids[a]} ({labels[a]}) = {ids[b]} ({labels[b]})" for a, b in pairs[:NAMED])
         more = f" and {len(pairs) - NAMED} more" if len(pairs) > NAMED else ""

@@ -2,9 +2,12 @@
 
 Sign Language MNIST was grown from some 1,700 photos by resampling, brightness, contrast, pixelation and rotation.
 Copies of one photo correlate almost perfectly, pixel by pixel, so near-duplicates are the connected components of
-"correlates above a threshold" within a letter. Across letters only identical pictures are linked: hands of two
-letters may look alike, but one picture under two labels is a mistake of whoever sorted it.
+"correlates above a threshold" within a letter. One picture under two letters is a mistake of whoever sorted it, also
+where one of the two was saved again or resized. Across letters the threshold is higher (`ACROSS_LETTERS`).
 """
+
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float32, Float64, Int, UInt8
@@ -14,7 +17,13 @@ from scipy.sparse.csgraph import connected_components
 
 from signbridge.core.params import Section
 
+# Measured. Hands of R and U, drawn in one scene with all else equal, correlate by 0.9974 at most (100 pairs; half of
+# them above 0.98), as frames of one film may. Copies of real signs of 200 x 200 pixels: by 0.9997 and more where saved
+# again as JPEG, quality 30 to 90, or WebP, by 0.9977 and more where resized to half. Any other pair of two letters
+# correlates by 0.90 at most in the rendered dataset, by 0.93 in 4,303 images of Sign Language MNIST.
+ACROSS_LETTERS = 0.9975
 TILE = 512  # images a side of one matrix product: 1 MB of correlations at a time, however many images
+BLOCK = 4096  # images a side that are scaled to length 1 at a time: 13 MB each
 PAIRS = 2048  # pairs checked at once in float64
 # Above the rounding of a float32 dot product of two unit vectors of 784 (at most 784 * 2**-24 = 4.7e-5).
 FLOAT32_ERROR = 1e-4
@@ -27,37 +36,61 @@ class PhotosParams(Section):
     threshold: float = Field(gt=0, le=1)  # at 1, copies differ by brightness and contrast alone
 
 
-def find_photos(
-    pixels: UInt8[np.ndarray, "images height width"], labels: np.ndarray, threshold: float
-) -> Int[np.ndarray, " images"]:
-    """For each image the row of the first image of its photo.
+class Photos(NamedTuple):
+    """Which images are of one photo."""
 
-    Images of one label are linked if the Pearson correlation of their pixels reaches `threshold`, images of any labels
-    if they are identical (an image of one shade correlates with nothing); a photo is a connected component. Exact: what
-    float32 cannot decide is computed again in float64. Memory: the pixels of one label in float32, and a tile.
+    of_image: Int[np.ndarray, " images"]  # the row of the first image of each image's photo
+    under_two_letters: list[tuple[int, int]]  # rows that show one picture under different letters; one of each two
+
+
+def find_photos(pixels: UInt8[np.ndarray, "images height width"], labels: np.ndarray, threshold: float) -> Photos:
+    """For each image the row of the first image of its photo, and what links photos of different labels.
+
+    Images of one label are linked if the Pearson correlation of their pixels reaches `threshold`, images of different
+    labels if it also reaches `ACROSS_LETTERS`, and images of any labels if they are identical (an image of one shade
+    correlates with nothing); a photo is a connected component. Exact: what float32 cannot decide is computed again in
+    float64. Memory: twice the pixels, the pixels of one label in float32, two blocks, and a tile.
     """
     flat = pixels.reshape(len(pixels), -1)
     photos = np.arange(len(pixels))
-    labels = np.asarray(labels)
-    for label in np.unique(labels):
-        rows = np.flatnonzero(labels == label)
+    _, label_of = np.unique(np.asarray(labels), return_inverse=True)
+    for label in range(label_of.max() + 1):
+        rows = np.flatnonzero(label_of == label)
         distinct, distinct_of = _pictures(flat[rows])
         component = _components(flat[rows[distinct]], threshold)[distinct_of]
         photos[rows] = rows[_first_of_each(component)]
     first, picture = _pictures(flat)
-    return _first_of_each(_merge(photos, np.arange(len(photos)), first[picture]))
+    pairs = _identical_under_two_labels(label_of, first, picture)
+    photos = _first_of_each(_merge(photos, np.arange(len(photos)), first[picture]))
+    photos, alike = _join_across_labels(flat, label_of, photos, max(threshold, ACROSS_LETTERS))
+    return Photos(photos, sorted(pairs + alike))
 
 
-def under_two_labels(pixels: UInt8[np.ndarray, "images height width"], labels: np.ndarray) -> list[tuple[int, int]]:
-    """The rows of images that show one and the same picture under different labels.
-
-    Each picture's first image is paired with its first one under each other label.
-    """
-    first, picture = _pictures(pixels.reshape(len(pixels), -1))
-    labels = np.asarray(labels)
+def _identical_under_two_labels(labels: np.ndarray, first: np.ndarray, picture: np.ndarray) -> list[tuple[int, int]]:
+    """Each picture's first image is paired with its first one under each other label."""
     suspects = np.flatnonzero(labels != labels[first[picture]])
-    pairs = {(int(first[picture[row]]), str(labels[row])): int(row) for row in suspects[::-1]}
-    return sorted((one, other) for (one, _), other in pairs.items())
+    pairs = {(int(first[picture[row]]), int(labels[row])): int(row) for row in suspects[::-1]}
+    return [(one, other) for (one, _), other in pairs.items()]
+
+
+def _join_across_labels(
+    flat: UInt8[np.ndarray, "images pixels"], labels: np.ndarray, photos: np.ndarray, threshold: float
+) -> tuple[Int[np.ndarray, " images"], list[tuple[int, int]]]:
+    """The photos, joined where images of two labels are linked; and a pair of such images for each two photos.
+
+    `threshold` is not below that within a label, so that of two linked images of one label both are of one photo.
+    """
+    order = np.argsort(labels, kind="stable")  # so that most tiles of one label are left out
+    pixels, component, pairs = flat[order], photos[order], []
+    for correlation, corner in _tiles(pixels, labels[order]):
+        a, b = _linked_pairs(correlation, pixels, component, corner, threshold)
+        ends = np.sort(np.stack([component[a], component[b]], axis=1), axis=1)
+        one_each = np.unique(ends, axis=0, return_index=True)[1]
+        pairs += [tuple(sorted((int(order[a[i]]), int(order[b[i]])))) for i in one_each]
+        component = _merge(component, a, b)
+    joined = np.empty_like(component)
+    joined[order] = component
+    return _first_of_each(joined), pairs
 
 
 def _pictures(
@@ -76,14 +109,36 @@ def _first_of_each(component: Int[np.ndarray, " images"]) -> Int[np.ndarray, " i
 
 
 def _components(pixels: UInt8[np.ndarray, "images pixels"], threshold: float) -> Int[np.ndarray, " images"]:
-    unit = unit_rows(pixels).astype(np.float32)
     component = np.arange(len(pixels))
-    for top in range(0, len(pixels), TILE):
-        for left in range(top, len(pixels), TILE):
-            correlation = unit[top : top + TILE] @ unit[left : left + TILE].T
-            a, b = _linked_pairs(correlation, pixels, component, (top, left), threshold)
-            component = _merge(component, a, b)
+    for correlation, corner in _tiles(pixels):
+        a, b = _linked_pairs(correlation, pixels, component, corner, threshold)
+        component = _merge(component, a, b)
     return component
+
+
+def _tiles(
+    pixels: UInt8[np.ndarray, "images pixels"], labels: np.ndarray | None = None
+) -> Iterator[tuple[Float32[np.ndarray, "rows columns"], tuple[int, int]]]:
+    """The correlations of all pairs of images, a tile at a time, with the rows that its corner is of.
+
+    With `labels`, which are in order, tiles of one label are left out.
+    """
+    n = len(pixels)
+
+    def unit_block(start: int) -> Float32[np.ndarray, "images pixels"]:
+        return unit_rows(pixels[start : start + BLOCK]).astype(np.float32)
+
+    for block in range(0, n, BLOCK):
+        rows = unit_block(block)
+        for other in range(block, n, BLOCK):
+            columns = rows if other == block else unit_block(other)
+            for top in range(block, block + len(rows), TILE):
+                for left in range(max(top, other), other + len(columns), TILE):
+                    last = min(left + TILE, other + len(columns)) - 1
+                    if labels is not None and labels[top] == labels[last]:
+                        continue
+                    across = columns[left - other : left - other + TILE]
+                    yield rows[top - block : top - block + TILE] @ across.T, (top, left)
 
 
 def _linked_pairs(

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import stages.photos
 from signbridge.core import tables
@@ -59,6 +60,20 @@ def test_one_picture_under_two_labels_is_one_photo_and_the_pair_is_named(workspa
     assert "the same picture under two labels: A/0.png (A) = B/0.png (B), A/1.png (A)" in caplog.text
     assert "and 2 more" in caplog.text
     assert "Remove" in caplog.text
+
+
+def test_a_picture_that_was_resized_and_saved_again_under_another_label_is_one_photo_and_named(workspace, caplog):
+    coarse = [Image.fromarray(RNG.integers(0, 256, (8, 8, 3), dtype=np.uint8)).resize((120, 120)) for _ in range(4)]
+    coarse[3].resize((90, 90)).save("again.jpg", quality=60)
+    again = Image.open("again.jpg")
+    rows = [
+        (f"{i}", label, "all", np.asarray(p))
+        for i, (label, p) in enumerate(zip("ABABA", [*coarse, again], strict=True))
+    ]
+    tables.write(images_table([LabelledImage(*row) for row in rows]), "data/images.parquet", {})
+    stages.photos.main()
+    assert tables.read("data/photos.parquet")["photo"].tolist() == ["0", "1", "2", "3", "3"]
+    assert "under two labels: 3 (B) = 4 (A)." in caplog.text
 
 
 @pytest.mark.parametrize("threshold", [0, 1.5, "0.98"])
