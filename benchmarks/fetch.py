@@ -1,6 +1,6 @@
-"""How long `fetch` takes on generated folders of pictures, and the most memory it and `photos` and `sample` take.
+"""How long `fetch` takes on generated folders of pictures, and the most memory it and the stages after it take.
 
-    python -m benchmarks.fetch [--pictures 87000] [--keep]
+    python -m benchmarks.fetch [--pictures 87000] [--photos 200] [--large 50] [--keep]
 
 The pictures are hard links to a few files, so that the disk holds little; every one is decoded and encoded anew.
 """
@@ -20,18 +20,20 @@ from ruamel.yaml import YAML
 from benchmarks.machine import describe, keep
 
 CLASSES, FILES = 29, 20  # as Kaggle's ASL Alphabet has; distinct pictures a class
+FULL_SAMPLE = 1000  # pictures, up to which the sample is all of them
 ROOT = Path(__file__).resolve().parents[1]
-STAGES = ("fetch", "photos", "sample")
-PHOTO = (4000, 3000)  # 12 megapixels
+STAGES = ("fetch", "photos", "sample", "leakage")
+PHOTO, LARGE = (4000, 3000), (4000, 4000)  # 12 and 16 megapixels
 PEAK = "import resource, runpy, sys; sys.argv = sys.argv[1:]; runpy.run_module(sys.argv[0], run_name='__main__'); "
-PEAK += "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+PEAK += "used = resource.getrusage(resource.RUSAGE_SELF); print(used.ru_utime + used.ru_stime, used.ru_maxrss)"
 
 
 def make_folder(folder: Path, pictures: int, size: tuple[int, int]) -> None:
     """Smooth pictures with a little noise, as photos are, in classes of equal size."""
     rng = np.random.default_rng(0)
     for number in range(pictures):
-        letter, file = number % CLASSES, number // CLASSES
+        classes = min(CLASSES, max(2, pictures // 6))
+        letter, file = number % classes, number // classes
         path = folder / f"{letter:02d}" / f"{file:06d}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
         if file >= FILES:
@@ -45,7 +47,7 @@ def make_folder(folder: Path, pictures: int, size: tuple[int, int]) -> None:
 
 
 def measured(pictures: int, size: tuple[int, int]) -> list[str]:
-    """A line a stage: seconds and the most memory, each stage a process of its own in a folder that is thrown away."""
+    """A line a stage: seconds, cores used and the most memory, each a process of its own in a folder thrown away."""
     lines = []
     with tempfile.TemporaryDirectory(dir=os.environ.get("TMPDIR")) as scratch:
         here = Path(scratch)
@@ -53,7 +55,8 @@ def measured(pictures: int, size: tuple[int, int]) -> list[str]:
         yaml = YAML()
         params = yaml.load(ROOT / "params.yaml")
         params["dataset"] = "mine"
-        params["sample"] |= {"classes": "all", "per_class": 1}
+        params["sample"] |= {"classes": "all", "per_class": "all" if pictures <= FULL_SAMPLE else 20}
+        params["probe"]["grouped"]["folds"] = params["probe"]["grouped"]["inner_folds"] = 2
         yaml.dump(params, here / "params.yaml")
         yaml.dump({"mine": {"source": "image_folder", "path": "signs"}}, here / "datasets.yaml")
         for stage in STAGES:
@@ -62,8 +65,12 @@ def measured(pictures: int, size: tuple[int, int]) -> list[str]:
                 [sys.executable, "-c", PEAK, f"stages.{stage}"], cwd=here, env=os.environ | {"PYTHONPATH": str(ROOT)},
                 check=True, stdout=subprocess.PIPE, text=True,
             )  # fmt: skip
-            took, peak = time.perf_counter() - start, int(done.stdout.split()[-1]) / 1024
-            lines.append(f"{pictures} of {size[0]} x {size[1]}, {stage:7} {took:8.1f} s {peak:7.0f} MiB")
+            took = time.perf_counter() - start
+            cpu, peak = (float(part) for part in done.stdout.split()[-2:])
+            lines.append(
+                f"{pictures} of {size[0]} x {size[1]}, {stage:7} {took:8.1f} s {cpu / took:5.1f} cores "
+                f"{peak / 1024:7.0f} MiB"
+            )
             print(lines[-1], flush=True)
         lines.append(f"data/images.parquet {(here / 'data/images.parquet').stat().st_size / 2**20:.0f} MiB")
     return lines
@@ -74,13 +81,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--pictures", type=int, default=87_000, help="of 200 x 200")
     parser.add_argument("--photos", type=int, default=200, help="of 12 megapixels")
+    parser.add_argument("--large", type=int, default=50, help="of 16 megapixels")
     parser.add_argument("--keep", action="store_true", help="append to benchmarks/results/fetch.md")
     arguments = parser.parse_args()
-    lines = [describe()]
-    if arguments.pictures:
-        lines += measured(arguments.pictures, (200, 200))
-    if arguments.photos:
-        lines += measured(arguments.photos, PHOTO)
+    lines = [describe(), f"beside other work: load {os.getloadavg()[0]:.0f} at the start"]
+    for pictures, size in (
+        (arguments.pictures, (200, 200)), (arguments.photos, PHOTO), (arguments.large, LARGE),
+    ):  # fmt: skip
+        if pictures:
+            lines += measured(pictures, size)
     print("\n".join(lines))
     if arguments.keep:
         keep("fetch", lines)

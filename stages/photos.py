@@ -9,7 +9,7 @@ import pandas as pd
 from signbridge.core import tables
 from signbridge.core.command_line import run
 from signbridge.core.params import section
-from signbridge.datasets.images import grey_pixels, in_threads
+from signbridge.datasets.images import grey_pixels_of
 from signbridge.datasets.near_duplicates import PhotosParams, find_photos
 
 IMAGES = Path("data/images.parquet")
@@ -23,8 +23,7 @@ def main() -> None:
     """Read the images; write the photo of each, named by the photo's first image."""
     params = section("photos", PhotosParams)
     images = tables.read(IMAGES, ["image_id", "label"])
-    pngs = (png.as_py() for batch in tables.batches(IMAGES, ["image"]) for png in batch["image"])
-    pixels = np.stack(list(in_threads(grey_pixels, pngs)))
+    pixels = grey_pixels_of(IMAGES)
     labels = images["label"].to_numpy()
     photos = find_photos(pixels, labels, params.threshold)
     warn_of_pairs(photos.under_two_letters, images["image_id"].tolist(), labels)

@@ -163,21 +163,31 @@ def read_arrow(path: Path | str, where: tuple[str, str] | None = None) -> pa.Tab
 
 
 def batches(path: Path | str, columns: list[str], rows_together: int = 256) -> Iterator[pa.RecordBatch]:
-    """The table at `path`, a few rows at a time, for columns that do not fit into memory."""
+    """The table at `path`, a few rows at a time, none of two row groups, for columns that do not fit into memory."""
     file = _parquet(pq.ParquetFile, path)
     with file:
-        yield from file.iter_batches(rows_together, columns=columns)
+        for group in range(file.num_row_groups):
+            yield from file.iter_batches(rows_together, row_groups=[group], columns=columns)
 
 
 def read_rows(path: Path | str, rows: list[int], columns: list[str]) -> pd.DataFrame:
-    """These rows of the table at `path`, in this order; the others are never in memory together."""
+    """These rows of the table at `path`, in this order; of the others no more than a row group is in memory."""
     wanted, place = np.unique(np.asarray(rows, dtype=np.int64), return_inverse=True)
-    kept, start = [], 0
-    for batch in batches(path, columns):
-        here = wanted[(wanted >= start) & (wanted < start + len(batch))] - start
-        kept.append(batch.take(pa.array(here)))
-        start += len(batch)
-    return pa.Table.from_batches(kept).to_pandas().iloc[place]
+    with _parquet(pq.ParquetFile, path) as file:
+        kept, start = [file.schema_arrow.empty_table().select(columns)], 0
+        for group in range(file.num_row_groups):
+            end = start + file.metadata.row_group(group).num_rows
+            here = wanted[(wanted >= start) & (wanted < end)]
+            if len(here):
+                kept.append(file.read_row_group(group, columns).take(pa.array(here - start)))
+            start = end
+    return pa.concat_tables(kept).to_pandas().iloc[place]
+
+
+def count_rows(path: Path | str, size: int | None = None) -> int:
+    """How many rows the table at `path` has; or how many of them take `size` bytes of it in the mean, one at least."""
+    metadata = _parquet(pq.read_metadata, path)
+    return metadata.num_rows if size is None else max(1, size * metadata.num_rows // Path(path).stat().st_size)
 
 
 def made_by(path: Path | str) -> dict[str, Any]:

@@ -105,3 +105,24 @@ def test_a_missing_or_damaged_table_is_named_with_what_to_do(tmp_path, read):
         (tmp_path / "a.parquet").write_bytes(damaged)
         with pytest.raises(SignBridgeError, match=r"a\.parquet: not a readable Parquet table"):
             read(tmp_path / "a.parquet")
+
+
+def test_a_few_rows_at_a_time_are_never_of_two_row_groups_and_other_groups_are_left_alone(tmp_path, monkeypatch):
+    path = tmp_path / "a.parquet"
+    tables.write_parts((pa.table({"n": [start, start + 1, start + 2]}) for start in (0, 3, 6)), path, {})
+    assert [batch["n"].to_pylist() for batch in tables.batches(path, ["n"], 2)] == [
+        [0, 1],
+        [2],
+        [3, 4],
+        [5],
+        [6, 7],
+        [8],
+    ]
+    read, groups = pq.ParquetFile.read_row_group, []
+    monkeypatch.setattr(
+        pq.ParquetFile, "read_row_group", lambda file, group, *rest: groups.append(group) or read(file, group, *rest)
+    )
+    assert tables.read_rows(path, [7, 0, 7], ["n"])["n"].tolist() == [7, 0, 7]
+    assert groups == [0, 2]
+    assert tables.read_rows(path, [], ["n"]).columns.tolist() == ["n"]
+    assert (tables.count_rows(path), tables.count_rows(path, 1), tables.count_rows(path, 10**6) > 100) == (9, 1, True)

@@ -1,11 +1,13 @@
 """Images are read and encoded a few at a time, in order, on all cores."""
 
+import io
 import threading
 import time
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
 from signbridge.core import tables
 from signbridge.datasets import images
@@ -77,3 +79,14 @@ def test_a_table_that_breaks_off_leaves_the_earlier_one_and_nothing_else(monkeyp
         tables.write_parts(encoded([*pictures, pictures[0]._replace(pixels=damaged)]), path, {})
     assert [entry.name for entry in tmp_path.iterdir()] == ["images.parquet"]
     assert path.read_bytes() == b"earlier"
+
+
+@pytest.mark.parametrize(("side", "level"), [(28, 6), (100, 6), (101, 1), (200, 1)])
+def test_large_pictures_are_compressed_quickly_and_every_one_is_a_pure_function_of_its_pixels(side, level):
+    pixels = np.random.default_rng(side).integers(0, 8, (side, side), dtype=np.uint8)
+    png = images.encode_png(pixels)
+    np.testing.assert_array_equal(decode_png(png), pixels)
+    assert png == images.encode_png(pixels.copy(order="F"))
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG", compress_level=level)
+    assert png == buffer.getvalue()
