@@ -16,7 +16,7 @@ from signbridge.causal.pairs import ClassPair, class_pairs, says
 from signbridge.causal.steering import Clamps, Course, Doses
 from signbridge.core.names import SteeredAt
 from signbridge.datasets.images import decoded
-from signbridge.datasets.sampling import fitted_half, one_of_each_photo
+from signbridge.datasets.sampling import check_halves, fitted_half, one_of_each_photo
 from signbridge.vlm.branching import image_span
 from signbridge.vlm.extraction import Reader, in_batches
 from signbridge.vlm.letter_scoring import added_tokens
@@ -38,6 +38,13 @@ class Directed(Protocol):
 
     def clamps(self, pair: ClassPair, at: SteeredAt) -> Mapping[str, Clamps]:
         """By site, the features that directions hold at a value, if any."""
+
+
+def check_steerable(sample: pd.DataFrame, sweep: Doses, seed: int) -> None:
+    """Raises `SignBridgeError` if `courses` would, for a class with a single photo: before a model is loaded."""
+    labels, photos, answers = (sample[name].to_numpy() for name in ("label", "photo", "answer"))
+    if class_pairs(labels, answers, sweep.pairs, np.random.default_rng(seed)):
+        check_halves(labels, photos)
 
 
 def courses(

@@ -101,6 +101,15 @@ def fitted_half(labels: np.ndarray, photos: np.ndarray, seed: int) -> Bool[np.nd
         StratifiedGroupKFold,
     )  # takes seconds to import, which drawing a sample would pay
 
+    check_halves(labels, photos)
+    fitted, _ = next(StratifiedGroupKFold(2, shuffle=True, random_state=seed).split(labels, labels, photos))
+    half = np.zeros(len(labels), dtype=bool)
+    half[fitted] = True
+    return half
+
+
+def check_halves(labels: np.ndarray, photos: np.ndarray) -> None:
+    """Raises `SignBridgeError` naming a letter with a single photo, of which there are no two halves."""
     for letter in np.unique(labels):
         if len(np.unique(photos[labels == letter])) < 2:
             raise SignBridgeError(
@@ -108,10 +117,6 @@ def fitted_half(labels: np.ndarray, photos: np.ndarray, seed: int) -> Bool[np.nd
                 "takes 2. Draw more photos in `sample`, leave the class out of sample.classes, or steer and erase "
                 "nothing: steering.<sweep>.pairs: 0, erasure.<sweep>.layers: 0."
             )
-    fitted, _ = next(StratifiedGroupKFold(2, shuffle=True, random_state=seed).split(labels, labels, photos))
-    half = np.zeros(len(labels), dtype=bool)
-    half[fitted] = True
-    return half
 
 
 def looked_at(sample: pd.DataFrame, most: int, seed: int) -> pd.DataFrame:

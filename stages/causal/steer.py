@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool
 
-from signbridge.causal.courses import courses
+from signbridge.causal.courses import check_steerable, courses
 from signbridge.causal.directions import ClassDirections, FittedParams
 from signbridge.causal.steering import COURSES_PER_SHARD, SteeringParams, steering_work
 from signbridge.causal.steering_tables import answers_table, damage_table, descriptions_table
@@ -34,6 +34,8 @@ def main() -> None:
     sweep = getattr(params.section("steering", SteeringParams, params.CAUSAL), questions.sweep)
     answers = tables.read(ANSWERS, columns=["image_id", "answer"])
     sample = tables.read(SAMPLE).merge(answers, on="image_id", how="left", validate="one_to_one")
+    if sweep.layers != 0:
+        check_steerable(sample, sweep, seed)
     asked = questions.model_dump(include={"sweep", "describe", "describe_tokens"})
     with model_run(
         __file__, sample=SAMPLE, questions=asked, fitted=fitted.model_dump(), steering=sweep.model_dump(), seed=seed

@@ -7,6 +7,7 @@ Environment as for `stages.extract`; finished shards lie in .scratch/ until the 
 
 from pathlib import Path
 
+from signbridge.causal.courses import check_steerable
 from signbridge.core import params, tables
 from signbridge.core.command_line import run
 from signbridge.core.names import PRETRAINED
@@ -31,6 +32,7 @@ def main() -> None:
     doses = getattr(params.section("steering", PretrainedSteeringParams, params.PRETRAINED), questions.sweep)
     answers = tables.read(ANSWERS, columns=["image_id", "answer"])
     rows = tables.read(SAMPLE).merge(answers, on="image_id", validate="1:1")
+    check_steerable(rows, doses, seed)
     made_by = {
         "autoencoder": about, "steering": doses.model_dump(), "seed": seed,
         "questions": questions.model_dump(include={"sweep", "describe", "describe_tokens"}),

@@ -9,6 +9,7 @@ Environment as for `stages.extract`; finished shards lie in .scratch/ until the 
 import logging
 from pathlib import Path
 
+from signbridge.causal.courses import check_steerable
 from signbridge.core import params, tables
 from signbridge.core.command_line import run
 from signbridge.core.names import CLASSES, CONCEPT
@@ -44,6 +45,7 @@ def main() -> None:
             "Steering to and from '%s finger up' needs two photos of hands of either kind with different answers: "
             "the concept is not steered.", concept.finger,
         )  # fmt: skip
+    check_steerable(of_classes, sweep.of_classes, seed)
     made_by = {
         "trained": trained, "concept": concept.model_dump(), "steering": sweep.model_dump(), "seed": seed,
         "questions": questions.model_dump(include={"sweep", "describe", "describe_tokens"}),

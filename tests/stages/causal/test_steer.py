@@ -8,6 +8,7 @@ import pytest
 from signbridge.core import params, tables
 from signbridge.core.names import DIRECTIONS, RANDOM, SHUFFLED_MEANS
 from signbridge.datasets.sampling import fitted_half
+from signbridge.vlm.model_run import ModelRun
 from stages.causal.steer import (
     DAMAGE,
     DESCRIPTIONS,
@@ -143,7 +144,12 @@ def test_a_mistake_in_the_sweep_is_named_and_no_table_is_touched(study, file, se
     assert STEERED.read_bytes() == b"an earlier run's"
 
 
-def test_a_class_of_a_single_photo_is_named(study):
+def no_model(*_):
+    raise AssertionError("a model is loaded")
+
+
+def test_a_class_of_a_single_photo_is_named_before_a_model_is_loaded(study, monkeypatch):
+    monkeypatch.setattr(ModelRun, "open", no_model)
     sample = tables.read("data/sample.parquet")
     sample.loc[sample["label"] == "B", "photo"] = "b0"
     tables.write(sample, "data/sample.parquet", {})

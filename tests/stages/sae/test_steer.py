@@ -23,6 +23,7 @@ from signbridge.core.names import (
 )
 from signbridge.datasets.concept import concept_names
 from signbridge.datasets.sampling import fitted_half
+from signbridge.vlm.model_run import ModelRun
 from stages.sae import features as features_stage
 from stages.sae.steer import STEERING, main
 from tests.stages.causal_study import (
@@ -210,3 +211,14 @@ def test_a_mistake_in_the_params_is_named_and_no_table_is_touched(study, finishe
 def test_missing_features_are_named(study, missing):
     (features_stage.FEATURES / missing).unlink()
     assert Path(missing).name in study.message_of_failure(main)
+
+
+def test_a_class_of_a_single_photo_is_named_before_a_model_is_loaded(study, monkeypatch):
+    def no_model(*_):
+        raise AssertionError("a model is loaded")
+
+    sample = tables.read("data/sample.parquet")
+    sample.loc[sample["label"] == "B", "photo"] = "b0"
+    tables.write(sample, "data/sample.parquet", {})
+    monkeypatch.setattr(ModelRun, "open", no_model)
+    assert "class B has 1 photo" in study.message_of_failure(main)
