@@ -39,14 +39,16 @@ def refusal(error: Exception, path: Path | str | None = None) -> SignBridgeError
     """What the operating system refused about a file, with path, reason and what to do; None if `error` tells of none.
 
     `path` is the file, where the error does not name it or names one that the user does not know. Libraries that are
-    not written in Python give the system's number in their text alone.
+    not written in Python give the system's number in their text alone, and torch's writer not even that.
     """
     number = getattr(error, "errno", None)
     if number is None and (told := re.search(r"(?:os error|errno) (\d+)", str(error), re.IGNORECASE)):
         number = int(told[1])
+    where = path or getattr(error, "filename", None) or "a file"
+    if "inline_container" in str(error) and isinstance(error, RuntimeError):
+        return SignBridgeError(f"{where}: cannot be written to its end, as on a full disk. {_ROOM}")
     if number not in _WAY_OUT:
         return None
-    where = path or getattr(error, "filename", None) or "a file"
     return SignBridgeError(f"{where}: {os.strerror(number)}. {_WAY_OUT[number]}")
 
 

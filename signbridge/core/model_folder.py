@@ -23,6 +23,7 @@ READ_AS_JSON = (
     CONFIG, INDEX, *IMAGE_PROCESSING, "generation_config.json", "tokenizer.json", "tokenizer_config.json",
     "special_tokens_map.json", "added_tokens.json",
 )  # fmt: skip
+FLOATS = {"F64", "F32", "F16", "BF16"}  # what weights are, as safetensors calls it
 LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 AGAIN = "Fetch it again, or save it again."
 
@@ -128,18 +129,21 @@ def _check_file(file: Path) -> None:
 
 
 def _check_weights(folder: Path) -> None:
+    for file in _weight_files(folder):
+        if not os.path.lexists(file):
+            raise SignBridgeError(
+                f"{file}: not there, and {INDEX} names it: half of the model was fetched. "
+                "Fetch the folder again, whole."
+            )
+        _check_whole(file)
+
+
+def _weight_files(folder: Path) -> list[Path]:
     if os.path.lexists(folder / WEIGHTS):
-        _check_whole(folder / WEIGHTS)
-    elif os.path.lexists(folder / INDEX):
-        for name in _shards(folder / INDEX):
-            if not os.path.lexists(folder / name):
-                raise SignBridgeError(
-                    f"{folder / name}: not there, and {INDEX} names it: half of the model was fetched. "
-                    "Fetch the folder again, whole."
-                )
-            _check_whole(folder / name)
-    else:
-        raise SignBridgeError(_why_no_weights(folder))
+        return [folder / WEIGHTS]
+    if os.path.lexists(folder / INDEX):
+        return [folder / name for name in _shards(folder / INDEX)]
+    raise SignBridgeError(_why_no_weights(folder))
 
 
 def _shards(index: Path) -> list[str]:
@@ -159,6 +163,19 @@ def _shards(index: Path) -> list[str]:
 def _check_whole(file: Path) -> None:
     """That a safetensors file is as long as its header says."""
     _check_file(file)
+    size, (start, weights) = file.stat().st_size, _header(file)
+    try:
+        expected = start + max((weight["data_offsets"][1] for weight in weights.values()), default=0)
+    except (TypeError, KeyError, IndexError):
+        raise SignBridgeError(f"{file}: damaged, its header says nothing. {AGAIN}") from None
+    if size < expected:
+        raise SignBridgeError(f"{file}: cut short, {size:,} of {expected:,} bytes are there. {AGAIN}")
+    if size > expected:
+        raise SignBridgeError(f"{file}: damaged, {size:,} bytes where its header tells of {expected:,}. {AGAIN}")
+
+
+def _header(file: Path) -> tuple[int, dict[str, Any]]:
+    """Where the weights in a safetensors file begin, and what its header says of each, by name."""
     size = file.stat().st_size
     with file.open("rb") as content:
         header_size = int.from_bytes(content.read(8), "little")
@@ -166,14 +183,10 @@ def _check_whole(file: Path) -> None:
     if size < 8 or len(header) < header_size:
         raise SignBridgeError(f"{file}: cut short ({size:,} bytes), or no safetensors file. {AGAIN}")
     try:
-        weights = [weight for name, weight in json.loads(header).items() if name != "__metadata__"]
-        expected = 8 + header_size + max((weight["data_offsets"][1] for weight in weights), default=0)
-    except (ValueError, AttributeError, TypeError, KeyError, IndexError):
+        said = json.loads(header).items()
+    except (ValueError, AttributeError):
         raise SignBridgeError(f"{file}: damaged, its header says nothing. {AGAIN}") from None
-    if size < expected:
-        raise SignBridgeError(f"{file}: cut short, {size:,} of {expected:,} bytes are there. {AGAIN}")
-    if size > expected:
-        raise SignBridgeError(f"{file}: damaged, {size:,} bytes where its header tells of {expected:,}. {AGAIN}")
+    return 8 + header_size, {name: weight for name, weight in said if name != "__metadata__"}
 
 
 def _why_no_weights(folder: Path) -> str:
@@ -211,7 +224,7 @@ def _check_processor(folder: Path) -> None:
 def _check_packing(folder: Path, quantization: Quantization) -> None:
     packed, where = packing(folder), folder / CONFIG
     if not packed:
-        return
+        return _check_floats(folder)
     method = packed.get("quant_method") or "bitsandbytes"  # which did not give its name at first
     if method != "bitsandbytes":
         raise SignBridgeError(
@@ -229,6 +242,17 @@ def _check_packing(folder: Path, quantization: Quantization) -> None:
             f"{where}: the weights are packed by bitsandbytes in nf4 already. "
             "Set quantization of the entry in models.yaml to nf4."
         )
+
+
+def _check_floats(folder: Path) -> None:
+    """That no weight is a code for a number: the library would take it for the number itself."""
+    for file in _weight_files(folder):
+        for name, weight in _header(file)[1].items():
+            if name.endswith((".weight", ".bias")) and weight.get("dtype") not in FLOATS:
+                raise SignBridgeError(
+                    f"{file}: {name} is in {weight.get('dtype')}: packed, and config.json has no quantization_config, "
+                    "which says how. Take config.json from where the weights come from, or get the model unpacked."
+                )
 
 
 def _json(file: Path) -> dict[str, Any]:

@@ -15,7 +15,6 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-from safetensors import SafetensorError
 
 from signbridge.core.errors import SignBridgeError, check_readable, refusal
 
@@ -62,7 +61,7 @@ def _said_of(path: Path, unfinished: Path) -> Iterator[None]:
     """
     try:
         yield
-    except (OSError, SafetensorError) as error:
+    except Exception as error:  # of libraries that are not written in Python: any kind
         _remove(unfinished)
         named = Path(str(getattr(error, "filename", None) or unfinished))
         said = refusal(error, path if unfinished in (named, *named.parents) else None)

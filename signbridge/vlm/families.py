@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from transformers import PreTrainedModel, ProcessorMixin
+from transformers import PreTrainedConfig, PreTrainedModel, ProcessorMixin
 from transformers.models.gemma.modeling_gemma import GemmaTextScaledWordEmbedding
 from transformers.models.llava_next.modeling_llava_next import image_size_to_num_patches
 
@@ -99,6 +99,21 @@ def complete_processor(processor: ProcessorMixin, model: PreTrainedModel) -> Non
         processor.vision_feature_select_strategy = config.vision_feature_select_strategy
     if config.vision_config.model_type == "clip_vision_model":
         processor.num_additional_image_tokens = 1  # its class token, which the strategy drops
+
+
+def check_vision_layers(config: PreTrainedConfig, folder: Path) -> None:
+    """Raises `SignBridgeError` if a LLaVA's `config`, which lies in `folder`, takes features of layers not there."""
+    wanted = getattr(config, "vision_feature_layer", None)
+    layers = getattr(getattr(config, "vision_config", None), "num_hidden_layers", None)
+    if wanted is None or layers is None:
+        return
+    wanted = wanted if isinstance(wanted, (list, tuple)) else [wanted]
+    beyond = [layer for layer in wanted if not -layers - 1 <= layer <= layers]  # 0: what enters the first
+    if beyond or not wanted:
+        raise SignBridgeError(
+            f"{folder / 'config.json'}: vision_feature_layer is {beyond[0] if beyond else 'empty'}, and the vision "
+            f"tower has {layers} layers: {-layers - 1} to {layers} are there. Correct it, or fetch the file again."
+        )
 
 
 def check_processor(processor: ProcessorMixin, model: PreTrainedModel, folder: Path) -> None:

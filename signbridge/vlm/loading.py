@@ -35,6 +35,7 @@ from signbridge.vlm.families import (
     FAMILIES,
     Parts,
     check_processor,
+    check_vision_layers,
     complete_processor,
     parts_of,
     scale_image_tokens,
@@ -116,6 +117,8 @@ def load(params: HubModel | FolderModel | TinyRandomModel, scratch: Path, device
     quantization = quantization_of(params.quantization, getattr(torch, params.dtype))
     how_packed = {} if packing(folder) else {"quantization_config": quantization}  # else config.json says it
     with said_of_files(folder):
+        config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        check_vision_layers(config, folder)
         processor = AutoProcessor.from_pretrained(folder, backend="pil", local_files_only=True, trust_remote_code=False)
     if not hasattr(processor, "image_token"):
         raise SignBridgeError(

@@ -6,6 +6,7 @@ spelt.
 """
 
 import os
+import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -21,6 +22,8 @@ from transformers import (
     LlavaProcessor,
     PreTrainedTokenizerFast,
 )
+
+from signbridge.core.errors import refusal
 
 IMAGE_TOKEN = "<image>"
 SPECIAL_TOKENS = ["<unk>", "<s>", "</s>", "<pad>", IMAGE_TOKEN]
@@ -109,7 +112,8 @@ def tiny_config() -> LlavaConfig:
 def write_random_llava(folder: Path, config: LlavaConfig, seed: int, dtype: torch.dtype = torch.float32) -> None:
     """Write model, tokenizer and processor to `folder`, whole or not at all; nothing to do if it is there.
 
-    The weights are drawn as the library initialises them, by a generator seeded with `seed`.
+    The weights are drawn as the library initialises them, by a generator seeded with `seed`. Raises `SignBridgeError`
+    if the operating system does not let them be written.
     """
     if folder.exists():
         return
@@ -118,6 +122,10 @@ def write_random_llava(folder: Path, config: LlavaConfig, seed: int, dtype: torc
         torch.manual_seed(seed)
         model = LlavaForConditionalGeneration._from_config(config, dtype=dtype)
     model.generation_config = GenerationConfig(bos_token_id=1, eos_token_id=2, pad_token_id=3)
-    model.save_pretrained(unfinished)
-    llava_processor(config, small_tokenizer([WORDS], vocab_size=512)).save_pretrained(unfinished)
-    os.replace(unfinished, folder)
+    try:
+        model.save_pretrained(unfinished)
+        llava_processor(config, small_tokenizer([WORDS], vocab_size=512)).save_pretrained(unfinished)
+        os.replace(unfinished, folder)
+    except Exception as error:  # `tokenizers` raises the very class
+        shutil.rmtree(unfinished, ignore_errors=True)
+        raise refusal(error, folder) or error from error

@@ -43,6 +43,14 @@ WRITTEN = {
 }
 
 
+def torch_file(path: Path) -> None:
+    """A file as the checkpoints of trainers have it: torch's writer names neither the reason nor the file."""
+    import torch
+
+    with tables.whole_file(path) as unfinished:
+        torch.save({"a": torch.zeros(50_000)}, unfinished)
+
+
 def said(action, *arguments) -> str:
     """What a command says in which `action` fails."""
     with pytest.raises(SystemExit) as stopped:
@@ -90,6 +98,13 @@ def test_a_full_disk_is_named_with_the_file_and_leaves_the_earlier_one_alone(tmp
     assert f"error: {path}: No space left on device. Free some room there" in said(write, path)
     assert path.read_text() == "earlier"
     assert [file.name for file in tmp_path.iterdir()] == ["it"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_a_full_disk_under_torchs_writer_is_named_with_the_file(tmp_path):
+    (tmp_path / ".it.unfinished").symlink_to("/dev/full")
+    assert f"error: {tmp_path}/it: cannot be written to its end, as on a full disk" in said(torch_file, tmp_path / "it")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_libraries_that_are_not_written_in_python_say_it_too(tmp_path):

@@ -15,6 +15,7 @@ from signbridge.core.errors import SignBridgeError
 from signbridge.core.model_folder import check_model_folder
 from signbridge.vlm.extraction import Reader
 from signbridge.vlm.loading import FolderModel, load
+from signbridge.vlm.random_weights import tiny_config, write_random_llava
 from signbridge.vlm.untrained_twin import untrained_twin
 from tests.vlm.conftest import CPU, PROMPT
 
@@ -315,6 +316,15 @@ def images_of_another_size(folder: Path, tiny) -> None:
     edit(folder / "processor_config.json", image_processor=images)
 
 
+def packed_as(dtype: torch.dtype) -> Callable:
+    def change(folder: Path, tiny) -> None:
+        weights = load_file(folder / WEIGHTS)
+        name = next(name for name in weights if name.endswith("q_proj.weight"))
+        save_file(weights | {name: weights[name].to(dtype)}, folder / WEIGHTS, metadata={"format": "pt"})
+
+    return change
+
+
 def language_model(folder: Path, tiny) -> None:
     (folder / "config.json").write_text(json.dumps({"model_type": "llama", "hidden_size": 8}))
 
@@ -366,6 +376,18 @@ NAMED = {
     "packed in fp4": (
         packed_by(quant_method="bitsandbytes", load_in_4bit=True, bnb_4bit_quant_type="fp4"), "in fp4", "Get the"),
     "packed in 8 bits": (packed_by(quant_method="bitsandbytes", load_in_8bit=True), "in 8 bits", "Get the model"),
+    "packed in whole numbers, which no file tells": (
+        packed_as(torch.int8), "q_proj.weight is in I8", "Take config.json"),
+    "packed in bytes, which no file tells": (
+        packed_as(torch.uint8), "q_proj.weight is in U8", "get the model unpacked"),
+    "packed in 8-bit floats, which no file tells": (
+        packed_as(torch.float8_e4m3fn), "q_proj.weight is in F8_E4M3", "get the model unpacked"),
+    "features of a layer that is not there": (
+        json_file("config.json", vision_feature_layer=-9), "vision_feature_layer is -9", "Correct it"),
+    "features of layers of which one is not there": (
+        json_file("config.json", vision_feature_layer=[-2, 99]), "vision_feature_layer is 99", "Correct it"),
+    "features of no layer": (
+        json_file("config.json", vision_feature_layer=[]), "vision_feature_layer is empty", "Correct it"),
     "packed by another": (packed_by(quant_method="gptq", bits=4), "packed by gptq", "Get the model as it was"),
     "an index without metadata": (
         index('{"weight_map": {"lm_head.weight": "model-00001-of-00001.safetensors"}}'), "no metadata", "fetch it"),
@@ -431,3 +453,24 @@ def test_weights_that_are_tied_or_beside_the_point_are_no_fault(model, tmp_path)
     weights = load_file(model / WEIGHTS)
     save_file(weights | {"unknown.weight": torch.zeros(2)}, model / WEIGHTS, metadata={"format": "pt"})
     assert load(entry(model), tmp_path, CPU).end_tokens == [2]
+
+
+@pytest.mark.parametrize("kind", ["packed in bytes, which no file tells", "features of a layer that is not there"])
+def test_it_is_named_before_weights_are_read(model, tmp_path, tiny, kind, monkeypatch):
+    def read(*_, **__):
+        raise AssertionError("weights are read")
+
+    NAMED[kind][0](model, tiny)
+    monkeypatch.setattr("transformers.AutoModelForImageTextToText.from_pretrained", read)
+    with pytest.raises(SignBridgeError):
+        load(entry(model), tmp_path, CPU)
+
+
+def test_a_random_model_that_a_full_disk_cuts_short_is_named_and_leaves_nothing(tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise Exception("No space left on device (os error 28)")
+
+    monkeypatch.setattr("transformers.LlavaProcessor.save_pretrained", full)
+    with pytest.raises(SignBridgeError, match=rf"{tmp_path}/it: No space left on device\. Free some room"):
+        write_random_llava(tmp_path / "it", tiny_config(), 0)
+    assert list(tmp_path.iterdir()) == []
