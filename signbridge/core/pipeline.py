@@ -1,4 +1,4 @@
-"""Which pipeline a stage belongs to, and the digest of the code that the stage depends on: both from its `dvc.yaml`.
+"""Which pipeline a stage or an output belongs to, and the digest of the code that a stage depends on: from `dvc.yaml`.
 
 The pipeline of `stages/probe.py` is `dvc.yaml`; that of `stages/causal/patch.py` is `stages/causal/dvc.yaml`.
 """
@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from ruamel.yaml import YAML
 
 ROOT = Path(__file__).parents[2]  # of the code, wherever the stage runs
+STUDY = "dvc.yaml"  # the file of the study's pipeline; those of the questions lie in folders below `stages/`
 
 
 class Stage(NamedTuple):
@@ -34,6 +35,36 @@ def stage_of(stage_file: str | Path) -> Stage | None:
         return None
     pipeline = "study" if folder == "." else folder
     return Stage(path.stem, pipeline, list(stages).index(path.stem) + 1, len(stages), stages[path.stem])
+
+
+def how_to_get(path: Path | str) -> str:
+    """What to do about an output at `path` that is not there: the commands that make it and that fetch it.
+
+    `dvc pull` without the name of a pipeline ends in an error, as some were never pushed.
+    """
+    pipeline, is_cached = _written_by(path)
+    get = f"`dvc pull {pipeline}`" if is_cached else f"`git checkout -- {path}`"
+    return f"Make it with {repro(path)}, or get it with {get}."
+
+
+def repro(path: Path | str) -> str:
+    """The command that makes the output at `path`, quoted."""
+    pipeline = _written_by(path)[0]
+    return "`dvc repro`" if pipeline == STUDY else f"`dvc repro {pipeline}`"
+
+
+def _written_by(path: Path | str) -> tuple[str, bool]:
+    """The file of the pipeline that writes `path`, and whether DVC keeps it; the study's for what no stage writes."""
+    path = Path(path)
+    if path.is_absolute() and path.is_relative_to(Path.cwd()):
+        path = path.relative_to(Path.cwd())
+    for file in (ROOT / STUDY, *sorted(ROOT.glob(f"stages/*/{STUDY}"))):
+        for entry in YAML(typ="safe").load(file.read_text(encoding="utf-8"))["stages"].values():
+            for out in (out for kind in ("outs", "metrics", "plots") for out in entry.get(kind, [])):
+                [(name, settings)] = out.items() if isinstance(out, dict) else [(out, {})]
+                if Path(name) in (path, *path.parents):
+                    return file.relative_to(ROOT).as_posix(), settings.get("cache", True)
+    return STUDY, True
 
 
 def code_digest(stage_file: str | Path) -> str:

@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from signbridge.core.errors import SignBridgeError, check_readable, refusal
+from signbridge.core.pipeline import how_to_get, repro
 
 
 @contextmanager
@@ -130,14 +131,16 @@ def read_csv(path: Path | str) -> pd.DataFrame:
     try:
         return pd.read_csv(path, dtype=object, keep_default_na=False, encoding="utf-8")
     except FileNotFoundError:
-        raise SignBridgeError(f"{path}: no such table. Make it with `dvc repro`, or get it with `dvc pull`.") from None
+        raise SignBridgeError(f"{path}: no such table. {how_to_get(path)}") from None
     except pd.errors.EmptyDataError:
         return pd.DataFrame()
     except OSError as error:
         raise refusal(error, path) or error from None
     except (pd.errors.ParserError, UnicodeDecodeError) as error:
         first_line = str(error).strip().splitlines()[0]
-        raise SignBridgeError(f"{path}: not a readable CSV table ({first_line}). Delete it and `dvc repro`.") from None
+        raise SignBridgeError(
+            f"{path}: not a readable CSV table ({first_line}). Delete it and {repro(path)}."
+        ) from None
 
 
 def read(path: Path | str, columns: list[str] | None = None) -> pd.DataFrame:
@@ -148,7 +151,9 @@ def read(path: Path | str, columns: list[str] | None = None) -> pd.DataFrame:
     there = set(_schema(path).names) if columns else set()
     for name in columns or ():
         if name not in there:
-            raise SignBridgeError(f"{path}: no column '{name}'. Another version of the project wrote it: `dvc repro`.")
+            raise SignBridgeError(
+                f"{path}: no column '{name}'. Another version of the project wrote it: {repro(path)}."
+            )
     return _parquet(lambda source: pq.read_table(source, columns=columns), path).to_pandas()
 
 
@@ -203,13 +208,13 @@ def _parquet(reader: Any, path: Path | str) -> Any:
         check_readable(path)  # of a folder, Arrow would read all files
         return reader(path)
     except FileNotFoundError:
-        raise SignBridgeError(f"{path}: no such table. Make it with `dvc repro`, or get it with `dvc pull`.") from None
+        raise SignBridgeError(f"{path}: no such table. {how_to_get(path)}") from None
     except (pa.ArrowInvalid, OSError) as error:
         if said := refusal(error, path):
             raise said from None
         first_line = str(error).splitlines()[0]
         raise SignBridgeError(
-            f"{path}: not a readable Parquet table ({first_line}). Delete it and `dvc repro`."
+            f"{path}: not a readable Parquet table ({first_line}). Delete it and {repro(path)}."
         ) from None
 
 
@@ -237,7 +242,7 @@ def read_findings(path: Path | str) -> dict[str, Metric]:
     """
     found = read_json(path)
     if not isinstance(found, dict) or not all(isinstance(value, Metric) for value in found.values()):
-        raise SignBridgeError(f"{path}: expected one flat JSON object. Delete it and `dvc repro`.")
+        raise SignBridgeError(f"{path}: expected one flat JSON object. Delete it and {repro(path)}.")
     return found
 
 
@@ -246,11 +251,11 @@ def read_json(path: Path | str) -> Any:
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise SignBridgeError(f"{path}: not there. Make it with `dvc repro`, or get it with `dvc pull`.") from None
+        raise SignBridgeError(f"{path}: not there. {how_to_get(path)}") from None
     except OSError as error:
         raise refusal(error, path) or error from None
     except ValueError as error:
-        raise SignBridgeError(f"{path}: not readable as JSON ({error}). Delete it and `dvc repro`.") from None
+        raise SignBridgeError(f"{path}: not readable as JSON ({error}). Delete it and {repro(path)}.") from None
 
 
 def write_metrics(path: Path | str, findings: Mapping[str, Metric], headline: Mapping[str, str]) -> None:

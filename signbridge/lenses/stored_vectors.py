@@ -21,6 +21,7 @@ from torch import Tensor
 
 from signbridge.core import tables
 from signbridge.core.errors import SignBridgeError, check_readable, refusal
+from signbridge.core.pipeline import how_to_get, repro
 from signbridge.core.tables import whole_file
 
 # How each kind is called in the file's header, its type, and what the largest entry of a row becomes.
@@ -93,22 +94,20 @@ class StoredVectors:
             file = safe_open(path, framework="pt")
             vectors, scale = file.get_slice("vectors"), file.get_tensor("scale")
         except FileNotFoundError:
-            raise SignBridgeError(
-                f"{path}: no such text vectors. Make them with `dvc repro`, or get them with `dvc pull`."
-            ) from None
+            raise SignBridgeError(f"{path}: no such text vectors. {how_to_get(path)}") from None
         except (SafetensorError, OSError) as error:
             if said := refusal(error, path):
                 raise said from None
             first_line = str(error).splitlines()[0]
             raise SignBridgeError(
-                f"{path}: no readable text vectors ({first_line}). Delete it and `dvc repro`."
+                f"{path}: no readable text vectors ({first_line}). Delete it and {repro(path)}."
             ) from None
         shape, kind = vectors.get_shape(), vectors.get_dtype()
         kinds = [name for name, *_ in _STORAGE.values()]
         if kind not in kinds or len(shape) != 2 or scale.dtype != torch.float32 or list(scale.shape) != shape[:1]:
             raise SignBridgeError(
                 f"{path}: no text vectors but {kind} of shape {shape} with scales of shape {list(scale.shape)}. "
-                "Delete it and `dvc repro`."
+                f"Delete it and {repro(path)}."
             )
         return cls(vectors, scale)
 

@@ -22,6 +22,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
 from signbridge.core.errors import SignBridgeError, check_readable
+from signbridge.core.pipeline import how_to_get, repro
 from signbridge.core.tables import whole_file
 
 _KEY = "classes"
@@ -72,9 +73,9 @@ def load(path: Path | str, position: str, fitted_on: str) -> Probe:
                 raise SignBridgeError(f"{path}: no probe '{name}'. There are: {', '.join(classes)}.")
             return Probe(classes[name], *(file.get_tensor(f"{name}.{tensor}") for tensor in _TENSORS))
     except FileNotFoundError:
-        raise SignBridgeError(f"{path}: no such file. Make it with `dvc repro`, or get it with `dvc pull`.") from None
+        raise SignBridgeError(f"{path}: no such file. {how_to_get(path)}") from None
     except SafetensorError as error:
-        raise SignBridgeError(f"{path}: not readable as safetensors ({error}). Delete it and `dvc repro`.") from None
+        raise SignBridgeError(f"{path}: not readable as safetensors ({error}). Delete it and {repro(path)}.") from None
 
 
 MAX_ITERATIONS = 1000  # the notebook's

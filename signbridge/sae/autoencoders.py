@@ -23,6 +23,7 @@ from torch import Tensor
 
 from signbridge.core import params
 from signbridge.core.errors import SignBridgeError
+from signbridge.core.pipeline import how_to_get
 from signbridge.sae.settings import AnyPreset, StandardPreset, features_of
 from signbridge.vlm.loading import LoadedModel
 
@@ -44,7 +45,7 @@ def open_autoencoders(folder: Path, sites: Sequence[str], device: torch.device) 
     for site in sites:
         for path in (folder / site / name for name in (SAE_CFG_FILENAME, SAE_WEIGHTS_FILENAME)):
             if not path.is_file():
-                raise SignBridgeError(f"{path}: not there. Make it with `dvc repro`, or get it with `dvc pull`.")
+                raise SignBridgeError(f"{path}: not there. {how_to_get(path)}")
     return {site: SAE.load_from_disk(folder / site, device=str(device)) for site in sites}
 
 

@@ -24,7 +24,7 @@ import torch
 
 from signbridge.core import activations, params, tables
 from signbridge.core.errors import SignBridgeError
-from signbridge.core.pipeline import code_digest
+from signbridge.core.pipeline import code_digest, how_to_get
 from signbridge.core.shards import names_of, vectors_of
 from signbridge.datasets.images import grey_pixels
 from signbridge.vlm.extraction import IMAGES_PER_SHARD, Reader, Work, read_in_shards
@@ -168,9 +168,7 @@ def _folder_sha256(model_digest: Path) -> str | None:
     try:
         return json.loads(model_digest.read_text(encoding="utf-8"))["folder_sha256"]
     except FileNotFoundError:
-        raise SignBridgeError(
-            f"{model_digest}: not there. Make it with `dvc repro`, or get it with `dvc pull`."
-        ) from None
+        raise SignBridgeError(f"{model_digest}: not there. {how_to_get(model_digest)}") from None
 
 
 def _version(package: str) -> str:
