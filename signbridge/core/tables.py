@@ -3,6 +3,7 @@
 A run that is killed leaves nothing half written behind.
 """
 
+import hashlib
 import json
 import os
 import shutil
@@ -197,6 +198,12 @@ def count_rows(path: Path | str, size: int | None = None) -> int:
 def made_by(path: Path | str) -> dict[str, Any]:
     """What made the table at `path`: the dictionary it was written with."""
     return json.loads(_schema(path).metadata[_KEY])
+
+
+def file_sha256(path: Path | str) -> str:
+    """The digest of a file, which is never in memory as a whole."""
+    with Path(path).open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 def _schema(path: Path | str) -> pa.Schema:

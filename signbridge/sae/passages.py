@@ -7,6 +7,7 @@ copy of its photo may have been read: there are too few photos to keep some of t
 
 import hashlib
 import importlib.metadata
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -18,8 +19,9 @@ from pydantic import Field
 from transformers import PreTrainedTokenizerBase
 
 from signbridge.core import params, tables
-from signbridge.core.errors import SignBridgeError
+from signbridge.core.errors import SignBridgeError, refusal
 from signbridge.core.params import Section
+from signbridge.core.tables import file_sha256
 from signbridge.datasets.hands import read_hands, words_by_image
 from signbridge.datasets.sampling import looked_at
 from signbridge.sae.settings import AnyPreset, SaeParams, prompts_of_images
@@ -42,7 +44,8 @@ class TrainingSet(NamedTuple):
 
     settings: SaeParams
     preset: AnyPreset
-    images: pd.DataFrame  # image_id, label, image: the whole dataset
+    images: pd.DataFrame  # image_id, label: the whole dataset
+    table: Path  # that holds them, with the column image (PNG)
     hands: pd.DataFrame  # what is known of the hand in each image
     corpus: list[str]
     seed: int
@@ -53,16 +56,16 @@ def training_set(
     images: Path, hands: Path, settings: SaeParams, preset: AnyPreset, corpus: list[str], seed: int
 ) -> TrainingSet:
     """The training set of the tables `images` and `hands`. Raises `SignBridgeError` if one of them is missing."""
-    table = tables.read(images)
-    known = read_hands(hands, table["image_id"])
+    there = tables.read(images, ["image_id", "label"])
+    known = read_hands(hands, there["image_id"])
     made_by = {
         "sae": settings.model_dump(), "preset": preset.model_dump(), "seed": seed,
-        "images_sha256": hashlib.sha256(images.read_bytes()).hexdigest(),
-        "hands_sha256": hashlib.sha256(hands.read_bytes()).hexdigest(),
+        "images_sha256": file_sha256(images),
+        "hands_sha256": file_sha256(hands),
         "corpus_sha256": hashlib.sha256("\n".join(corpus).encode()).hexdigest(),
         "sae_lens": importlib.metadata.version("sae-lens"),
     }  # fmt: skip
-    return TrainingSet(settings, preset, table, known, corpus, seed, made_by)
+    return TrainingSet(settings, preset, there, images, known, corpus, seed, made_by)
 
 
 class Passage(NamedTuple):
@@ -70,6 +73,43 @@ class Passage(NamedTuple):
 
     text: str
     png: bytes | None = None
+
+
+class Pictured(Sequence[Passage]):
+    """Each image of a table under each of its prompts, in order; images lie in a file and are read one by one.
+
+    A table can only be read a row group at a time, and passages are dealt at random. The file is nameless and ends with
+    this object.
+    """
+
+    def __init__(self, table: Path, prompts: Sequence[Sequence[str]], scratch: Path):
+        """`prompts` are those of each row of the `table`; `scratch` is the folder of the file.
+
+        Raises `SignBridgeError` if it cannot be written.
+        """
+        self._passages = [(row, text) for row, texts in enumerate(prompts) for text in texts]
+        ends = [0]
+        try:
+            scratch.mkdir(parents=True, exist_ok=True)
+            self._file = tempfile.TemporaryFile(dir=scratch)  # noqa: SIM115 (open as long as this object is)
+            for batch in tables.batches(table, ["image"]):
+                for png in batch["image"]:
+                    ends.append(ends[-1] + self._file.write(png.as_buffer()))
+            self._file.flush()
+        except OSError as error:
+            raise refusal(error, scratch) or error from None
+        self._ends = ends
+
+    def __len__(self) -> int:
+        """How many passages there are."""
+        return len(self._passages)
+
+    def __getitem__(self, place: int) -> Passage:
+        """That passage, with its image."""
+        row, text = self._passages[place]
+        start, end = self._ends[row : row + 2]
+        self._file.seek(start)
+        return Passage(text, self._file.read(end - start))
 
 
 class Deck(Generic[T]):

@@ -35,7 +35,7 @@ from signbridge.sae.autoencoders import (
     variance_explained,
     write_autoencoder,
 )
-from signbridge.sae.passages import TRAINING, Passage, TrainingSet, prompts_by_image, unread_table
+from signbridge.sae.passages import TRAINING, Passage, Pictured, TrainingSet, prompts_by_image, unread_table
 from signbridge.sae.settings import AnyPreset, sae_sites
 from signbridge.sae.token_stream import ModelTokens, ShuffledTokens, StreamState, Tokens, token_streams
 from signbridge.vlm.extraction import Reader
@@ -173,7 +173,7 @@ def train_on_study(
     sites = sae_sites(settings.layers, len(reader.loaded.parts.blocks))
     token = reader.loaded.processor.image_token
     prompts = prompts_by_image(images, study.hands, settings.prompts, reader.prompt, token)
-    pictured = [Passage(text, png) for texts, png in zip(prompts, images["image"], strict=True) for text in texts]
+    pictured = Pictured(study.table, prompts, scratch)
     work = token_streams(reader, sites)
     source = ModelTokens(
         lambda passages: reader.read(passages, work), pictured, [Passage(text) for text in study.corpus],

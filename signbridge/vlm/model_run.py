@@ -103,7 +103,7 @@ def model_run(
     scratch folder goes when the block ends without an error, with what other settings left there.
     """
     name, model = params.selected("model", params.MODELS, ModelParams)
-    of_sample = {"sample_sha256": hashlib.sha256(sample.read_bytes()).hexdigest()} if sample else {}
+    of_sample = {"sample_sha256": tables.file_sha256(sample)} if sample else {}
     run = ModelRun(stage_file, name, model, {**of_sample, **made_by}, earlier)
     yield run
     shutil.rmtree(run.scratch, ignore_errors=True)

@@ -1,20 +1,30 @@
 """Which images and phrases training left: held to what it deals."""
 
+import hashlib
+import tracemalloc
+
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
+from signbridge.core import tables
 from signbridge.core.shards import Shard
+from signbridge.rendered.hands_table import hands_table
 from signbridge.sae.passages import (
+    Deck,
     Passage,
+    Pictured,
     ReadParams,
     counts,
     judged_images,
     judged_items,
     judged_phrases,
+    training_set,
     unread,
     unread_table,
 )
+from signbridge.sae.settings import SaeParams, TopKPreset
 from signbridge.sae.token_stream import IS_IMAGE, ModelTokens
 
 SEED = 5
@@ -98,3 +108,34 @@ def test_the_table_of_what_is_unread_is_what_items_are_chosen_by():
     assert counted == {
         "images": 6, "images_in_training": 6 - len(left["images"]), "phrases": 4, "phrases_in_training": 0,
     }  # fmt: skip
+
+
+def test_images_are_read_from_disk_as_they_are_dealt_each_with_its_own_prompts(tmp_path):
+    pngs = [bytes([row]) * (row * 700) for row in range(40)]  # also one of no bytes
+    groups = (pa.table({"image": pa.array(pngs[start : start + 10])}) for start in range(0, 40, 10))
+    tables.write_parts(groups, tmp_path / "images.parquet", {})
+    prompts = [[f"{row} first", f"{row} second"][: row % 3] for row in range(40)]
+    pictured = Pictured(tmp_path / "images.parquet", prompts, tmp_path / "scratch/deep")
+    expected = [Passage(text, png) for texts, png in zip(prompts, pngs, strict=True) for text in texts]
+    assert len(pictured) == len(expected)
+    assert list(pictured) == expected
+    assert Deck(pictured, [SEED]).deal(30, 20) == Deck(expected, [SEED]).deal(30, 20)
+    assert list((tmp_path / "scratch/deep").iterdir()) == []
+
+
+def test_a_training_set_holds_no_picture(tmp_path):
+    rows = pd.DataFrame({"image_id": [f"{row}" for row in range(9)], "label": "A", "image": [bytes(500_000)] * 9})
+    tables.write(rows, tmp_path / "images.parquet", {})
+    tables.write(hands_table(rows["image_id"].tolist(), rows["label"].tolist(), None), tmp_path / "hands.parquet", {})
+    settings = SaeParams(preset="small", layers=1, prompts=["own"], text_share=0.5)
+    preset = TopKPreset(
+        architecture="topk", width=8, k=2, tokens=8, batch=2, buffer=4, lr=0.1, warm_up=0.1, decay=0.1, mean_norm=1.0,
+        dead_after=2,
+    )  # fmt: skip
+    tracemalloc.start()
+    study = training_set(tmp_path / "images.parquet", tmp_path / "hands.parquet", settings, preset, ["a"], SEED)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 2_000_000
+    assert study.images.columns.tolist() == ["image_id", "label"]
+    assert study.made_by["images_sha256"] == hashlib.sha256((tmp_path / "images.parquet").read_bytes()).hexdigest()
