@@ -16,6 +16,9 @@ class SignBridgeError(Exception):
 
 _RIGHTS = "Give yourself the right to it (chmod, chown), or choose another place."
 _ROOM = "Free some room there, and run it again."
+_MOUNT = "Mount that place again, and run it again."
+_MOUNT = "Mount that place again, and run it again."
+_MOUNT = "Mount that place again, and run it again."
 _WAYS_OUT = {
     "EACCES": _RIGHTS,
     "EPERM": _RIGHTS,
@@ -30,7 +33,13 @@ _WAYS_OUT = {
     "EMFILE": "Raise the limit (ulimit -n), and run it again.",
     "ENAMETOOLONG": "Choose a shorter name.",
     "EIO": "Check the disk, or choose another.",
-    "ESTALE": "Mount that place again, and run it again.",
+    "ENFILE": "Raise the limit (ulimit -n), and run it again.",
+    "ELOOP": "Links there lead to one another. Remove one, or correct the path.",
+    "EBUSY": "Another program uses it. Close that, and run it again.",
+    "ETXTBSY": "Another program uses it. Close that, and run it again.",
+    "ENOTEMPTY": "Another program writes there. Let it end, and run it again.",
+    "ESTALE": _MOUNT,
+    "EREMOTEIO": _MOUNT,
 }
 _WAY_OUT = {getattr(errno, name): way for name, way in _WAYS_OUT.items() if hasattr(errno, name)}
 

@@ -39,11 +39,11 @@ def read_folder(folder: Path) -> list[LabelledImage]:
     10- to 16-bit grey keeps its upper 8 bits; of several frames the first counts; sizes stay as they are.
     Raises `SignBridgeError` naming the file or folder that is not as it should be.
     """
-    if not folder.exists():
-        raise SignBridgeError(
-            f"image folder '{folder}': no such folder. Correct its `path` in datasets.yaml.{place_tried(folder)}"
-        )
     try:
+        if not folder.exists():
+            raise SignBridgeError(
+                f"image folder '{folder}': no such folder. Correct its `path` in datasets.yaml.{place_tried(folder)}"
+            )
         root, files = classes_of(folder)
     except OSError as error:
         raise refusal(error, error.filename) or error from None

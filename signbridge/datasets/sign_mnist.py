@@ -98,7 +98,7 @@ def _csv_bytes(archive: Path, name: str) -> bytes:
     """The CSV at the archive's root or, failing that, the one nearest to it, also compressed by itself."""
     if archive.is_dir():
         try:
-            files = [Path(parent, file) for parent, _, inside in os.walk(archive) for file in inside]
+            files = _files_in(archive)
             place = _place_of(name, [file.relative_to(archive).as_posix() for file in files], archive)
             content = (archive / place).read_bytes()
         except OSError as error:
@@ -111,6 +111,48 @@ def _csv_bytes(archive: Path, name: str) -> bytes:
     if place != name:
         log.info("%s: read from %s", name, f"{archive.name}/{readable_name(place)}")
     return unpacked(content, name)
+
+
+def _files_in(folder: Path) -> list[Path]:
+    """All files, also of linked folders. Raises `OSError` for a folder that may not be read."""
+
+    def refused(error: OSError) -> None:
+        raise error
+
+    files, seen = [], {os.path.realpath(folder)}
+    for parent, inside, names in os.walk(folder, onerror=refused, followlinks=True):
+        inside[:] = [name for name in inside if os.path.realpath(Path(parent, name)) not in seen]
+        seen |= {os.path.realpath(Path(parent, name)) for name in inside}
+        files += [Path(parent, name) for name in names]
+    return files
+
+
+def _files_in(folder: Path) -> list[Path]:
+    """All files, also of linked folders. Raises `OSError` for a folder that may not be read."""
+
+    def refused(error: OSError) -> None:
+        raise error
+
+    files, seen = [], {os.path.realpath(folder)}
+    for parent, inside, names in os.walk(folder, onerror=refused, followlinks=True):
+        inside[:] = [name for name in inside if os.path.realpath(Path(parent, name)) not in seen]
+        seen |= {os.path.realpath(Path(parent, name)) for name in inside}
+        files += [Path(parent, name) for name in names]
+    return files
+
+
+def _files_in(folder: Path) -> list[Path]:
+    """All files, also of linked folders. Raises `OSError` for a folder that may not be read."""
+
+    def refused(error: OSError) -> None:
+        raise error
+
+    files, seen = [], {os.path.realpath(folder)}
+    for parent, inside, names in os.walk(folder, onerror=refused, followlinks=True):
+        inside[:] = [name for name in inside if os.path.realpath(Path(parent, name)) not in seen]
+        seen |= {os.path.realpath(Path(parent, name)) for name in inside}
+        files += [Path(parent, name) for name in names]
+    return files
 
 
 def _place_of(name: str, there: list[str], archive: Path) -> str:

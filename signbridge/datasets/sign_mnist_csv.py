@@ -27,10 +27,16 @@ from signbridge.datasets.images import GREY_SIZE
 HEADER = ["label", *(f"pixel{i}" for i in range(1, GREY_SIZE**2 + 1))]
 LABELS = "a label: 0 to 24 without 9 (J and Z are signed with a movement)"
 DELIMITERS = ",;\t|"
-INDEX = re.compile(r"(unnamed: ?[0-9.]+|index|)", re.IGNORECASE)  # what pandas, R and spreadsheets call an index
+INDEX = re.compile(r"(unnamed: ?[0-9.]+|index|id|)", re.IGNORECASE)  # what pandas, R and spreadsheets call an index
 COMPRESSED = {b"\x1f\x8b": ("gzip", gzip.decompress), b"BZh": ("bzip2", bz2.decompress)}
 COMPRESSED |= {b"\xfd7zXZ\x00": ("xz", lzma.decompress)}
 OTHER_ARCHIVES = {b"7z\xbc\xaf": "7z", b"Rar!": "RAR", b"\x28\xb5\x2f\xfd": "Zstandard"}
+OTHER_TABLES = {b"PAR1": "Parquet", b"\x93NUMPY": "NumPy", b"SQLite format 3": "SQLite", b"\x89HDF": "HDF5"}
+LFS_POINTER = b"version https://git-lfs.github.com/spec/"
+OTHER_TABLES = {b"PAR1": "Parquet", b"\x93NUMPY": "NumPy", b"SQLite format 3": "SQLite", b"\x89HDF": "HDF5"}
+LFS_POINTER = b"version https://git-lfs.github.com/spec/"
+OTHER_TABLES = {b"PAR1": "Parquet", b"\x93NUMPY": "NumPy", b"SQLite format 3": "SQLite", b"\x89HDF": "HDF5"}
+LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 BYTE_ORDER_MARKS = {  # UTF-32 first: its mark begins with that of UTF-16
     codecs.BOM_UTF32_LE: "utf-32",
     codecs.BOM_UTF32_BE: "utf-32",
@@ -74,12 +80,19 @@ def unpacked(content: bytes, name: str) -> bytes:
             except (OSError, EOFError, zlib.error, lzma.LZMAError, ValueError):
                 raise SignBridgeError(f"{name}: {kind}, cut short or damaged. Get the file again.") from None
             log.info("%s: unpacked, it is %s", name, kind)
-            return content
+            return unpacked(content, name)
     if content.startswith(b"PK\x03\x04"):
         return _only_member(content, name)
     for start, kind in OTHER_ARCHIVES.items():
         if content.startswith(start):
             raise SignBridgeError(f"{name}: a {kind} archive under the name of a CSV. Unpack it.")
+    if content[257:262] == b"ustar":
+        raise SignBridgeError(f"{name}: a tar archive under the name of a CSV. Unpack it.")
+    for start, kind in OTHER_TABLES.items():
+        if content.startswith(start):
+            raise SignBridgeError(f"{name}: a {kind} file under the name of a CSV. Save it as CSV.")
+    if content.startswith(LFS_POINTER):
+        raise SignBridgeError(f"{name}: a Git LFS pointer, not the file itself. Run `git lfs pull` in its folder.")
     return content
 
 
@@ -149,6 +162,12 @@ def _commas(text: bytes, name: str) -> bytes:
     if re.fullmatch(r'"?sep=.?"?', first.strip(), re.IGNORECASE) and b"\n" in text:  # Excel's own
         text = text.split(b"\n", 1)[1].lstrip()
         first = text.split(b"\n", 1)[0].decode(errors="replace")
+    if first.startswith("#") and first.lower().count("pixel") > GREY_SIZE:  # NumPy's savetxt
+        text = text.lstrip(b"# ")
+    if first.startswith("#") and first.lower().count("pixel") > GREY_SIZE:  # NumPy's savetxt
+        text = text.lstrip(b"# ")
+    if first.startswith("#") and first.lower().count("pixel") > GREY_SIZE:  # NumPy's savetxt
+        text = text.lstrip(b"# ")
     delimiter = max(DELIMITERS, key=first.count)
     if delimiter == "," or first.count(delimiter) < GREY_SIZE:
         return text
@@ -175,6 +194,18 @@ def _columns(text: bytes, name: str) -> list[str]:
 def _raise_for_header(header: list[str], name: str) -> NoReturn:
     columns = min(len(header), len(HEADER))
     at = next((i for i in range(columns) if header[i] != HEADER[i]), columns)
+    if all(re.fullmatch(r"[0-9.e+]+", cell, re.IGNORECASE) for cell in header[:5]):
+        raise SignBridgeError(
+            f"{name}: no header, the first line holds numbers. Put label,pixel1,...,pixel784 above it."
+        )
+    if all(re.fullmatch(r"[0-9.e+]+", cell, re.IGNORECASE) for cell in header[:5]):
+        raise SignBridgeError(
+            f"{name}: no header, the first line holds numbers. Put label,pixel1,...,pixel784 above it."
+        )
+    if all(re.fullmatch(r"[0-9.e+]+", cell, re.IGNORECASE) for cell in header[:5]):
+        raise SignBridgeError(
+            f"{name}: no header, the first line holds numbers. Put label,pixel1,...,pixel784 above it."
+        )
     if at < columns:
         problem = f"column {at + 1} is '{header[at][:30]}', not '{HEADER[at]}'"
     else:
@@ -193,10 +224,10 @@ def _read(text: bytes, kind: pa.DataType) -> pa.Table:
 
 
 def _whole_numbers(text: bytes, name: str) -> pa.Table | None:
-    """The table where cells are whole numbers from 0 to 255 written as `217.0`; else None."""
-    cells = text.split(b"\n", 1)[-1]
-    if b"e" in cells or b"E" in cells:
-        return None  # `1e2` is no pixel of anyone's
+    """The table where cells are whole numbers from 0 to 255 written as `217.0`, or all as `2.17e+02`; else None."""
+    cells = text.split(b"\n", 1)[-1].strip().lower()
+    if b"e" in cells and cells.count(b"e") != cells.count(b",") + cells.count(b"\n") + 1:
+        return None  # one `1e2` is no pixel of anyone's; NumPy's savetxt writes all cells so
     try:
         table = _read(text, pa.float64())
     except pa.ArrowInvalid:
@@ -221,9 +252,8 @@ def _raise_for_first_bad_cell(text: bytes, columns: list[str], name: str) -> Non
         where = f"{name}, row {row} (line {number})"
         cells = [cell.strip().strip('"') for cell in line.split(",")]
         if len(cells) != len(columns):
-            raise SignBridgeError(
-                f"{where}: {len(cells)} cells, not {len(columns)}. Was the file cut short? Get it again."
-            )
+            cause = "Was the file cut short?" if len(cells) < len(columns) else "Is there a delimiter too many?"
+            raise SignBridgeError(f"{where}: {len(cells)} cells, not {len(columns)}. {cause} Get it again.")
         for column, cell in zip(columns, cells, strict=True):
             whole = re.sub(r"\.0*$", "", cell)
             if column in HEADER and not (whole.isascii() and whole.isdigit() and int(whole[:9]) <= 255):

@@ -77,6 +77,8 @@ def test_what_cannot_be_read_is_named_with_the_reason(tmp_path, read):
         (errno.ENOENT, "No such file or directory", "moved or deleted"),
         (errno.EIO, "Input/output error", "Check the disk"),
         (errno.EMFILE, "Too many open files", "ulimit -n"),
+        (errno.ELOOP, "Too many levels of symbolic links", "lead to one another"),
+        (errno.EBUSY, "Device or resource busy", "Another program uses it"),
     ],
 )
 def test_a_picture_that_the_system_withholds_is_not_called_damaged(tmp_path, monkeypatch, number, reason, remedy):

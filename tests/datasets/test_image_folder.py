@@ -191,6 +191,8 @@ def split_and_label(images):
         (["__MACOSX/A/._1.png", "__MACOSX/B/1.png"], ""),
         (["A/@eaDir/1.png/SYNO@.jpg", "@eaDir/x"], ""),
         (["Icon\r", "A/Icon\r", "A/desktop.ini", "$RECYCLE.BIN/x", "A/.ipynb_checkpoints/1.png"], ""),
+        (["@Recycle/1.png", "#snapshot/A/1.png", "LOST.DIR/1", "Temporary Items/x"], ""),
+        (["README", "LICENSE"], "2 files that are no images were left out, first 'LICENSE'"),
         (["README.txt", "A/labels.csv", "data.yaml"], "3 files that are no images were left out, first 'README.txt'"),
     ],
 )
@@ -297,3 +299,55 @@ def test_what_the_system_refuses_is_named_with_its_reason(tmp_path, monkeypatch)
     monkeypatch.setattr("pathlib.Path.iterdir", refuse)
     with pytest.raises(SignBridgeError, match=r"signs/A: Permission denied"):
         read_folder(tmp_path)
+
+
+def itself(folder):
+    (folder / "B").symlink_to("B")
+
+
+def to_nowhere(folder):
+    (folder / "A/2.png").symlink_to("/nowhere/2.png")
+
+
+def to_the_folder_that_it_lies_in(folder):
+    (folder / "B").symlink_to(folder)
+
+
+def alone_to_the_folder_that_it_lies_in(folder):
+    (folder / "A/1.png").unlink()
+    (folder / "A").rmdir()
+    (folder / "again").symlink_to(folder)
+
+
+def a_pipe(folder):
+    os.mkfifo(folder / "A/2.png")
+
+
+@pytest.mark.parametrize(
+    ("add", "said"),
+    [
+        (itself, "B' is a link to B, which is not there. Mend or remove it"),
+        (to_nowhere, "2.png' is a link to /nowhere/2.png, which is not there. Mend or remove it"),
+        (to_the_folder_that_it_lies_in, "B' is a link to a folder that it lies in. Remove it"),
+        (alone_to_the_folder_that_it_lies_in, "again' is a link to a folder that it lies in. Remove it"),
+        (a_pipe, "2.png' is a pipe or a device, not a file. Remove it"),
+    ],
+)
+def test_links_and_pipes_that_lead_nowhere_or_never_end_are_named(tmp_path, add, said):
+    tree(tmp_path, "A/1.png")
+    add(tmp_path)
+    with pytest.raises(SignBridgeError) as error:
+        read_folder(tmp_path)
+    assert said in str(error.value)
+
+
+def test_linked_classes_and_pictures_are_read(tmp_path):
+    tree(tmp_path, "else/1.png", "signs/A/1.png")
+    (tmp_path / "signs/B").symlink_to(tmp_path / "else")
+    (tmp_path / "signs/A/2.png").symlink_to(tmp_path / "else/1.png")
+    assert [image.image_id for image in read_folder(tmp_path / "signs")] == ["A/1.png", "A/2.png", "B/1.png"]
+
+
+def test_a_name_that_is_too_long_for_the_system_is_named(tmp_path):
+    with pytest.raises(SignBridgeError, match=r"File name too long\. Choose a shorter name"):
+        read_folder(tmp_path / ("x" * 300))

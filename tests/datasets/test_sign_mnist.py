@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import io
 import lzma
+import os
 import re
 import time
 import zipfile
@@ -90,6 +91,11 @@ def with_decimals(text):
     return "\n".join([header, *(row.replace(",", ".0,") + ".0" for row in rows)])
 
 
+def with_exponents(text):
+    header, *rows = text.splitlines()
+    return "\n".join([header, *(",".join(f"{int(cell):.18e}" for cell in row.split(",")) for row in rows)])
+
+
 def move_label(text):
     return "\n".join(",".join([*line.split(",")[1:], line.split(",")[0]]) for line in text.splitlines())
 
@@ -98,6 +104,9 @@ SAVED_AGAIN = {
     "semicolons": (lambda text: text.replace(",", ";"), "cells are parted by semicolons"),
     "semicolons and a line for Excel": (lambda text: "sep=;\n" + text.replace(",", ";"), "semicolons"),
     "semicolons and decimal commas": (lambda text: with_decimals(text).replace(",", ";").replace(".", ","), "decimals"),
+    "NumPy's numbers": (with_exponents, "whole numbers written as decimals"),
+    "NumPy's header": (lambda text: f"# {text}", ""),
+    "an index called id": (as_saved_with(index=True, index_label="id"), "its index"),
     "tabs": (lambda text: text.replace(",", "\t"), "cells are parted by tabs"),
     "an index": (as_saved_with(index=True), "saved with its index (`index=False` saves without)"),
     "an index of an index": (lambda text: as_saved_with(index=True)(as_saved_with(index=True)(text)), "its index"),
@@ -256,7 +265,7 @@ def test_a_label_that_the_dataset_does_not_have_is_named_by_row(label):
         (HEADER.replace("pixel3,", ""), "column 4 is 'pixel4', not 'pixel3'"),
         (HEADER + ",pixel785", "786 columns, not 785"),
         (HEADER.rsplit(",", 1)[0], "784 columns, not 785"),
-        ("3,107,118", "column 1 is '3', not 'label'"),
+        ("3,107,118", "no header, the first line holds numbers. Put label,pixel1,...,pixel784 above it"),
     ],
 )
 def test_a_wrong_header_says_which_column(header, said):
@@ -275,7 +284,11 @@ def test_a_wrong_header_says_which_column(header, said):
         (b"<!DOCTYPE html>\n<html><body>Sign in</body></html>", "HTML page"),
         (b"\n  <html>", "HTML page"),
         (csv_text([0, 1, 2])[:-40].encode(), "row 2 (line 4): "),
-        ((csv_text([0, 1]) + "1,2,3\n").encode(), "row 2 (line 4): 3 cells, not 785"),
+        ((csv_text([0, 1]) + "1,2,3\n").encode(), "row 2 (line 4): 3 cells, not 785. Was the file cut short?"),
+        (
+            csv_text([0]).replace("\n", ",\n").replace(",\n", "\n", 1).encode(),
+            "786 cells, not 785. Is there a delimiter",
+        ),
         (b"\x00\xff\x1f\x8b" * 100, "header"),
     ],
 )
@@ -284,6 +297,49 @@ def test_a_file_that_is_no_such_csv_is_refused(content, said):
         parse_csv(content, TRAIN)
     assert str(error.value).startswith(TRAIN)
     assert said in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"PAR1" + bytes(50), "a Parquet file under the name of a CSV. Save it as CSV"),
+        (b"\x93NUMPY\x01\x00v\x00", "a NumPy file"),
+        (b"SQLite format 3\x00", "a SQLite file"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\n", "a Git LFS pointer"),
+        (gzip.compress(bytes(257) + b"ustar" + bytes(250)), "a tar archive under the name of a CSV. Unpack it"),
+    ],
+)
+def test_another_kind_of_file_under_the_name_of_a_csv_is_called_by_its_own(tmp_path, content, said):
+    (tmp_path / TRAIN).write_bytes(content)
+    (tmp_path / TEST).write_text(whole()[TEST])
+    with pytest.raises(SignBridgeError, match=rf"{TRAIN}: {said}"):
+        read_archive(tmp_path, None)
+
+
+def test_a_csv_that_was_compressed_twice_or_lies_in_a_linked_folder_is_read(tmp_path):
+    folder = tmp_path / "signs"
+    (folder / "again").mkdir(parents=True)
+    (tmp_path / "else").mkdir()
+    (tmp_path / "else" / TRAIN).write_bytes(gzip.compress(gzip.compress(whole()[TRAIN].encode())))
+    (folder / "linked").symlink_to(tmp_path / "else")
+    (folder / "again/round").symlink_to(folder)  # has no end
+    (folder / TEST).write_text(whole()[TEST])
+    assert len(read_archive(folder, None).images) == 9
+
+
+def test_a_folder_within_that_may_not_be_read_is_named_with_the_reason(tmp_path, monkeypatch):
+    scan = os.scandir
+
+    def denied(path="."):
+        if str(path).endswith("closed"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scan(path)
+
+    (tmp_path / "closed").mkdir()
+    (tmp_path / TEST).write_text(whole()[TEST])
+    monkeypatch.setattr(os, "scandir", denied)
+    with pytest.raises(SignBridgeError, match=r"cannot read '.*closed' \(Permission denied\)"):
+        read_archive(tmp_path, None)
 
 
 def test_row_counts_are_held_to_those_declared(archive):
