@@ -25,7 +25,11 @@ ROOT = Path(__file__).resolve().parents[1]
 STAGES = ("fetch", "photos", "sample", "leakage")
 PHOTO, LARGE = (4000, 3000), (4000, 4000)  # 12 and 16 megapixels
 PEAK = "import resource, runpy, sys; sys.argv = sys.argv[1:]; runpy.run_module(sys.argv[0], run_name='__main__'); "
-PEAK += "used = resource.getrusage(resource.RUSAGE_SELF); print(used.ru_utime + used.ru_stime, used.ru_maxrss)"
+PEAK += "used = resource.getrusage(resource.RUSAGE_SELF); "
+# VmHWM and not ru_maxrss, which begins with what this process, its parent, has taken.
+PEAK += (
+    "peak = open('/proc/self/status').read().split('VmHWM:')[1].split()[0]; print(used.ru_utime + used.ru_stime, peak)"
+)
 
 
 def make_folder(folder: Path, pictures: int, size: tuple[int, int]) -> None:

@@ -116,8 +116,17 @@ def check_vision_layers(config: PreTrainedConfig, folder: Path) -> None:
         )
 
 
-def check_processor(processor: ProcessorMixin, model: PreTrainedModel, folder: Path) -> None:
-    """Raises `SignBridgeError` if `processor`, which lies with `model` in `folder`, was made for another model."""
+def check_processor(processor: ProcessorMixin, model: PreTrainedModel, folder: Path, prompt: str) -> None:
+    """Raises `SignBridgeError` if `processor`, which lies with `model` in `folder`, was made for another model.
+
+    `prompt` is the model's own, with an image token: each of its tokens must have an embedding.
+    """
+    rows, most = model.get_input_embeddings().num_embeddings, max(processor.tokenizer(prompt)["input_ids"])
+    if most >= rows:
+        raise SignBridgeError(
+            f"{folder}: the tokenizer makes token {most} of '{processor.tokenizer.decode(most)}' in the prompt, and "
+            f"the model has {rows} embeddings. Take the tokenizer of this very model."
+        )
     if model.config.model_type not in ("llava", "llava_next"):
         return
     ours, theirs = model.config.image_token_id, processor.image_token_id
@@ -129,6 +138,11 @@ def check_processor(processor: ProcessorMixin, model: PreTrainedModel, folder: P
     images, tower = processor.image_processor, model.config.vision_config
     if model.config.model_type != "llava" or tower.model_type not in ("clip_vision_model", "siglip_vision_model"):
         return
+    if processor.patch_size != tower.patch_size:
+        raise SignBridgeError(
+            f"{folder}: the processor counts patches of {processor.patch_size} pixels, and the vision tower of "
+            f"config.json takes {tower.patch_size}. Take the processor_config.json of this very model."
+        )
     size = images.crop_size if getattr(images, "do_center_crop", False) else images.size
     side = getattr(size, "height", None) or getattr(size, "shortest_edge", None)
     if side is not None and side != tower.image_size:

@@ -149,7 +149,7 @@ def load(params: HubModel | FolderModel | TinyRandomModel, scratch: Path, device
     prepare_packed(model)
     scale_image_tokens(model)
     complete_processor(processor, model)
-    check_processor(processor, model, folder)
+    check_processor(processor, model, folder, params.prompt)
     processor.tokenizer.padding_side = "left"
     _complete_padding(processor)
     loaded = LoadedModel(

@@ -325,6 +325,16 @@ def packed_as(dtype: torch.dtype) -> Callable:
     return change
 
 
+def fewer_embeddings(folder: Path, tiny) -> None:
+    weights = {
+        name: weight[:300].clone() if name.endswith(("embed_tokens.weight", "lm_head.weight")) else weight
+        for name, weight in load_file(folder / WEIGHTS).items()
+    }
+    save_file(weights, folder / WEIGHTS, metadata={"format": "pt"})
+    of_text = json.loads((folder / "config.json").read_text())["text_config"] | {"vocab_size": 300}
+    edit(folder / "config.json", text_config=of_text)
+
+
 def language_model(folder: Path, tiny) -> None:
     (folder / "config.json").write_text(json.dumps({"model_type": "llama", "hidden_size": 8}))
 
@@ -388,6 +398,10 @@ NAMED = {
         json_file("config.json", vision_feature_layer=[-2, 99]), "vision_feature_layer is 99", "Correct it"),
     "features of no layer": (
         json_file("config.json", vision_feature_layer=[]), "vision_feature_layer is empty", "Correct it"),
+    "a tokenizer with more tokens than the model": (
+        fewer_embeddings, "in the prompt, and the model has 300 embeddings", "Take the tokenizer of this very model"),
+    "patches of another size": (
+        json_file("processor_config.json", patch_size=7), "patches of 7 pixels", "of this very model"),
     "packed by another": (packed_by(quant_method="gptq", bits=4), "packed by gptq", "Get the model as it was"),
     "an index without metadata": (
         index('{"weight_map": {"lm_head.weight": "model-00001-of-00001.safetensors"}}'), "no metadata", "fetch it"),
