@@ -3,7 +3,7 @@
     python -m stages.extract_controls
 
 The model reads `no_image` and `other_letter`, then its untrained twin the sample itself; one of them is in memory at a
-time. Environment and resuming as in `stages.extract`; the twin's weights lie in .scratch/ until the tables are written.
+time. Environment and resuming as in `stages.extract`; a run that goes on draws the same twin again.
 """
 
 import gc
@@ -29,8 +29,7 @@ from signbridge.datasets.control_images import (
     uniform_image,
 )
 from signbridge.datasets.images import decoded
-from signbridge.vlm.model_run import SCRATCH, ModelRun, model_run, sites_of, write_sites
-from signbridge.vlm.untrained_twin import untrained_twin
+from signbridge.vlm.model_run import ModelRun, model_run, sites_of, write_sites
 
 SAMPLE = Path("data/sample.parquet")
 ACTIVATIONS = Path("data/controls")
@@ -90,7 +89,7 @@ def _read(reading: ModelRun, controls: dict[str, Control], twin_seed: int) -> di
             del reading.reader
             gc.collect()  # with whatever refers to itself
             torch.cuda.empty_cache()
-        reader = reading.open(untrained_twin(reading.model, twin_seed, reading.scratch / "twin", SCRATCH / "models"))
+        reader = reading.open(reading.model, twin_seed)
         shows = controls[UNTRAINED_TWIN]
         shards[UNTRAINED_TWIN] = reading.read_in_shards(
             decoded(shows.pngs), title=UNTRAINED_TWIN, within=shows.shards, reader=reader

@@ -22,7 +22,6 @@ ELSEWHERE = {  # functions that are handed what one of the two yields, and what 
     "signbridge/pretrained/files.py: write_pretrained": "within whole_folder",
     "signbridge/sae/autoencoders.py: write_autoencoder": "within whole_folder",
     "signbridge/vlm/random_weights.py: write_random_llava": "to a folder of the process's own, which is renamed",
-    "signbridge/vlm/untrained_twin.py: _write_twin": "within whole_folder",
 }
 SOURCES = sorted(path for folder in ("signbridge", "stages", "models") for path in (ROOT / folder).rglob("*.py"))
 

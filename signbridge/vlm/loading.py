@@ -11,6 +11,7 @@ import logging
 import os
 import re
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -43,6 +44,7 @@ from signbridge.vlm.library_errors import first_line, own_code, said_of_files
 from signbridge.vlm.nf4 import expanded_weights_fit, prepare_packed, quantization_of
 from signbridge.vlm.prompts import check_prompt
 from signbridge.vlm.random_weights import tiny_config, write_random_llava
+from signbridge.vlm.untrained_twin import from_untrained
 
 log = logging.getLogger(__name__)
 
@@ -106,9 +108,12 @@ def device_from_environment() -> torch.device:
     return device
 
 
-def load(params: HubModel | FolderModel | TinyRandomModel, scratch: Path, device: torch.device) -> LoadedModel:
+def load(
+    params: HubModel | FolderModel | TinyRandomModel, scratch: Path, device: torch.device, twin_seed: int | None = None
+) -> LoadedModel:
     """Load the model of a catalog entry onto `device`; random models are written below `scratch` first.
 
+    With a `twin_seed` it is the model's untrained twin: the same but for its weights, which are drawn from that seed.
     Raises `SignBridgeError` if the hub cannot be reached, the files in a folder make no model that can be loaded, the
     family is not known or bitsandbytes is missing.
     """
@@ -122,9 +127,12 @@ def load(params: HubModel | FolderModel | TinyRandomModel, scratch: Path, device
             f"{folder}: its processor takes no images. Copy processor_config.json from the model's source."
         )
     check_prompt(params.prompt, "models.yaml: <model>.prompt", processor.image_token)
+    from_pretrained = AutoModelForImageTextToText.from_pretrained
+    if twin_seed is not None:
+        from_pretrained = partial(from_untrained, seed=twin_seed)
     with said_of_files(folder):
         try:
-            model, found = AutoModelForImageTextToText.from_pretrained(
+            model, found = from_pretrained(
                 folder,
                 use_safetensors=True,
                 dtype=getattr(torch, params.dtype),

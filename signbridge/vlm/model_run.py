@@ -65,10 +65,11 @@ class ModelRun:
         """The chosen model, loaded when it is first asked for."""
         return self.open(self.model)
 
-    def open(self, model: Model) -> Reader:
-        """Load a model, with the batch size of the environment."""
+    def open(self, model: Model, twin_seed: int | None = None) -> Reader:
+        """Load a model, or its untrained twin of a seed, with the batch size of the environment."""
         batch_size = _from_environment("SIGNBRIDGE_BATCH_SIZE")
-        reader = Reader(load(model, SCRATCH / "models", self.device), model.prompt, model.max_new_tokens, batch_size)
+        loaded = load(model, SCRATCH / "models", self.device, twin_seed)
+        reader = Reader(loaded, model.prompt, model.max_new_tokens, batch_size)
         reader.batch_size = min(reader.batch_size, images_per_shard())
         return reader
 

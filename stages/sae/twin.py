@@ -3,7 +3,7 @@
     python -m stages.sae.twin
 
 The folder is empty if `controls.read` in params.yaml leaves the twin out. Environment as for `stages.extract`;
-interrupted training goes on from what lies in .scratch/, with the twin's weights.
+interrupted training goes on from what lies in .scratch/, with the same twin drawn again.
 """
 
 import logging
@@ -20,9 +20,8 @@ from signbridge.sae.features import features_of_images, write_concept, write_fea
 from signbridge.sae.passages import training_set
 from signbridge.sae.settings import SaeParams, check_preset_fits, chosen_preset, require_sae_lens
 from signbridge.vlm.loading import stream_width
-from signbridge.vlm.model_run import SCRATCH, model_run
+from signbridge.vlm.model_run import model_run
 from signbridge.vlm.text import phrases
-from signbridge.vlm.untrained_twin import untrained_twin
 
 IMAGES = Path("data/images.parquet")
 HANDS = Path("data/hands.parquet")
@@ -51,8 +50,7 @@ def main() -> None:
         from signbridge.sae.autoencoders import open_autoencoders  # these import SAELens, which takes long
         from signbridge.sae.training import train_on_study, write_trained
 
-        twin = untrained_twin(reading.model, controls.twin_seed, reading.scratch / "twin", SCRATCH / "models")
-        reader = reading.open(twin)
+        reader = reading.open(reading.model, controls.twin_seed)
         asked = reader.asking(concept.prompt, f"{params.SAE}: concept.prompt", 1)
         images, known = decoded(sample["image"]), sample[["image_id"]]
         trained, read, _ = train_on_study(study, reader, reading.folder / "training", name)

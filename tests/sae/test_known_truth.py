@@ -40,7 +40,6 @@ from signbridge.statistics.concept import Readings, told_by_features
 from signbridge.statistics.intervals import StatisticsParams
 from signbridge.vlm.extraction import Reader
 from signbridge.vlm.loading import LoadedModel, load
-from signbridge.vlm.untrained_twin import untrained_twin
 from tests.causal.conftest import (
     ENTRY,
     SEED,
@@ -108,7 +107,7 @@ def read(loaded: LoadedModel, autoencoders: dict[str, SAE], sample: pd.DataFrame
 @pytest.fixture(scope="module")
 def of_twin(sample, tmp_path_factory):
     folder = tmp_path_factory.mktemp("twin")
-    twin = load(untrained_twin(ENTRY, 0, folder / "twin", folder / "models"), folder, CPU)
+    twin = load(ENTRY, folder, CPU, twin_seed=0)
     autoencoders = trained(twin, sample, folder / "sae")
     return read(twin, autoencoders, sample)
 

@@ -14,12 +14,12 @@ def loaded_once(tmp_path_factory) -> Iterator[None]:
     load, loaded, files = model_run.load, {}, tmp_path_factory.mktemp("models")
 
     @wraps(load)
-    def once(entry, scratch, device):
+    def once(entry, scratch, device, twin_seed=None):
         if entry.source != "tiny_random":
-            return load(entry, scratch, device)
-        key = (entry.model_dump_json(), device)
+            return load(entry, scratch, device, twin_seed)
+        key = (entry.model_dump_json(), device, twin_seed)
         if key not in loaded:
-            loaded[key] = load(entry, files, device)
+            loaded[key] = load(entry, files, device, twin_seed)
         return loaded[key]
 
     with pytest.MonkeyPatch.context() as here:

@@ -81,7 +81,7 @@ def test_every_control_has_every_site_and_says_what_it_showed_and_what_made_it(s
     shown = {control: rows["shown"].tolist() for control, rows in answers.groupby("control")}
     assert shown["untrained_twin"] == sample["image_id"].tolist()
     assert shown["no_image"] == [""] * 5
-    assert not Path(".scratch/extract_controls").exists(), "the twin's weights and all shards are cleared away"
+    assert not Path(".scratch/extract_controls").exists(), "all shards are cleared away"
 
 
 def test_other_letters_are_read_to_the_byte_as_extract_reads_the_image_shown(study):
@@ -149,15 +149,13 @@ def test_a_killed_run_goes_on_where_it_stopped_and_ends_with_the_same_bytes(stud
     monkeypatch.setattr(signbridge.vlm.extraction, "write_shard", write_until_killed)
     with pytest.raises(Killed):
         main()
-    twins = {path: path.stat().st_mtime_ns for path in Path(".scratch").rglob("twin/*/*.safetensors")}
-    assert len(twins) == (shards >= 2 * SHARDS)
     there = {path: path.stat().st_mtime_ns for path in wrote}
     later = []
 
     def write_and_look(path, shard):
         write_shard(path, shard)
         later.append(path)
-        assert all(kept.stat().st_mtime_ns == time for kept, time in (there | twins).items())
+        assert all(kept.stat().st_mtime_ns == time for kept, time in there.items())
 
     monkeypatch.setattr(signbridge.vlm.extraction, "write_shard", write_and_look)
     main()
@@ -188,25 +186,29 @@ def test_another_choice_of_controls_keeps_the_shards_of_a_killed_run(study, monk
 def test_two_models_are_never_in_memory_at_once(study, monkeypatch):
     """At LLaVA-1.5-7B's size a second one would not fit."""
     models: list[weakref.ref] = []
-    load, draw = inspect.unwrap(signbridge.vlm.model_run.load), extract_controls.untrained_twin
+    seeds: list[int | None] = []
+    load = inspect.unwrap(signbridge.vlm.model_run.load)
 
-    def none_is_left() -> bool:
-        return not any(model() for model in models)
-
-    def load_alone(*arguments):
-        assert none_is_left()
-        loaded = load(*arguments)
+    def load_alone(model, scratch, device, twin_seed):
+        assert not any(model() for model in models)
+        loaded = load(model, scratch, device, twin_seed)
         models.append(weakref.ref(loaded.model))
+        seeds.append(twin_seed)
         return loaded
 
-    def draw_alone(*arguments):
-        assert none_is_left()
-        return draw(*arguments)
-
     monkeypatch.setattr(signbridge.vlm.model_run, "load", load_alone)
-    monkeypatch.setattr(extract_controls, "untrained_twin", draw_alone)
     main()
-    assert len(models) == 2, "once for both controls that the model itself reads, once for the twin"
+    assert seeds == [None, 1], "once for both controls that the model itself reads, once for the twin"
+    assert not [path for path in Path(".scratch").rglob("*") if "twin" in path.name], "it has no file"
+
+
+def test_a_twin_that_is_left_out_is_never_drawn(study, monkeypatch):
+    seeds: list[int | None] = []
+    load = signbridge.vlm.model_run.load
+    monkeypatch.setattr(signbridge.vlm.model_run, "load", lambda *given: (seeds.append(given[-1]), load(*given))[1])
+    study.set(controls__read=["no_image"])
+    main()
+    assert seeds == [None]
 
 
 def test_a_control_that_is_no_longer_chosen_goes(study):

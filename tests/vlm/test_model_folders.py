@@ -15,7 +15,6 @@ from signbridge.core.errors import SignBridgeError
 from signbridge.core.model_folder import check_model_folder
 from signbridge.vlm.extraction import Reader
 from signbridge.vlm.loading import FolderModel, load
-from signbridge.vlm.untrained_twin import untrained_twin
 from tests.vlm.conftest import CPU, PROMPT
 
 LFS_POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 14850024\n"
@@ -193,8 +192,7 @@ def test_weights_that_are_packed_already_give_what_packing_them_gives(whole, pac
 def test_weights_that_are_packed_already_are_expanded_and_have_a_twin(packed, tmp_path, images):
     expanded = load(entry(packed, quantization="nf4", dequantize="always", dtype="float16"), tmp_path, CPU)
     assert "Linear4bit" not in {type(module).__name__ for module in expanded.model.modules()}
-    twin = untrained_twin(entry(packed, quantization="nf4"), 0, tmp_path / "twins", tmp_path)
-    loaded = load(twin, tmp_path, CPU)
+    loaded = load(entry(packed, quantization="nf4", dequantize="never"), tmp_path, CPU, twin_seed=0)
     assert "Linear4bit" in {type(module).__name__ for module in loaded.model.modules()}
     assert len(Reader(loaded, PROMPT, 1, batch_size=2).read(images).answers) == len(images)
 

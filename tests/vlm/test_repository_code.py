@@ -13,7 +13,6 @@ import pytest
 from signbridge.core.errors import SignBridgeError
 from signbridge.vlm import loading
 from signbridge.vlm.loading import FolderModel, HubModel, load, stream_width
-from signbridge.vlm.untrained_twin import untrained_twin
 from tests.conftest import ROOT
 from tests.vlm.conftest import CPU, PROMPT
 
@@ -208,7 +207,7 @@ def test_a_model_that_needs_its_own_code_is_refused_at_once_in_a_sentence(with_c
 def test_code_is_refused_wherever_a_configuration_is_read(with_code, tmp_path, names_code):
     names_code(with_code)
     with pytest.raises(SignBridgeError, match="never run"):
-        untrained_twin(entry(with_code), 0, tmp_path / "twins", tmp_path / "scratch")
+        load(entry(with_code), tmp_path / "scratch", CPU, twin_seed=0)
     with pytest.raises(SignBridgeError, match="never run"):
         stream_width(entry(with_code))
 
