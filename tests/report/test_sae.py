@@ -1,5 +1,6 @@
 """The section on sparse autoencoders: what it says follows the numbers."""
 
+from signbridge.report.inputs import Findings
 from signbridge.report.sections import sae
 from tests.report import made_up
 from tests.report.reading import Page
@@ -54,3 +55,17 @@ def test_the_answer_says_how_many_features_are_shared_and_what_one_feature_detec
     shared, detects = Page(made_up.page(made_up.sae())).answer
     assert "share 10.0" in shared
     assert "its area under the ROC curve is 0.95, that of the best feature of an untrained network 0.60" in detects
+
+
+def test_a_study_without_the_untrained_twin_says_nothing_of_it_and_leaves_no_gap():
+    """As after `controls.read` without it: no autoencoders were trained on it."""
+    whole = made_up.sae()
+    found = Findings({key: value for key, value in whole.found.items() if "untrained_twin" not in key})
+    without = made_up.sae(found=found, concept=whole.concept.query("reads != 'untrained_twin'"))
+    (_, detects), lead = sae.answer(without), " ".join(sae.section(without).lead)
+    assert "its area under the ROC curve is 0.95." in detects
+    assert "The best dimension of the stream has 0.90" in lead
+    assert "corrected for all features tried). Among photos" in lead
+    assert not [words for words in (detects, lead) if "twin" in words or "untrained" in words or "–" in words]
+    assert "untrained twin's autoencoders has 0.60" in " ".join(sae.section(whole).lead)
+    assert "tried; 1.0\u202f% in the untrained twin)" in " ".join(sae.section(whole).lead)

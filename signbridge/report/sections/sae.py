@@ -43,9 +43,10 @@ def answer(sae: Sae) -> tuple[str, ...]:
     detects = ()
     if "concept_model_auc" in sae.found:
         model, twin = (sae.found.number(f"concept_{reads}_auc") for reads in ("model", "untrained_twin"))
+        beside = f", that of the best feature of an untrained network {number(twin, 2)}" if twin == twin else ""
         detects = (
             f"One feature detects “{sae.found['concept']}” in photos that were not used to choose it: its area under "
-            f"the ROC curve is {number(model, 2)}, that of the best feature of an untrained network {number(twin, 2)}.",
+            f"the ROC curve is {number(model, 2)}{beside}.",
         )
     return (_verdict(sae), *detects)
 
@@ -101,14 +102,19 @@ def _concept(sae: Sae) -> tuple[str, ...]:
         if position == "prompt_last"
         else POSITIONS[position]
     )
-    clearly = "clearly" if gaps["untrained_twin"].low > 0 else "not clearly"
+    of_twin = ""
+    if gaps["untrained_twin"].known:
+        clearly = "clearly" if gaps["untrained_twin"].low > 0 else "not clearly"
+        of_twin = (
+            f"The best feature of the untrained twin's autoencoders has {value_with_interval(*auc['untrained_twin'])}, "
+            f"so it is {clearly} better ({value_with_interval(*gaps['untrained_twin'])}); the"
+        )
     return (
         f"One feature, {count(sae.found.number('concept_model_feature'))} of {site} ({where}), detects "
         f"“{sae.found['concept']}”. It was chosen on half of the photos; on the others its area under the ROC curve is "
-        f"{value_with_interval(*auc['model'])}. The best feature of the untrained twin's autoencoders "
-        f"has {value_with_interval(*auc['untrained_twin'])}, so it is {clearly} better "
-        f"({value_with_interval(*gaps['untrained_twin'])}); the best dimension of the stream "
-        f"{value_with_interval(*auc['stream'])} (difference {value_with_interval(*gaps['stream'])}).",
+        f"{value_with_interval(*auc['model'])}. {of_twin or 'The'} best dimension of the stream "
+        f"{'' if of_twin else 'has '}{value_with_interval(*auc['stream'])} "
+        f"(difference {value_with_interval(*gaps['stream'])}).",
     )
 
 
@@ -117,19 +123,18 @@ def _fingers(sae: Sae) -> tuple[str, ...]:
     key = "fingers_{}_image_mean_tracking{}"
     if key.format("model", "") not in sae.found:
         return ()
-    model, twin, within = (
-        percent(sae.found.number(key.format(*of)))
-        for of in (("model", ""), ("untrained_twin", ""), ("model", "_within_letters"))
+    model, within = (percent(sae.found.number(key.format("model", of))) for of in ("", "_within_letters"))
+    twin = sae.found.number(key.format("untrained_twin", ""))
+    beside = f"; {percent(twin)} in the untrained twin" if twin == twin else ""
+    said = (
+        f"Of the varying features at the image tokens of the last layer, {model} correlate with the angle of a joint "
+        f"over photos (against shuffled hands, corrected for all features tried{beside})"
     )
     return (
-        f"Of the varying features at the image tokens of the last layer, {model} correlate with the angle of a joint "
-        f"over photos (against shuffled hands, corrected for all features tried; {twin} in the untrained twin). Among "
-        f"photos of one {sae.kind} it is {within}, so these photos do not show that the features hold more than the "
-        f"{sae.kind}."
+        f"{said}. Among photos of one {sae.kind} it is {within}, so these photos do not show that the features hold "
+        f"more than the {sae.kind}."
         if within == percent(0.0)
-        else f"Of the varying features at the image tokens of the last layer, {model} correlate with the angle of a "
-        f"joint over photos (against shuffled hands, corrected for all features tried; {twin} in the untrained twin), "
-        f"and {within} among photos of one {sae.kind}.",
+        else f"{said}, and {within} among photos of one {sae.kind}.",
     )
 
 
