@@ -72,7 +72,7 @@ def from_untrained(
     twin, found = type(model).from_pretrained(
         None,
         config=config,
-        state_dict=_weights(model, seed, folder),
+        state_dict=weights_of_twin(model, seed, folder),
         dtype=dtype,
         quantization_config=packed or quantization_config,
         trust_remote_code=False,
@@ -138,7 +138,7 @@ def _draw(into: Float[Tensor, " values"], levels: Float[Tensor, " levels"], stre
         np.take(table, places[: len(chunk)], out=chunk, mode="wrap")  # none is outside; `raise` would take a copy
 
 
-def _weights(model: PreTrainedModel, seed: int, folder: Path) -> dict[str, Unwritten]:
+def weights_of_twin(model: PreTrainedModel, seed: int, folder: Path) -> dict[str, Unwritten]:
     """Every weight of a `model` without storage, but for those that are another one's."""
     with torch.random.fork_rng(devices=[]), _Recorder() as recorder:
         torch.manual_seed(seed)  # for a rule that makes a tensor of its own and copies it
