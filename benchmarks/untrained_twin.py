@@ -55,7 +55,7 @@ def _drawn(config: LlavaConfig, dtype: torch.dtype) -> str:
     drawn = sum(weight[...].numel() for weight in weights.values())
     seconds = time.process_time() - start - noted
     return (
-        f"{drawn / 1e9:.2f} billion values drawn in {seconds:.1f} CPU-s ({drawn / seconds / 1e6:.0f} million a second), "
+        f"{drawn / 1e9:.2f} billion values drawn in {seconds:.1f} CPU-s ({drawn / seconds / 1e6:.0f} million a second) "
         f"after {noted:.1f} CPU-s of noting how each weight begins; peak {_memory('VmHWM') - before:.2f} GiB"
     )
 
