@@ -10,7 +10,6 @@ the hub has one, the SHA-256 that it says. Exit status 0 only if all of the mode
 import hashlib
 import logging
 import os
-import sys
 from pathlib import Path
 
 from huggingface_hub import constants
@@ -21,14 +20,14 @@ from signbridge.core.model_folder import MODEL_FILES, check_model_folder
 from signbridge.vlm import hub
 from signbridge.vlm.loading import HubModel, check_family
 from signbridge.vlm.machine import free_disk
-from signbridge.vlm.preflight import named_or_chosen
+from signbridge.vlm.preflight import name_of_arguments, named_or_chosen
 
 log = logging.getLogger(__name__)
 
 
 def main() -> None:
     """Fetch the model that the first argument or params.yaml names, check it, and print where it lies."""
-    name, model = named_or_chosen(*sys.argv[1:2])
+    name, model = named_or_chosen(name_of_arguments("signbridge.fetch_model", __doc__))
     if model.source == "tiny_random":
         print(f"{name} is drawn at random where it is used: nothing to fetch.")
         return

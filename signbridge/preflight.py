@@ -7,7 +7,6 @@ Prints what the model needs beside what this machine has, and how many operation
 with `go`, or with what to do and exit status 1. Environment: SIGNBRIDGE_DEVICE.
 """
 
-import sys
 import time
 from typing import NamedTuple
 
@@ -19,7 +18,7 @@ from signbridge.datasets.control_images import NO_IMAGE, ControlsParams
 from signbridge.vlm.letter_scoring import PLACEHOLDER, PromptsParams
 from signbridge.vlm.loading import device_from_environment
 from signbridge.vlm.needs import CHARACTERS_OF_A_TOKEN, Needs
-from signbridge.vlm.preflight import check_device, images_of_study, named_or_chosen, preflight
+from signbridge.vlm.preflight import check_device, images_of_study, name_of_arguments, named_or_chosen, preflight
 
 SECONDS = 2.0  # of measuring
 LETTERS = 20  # that the prompt of `score_letters` offers, where the sample does not say: `A, `, four characters each
@@ -37,7 +36,7 @@ class Cost(NamedTuple):
 
 def main() -> None:
     """Print the preflight and the costs of the model that the first argument or params.yaml names."""
-    name, model = named_or_chosen(*sys.argv[1:2])
+    name, model = named_or_chosen(name_of_arguments("signbridge.preflight", __doc__))
     device = device_from_environment()
     found = preflight(name, model, device)
     print(f"{name}\n{found}", flush=True)
@@ -87,21 +86,21 @@ def table(costs: list[Cost], rate: float, device: str, dtype: str, known: bool) 
 
 
 def matmul_rate(device: torch.device, dtype: torch.dtype, seconds: float) -> float:
-    """FLOP/s of products of square matrices, measured for so long. The matrices grow until one product takes 10 ms."""
+    """FLOP/s of products of square matrices, the best of many tries in so long: other work only makes them slower.
+
+    The matrices grow until one product takes 10 ms.
+    """
     side, end = 256, time.perf_counter() + seconds
     while True:
         left, right = (torch.rand(side, side, device=device).to(dtype) for _ in range(2))
-        left @ right  # the first is slower
-        took = _seconds(left, right, 1, device)
+        took = min(_seconds(left, right, 1, device) for _ in range(4))
         if took > 0.01 or side == 8192:
             break
         side *= 2
-    counted, spent = 0, 0.0
-    while time.perf_counter() < end or not counted:
+    while time.perf_counter() < end:
         times = max(1, int(0.1 / took))
-        spent += _seconds(left, right, times, device)
-        counted += times
-    return 2.0 * side**3 * counted / spent
+        took = min(took, _seconds(left, right, times, device) / times)
+    return 2.0 * side**3 / took
 
 
 def _seconds(left: torch.Tensor, right: torch.Tensor, times: int, device: torch.device) -> float:

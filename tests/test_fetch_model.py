@@ -68,7 +68,7 @@ def test_a_download_that_broke_off_goes_on_with_the_files_that_are_missing(hub, 
     hub.withheld = WEIGHTS
     message = chosen.message_of_failure(fetch_model.main)
     assert "some/model at 000000000000 cannot be had from the hub" in message
-    assert "Run it again" in message
+    assert "run it again" in message
     hub.withheld = ""
     hub.asked.clear()
     assert "lies whole" in fetched(capsys)

@@ -3,6 +3,7 @@
 A small model that lies here is not looked at further: it fits any machine that runs the rest of the study.
 """
 
+import argparse
 import hashlib
 import json
 import logging
@@ -100,6 +101,13 @@ def preflight(name: str, model: Model, device: torch.device, stage: str = "extra
         rows += _memory(name, model, device, needs, problems)
     rows += _disk(name, files.to_fetch, needs, stage, problems)
     return Preflight(rows, problems, needs)
+
+
+def name_of_arguments(program: str, doc: str) -> str | None:
+    """The name of a model on the command line of `python -m PROGRAM [NAME]`, where there is one."""
+    parser = argparse.ArgumentParser(prog=f"python -m {program}", description=doc.splitlines()[0])
+    parser.add_argument("name", nargs="?", metavar="NAME", help="of models.yaml; default: the one in params.yaml")
+    return parser.parse_args().name
 
 
 def named_or_chosen(name: str | None = None) -> tuple[str, Model]:
