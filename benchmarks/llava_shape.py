@@ -5,7 +5,7 @@
     python -m benchmarks.llava_shape --blocks 2 --batches 1 2 --answer 2 --dtype bfloat16    # a CPU, minutes
 
 Loads it in NF4 with double quantisation through the project's loader, reads all 32 layers at 3 positions, answers,
-and prints peak memory at each batch size, beside what `signbridge.vlm.memory` counts for an image. It writes 14 GB
+and prints peak memory at each batch size, beside what `signbridge.vlm.memory` counts. It writes 14 GB
 below .scratch/ once; with the decoder cut to `--blocks` 0.4 GB a block and 1 GB.
 """
 
@@ -26,7 +26,7 @@ from signbridge.core.command_line import run
 from signbridge.vlm.answering import read_and_answer
 from signbridge.vlm.extraction import Reader
 from signbridge.vlm.loading import FolderModel, device_from_environment, load
-from signbridge.vlm.memory import image_bytes
+from signbridge.vlm.memory import expanded_matrix_bytes, image_bytes
 from signbridge.vlm.random_weights import IMAGE_TOKEN, SPECIAL_TOKENS, write_random_llava
 
 FOLDER = Path(".scratch/models/llava-1-5-7b-shape")
@@ -111,34 +111,35 @@ def main() -> None:
             f"{len(shard.vectors)} vectors of width {shard.vectors['projector.image_mean'].shape[1]} an image, "
             f"{image_tokens} image tokens of {tokens.shape[1]}, all finite: {finite}, answers {shard.answers[:2]!r}",
         )
-        measured, estimate = image_peak(reader, images), estimated(reader, tokens.shape[1])
+        measured, estimate = peak_bytes(reader, images), estimated_bytes(reader, tokens.shape[1], batch)
         _print(
             lines,
-            f"batch {batch}: {measured / 2**20:.0f} MiB an image at the peak, {estimate / 2**20:.0f} estimated, "
+            f"batch {batch}: {measured / 2**20:.0f} MiB at the peak, {estimate / 2**20:.0f} estimated, "
             f"{estimate / measured:.2f} of it",
         )
     if arguments.keep:
         keep("llava_shape", lines)
 
 
-def image_peak(reader: Reader, images: list[Image.Image]) -> float:
-    """Bytes that reading and answering takes for each of `images` at its peak, beside weights and inputs."""
+def peak_bytes(reader: Reader, images: list[Image.Image]) -> int:
+    """What reading `images` and answering takes at its peak, beside weights and inputs, in bytes."""
     model, _, parts, _, device = reader.loaded
     inputs = reader.to_device(reader.prepare(images))
     if device.type != "cuda":
         with torch.inference_mode(), LiveMemory() as memory:
             read_and_answer(model, parts, inputs, reader.max_new_tokens, end_tokens=[])
-        return memory.peak / len(images)
+        return memory.peak
     torch.cuda.reset_peak_memory_stats(device)
     before = torch.cuda.memory_allocated(device)
     read_and_answer(model, parts, inputs, reader.max_new_tokens, end_tokens=[])
-    return (torch.cuda.max_memory_allocated(device) - before) / len(images)
+    return torch.cuda.max_memory_allocated(device) - before
 
 
-def estimated(reader: Reader, tokens: int) -> int:
-    """Bytes an image by the estimate that chooses the first batch."""
+def estimated_bytes(reader: Reader, tokens: int, images: int) -> int:
+    """The same by the estimate that chooses the first batch."""
     model = reader.loaded.model
-    return image_bytes(model.config, tokens, reader.max_new_tokens, model.dtype.itemsize)
+    of_image = image_bytes(model.config, tokens, reader.max_new_tokens, model.dtype.itemsize)
+    return images * of_image + expanded_matrix_bytes(model)
 
 
 def _print(lines: list[str], line: str) -> None:

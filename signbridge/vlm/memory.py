@@ -62,7 +62,14 @@ def first_batch_size(model: PreTrainedModel, tokens: int, room: int) -> int:
     device = model.device
     of_image = image_bytes(model.config, tokens, room, model.dtype.itemsize)
     at_once = torch.get_num_threads() if device.type == "cpu" else 1  # batches side by side
-    return fitting_batch(device.type, all_bytes(device) - model.get_memory_footprint(), of_image * at_once)
+    weights = model.get_memory_footprint() + at_once * expanded_matrix_bytes(model)
+    return fitting_batch(device.type, all_bytes(device) - weights, of_image * at_once)
+
+
+def expanded_matrix_bytes(model: PreTrainedModel) -> int:
+    """The largest matrix of packed weights, expanded as it is multiplied, in bytes; 0 where none are packed."""
+    packed = (layer for layer in model.modules() if type(layer).__name__ == "Linear4bit")
+    return max((layer.in_features * layer.out_features for layer in packed), default=0) * model.dtype.itemsize
 
 
 def fitting_batch(device_type: str, beside_weights: int, of_image: int) -> int:

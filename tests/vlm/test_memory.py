@@ -17,7 +17,7 @@ from signbridge.vlm import memory, nf4
 from signbridge.vlm.answering import read_and_answer
 from signbridge.vlm.extraction import Reader, sites_and_answers
 from signbridge.vlm.loading import expand_nf4, load
-from signbridge.vlm.memory import fitting_batch, halving, image_bytes
+from signbridge.vlm.memory import expanded_matrix_bytes, fitting_batch, halving, image_bytes
 from tests.vlm.conftest import CPU, PROMPT, tiny_random, within_budget
 
 GIB = 2**30
@@ -30,6 +30,16 @@ def test_what_is_counted_for_an_image_is_what_reading_it_takes_at_its_peak(tiny,
         read_and_answer(tiny.model, tiny.parts, inputs, answer, end_tokens=[])
     estimate = image_bytes(tiny.model.config, inputs["input_ids"].shape[1], answer, tiny.model.dtype.itemsize)
     assert 1 <= 3 * estimate / counted.peak < 1.1
+
+
+def test_a_packed_matrix_that_is_expanded_to_be_multiplied_is_counted(model_scratch, images):
+    packed = load(tiny_random(quantization="nf4", dequantize="never", dtype="float16"), model_scratch, CPU)
+    inputs = Reader(packed, PROMPT, 1, batch_size=1).to_device(Reader(packed, PROMPT, 1, 1).prepare(images[:1]))
+    with torch.inference_mode(), LiveMemory() as counted:
+        read_and_answer(packed.model, packed.parts, inputs, 1, end_tokens=[])
+    of_image = image_bytes(packed.model.config, inputs["input_ids"].shape[1], 1, 2)
+    assert 1 <= (of_image + expanded_matrix_bytes(packed.model)) / counted.peak < 1.25
+    assert expanded_matrix_bytes(packed.model) == 320 * 864 * 2
 
 
 def llava_on(total: int) -> tuple[int, int, bool]:
