@@ -4,6 +4,7 @@ Transformers' `DynamicCache` copies every key and value at each new token: on LL
 Here the room for the answer is taken once, behind the prompt's keys and values, and these are held there alone.
 """
 
+import torch
 from torch import Tensor
 from transformers.cache_utils import Cache, DynamicLayer
 
