@@ -29,11 +29,13 @@ from signbridge.probing.relative_loss import RelativeLoss, Task, Weights, frames
 # logits are within 2e-4 of the optimum's for C up to 0.01 and within 1e-2 at C = 1, where they range over units.
 TOLERANCE = 3e-7
 TIGHT = 1e-4  # tolerances below this take several rounds
+# How far float32 goes in the first variables: an order of magnitude above where its rounding shows in the gradient.
+SINGLE_PRECISION_TOLERANCE = 1e-5
 ROUGH = 1e-3  # where the first of several ends
 # 1 / (C n) below which the first variables are alike no longer, nor their gradient says how far the optimum is. In the
 # later ones logits of rows that were not trained on are off by up to the gradient over the root of the penalty.
 WEAK_PENALTY = 0.03
-STRONG_PENALTY = 0.3  # above, the first variables serve to the end, and save the price of others
+STRONG_PENALTY = 0.3  # from here on the first variables serve to the end, and save the price of others
 FIRST_ROUND, LATER_ROUND = 150, 300  # evaluations
 FLOAT32_GAIN = 1e-3  # by how much float32 shrinks a gradient before its rounding shows: then a round ends
 MAX_EVALUATIONS = 5000
@@ -73,10 +75,15 @@ def fit_all(
     """Fit every task, as `fit` does."""
     starts = starts or [None] * len(tasks)
     models: dict[int, Model] = {}
-    small = [number for number, task in enumerate(tasks) if task.size <= SMALL]
-    large = [number for number, task in enumerate(tasks) if task.size > SMALL]
+    small = [number for number, task in enumerate(tasks) if task.size <= SMALL and not task.low_rank]
+    large = [number for number in range(len(tasks)) if number not in set(small)]
     groups = [small[first : first + TOGETHER] for first in range(0, len(small), TOGETHER)]
-    for group in [*groups, *([number] for number in large)]:
+    for number in large:
+        if tasks[number].low_rank or tasks[number].penalty >= STRONG_PENALTY:
+            models[number] = _plain(tasks[number], starts[number], tolerance)
+        else:
+            groups.append([number])
+    for group in groups:
         fitted = _rounds([tasks[number] for number in group], [starts[number] for number in group], tolerance)
         models.update(zip(group, fitted, strict=True))
     return [models[number] for number in range(len(tasks))]
@@ -90,6 +97,22 @@ def decision(model: Model, rows: Float[np.ndarray, "rows rank"]) -> Float[np.nda
 def probabilities(logits: Float[np.ndarray, "rows classes"]) -> Float[np.ndarray, "rows classes"]:
     """The softmax of each row."""
     return softmax(logits, axis=1)
+
+
+def _plain(task: Task, start: Model | None, tolerance: float) -> Model:
+    """All rounds in the first variables, the last in float64: what is tied is decided as by one precise solver."""
+    coarse = max(tolerance, SINGLE_PRECISION_TOLERANCE)
+    at, evaluations, done = _in_first_variables(task, _before(task, start), coarse, FIRST_ROUND, np.float32)
+    if tolerance < coarse or not done:
+        at, more, done = _in_first_variables(task, at, tolerance, MAX_EVALUATIONS - evaluations, np.float64)
+        evaluations += more
+    if not done:
+        _warn(evaluations, task)
+    return Model(at[:, :-1], at[:, -1], evaluations)
+
+
+def _warn(evaluations: int, task: Task) -> None:
+    _log.warning("A probe stopped after %d evaluations (C=%g); a smaller C converges sooner.", evaluations, task.C)
 
 
 def _rounds(tasks: Sequence[Task], starts: Sequence[Model | None], tolerance: float) -> list[Model]:
@@ -107,7 +130,8 @@ def _rounds(tasks: Sequence[Task], starts: Sequence[Model | None], tolerance: fl
         these = [tasks[task] for task in left]
         at = [weights[task] for task in left]
         if spent == 0 and len(tasks) == 1:
-            at, counts, done = _first_round(these[0], at[0], float(goals[0]), most)
+            found, count, whether = _in_first_variables(these[0], at[0], float(goals[0]), most, np.float32)
+            at, counts, done = [found], np.array([count]), np.array([whether])
         else:
             at, counts, done = _round(these, at, goals, most, first=spent == 0)
         for task, found in zip(left, at, strict=True):
@@ -116,10 +140,7 @@ def _rounds(tasks: Sequence[Task], starts: Sequence[Model | None], tolerance: fl
         left = left[~done | (several[left] & (spent == 0))]
         spent, most = spent + most, LATER_ROUND
     for task in left:
-        _log.warning(
-            "A probe stopped after %d evaluations (C=%g); a smaller C converges sooner.",
-            *(evaluations[task], tasks[task].C),
-        )
+        _warn(int(evaluations[task]), tasks[task])
     return [Model(found[:, :-1], found[:, -1], int(count)) for found, count in zip(weights, evaluations, strict=True)]
 
 
@@ -145,24 +166,26 @@ def _round(
     return ended, found.evaluations, found.done & (reached <= goals)
 
 
-def _first_round(task: Task, at: Weights, goal: float, most: int) -> Ended:
-    """Improve the weights of one large task: loss and weights as they are, not as differences, which takes less."""
+def _in_first_variables(
+    task: Task, at: Weights, goal: float, most: int, precision: type[np.floating]
+) -> tuple[Weights, int, bool]:
+    """Improve the weights of one task: loss and weights as they are, not as differences, which takes less."""
     count, rank = task.coordinates.train.shape
     free = slice(1, None) if task.classes == 2 else slice(None)
     curvature, penalty = task.curvature_at_zero, task.penalty
     scale = 1 / np.sqrt(np.append(curvature * task.coordinates.spread / count + penalty, curvature))
-    objective = _objective(task.coordinates.train, scale, task.labels, task.classes, penalty)
-    walk = minimum_near((at / scale)[free].ravel().astype(np.float32), HISTORY)
+    objective = _objective(task.coordinates.train, scale, task.labels, task.classes, penalty, precision)
+    walk = minimum_near((at / scale)[free].ravel().astype(precision), HISTORY, float(np.finfo(precision).eps))
     point = next(walk)
     for evaluation in range(1, most + 1):
         loss, gradient = objective(point)
-        done = np.abs(gradient).max(initial=0) <= goal
+        done = bool(np.abs(gradient).max(initial=0) <= goal)
         if done or evaluation == most:
             break
         point = walk.send((loss, gradient))
     found = np.zeros((task.classes, rank + 1))
     found[free] = point.reshape(-1, rank + 1) * scale
-    return [found], np.array([evaluation]), np.array([done])
+    return found, evaluation, done
 
 
 def _before(task: Task, start: Model | None) -> Weights:
@@ -178,17 +201,18 @@ def _objective(
     labels: Int[np.ndarray, "train"],
     classes: int,
     penalty: float,
+    precision: type[np.floating],
 ) -> Objective:
     """Loss and gradient as a function of the scaled weights and intercepts of the free classes, flat."""
     count, rank = rows.shape
     free = slice(1, None) if classes == 2 else slice(None)
-    scaled = (np.column_stack([rows, np.ones(count)]) * scale).astype(np.float32)  # the last column is the intercept's
+    scaled = (np.column_stack([rows, np.ones(count)]) * scale).astype(precision)  # the last column is the intercept's
     transposed = np.ascontiguousarray(scaled.T)
-    shrink = (penalty * scale**2).astype(np.float32)
+    shrink = (penalty * scale**2).astype(precision)
     shrink[rank] = 0
-    target = np.zeros((classes, count), np.float32)
+    target = np.zeros((classes, count), precision)
     target[labels, np.arange(count)] = 1
-    logits = np.zeros((classes, count), np.float32)
+    logits = np.zeros((classes, count), precision)
 
     def objective(flat: Flat) -> tuple[float, Flat]:
         weights = flat.reshape(-1, rank + 1)

@@ -44,6 +44,12 @@ class Task(NamedTuple):
         return max(self.classes - 1, 1) / self.classes**2
 
     @property
+    def low_rank(self) -> bool:
+        """Whether many rows are alike, so that letters may tie."""
+        rows, rank = self.coordinates.train.shape
+        return 4 * rank < rows
+
+    @property
     def size(self) -> int:
         """How many numbers its largest array has: coordinates, weights or logits."""
         rows, rank = self.coordinates.train.shape
