@@ -10,7 +10,9 @@ Why it is quick: in coordinates along principal directions (`coordinates.py`) th
 (K - 1) / K^2 times the spread of each coordinate over n, is diagonal. Variables scaled by its root look alike to
 L-BFGS (`descent.py`) from the first step. The first round of steps is taken in them, in float32. Fits that must go near
 the optimum, or whose penalty is weak, go on in further rounds, in variables that suit the curvature where the last
-round ended (`relative_loss.py`). Small fits cost more in calls than in arithmetic: they are taken many at once.
+round ended (`relative_loss.py`). Small fits cost more in calls than in arithmetic: they are taken many at once. Where
+many rows are alike letters tie, and rounding says which is named: such fits are taken alone, with a last round in
+float64.
 """
 
 import logging
