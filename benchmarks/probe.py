@@ -1,6 +1,6 @@
 """The probe sweep against scikit-learn fitted naively per fold, side by side on the same activations.
 
-    python -m benchmarks.probe [--sites 2] [--keep]
+    python -m benchmarks.probe [--sites 2] [--parts] [--keep]
 
 240 training and 60 test images, 4096 features, 20 letters. "naive" is `StandardScaler` and `LogisticRegression` for
 each fit, as a notebook would, on float32 as activations are stored: as it comes, with a thread a core (which is slower
@@ -8,13 +8,16 @@ where threads wait for each other; timed on one fold of each site, and multiplie
 default tolerance that stops short of the optimum; "at the optimum" is the same on float64 with tol=1e-8, one thread,
 timed on one fold of each site, and multiplied. "ours" is `signbridge.probing`, which goes to the optimum. Three sweeps
 over sites x 5 folds: the plain one; with three C; with three C and three label sets, where the reduction of a fold is
-shared. Ours runs one process a core, started before the clock. `--keep` appends the table to
+shared. Ours runs one process a core, started before the clock. `--parts` measures instead what the stages `probe` and
+`controls` ask of one site and position, in seconds of one processor: nested choice in 5 x 5 folds, with three C and
+with six up to 100, and draws of shuffled labels. `--keep` appends the table to
 benchmarks/results/probe.md.
 """
 
 import argparse
 import os
 import time
+from collections.abc import Callable
 
 import numpy as np
 from joblib import Parallel, delayed
@@ -25,9 +28,12 @@ from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from benchmarks.machine import describe, keep
+from signbridge.probing import protocols
+from signbridge.probing.control_sweep import draws_by_repeat
 from signbridge.probing.coordinates import centre, reduce, scalers
 from signbridge.probing.folds import TOLERANCE_FOR_PREDICTIONS
 from signbridge.probing.logistic_regression import decision, fit
+from signbridge.probing.sweep import Cell, accuracy_of_labels, predict
 
 IMAGES, WIDTH, LETTERS, FOLDS = 300, 4096, 20, 5
 CS = (0.001, 0.01, 0.1)  # of params.yaml
@@ -74,6 +80,33 @@ def ours(vectors: np.ndarray, label_sets: np.ndarray, train: np.ndarray, cs: tup
                     model = fit(coordinates, labels[fold], LETTERS, c, model, TOLERANCE_FOR_PREDICTIONS)
                     predicted.append(decision(model, coordinates.test).argmax(axis=1))
     return np.array(predicted)
+
+
+def parts() -> list[str]:
+    """Rows of a table: seconds of one processor for what the stages ask of one site and position."""
+    labels, photos = (np.arange(IMAGES) % LETTERS).astype(str), np.arange(IMAGES) % 140  # two or three images each
+    splits = protocols.grouped(labels, photos, folds=FOLDS, repeats=5, inner_folds=3, seed=0)
+    cell = Cell("layer_00", "prompt_last", activations(np.random.default_rng(0)))
+    place, targets = (cell.site, cell.position), np.unique(labels, return_inverse=True)[1]
+    lines = ["part | seconds of one processor"]
+    with threadpool_limits(1, user_api="blas"):
+        for cs in (CS, (*CS, 1.0, 10.0, 100.0)):
+            seconds = _processor(lambda cs=cs: predict(cell, labels, splits, cs))
+            lines.append(f"nested choice among {len(cs)} C up to {cs[-1]:g} | {seconds:.2f}")
+        for draws, c in ((20, 0.1), (200, 0.1), (200, 100.0)):
+            shuffled = draws_by_repeat(targets, photos, splits, draws, seed=0)
+            given = {place: [c] * len(splits)}
+            seconds = _processor(
+                lambda given=given, shuffled=shuffled: accuracy_of_labels(cell, splits, given, shuffled)
+            )
+            lines.append(f"{draws} draws of shuffled labels, C = {c:g} | {seconds:.2f}")
+    return lines
+
+
+def _processor(call: Callable[[], object]) -> float:
+    start = time.process_time()
+    call()
+    return time.process_time() - start
 
 
 def product_rate() -> float:
@@ -126,7 +159,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sites", type=int, default=2, help="sites in each sweep (default 2)")
     parser.add_argument("--keep", action="store_true", help="append the table to benchmarks/results/probe.md")
+    parser.add_argument("--parts", action="store_true", help="measure what the stages ask of one site instead")
     arguments = parser.parse_args()
+    if arguments.parts:
+        lines = [
+            f"{IMAGES} images x {WIDTH} features, {LETTERS} letters, {FOLDS} x 5 folds; {describe()}",
+            "",
+            *parts(),
+        ]
+        print("\n".join(lines))
+        if arguments.keep:
+            keep("probe", lines)
+        return
 
     generator = np.random.default_rng(0)
     sites = [activations(generator) for _ in range(arguments.sites)]

@@ -7,7 +7,7 @@ Where rows outnumber wide features (a whole dataset), reducing them costs more t
 `many_rows.py` fits the rows as they are. Everywhere else the rows are reduced first (`coordinates.py`).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -15,13 +15,16 @@ from jaxtyping import Bool, Float, Int, Shaped
 
 from signbridge.probing.coordinates import Coordinates, centre, reduce, reduce_products, scalers
 from signbridge.probing.logistic_regression import (
+    SMALL,
+    TOGETHER,
     TOLERANCE,
     decision,
-    fit,
+    fit_all,
     probabilities,
 )
 from signbridge.probing.many_rows import fit_and_test
 from signbridge.probing.protocols import InnerFold, Split
+from signbridge.probing.relative_loss import Task
 
 # Where no single prediction counts: a choice has only to be made without the test images, and shuffled labels are at
 # chance at any tolerance. Measured on 240 x 4096, it saves half of the time.
@@ -37,26 +40,34 @@ class Choice(NamedTuple):
     inner_accuracy: float  # share of the training images read right when they were left out
 
 
-def choose(
-    train: Float[np.ndarray, "train rank"],
-    targets: Int[np.ndarray, "train"],
-    inner: Sequence[InnerFold],
-    Cs: Sequence[float],
-) -> Choice:
-    """Try every C on every inner fold. The masks of `inner` are over the rows of `train`."""
+class Nested(NamedTuple):
+    """Training rows, and how they are split to choose by."""
+
+    train: Float[np.ndarray, "train rank"]
+    targets: Int[np.ndarray, "train"]
+    inner: Sequence[InnerFold]  # masks over the rows of `train`
+
+
+def choose(nested: Sequence[Nested], Cs: Sequence[float]) -> list[Choice]:
+    """Try every C on every inner fold, each from where the last one ended; the C that reads best, for each."""
     ascending = sorted(Cs)
-    right = np.zeros(len(ascending))
-    tested = 0
-    for fold in inner:
-        coordinates = reduce(train[fold.train], train[fold.test])
-        present, known = np.unique(targets[fold.train], return_inverse=True)
-        tested += int(fold.test.sum())
-        model = None
-        for index, C in enumerate(ascending):
-            model = fit(coordinates, known, len(present), C, model, LOOSE_TOLERANCE)
-            predicted = present[decision(model, coordinates.test).argmax(axis=1)]
-            right[index] += (predicted == targets[fold.test]).sum()
-    return best_of(ascending, right, tested)
+    owner, tasks, tested, letters = [], [], [], []
+    for number, (train, targets, inner) in enumerate(nested):
+        for fold in inner:
+            present, known = np.unique(targets[fold.train], return_inverse=True)
+            owner.append(number)
+            tasks.append(Task(reduce(train[fold.train], train[fold.test]), known, len(present), ascending[0]))
+            tested.append(targets[fold.test])
+            letters.append(present)
+    right = np.zeros((len(nested), len(ascending)), dtype=int)
+    models = None
+    for index, C in enumerate(ascending):
+        models = fit_all([task._replace(C=C) for task in tasks], models, LOOSE_TOLERANCE)
+        for number, task, model, true, present in zip(owner, tasks, models, tested, letters, strict=True):
+            predicted = present[decision(model, task.coordinates.test).argmax(axis=1)]
+            right[number, index] += (predicted == true).sum()
+    counts = np.bincount(owner, [len(true) for true in tested], len(nested))
+    return [best_of(ascending, of_one, int(count)) for of_one, count in zip(right, counts, strict=True)]
 
 
 def best_of(ascending: Sequence[float], right: Shaped[np.ndarray, "penalties"], tested: int) -> Choice:
@@ -71,18 +82,19 @@ def within(inner: Sequence[InnerFold], train: Bool[np.ndarray, "images"]) -> lis
 
 
 def read_letters(
-    coordinates: Coordinates,
-    targets: Int[np.ndarray, "train"],
-    letters: int,
-    C: float,
-    tolerance: float = TOLERANCE,
-) -> Float[np.ndarray, "test letters"]:
-    """Fit the training rows; the probability of each letter for each test row, 0 for a letter not trained on."""
-    present, known = np.unique(targets, return_inverse=True)
-    model = fit(coordinates, known, len(present), C, tolerance=tolerance)
-    probability = np.zeros((len(coordinates.test), letters))
-    probability[:, present] = probabilities(decision(model, coordinates.test))
-    return probability
+    labelled: Sequence[tuple[Coordinates, Int[np.ndarray, "train"], float]], letters: int, tolerance: float = TOLERANCE
+) -> list[Float[np.ndarray, "test letters"]]:
+    """Fit training rows with labels and a C; the probability of each letter for each test row, 0 if not trained on."""
+    known = [np.unique(targets, return_inverse=True) for _, targets, _ in labelled]
+    tasks = [
+        Task(coordinates, numbers, len(present), C)
+        for (coordinates, _, C), (present, numbers) in zip(labelled, known, strict=True)
+    ]
+    chances = []
+    for task, (present, _), model in zip(tasks, known, fit_all(tasks, tolerance=tolerance), strict=True):
+        chances.append(np.zeros((len(task.coordinates.test), letters)))
+        chances[-1][:, present] = probabilities(decision(model, task.coordinates.test))
+    return chances
 
 
 # Measured on 2 cores: reducing 27,700 x 4096 takes minutes a split, 27,700 x 1024 seconds.
@@ -109,14 +121,16 @@ class FewRows(NamedTuple):
 
     def choose(self, targets: Int[np.ndarray, "images"], Cs: Sequence[float]) -> Choice:
         """The C that reads the inner folds best."""
-        train = self.split.train
-        return choose(self.coordinates.train, targets[train], within(self.split.inner, train), Cs)
+        return choose_each([self], targets, Cs)[0]
 
     def read(self, targets: Int[np.ndarray, "images"], C: float, tolerance: float) -> Read:
         """Fit the training images and test the others; `targets` are 0 to letters - 1."""
-        letters = int(targets.max()) + 1
-        chances = read_letters(self.coordinates, targets[self.split.train], letters, C, tolerance)
-        return likeliest(chances, targets[self.split.test])
+        return read_each([(self, targets, C)], tolerance)[0]
+
+    @property
+    def small(self) -> bool:
+        """Whether it is best fitted beside others."""
+        return self.coordinates.train.size <= SMALL
 
 
 class ManyRows(NamedTuple):
@@ -146,15 +160,53 @@ class ManyRows(NamedTuple):
         return [Read(probe.predicted, probe.probability) for probe in probes]
 
 
+Fold = FewRows | ManyRows
+
+
+def choose_each(folds: Sequence[Fold], targets: Int[np.ndarray, "images"], Cs: Sequence[float]) -> list[Choice]:
+    """`choose` of each fold, small ones at once."""
+    if not all(isinstance(fold, FewRows) for fold in folds):
+        return [fold.choose(targets, Cs) for fold in folds]
+    splits = [fold.split for fold in folds]
+    nested = [
+        Nested(fold.coordinates.train, targets[split.train], within(split.inner, split.train))
+        for fold, split in zip(folds, splits, strict=True)
+    ]
+    return choose(nested, Cs)
+
+
+def read_each(labelled: Sequence[tuple[Fold, Int[np.ndarray, "images"], float]], tolerance: float) -> list[Read]:
+    """`read` of each fold with the labels and the C beside it, small ones at once."""
+    if not all(isinstance(fold, FewRows) for fold, _, _ in labelled):
+        return [fold.read(targets, C, tolerance) for fold, targets, C in labelled]
+    letters = max((int(targets.max()) for _, targets, _ in labelled), default=0) + 1
+    trained = [(fold.coordinates, targets[fold.split.train], C) for fold, targets, C in labelled]
+    chances = read_letters(trained, letters, tolerance)
+    return [
+        likeliest(of_fold, targets[fold.split.test])
+        for of_fold, (fold, targets, _) in zip(chances, labelled, strict=True)
+    ]
+
+
+def batches(folds: Iterable[Fold]) -> Iterator[list[Fold]]:
+    """Folds that are best fitted at once: small ones `TOGETHER`, others alone, so that they take no more memory."""
+    batch: list[Fold] = []
+    for fold in folds:
+        batch.append(fold)
+        if len(batch) == TOGETHER or isinstance(fold, ManyRows) or not fold.small:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
 def has_many_rows(vectors: Float[np.ndarray, "images width"]) -> bool:
     """Whether rows outnumber features that are too many to be reduced to."""
     images, width = vectors.shape
     return images > width > WIDE
 
 
-def folds_of(
-    vectors: Float[np.ndarray, "images width"], splits: Sequence[Split], memory_bytes: int
-) -> Iterator[FewRows | ManyRows]:
+def folds_of(vectors: Float[np.ndarray, "images width"], splits: Sequence[Split], memory_bytes: int) -> Iterator[Fold]:
     """Every split, ready to be fitted. `memory_bytes` bounds what many rows take beside `vectors`."""
     if has_many_rows(vectors):
         yield from (ManyRows(split, vectors, memory_bytes) for split in splits)

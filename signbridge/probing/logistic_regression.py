@@ -8,19 +8,15 @@ from the optimum when features outnumber rows: up to one prediction in fifteen d
 
 Why it is quick: in coordinates along principal directions (`coordinates.py`) the curvature of the loss at zero,
 (K - 1) / K^2 times the spread of each coordinate over n, is diagonal. Variables scaled by its root look alike to
-L-BFGS from the first step (a fixed bound on the Hessian: Boehning 1992, "Multinomial logistic regression algorithm").
-Most steps are in float32, at half the cost; only the last ones in float64.
-
-The minimiser, `minimum_near`, is a generator: it yields a point and is sent the loss and the gradient there, so that
-several minimisations can share each pass over the data. Liu and Nocedal 1989, "On the limited memory BFGS method for
-large scale optimization". Steps are accepted by the approximate Wolfe conditions of Hager and Zhang 2005, "A new
-conjugate gradient method with guaranteed descent", which compare slopes where float32 losses have no digits left.
+L-BFGS (`descent.py`) from the first step. The first round of steps is taken in them, in float32. Fits that must go near
+the optimum, or whose penalty is weak, go on in further rounds, in variables that suit the curvature where the last
+round ended (`relative_loss.py`). Small fits cost more in calls than in arithmetic: they are taken many at once. Where
+many rows are alike letters tie, and rounding says which is named: such fits are taken alone, with a last round in
+float64.
 """
 
 import logging
-from collections import deque
-from collections.abc import Callable, Generator
-from functools import partial
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -28,74 +24,24 @@ from jaxtyping import Float, Int
 from scipy.special import softmax
 
 from signbridge.probing.coordinates import Coordinates
-
-VECTOR_PAIRS = 10  # steps remembered; 30 and 80 took no fewer gradients on a whole dataset's activations (measured)
-_SUFFICIENT, _CURVATURE = 0.1, 0.9  # delta and sigma of Hager and Zhang
-
-Vector = Float[np.ndarray, "size"]
-Pair = tuple[Vector, Vector, float]  # step, change of the gradient, and their product
-
-
-def minimum_near(
-    start: Vector, history: int = VECTOR_PAIRS, noise: float = np.finfo(np.float32).eps
-) -> Generator[Vector, tuple[float, Vector], None]:
-    """Yield points that lead to the minimum of a convex function, for ever; send `(loss, gradient)` of each.
-
-    `history` is how many steps are remembered. `noise` is how far two losses may differ by rounding, as a share of the
-    larger of the loss and 1. All vectors keep the precision of `start` if the gradients sent have it.
-    """
-    point = start
-    loss, gradient = yield point
-    pairs: deque[Pair] = deque(maxlen=history)
-    while True:
-        direction = -_times_inverse_hessian(pairs, gradient)
-        slope = float(gradient @ direction)
-        length = 1.0 if pairs else 1 / max(1.0, float(np.linalg.norm(gradient)))
-        low, high = 0.0, np.inf
-        while True:
-            trial = point + length * direction
-            trial_loss, trial_gradient = yield trial
-            trial_slope = float(trial_gradient @ direction)
-            descends = trial_loss <= loss + _SUFFICIENT * length * slope or (
-                trial_slope <= (2 * _SUFFICIENT - 1) * slope and trial_loss <= loss + noise * max(1.0, loss)
-            )
-            if not descends:
-                high = length
-            elif trial_slope < _CURVATURE * slope:
-                low = length
-            else:
-                break
-            length = (low + high) / 2 if np.isfinite(high) else 2 * low
-        step, change = trial - point, trial_gradient - gradient
-        product = float(step @ change)
-        if product > 0:  # not when rounding has taken the curvature, or at the minimum itself
-            pairs.append((step, change, product))
-        point, loss, gradient = trial, trial_loss, trial_gradient
-
-
-def _times_inverse_hessian(pairs: deque[Pair], gradient: Vector) -> Vector:
-    """The two-loop recursion: `gradient` times the inverse Hessian that `pairs` of step and gradient change suggest."""
-    result = gradient.copy()
-    shares = []
-    for step, change, product in reversed(pairs):
-        share = float(step @ result) / product
-        result -= share * change
-        shares.append(share)
-    if pairs:
-        _, change, product = pairs[-1]
-        result *= product / float(change @ change)
-    for (step, change, product), share in zip(pairs, reversed(shares), strict=True):
-        result += (share - float(change @ result) / product) * step
-    return result
-
+from signbridge.probing.descent import HISTORY, descend, minimum_near
+from signbridge.probing.relative_loss import RelativeLoss, Task, Weights, frames_of
 
 # Largest entry of the gradient in scaled variables. Measured on pixels of 240 x 196 and on activations of 240 x 4096:
 # logits are within 2e-4 of the optimum's for C up to 0.01 and within 1e-2 at C = 1, where they range over units.
 TOLERANCE = 3e-7
-# How far float32 goes: an order of magnitude above where its rounding shows in the gradient.
+TIGHT = 1e-4  # tolerances below this take several rounds
+# How far float32 goes in the first variables: an order of magnitude above where its rounding shows in the gradient.
 SINGLE_PRECISION_TOLERANCE = 1e-5
-HISTORY = 5  # scaled variables leave little for more steps to say
+ROUGH = 1e-3  # where the first of several ends
+# 1 / (C n) below which the first variables are alike no longer, nor their gradient says how far the optimum is. In the
+# later ones logits of rows that were not trained on are off by up to the gradient over the root of the penalty.
+WEAK_PENALTY = 0.03
+STRONG_PENALTY = 0.3  # from here on the first variables serve to the end, and save the price of others
+FIRST_ROUND, LATER_ROUND = 150, 300  # evaluations
+FLOAT32_GAIN = 1e-3  # by how much float32 shrinks a gradient before its rounding shows: then a round ends
 MAX_EVALUATIONS = 5000
+SMALL, TOGETHER = 4000, 128  # numbers of a fit that is taken beside others, and how many fits: the cache holds them
 Flat = Float[np.ndarray, "size"]
 Objective = Callable[[Flat], tuple[float, Flat]]
 _log = logging.getLogger(__name__)
@@ -122,25 +68,27 @@ def fit(
     `coordinates` do not depend on labels or `C`: share them. `start` is a model to go on from, of another C say; the
     optimum does not depend on it, only the way there.
     """
-    count, rank = coordinates.train.shape
-    free = slice(1, None) if classes == 2 else slice(None)
-    curvature, penalty = max(classes - 1, 1) / classes**2, 1 / (C * count)  # of one letter alone any scale will do
-    scale = 1 / np.sqrt(np.append(curvature * coordinates.spread / count + penalty, curvature))
-    at = np.zeros((classes, rank + 1))
-    if start is not None:
-        at = np.column_stack([start.weights, start.intercept]) / scale
-    objective = partial(_objective, coordinates.train, scale, labels, classes, penalty)
-    coarse = max(tolerance, SINGLE_PRECISION_TOLERANCE)
-    flat, last = _descend(objective(np.float32), at[free].ravel().astype(np.float32), coarse)
-    evaluations = last
-    if tolerance < coarse:
-        flat, last = _descend(objective(np.float64), flat.astype(np.float64), tolerance)
-        evaluations += last
-    if last == MAX_EVALUATIONS:
-        _log.warning("A probe stopped after %d evaluations (C=%g); a smaller C converges sooner.", evaluations, C)
-    found = np.zeros((classes, rank + 1))
-    found[free] = flat.reshape(-1, rank + 1) * scale
-    return Model(found[:, :rank], found[:, rank], evaluations)
+    return fit_all([Task(coordinates, labels, classes, C)], [start], tolerance)[0]
+
+
+def fit_all(
+    tasks: Sequence[Task], starts: Sequence[Model | None] | None = None, tolerance: float = TOLERANCE
+) -> list[Model]:
+    """Fit every task, as `fit` does."""
+    starts = starts or [None] * len(tasks)
+    models: dict[int, Model] = {}
+    small = [number for number, task in enumerate(tasks) if task.size <= SMALL and not task.low_rank]
+    large = [number for number in range(len(tasks)) if number not in set(small)]
+    groups = [small[first : first + TOGETHER] for first in range(0, len(small), TOGETHER)]
+    for number in large:
+        if tasks[number].low_rank or tasks[number].penalty >= STRONG_PENALTY:
+            models[number] = _plain(tasks[number], starts[number], tolerance)
+        else:
+            groups.append([number])
+    for group in groups:
+        fitted = _rounds([tasks[number] for number in group], [starts[number] for number in group], tolerance)
+        models.update(zip(group, fitted, strict=True))
+    return [models[number] for number in range(len(tasks))]
 
 
 def decision(model: Model, rows: Float[np.ndarray, "rows rank"]) -> Float[np.ndarray, "rows classes"]:
@@ -153,16 +101,100 @@ def probabilities(logits: Float[np.ndarray, "rows classes"]) -> Float[np.ndarray
     return softmax(logits, axis=1)
 
 
-def _descend(objective: Objective, start: Flat, tolerance: float) -> tuple[Flat, int]:
-    """Where no entry of the gradient is above `tolerance`, and how many evaluations it took to get there."""
-    walk = minimum_near(start, HISTORY, float(np.finfo(start.dtype).eps))
+def _plain(task: Task, start: Model | None, tolerance: float) -> Model:
+    """All rounds in the first variables, the last in float64: what is tied is decided as by one precise solver."""
+    coarse = max(tolerance, SINGLE_PRECISION_TOLERANCE)
+    at, evaluations, done = _in_first_variables(task, _before(task, start), coarse, FIRST_ROUND, np.float32)
+    if tolerance < coarse or not done:
+        at, more, done = _in_first_variables(task, at, tolerance, MAX_EVALUATIONS - evaluations, np.float64)
+        evaluations += more
+    if not done:
+        _warn(evaluations, task)
+    return Model(at[:, :-1], at[:, -1], evaluations)
+
+
+def _warn(evaluations: int, task: Task) -> None:
+    _log.warning("A probe stopped after %d evaluations (C=%g); a smaller C converges sooner.", evaluations, task.C)
+
+
+def _rounds(tasks: Sequence[Task], starts: Sequence[Model | None], tolerance: float) -> list[Model]:
+    """Round after round, each from where the last one ended, until every task is done."""
+    weights = [_before(task, start) for task, start in zip(tasks, starts, strict=True)]
+    evaluations = np.zeros(len(tasks), dtype=int)
+    several = np.array([tolerance < TIGHT or task.penalty < WEAK_PENALTY for task in tasks])
+    left, spent, most = np.arange(len(tasks)), 0, FIRST_ROUND
+    while len(left) and spent < MAX_EVALUATIONS:
+        if spent == 0:
+            goals = np.where(several, max(tolerance, ROUGH), tolerance)
+        else:
+            goals = np.array([tolerance * min(1.0, tasks[task].penalty / WEAK_PENALTY) ** 0.5 for task in left])
+        most = min(most, MAX_EVALUATIONS - spent)
+        these = [tasks[task] for task in left]
+        at = [weights[task] for task in left]
+        if spent == 0 and len(tasks) == 1:
+            found, count, whether = _in_first_variables(these[0], at[0], float(goals[0]), most, np.float32)
+            at, counts, done = [found], np.array([count]), np.array([whether])
+        else:
+            at, counts, done = _round(these, at, goals, most, first=spent == 0)
+        for task, found in zip(left, at, strict=True):
+            weights[task] = found
+        evaluations[left] += counts - (spent > 0)  # a round starts where the last one was evaluated
+        left = left[~done | (several[left] & (spent == 0))]
+        spent, most = spent + most, LATER_ROUND
+    for task in left:
+        _warn(int(evaluations[task]), tasks[task])
+    return [Model(found[:, :-1], found[:, -1], int(count)) for found, count in zip(weights, evaluations, strict=True)]
+
+
+Ended = tuple[list[Weights], Int[np.ndarray, "tasks"], np.ndarray]  # weights, evaluations, whether done
+
+
+def _round(
+    tasks: Sequence[Task], at: Sequence[Weights], goals: Float[np.ndarray, "tasks"], most: int, first: bool
+) -> Ended:
+    """Improve the weights of all tasks at once."""
+    frames = frames_of(tasks, at, [not first and task.penalty < STRONG_PENALTY for task in tasks])
+    loss = RelativeLoss(tasks, frames)
+    reached = goals
+    if not first:
+        reached = np.maximum(goals, FLOAT32_GAIN * np.abs(loss.gradient).max(axis=(1, 2)))
+    with np.errstate(over="ignore", invalid="ignore"):  # steps that go too far; the line search turns back
+        found = descend(loss, len(tasks), loss.gradient[0].size, reached, most)
+    moved = found.points.reshape(loss.shape).astype(float)
+    ended = [
+        weights + frame.step(step[: weights.shape[0], : weights.shape[1]])
+        for weights, frame, step in zip(at, frames, moved, strict=True)
+    ]
+    return ended, found.evaluations, found.done & (reached <= goals)
+
+
+def _in_first_variables(
+    task: Task, at: Weights, goal: float, most: int, precision: type[np.floating]
+) -> tuple[Weights, int, bool]:
+    """Improve the weights of one task: loss and weights as they are, not as differences, which takes less."""
+    count, rank = task.coordinates.train.shape
+    free = slice(1, None) if task.classes == 2 else slice(None)
+    curvature, penalty = task.curvature_at_zero, task.penalty
+    scale = 1 / np.sqrt(np.append(curvature * task.coordinates.spread / count + penalty, curvature))
+    objective = _objective(task.coordinates.train, scale, task.labels, task.classes, penalty, precision)
+    walk = minimum_near((at / scale)[free].ravel().astype(precision), HISTORY, float(np.finfo(precision).eps))
     point = next(walk)
-    for evaluation in range(1, MAX_EVALUATIONS + 1):
+    for evaluation in range(1, most + 1):
         loss, gradient = objective(point)
-        if np.abs(gradient).max(initial=0) <= tolerance:
-            return point, evaluation
+        done = bool(np.abs(gradient).max(initial=0) <= goal)
+        if done or evaluation == most:
+            break
         point = walk.send((loss, gradient))
-    return point, MAX_EVALUATIONS
+    found = np.zeros((task.classes, rank + 1))
+    found[free] = point.reshape(-1, rank + 1) * scale
+    return found, evaluation, done
+
+
+def _before(task: Task, start: Model | None) -> Weights:
+    """The weights to begin with."""
+    if start is not None:
+        return np.column_stack([start.weights, start.intercept])
+    return np.zeros((task.classes, task.coordinates.train.shape[1] + 1))
 
 
 def _objective(

@@ -30,7 +30,7 @@ from scipy.linalg import blas, lapack
 from tqdm import tqdm
 
 from signbridge.core.errors import SignBridgeError
-from signbridge.probing.logistic_regression import VECTOR_PAIRS, minimum_near
+from signbridge.probing.descent import VECTOR_PAIRS, minimum_near
 from signbridge.probing.softmax_loss import (
     MOMENT_ROWS,
     Point,

@@ -22,9 +22,12 @@ from signbridge.probing.folds import (
     TOLERANCE_FOR_PREDICTIONS,
     Choice,
     Read,
+    batches,
+    choose_each,
     folds_of,
     has_many_rows,
     likeliest,
+    read_each,
 )
 from signbridge.probing.logistic_regression import TOLERANCE, fit
 from signbridge.probing.many_rows import fit_and_test
@@ -173,14 +176,15 @@ def predict(
     """
     targets = np.unique(labels, return_inverse=True)[1]
     reads, choices = [], []
-    for number, fold in enumerate(folds_of(cell.vectors, splits, memory_bytes)):
+    for batch in batches(folds_of(cell.vectors, splits, memory_bytes)):
         if isinstance(Cs, dict):
-            choice, C = None, Cs[cell.site, cell.position][number]
+            given = Cs[cell.site, cell.position][len(reads) : len(reads) + len(batch)]
+            choices += [None] * len(batch)
         else:
-            choice = fold.choose(targets, Cs)
-            C = choice.C
-        reads.append(fold.read(targets, C, TOLERANCE_FOR_PREDICTIONS))
-        choices.append(choice)
+            choices += choose_each(batch, targets, Cs)
+            given = [choice.C for choice in choices[-len(batch) :]]
+        labelled = [(fold, targets, C) for fold, C in zip(batch, given, strict=True)]
+        reads += read_each(labelled, TOLERANCE_FOR_PREDICTIONS)
     return Scored(cell.site, cell.position, *_columns(reads), choices, probes={}, bits=np.nan)
 
 
@@ -197,10 +201,10 @@ def accuracy_of_labels(
     """
     accuracies = []
     for fold, C in zip(folds_of(cell.vectors, splits, memory_bytes), Cs[cell.site, cell.position], strict=True):
-        right = [
-            (fold.read(draw, C, LOOSE_TOLERANCE).predicted == draw[fold.split.test]).mean()
-            for draw in draws[fold.split.repeat]
-        ]
+        of_repeat = draws[fold.split.repeat]
+        reads = read_each([(fold, draw, C) for draw in of_repeat], LOOSE_TOLERANCE)
+        tested = [draw[fold.split.test] for draw in of_repeat]
+        right = [(read.predicted == true).mean() for read, true in zip(reads, tested, strict=True)]
         accuracies.append(np.array(right, dtype=float))
     return accuracies
 

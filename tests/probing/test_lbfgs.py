@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 
-from signbridge.probing.logistic_regression import minimum_near
+from signbridge.probing.descent import minimum_near
 
 SIZE = 30
 

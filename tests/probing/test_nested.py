@@ -6,7 +6,7 @@ from sklearn.linear_model import LogisticRegression
 
 from signbridge.probing import folds, protocols
 from signbridge.probing.coordinates import reduce
-from signbridge.probing.folds import choose, read_letters, within
+from signbridge.probing.folds import Choice, Nested, choose, read_letters, within
 from signbridge.probing.protocols import InnerFold, Split
 
 PENALTIES = (1e-3, 1e-2, 1e-1)
@@ -22,6 +22,10 @@ def noisy_clusters(seed: int, apart: float = 0.5) -> np.ndarray:
 
 def first_split(seed: int) -> Split:
     return protocols.grouped(LETTERS, PHOTOS, folds=4, repeats=1, inner_folds=3, seed=seed)[0]
+
+
+def choose_one(train: np.ndarray, letters: np.ndarray, inner: list[InnerFold], Cs: tuple[float, ...]) -> Choice:
+    return choose([Nested(train, letters, inner)], Cs)[0]
 
 
 def loop(rows: np.ndarray, letters: np.ndarray, inner: list[InnerFold], C: float) -> float:
@@ -40,7 +44,7 @@ def test_the_choice_is_that_of_a_plain_loop_with_scikit_learn(seed, monkeypatch)
     inner, rows, letters = within(split.inner, split.train), vectors[split.train], LETTERS[split.train]
     accuracy = {C: loop(rows, letters, inner, C) for C in PENALTIES}
     best = max(accuracy.values())
-    choice = choose(rows, letters, inner, PENALTIES)
+    choice = choose_one(rows, letters, inner, PENALTIES)
     assert choice == (min(C for C, right in accuracy.items() if right == best), best)
 
 
@@ -48,13 +52,15 @@ def test_reduced_rows_lead_to_the_same_choice():
     split, vectors = first_split(0), noisy_clusters(0)
     inner, letters = within(split.inner, split.train), LETTERS[split.train]
     reduced = reduce(vectors[split.train], vectors[split.test])
-    assert choose(reduced.train, letters, inner, PENALTIES) == choose(vectors[split.train], letters, inner, PENALTIES)
+    assert choose_one(reduced.train, letters, inner, PENALTIES) == choose_one(
+        vectors[split.train], letters, inner, PENALTIES
+    )
 
 
 @pytest.mark.parametrize("order", [(1e-3, 1e-2, 1e-1), (1e-1, 1e-3, 1e-2)])
 def test_of_equal_penalties_the_strongest_is_chosen_in_whatever_order_they_are_named(order):
     split, vectors = first_split(1), noisy_clusters(1, apart=4)  # so far apart that every C reads all
-    choice = choose(vectors[split.train], LETTERS[split.train], within(split.inner, split.train), order)
+    choice = choose_one(vectors[split.train], LETTERS[split.train], within(split.inner, split.train), order)
     assert choice == (1e-3, 1.0)
 
 
@@ -69,14 +75,14 @@ def test_inner_folds_become_masks_over_the_training_rows():
 def test_an_inner_fold_that_trains_on_one_letter_alone_reads_that_letter():
     vectors, letters = noisy_clusters(3)[:4], np.array([0, 0, 1, 1])
     first = letters == 0
-    choice = choose(vectors, letters, [InnerFold(first, ~first), InnerFold(~first, first)], PENALTIES)
+    choice = choose_one(vectors, letters, [InnerFold(first, ~first), InnerFold(~first, first)], PENALTIES)
     assert choice == (1e-3, 0.0)
 
 
 def test_a_letter_without_training_rows_has_probability_zero_and_the_others_share_the_rest():
     vectors = noisy_clusters(4)
     train = LETTERS != 2
-    probability = read_letters(reduce(vectors[train], vectors[~train]), LETTERS[train], letters=4, C=0.1)
+    [probability] = read_letters([(reduce(vectors[train], vectors[~train]), LETTERS[train], 0.1)], letters=4)
     assert probability.shape == (18, 4)
     assert not probability[:, 2].any()
     np.testing.assert_allclose(probability.sum(axis=1), 1)
@@ -84,6 +90,7 @@ def test_a_letter_without_training_rows_has_probability_zero_and_the_others_shar
 
 def test_the_letters_are_read_as_scikit_learn_reads_them():
     split, vectors = first_split(5), noisy_clusters(5)
-    found = read_letters(reduce(vectors[split.train], vectors[split.test]), LETTERS[split.train], letters=4, C=0.1)
+    reduced = reduce(vectors[split.train], vectors[split.test])
+    [found] = read_letters([(reduced, LETTERS[split.train], 0.1)], letters=4)
     model = LogisticRegression(C=0.1, tol=1e-10, max_iter=50_000).fit(vectors[split.train], LETTERS[split.train])
     np.testing.assert_allclose(found, model.predict_proba(vectors[split.test]), atol=1e-4)
