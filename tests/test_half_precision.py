@@ -1,0 +1,234 @@
+"""Half precision and packed weights, as on a GPU, beside float32: every stage that reads a model, on the miniature.
+
+The reference computes in float32 with the same NF4 weights. Products of float16 are computed in float32 and rounded, as
+a GPU does; a processor's own are a hundred times slower. Tolerances are some three times what was measured.
+"""
+
+import importlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from unittest import mock
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch import Tensor, nn
+
+from signbridge.core import params, tables
+from signbridge.datasets.images import encode_png
+from signbridge.rendered.dataset import copy_of, develop, frame_of, photo_in_numbers
+from tests.conftest import ROOT, Workspace
+from tests.stages import causal_study, lens_study, sae_study
+from tests.stages.small_study import working_in
+
+LINEAR = nn.functional.linear
+COMBINATIONS = [(dtype, dequantize) for dtype in ("float16", "bfloat16") for dequantize in ("always", "never")]
+CONTROLS = ["untrained_twin", "no_image", "other_letter"]
+STAGES = [
+    "extract", "extract_controls", "score_letters", "causal.patch", "causal.steer", "causal.erase", "lenses.text_index",
+    "lenses.lens", "lenses.modalities", "sae.train", "sae.twin", "sae.features", "sae.steer", "sae.examples",
+]  # fmt: skip
+
+
+@contextmanager
+def half_products() -> Iterator[None]:
+    """Products of float16 in float32, rounded once, as the tensor cores of a GPU give them."""
+
+    def linear(given: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+        if given.dtype != torch.float16:
+            return LINEAR(given, weight, bias)
+        return LINEAR(given.float(), weight.float(), None if bias is None else bias.float()).half()
+
+    with mock.patch.object(nn.functional, "linear", linear):
+        yield
+
+
+def write_study(workspace: Workspace, photos: int) -> None:
+    """Drawn hands of three letters, a photo each, and what each stage needs of params and tables."""
+    labels = [letter for letter in "ABC" for _ in range(photos)]
+    ids = [f"{letter}-{number:03d}-0" for letter in "ABC" for number in range(photos)]
+    images = [
+        encode_png(copy_of(develop(photo_in_numbers(0, letter, number), frame_of(28)), 28, 0, letter, number, 0))
+        for letter in "ABC"
+        for number in range(photos)
+    ]
+    sample = pd.DataFrame({"image_id": ids, "label": labels, "photo": ids, "image": images})
+    tables.write(sample, "data/sample.parquet", {})
+    Path("data/model.json").write_text('{"folder_sha256": "that of the stage model"}')
+    Path("corpus.txt").write_text("\n".join(lens_study.PHRASES), encoding="utf-8")
+    workspace.set(
+        model="miniature", questions__sweep="small", questions__describe_tokens=6, questions__corpus="corpus.txt",
+        questions__templates=[], controls={"read": CONTROLS, "twin_seed": 1}, sae_presets__small=sae_study.PRESET,
+        probe__grouped={"folds": 2, "repeats": 1, "inner_folds": 2, "C": [0.01, 0.1]},
+    )  # fmt: skip
+    workspace.set_in(
+        params.CAUSAL, fitted={"C": 0.1}, patching__small={"pairs": 4}, steering__small=causal_study.STEERING,
+        erasure__small=causal_study.ERASURE,
+    )  # fmt: skip
+    lenses = {**lens_study.LENSES, "images": 6, "layers": 3, "k": 2}
+    workspace.set_in(
+        params.LENSES, text_index={**lens_study.TEXT_INDEX, "contexts": 2}, lenses=lenses,
+        modalities={"phrases": 20, "neighbours": 5, "caption": "The fingers are {words}."},
+    )  # fmt: skip
+    steered = {**dict.fromkeys(sae_study.STEERED_KINDS, sae_study.STEERED)}
+    workspace.set_in(
+        params.SAE, sae={"preset": "small", "layers": [0, 1], "text_share": 0.0, "prompts": ["own"]},
+        read={"images": 4, "phrases": 5}, steering__small=steered,
+    )  # fmt: skip
+    others = pd.concat([sample.assign(image_id=sample["image_id"] + f"-{copy}") for copy in range(2)])
+    sae_study.write_images(pd.concat([sample, others], ignore_index=True).drop(columns="photo"))
+
+
+def run(workspace: Workspace, dtype: str, dequantize: str, stages: list[str], words: int = 20) -> None:
+    """The stages with the miniature in NF4, which compute in `dtype`; answers have at most so many words."""
+    model = {"path": str(ROOT / "models/miniature"), "quantization": "nf4", "dtype": dtype, "dequantize": dequantize}
+    model["max_new_tokens"] = words
+    workspace.set_in(params.MODELS, **{f"miniature__{key}": value for key, value in model.items()})
+    with half_products(), pytest.MonkeyPatch.context() as here:
+        for name, value in causal_study.ENVIRONMENT.items():
+            here.setenv(name, value)
+        for stage in stages:
+            importlib.import_module(f"stages.{stage}").main()
+            if stage == "extract":  # the same pairs whatever the model says
+                answers = tables.read("data/answers.parquet")
+                said = answers["label"].map(causal_study.WORDS)
+                tables.write(answers.assign(answer=said), "data/answers.parquet", {})
+
+
+def distance(ours: np.ndarray, reference: np.ndarray) -> float:
+    """How far numbers are off, as a share of their spread: root mean squares of the difference and about the mean."""
+    ours, reference = ours.astype(np.float64), reference.astype(np.float64)
+    return float(np.sqrt(np.square(ours - reference).mean()) / max(reference.std(), 1e-12))
+
+
+Compared = Callable[[Path, Path], float]  # of two studies, by their folders: the first computes in half precision
+
+
+def vectors(folder: str, skip: str = "answer_last") -> Compared:
+    """The largest distance of a site's vectors, over positions but `skip`, which hangs on the answer's words."""
+
+    def compare(ours: Path, reference: Path) -> float:
+        found = []
+        for file in sorted((reference / folder).glob("*.parquet")):
+            one, two = (
+                tables.read(root / folder / file.name).set_index(["image_id", "position"]) for root in (ours, reference)
+            )
+            for position in set(two.index.get_level_values("position")) - {skip}:
+                rows = two.xs(position, level="position").index
+                pair = [
+                    np.stack(table.xs(position, level="position").loc[rows, "vector"].tolist()) for table in (one, two)
+                ]
+                found.append(distance(*pair))
+        return max(found)
+
+    return compare
+
+
+def column(path: str, name: str, by: list[str], over: str | None = None) -> Compared:
+    """The mean distance of a number in rows that both tables have by their keys; divided by the mean size of `over`."""
+
+    def compare(ours: Path, reference: Path) -> float:
+        one, two = (tables.read(root / path) for root in (ours, reference))
+        both = one.merge(two, on=by, suffixes=("", "_reference"))
+        assert len(both) >= 0.9 * len(two), f"{path}: {len(both)} of {len(two)} rows in common"
+        off = (both[name] - both[f"{name}_reference"]).abs().mean()
+        return float(off / (1 if over is None else both[f"{over}_reference"].abs().mean()))
+
+    return compare
+
+
+def changed(path: str, name: str, by: list[str]) -> Compared:
+    """The share of rows in which something else stands."""
+
+    def compare(ours: Path, reference: Path) -> float:
+        one, two = (tables.read(root / path) for root in (ours, reference))
+        both = one.merge(two, on=by, suffixes=("", "_reference"))
+        return float((both[name].fillna("") != both[f"{name}_reference"].fillna("")).mean())
+
+    return compare
+
+
+EDIT = ["a", "b", "site", "at", "during", "direction", "draw", "strength", "image_id"]
+ERASED = ["at", "site", "eraser", "draw", "image_id"]
+CELL = ["pair", "receiver", "donor", "site", "position"]
+TRAINED = ["site", "step"]
+# What is compared, and how far it may be off in float16 and in bfloat16.
+TOLERANCES: dict[str, tuple[Compared, float, float]] = {
+    "activations": (vectors("data/activations"), 0.002, 0.05),
+    "activations of no_image": (vectors("data/controls/no_image"), 0.003, 0.15),
+    "activations of other_letter": (vectors("data/controls/other_letter"), 0.002, 0.05),
+    # its weights are rounded, too
+    "activations of untrained_twin": (vectors("data/controls/untrained_twin"), 0.1, 0.3),
+    "letter scores, nats": (column("data/letter_scores.parquet", "log_probability", ["image_id", "letter"]), 0.01, 0.1),
+    "patching, of the gap": (column("data/causal/patching.parquet", "moved", CELL, over="gap"), 0.001, 0.01),
+    "steering, probability": (column("data/causal/steering/answers.parquet", "probability", EDIT), 0.001, 0.01),
+    "steering, nats": (column("data/causal/steering/damage.parquet", "damage", EDIT), 0.001, 0.01),
+    "erasure, nats": (column("data/causal/erasure/damage.parquet", "damage", ERASED), 0.001, 0.01),
+    "nearest words, share": (
+        changed("data/lenses/words.parquet", "token", ["image_id", "patch", "site", "lens", "rank"]), 0.03, 0.15
+    ),
+    "neighbours, share": (column("data/lenses/neighbours.parquet", "value", ["measure", "site", "item"]), 0.01, 0.01),
+    "autoencoders, variance explained": (
+        column("data/sae/autoencoders/training.parquet", "variance_explained", TRAINED), 0.001, 0.01
+    ),
+    "twin's, variance explained": (
+        column("data/sae/twin/sae/training.parquet", "variance_explained", TRAINED), 0.03, 0.1
+    ),
+    "splicing, nats": (column("data/sae/features/items/layer_01.parquet", "nll_sae", ["kind", "item"]), 0.002, 0.03),
+    "features": (vectors("data/sae/features/sample"), 0.03, 0.15),
+    "features, probability": (
+        column("data/sae/steering/classes/answers.parquet", "clean_probability", EDIT), 0.001, 0.01
+    ),
+    "examples, activation": (
+        column("data/sae/examples/features.parquet", "image_mean", ["site", "feature"], over="image_mean"), 0.001, 0.03
+    ),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory) -> Path:
+    """The folder of a study that computed in float32."""
+    folder = tmp_path_factory.mktemp("float32")
+    with working_in(folder) as workspace:
+        write_study(workspace, photos=4)
+        run(workspace, "float32", "never", STAGES)
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("dtype", "dequantize"), COMBINATIONS)
+def test_half_precision_and_packed_weights_find_what_float32_finds_in_every_stage(
+    reference, tmp_path, dtype, dequantize
+):
+    with working_in(tmp_path) as workspace:
+        write_study(workspace, photos=4)
+        run(workspace, dtype, dequantize, STAGES)
+    assert_close(tmp_path, reference, dtype, TOLERANCES)
+
+
+def test_extraction_in_half_precision_finds_what_float32_finds(tmp_path_factory):
+    folders = {}
+    for dtype, dequantize in (("float32", "always"), ("bfloat16", "always")):
+        folders[dtype] = tmp_path_factory.mktemp(dtype)
+        with working_in(folders[dtype]) as workspace:
+            write_study(workspace, photos=1)
+            run(workspace, dtype, dequantize, ["extract"], words=2)
+    activations_alone = {"activations": TOLERANCES["activations"]}
+    assert_close(folders["bfloat16"], folders["float32"], "bfloat16", activations_alone)
+    with pytest.raises(AssertionError, match="activations"):  # it is not float32 that was read
+        assert_close(
+            folders["bfloat16"],
+            folders["float32"],
+            "bfloat16",
+            {"activations": (*activations_alone["activations"][:2], 1e-5)},
+        )
+
+
+def assert_close(ours: Path, reference: Path, dtype: str, tolerances: dict[str, tuple[Compared, float, float]]) -> None:
+    """Nothing that is compared is farther off than it may be; what was measured is printed."""
+    found = {name: compare(ours, reference) for name, (compare, *_) in tolerances.items()}
+    print("\n".join(f"{name}: {value:.2g}" for name, value in found.items()))
+    allowed = {name: bounds[dtype == "bfloat16"] for name, (_, *bounds) in tolerances.items()}
+    assert {name: value for name, value in found.items() if not value <= allowed[name]} == {}
