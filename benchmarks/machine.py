@@ -23,7 +23,7 @@ def describe() -> str:
 
 def keep(name: str, lines: list[str]) -> None:
     """Append a run's printed lines, with today's date, to `benchmarks/results/NAME.md`."""
-    RESULTS.mkdir(exist_ok=True)
+    RESULTS.mkdir(parents=True, exist_ok=True)
     with (RESULTS / f"{name}.md").open("a", encoding="utf-8") as file:
         file.write(f"## {datetime.date.today()}\n\n```\n" + "\n".join(lines) + "\n```\n\n")
 

@@ -17,7 +17,7 @@ import functools
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import SimpleNamespace
 from typing import Any
 from unittest import mock
@@ -194,6 +194,8 @@ class Notes:
 def pretended_cuda(memory: int = MEMORY, notes: Notes | None = None) -> Iterator[Notes]:
     """A GPU with `memory` bytes for this thread and for those of every pool that it uses."""
     notes = notes or Notes()
+    with suppress(ImportError):
+        import bitsandbytes  # noqa: F401  it looks for a GPU's kernels once, as it is imported
     submit = ThreadPoolExecutor.submit
 
     @functools.wraps(submit)
