@@ -20,9 +20,9 @@ import pyarrow.parquet as pq
 import torch
 from safetensors import safe_open
 from torch import Tensor, nn
-from torch.nn.modules.module import register_module_forward_hook
+from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 from torch.utils.flop_counter import FlopCounterMode
-from transformers import AutoModelForImageTextToText, CLIPVisionConfig, CLIPVisionModel, LlamaConfig, LlavaConfig
+from transformers import CLIPVisionConfig, CLIPVisionModel, LlamaConfig, LlavaConfig
 from transformers.cache_utils import Cache
 from transformers.models.llama.modeling_llama import LlamaDecoderLayer, LlamaModel
 from transformers.models.llava.modeling_llava import LlavaForConditionalGeneration, LlavaMultiModalProjector
@@ -150,6 +150,12 @@ class Counts(Notes):
         del normed, inner
         return hidden_states + 0.1 * keys.mean(2)
 
+    def begins(self, module: nn.Module, args: tuple) -> None:
+        """Count a model that something goes through for the first time."""
+        if isinstance(module, LlavaForConditionalGeneration) and not hasattr(module, "counted"):
+            module.counted = True
+            self.loads += 1
+
     def ran(self, module: nn.Module, args: tuple, output: Any) -> None:
         """Count images by the projector, and passes of one token a row by the decoder."""
         if isinstance(module, LlavaMultiModalProjector):
@@ -162,16 +168,9 @@ class Counts(Notes):
 @contextmanager
 def counting(counts: Counts) -> Iterator[None]:
     """While open, `counts` grows with what runs on its GPU of `memory` bytes."""
-    load = AutoModelForImageTextToText.from_pretrained.__func__
-
-    def loaded(cls: type, *args: Any, **kwargs: Any) -> Any:
-        counts.loads += 1
-        return load(cls, *args, **kwargs)
-
-    hook = register_module_forward_hook(counts.ran)
+    hooks = [register_module_forward_pre_hook(counts.begins), register_module_forward_hook(counts.ran)]
     try:
         with (
-            mock.patch.object(AutoModelForImageTextToText, "from_pretrained", classmethod(loaded)),
             mock.patch.object(
                 LlamaDecoderLayer, "forward", lambda layer, *args, **rest: counts.block(layer, *args, **rest)
             ),
@@ -179,7 +178,8 @@ def counting(counts: Counts) -> Iterator[None]:
         ):
             yield
     finally:
-        hook.remove()
+        for hook in hooks:
+            hook.remove()
 
 
 @cache
