@@ -216,7 +216,7 @@ def contents() -> dict[str, Any]:
 
 
 def same(one: Any, other: Any) -> bool:
-    """Whether two files hold the same; numbers may be a millionth of the largest off: they lie elsewhere in memory."""
+    """Whether two files hold the same; numbers may be 1e-5 of the largest off: they lie elsewhere in memory."""
     if one == other or not isinstance(one, pa.Table):
         return one == other
     return one.schema == other.schema and all(map(near, one.columns, other.columns))
@@ -231,4 +231,4 @@ def near(one: pa.ChunkedArray, other: pa.ChunkedArray) -> bool:
     if not pa.types.is_floating(one.type) or len(one) != len(other):
         return False
     pair = [column.to_numpy().astype(np.float64) for column in (one, other)]
-    return np.allclose(*pair, rtol=0, atol=1e-6 * np.nanmax(np.abs(pair[1])), equal_nan=True)
+    return np.allclose(*pair, rtol=0, atol=1e-5 * np.nanmax(np.abs(pair[1])), equal_nan=True)
