@@ -17,7 +17,7 @@ from signbridge.core import params
 from tests.conftest import ROOT
 
 EVERY = [stage for stages in stages_that_read_a_model().values() for stage in stages]
-COUNTED = ("loads", "prompts", "tflop", "steps", "written")
+ROUNDED = {"loads": 0, "prompts": 0, "tflop": 4, "steps": 0, "written": 0.3e9}  # off by at most
 
 
 def rows(lines: list[str]) -> list[list[str]]:
@@ -50,8 +50,8 @@ def test_the_pages_rows_are_those_that_the_program_makes_of_its_counts():
     there = [cost(cells) for cells in rows(on_the_page())[1:]]
     again = rows(table([one for one in there if one.stage in EVERY]))[1:]
     for found, made in zip(there, map(cost, again), strict=True):
-        for name in COUNTED:  # shown rounded
-            assert getattr(found, name) == pytest.approx(getattr(made, name), abs=4, rel=1e-3), (found.stage, name)
+        for name, off in ROUNDED.items():
+            assert getattr(found, name) == pytest.approx(getattr(made, name), abs=off, rel=0), (found.stage, name)
     for cells in rows(on_the_page())[1:]:
         minutes = [float(cell) for cell in cells[5:8]]
         assert minutes == pytest.approx([cost(cells).minutes(gpu) for gpu in gpu_budget.RATES], abs=0.06), cells[0]
