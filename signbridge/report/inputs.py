@@ -42,9 +42,10 @@ _COLUMNS = {
     "erasure": "at site eraser read_site read_position accuracy accuracy_low accuracy_high",
     "erasure_answers": "at site eraser changed changed_low changed_high damage damage_low damage_high",
     "shares": (
-        "lens site share share_low share_high other_image scrambled_corpus over_other_image over_other_image_low "
-        "over_other_image_high"
+        "lens guesses site harder_null share share_low share_high other_image shuffled_words over_null over_null_low "
+        "over_null_high"
     ),
+    "leads": "guesses site difference difference_low difference_high",
     "on_hand": (
         "lens site hand hand_low hand_high background background_low background_high hand_over_other_image "
         "hand_over_other_image_low hand_over_other_image_high background_over_other_image "
@@ -203,6 +204,7 @@ class Lenses(Inputs):
     true_words: dict[str, frozenset[str]]  # what holds for each hand, by image_id, where it is known
     patches: pd.DataFrame  # this and the tables below: data/lenses/readable/
     shares: pd.DataFrame
+    leads: pd.DataFrame
     on_hand: pd.DataFrame
     leap: pd.DataFrame
     aligned: Findings  # this and the table below: data/lenses/alignment/
