@@ -136,7 +136,7 @@ def shares(patches: pd.DataFrame, statistics: StatisticsParams, generator: np.ra
     table = measured[[*_CURVES, "harder_null"]].drop_duplicates()
     for name in names:
         found = effects(measured, _CURVES, "image_id", name, statistics, generator)
-        table = table.merge(found.table(name, statistics.confidence), on=_CURVES)
+        table = table.merge(found.table(name, statistics.confidence, share=name == "share"), on=_CURVES)
     return _in_order(table)
 
 

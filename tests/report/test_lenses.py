@@ -13,8 +13,8 @@ def test_only_what_lies_beyond_the_harder_null_is_called_more():
     said = lead(made_up.lenses())
     assert "LatentLens: 70.0\u202f% of the tokens are interpretable on average over the layers." in said
     assert "30.0\u00a0points (20.0" in said, "at the first layer"
-    assert "At the best, layer_03, it is more than nothing: 40.0\u00a0points" in said
-    assert "it is not shown to be more than nothing: 0.0\u00a0points" in said
+    assert "At the best, layer_03, that is above it: 40.0\u00a0points" in said
+    assert "that is not shown to be above it: 0.0\u00a0points" in said
 
 
 def test_how_far_latentlens_leads_is_told_with_the_difference_at_both_ends():

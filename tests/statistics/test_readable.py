@@ -58,7 +58,8 @@ def true_word(image: str) -> str:
 
 def test_a_word_of_the_hand_at_every_patch_is_a_share_of_one_and_none_of_another_hands():
     row = shares_of(judged(table(lambda image, patch: "Bent" if image[0] == "A" else "up"))).iloc[0]  # any case
-    assert row["share"] == 1
+    assert row["share"] == row["share_high"] == 1
+    assert 0.7 < row["share_low"] < 0.8, "twelve photos of twelve: Wilson's interval, not certainty"
     assert row["other_image"] == 0
 
 

@@ -55,11 +55,9 @@ def answer(lenses: Lenses) -> tuple[str, ...]:
     best = {lens: lenses.found.share(f"{lens}_over_null") for lens in DISPLAYED}
     shown = [f"{DISPLAYED[lens]} by {points_with_interval(*more)}" for lens, more in best.items() if more.low > 0]
     others = [DISPLAYED[lens] for lens, more in best.items() if not more.low > 0]
-    describe = (
-        "At the best layer, a token's nearest word describes the hand that is shown more often than the harder null's"
-    )
+    describe = "At the best layer, a token's nearest word describes the hand more often than the harder of two nulls"
     found = (
-        f"{describe} under {listing(shown)}." if shown else "No lens gives words that are shown to describe the hand."
+        f"{describe}: under {listing(shown)}." if shown else "No lens gives words that are shown to describe the hand."
     )
     said = (found, f"That is not shown for {listing(others)}.") if shown and others else (found,)
     return (*said, _ahead(lenses)) if shown else said
@@ -80,12 +78,12 @@ def _lead(lenses: Lenses) -> str:
 
 def _verdict(lenses: Lenses, lens: str) -> str:
     first, best = (lenses.found.share(f"{lens}_{name}") for name in ("first_layer", "over_null"))
-    holds = "more than nothing" if best.low > 0 else "not shown to be more than nothing"
+    holds = "above it" if best.low > 0 else "not shown to be above it"
     return (
         f"{DISPLAYED[lens]}: {percent(lenses.found.number(f'{lens}_share'))} of the tokens are interpretable "
         f"on average over the layers. Over the harder null that is {points_with_interval(*first)} at the first layer. "
-        f"At the best, {lenses.found[f'{lens}_best_layer']}, it is {holds}: {points_with_interval(*best)} (the best of "
-        "several layers is biased upwards)."
+        f"At the best, {lenses.found[f'{lens}_best_layer']}, that is {holds}: {points_with_interval(*best)} (the "
+        "best of several layers is biased upwards)."
     )
 
 
@@ -179,8 +177,8 @@ def _on_hand(lenses: Lenses) -> Picture:
         ),
     )  # fmt: skip
     sees = (
-        "The share over the null, for tokens whose patch is covered by the hand by half or more, and for the others "
-        "(dotted). A token can also hold what another part of the image shows, because the vision tower mixes tokens."
+        "The share over another image's hand by the nearest word, for tokens whose patch is covered by the hand by half "
+        "or more, and for the others (dotted). A token can also hold what another part of the image shows, because the vision tower mixes tokens."
     )
     return Picture("lens-hand", "On the hand and off it", sees, twin, spec)
 
