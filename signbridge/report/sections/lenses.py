@@ -177,8 +177,9 @@ def _on_hand(lenses: Lenses) -> Picture:
         ),
     )  # fmt: skip
     sees = (
-        "The share over another image's hand by the nearest word, for tokens whose patch is covered by the hand by half "
-        "or more, and for the others (dotted). A token can also hold what another part of the image shows, because the vision tower mixes tokens."
+        "Share over another image's hand by the nearest word, for tokens whose patch the hand covers by half or "
+        "more, and for the others (dotted). A token can also hold what another part of the image shows, because the "
+        "vision tower mixes tokens."
     )
     return Picture("lens-hand", "On the hand and off it", sees, twin, spec)
 
