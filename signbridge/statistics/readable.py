@@ -40,8 +40,9 @@ HEADLINE = (
     | {
         f"{lens}_lens_{name}": f"{lens}_{name}"
         for lens in ("latent", "logit")
-        for name in ("best_layer", *_BEST, "k_words_over_null")
+        for name in (*_BEST, "k_words_over_null")
     }
+    | {"logit_lens_best_layer": "logit_best_layer"}  # LatentLens's curve is flat: its best is any layer
     | {f"embedding_lens_{name}": f"embedding_{name}" for name in _BEST}
     | {
         "logit_lens_hand_minus_background": "logit_hand_minus_background",
