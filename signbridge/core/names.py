@@ -21,7 +21,7 @@ SHUFFLED_MEANS = "shuffled_means"  # the null among the data: differences of mea
 ErasedAt = Literal["prompt_last", "image", "both"]
 LEACE, RANDOM_SUBSPACE, SHUFFLED_LABELS = "leace", "random_subspace", "shuffled_labels"
 NOTHING = "nothing"
-LEACE_OTHER_PHOTOS = "leace_other_photos"  # fitted on half of the photos, read in the other half
+LEACE_IN_SAMPLE = "leace_in_sample"  # fitted on the images that it erases
 TOKENS_OF: dict[ErasedAt, tuple[str, ...]] = {
     "prompt_last": ("prompt_last",),
     "image": ("image",),

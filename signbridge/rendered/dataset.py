@@ -4,6 +4,7 @@ Some photos a letter, each in some altered copies. Every photo and every copy ha
 asking for more of either leaves the others as they were.
 """
 
+from collections.abc import Collection
 from typing import Literal
 
 import numpy as np
@@ -41,6 +42,13 @@ def render(params: RenderedParams) -> list[LabelledImage]:
         for letter, number in tqdm(pairs, desc="drawing photos", unit="photo")
         for image in _copies(params, letter, number)
     ]
+
+
+def further_photos(params: RenderedParams, letters: Collection[str], photos: int) -> list[LabelledImage]:
+    """One copy each of so many more photos of each letter, made as the dataset's and not in it."""
+    numbers = [(letter, params.photos + number) for letter in letters for number in range(photos)]
+    one_copy = params.model_copy(update={"copies": 1})
+    return [_copies(one_copy, *pair)[0] for pair in tqdm(numbers, desc="drawing photos", unit="photo")]
 
 
 def photo_in_numbers(seed: int, letter: str, number: int) -> Photo:

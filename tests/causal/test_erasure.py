@@ -147,7 +147,7 @@ def test_damage_is_that_of_feeding_the_description_token_by_token_under_the_eras
 
 
 def sweep(draws: int) -> ErasureSweep:
-    return ErasureSweep(layers=2, at=["both"], draws=draws, others=2)
+    return ErasureSweep(layers=2, at=["both"], draws=draws, drawn=0, others=2)
 
 
 def made_up(images: int = 24, width: int = 6) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
