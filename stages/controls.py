@@ -17,6 +17,7 @@ from signbridge.probing.control_sweep import (
     score_shuffled,
     score_twin,
 )
+from signbridge.probing.control_task import ControlTaskParams, score_control_task
 from signbridge.probing.predictions import choices_table, predictions_table
 from signbridge.probing.protocols import Split
 from signbridge.probing.settings import ProbeParams, places, splits_of
@@ -30,13 +31,15 @@ SHUFFLED = ["site", "position", "draw", "accuracy"]
 
 
 def main() -> None:
-    """Write data/control_probes/{predictions,choices,shuffled_labels}.parquet."""
+    """Write data/control_probes/{predictions,choices,shuffled_labels,control_task}.parquet."""
     chosen, read = params.section("probe", ProbeParams), params.section("controls", ControlsParams).read
     draws = params.section("shuffled_labels", ShuffledLabelsParams).draws
     seed = params.seed()
     sample = tables.read("data/sample.parquet", columns=["image_id", "label", "photo"])
     image_ids, labels, photos = (sample[column].to_numpy() for column in ("image_id", "label", "photo"))
-    splits = [split for split in splits_of(chosen, labels, photos, seed) if split.protocol == "grouped"]
+    draws_of_task = params.section("control_task", ControlTaskParams).draws
+    everything = splits_of(chosen, labels, photos, seed)
+    splits = [split for split in everything if split.protocol == "grouped"]
     probed = places(chosen, activations.sites(ACTIVATIONS))
     sweep = ControlSweep(
         list(image_ids), labels, photos, splits, probed, _chosen_penalties(splits), chosen.memory_bytes
@@ -56,10 +59,13 @@ def main() -> None:
     if splits and draws:
         shuffled.append(score_shuffled(sweep, ACTIVATIONS, draws, seed))
 
-    made_by = {"read": read, "draws": draws, "probe": chosen.model_dump(), "seed": seed}
+    task = score_control_task(sweep, everything, ACTIVATIONS, chosen.signbridge.C, draws_of_task, seed)
+
+    made_by = {"read": read, "draws": draws, "control_task": draws_of_task, "probe": chosen.model_dump(), "seed": seed}
     tables.write(_joined(predictions, PREDICTIONS), WRITTEN / "predictions.parquet", made_by)
     tables.write(_joined(choices, CHOICES), WRITTEN / "choices.parquet", made_by)
     tables.write(_joined(shuffled, SHUFFLED), WRITTEN / "shuffled_labels.parquet", made_by)
+    tables.write(task, WRITTEN / "control_task.parquet", made_by)
 
 
 def _chosen_penalties(splits: list[Split]) -> Penalty:

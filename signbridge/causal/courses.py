@@ -75,7 +75,8 @@ def courses(
     held_out = [row for row in one_each if not half[row]]
     steered = {pair: [row for row in held_out if labels[row] == pair.a and not says(answers[row], pair.answer_b)]
                [: sweep.images] for pair in pairs}  # fmt: skip
-    others = {pair: _others(held_out, labels, pair, steered[pair], sweep.others) for pair in pairs}
+    others = {pair: _others(held_out, labels, pair, steered[pair], sweep.others, number)
+              for number, pair in enumerate(pairs)}  # fmt: skip
     pairs = [pair for pair in pairs if steered[pair] and others[pair]]
     images = dict(zip(held_out, decoded(sample["image"].iloc[held_out]), strict=True))
     told = sorted({row for pair in pairs for row in (*others[pair], steered[pair][0])})
@@ -102,10 +103,17 @@ def courses(
     ]  # fmt: skip
 
 
-def _others(held_out: list[int], labels: np.ndarray, pair: ClassPair, steered: list[int], wanted: int) -> list[int]:
-    """Images of neither class; where there are only two classes, those that are not steered."""
+def _others(
+    held_out: list[int], labels: np.ndarray, pair: ClassPair, steered: list[int], wanted: int, number: int
+) -> list[int]:
+    """Images of neither class; where there are only two classes, those that are not steered.
+
+    Those of pair `number` follow on those of the pair before, so that damage is told by many images.
+    """
     others = [row for row in held_out if labels[row] not in (pair.a, pair.b)]
-    return (others or [row for row in held_out if row not in steered])[:wanted]
+    others = others or [row for row in held_out if row not in steered]
+    begin = number * wanted % max(len(others), 1)
+    return [*others[begin:], *others[:begin]][:wanted]
 
 
 @torch.inference_mode()

@@ -182,6 +182,7 @@ class ErasureTables(NamedTuple):
     probes: pd.DataFrame  # of `probes_table`
     changed: pd.DataFrame  # of `changed_table`
     damage: pd.DataFrame  # of `damage_table`
+    fitted_on: str  # in words: what the erasers were fitted on
 
 
 def erase(
@@ -201,7 +202,7 @@ def erase(
     """
     if sweep.layers == 0:
         empty = (pd.DataFrame(columns=names) for names in (PROBE_COLUMNS, CHANGED_COLUMNS, DAMAGE_COLUMNS))
-        return ErasureTables(*empty)
+        return ErasureTables(*empty, fitted_on="nothing")
     labels, photos = sample["label"].to_numpy(), sample["photo"].to_numpy()
     check_halves(labels, photos)
     reader, images = reading.reader, decoded(sample["image"])
@@ -219,6 +220,7 @@ def erase(
         probes_table(sample, read, sweep.at, clean, C, seed),
         changed_table(sample, sweep.at, read),
         _damage(reading, questions, sweep, sample, drawn, sites, seed),
+        f"{len(drawn.images):,} other images, drawn for it" if drawn.images else "the photos of the other folds",
     )
 
 

@@ -18,7 +18,8 @@ PROBED = ["site", "depth", "accuracy", "low", "high"]  # columns of the study's 
 # The columns that pages are made from, by the name that a page has for the table. Other tables are read whole.
 _COLUMNS = {
     "accuracy": "protocol site depth position accuracy low high images_tested leaking",
-    "controls": "control site depth position accuracy low high selectivity selectivity_low selectivity_high p_value",
+    "controls": "control site depth position accuracy low high over_control over_control_low over_control_high p_value",
+    "selectivity": "site position accuracy control_task selectivity selectivity_low selectivity_high",
     "layer_comparison": "position site_a site_b difference low high p_value p_holm",
     "peak_probability": "position site depth accuracy peak_probability share_chosen tied_with_best",
     "description_length": "site depth position bits uniform_bits compression",
@@ -128,6 +129,7 @@ class Study(Inputs):
     text: Findings  # what the answers give away
     accuracy: pd.DataFrame  # this and the tables below: data/statistics/
     controls: pd.DataFrame
+    selectivity: pd.DataFrame  # under the notebook's split
     layer_comparison: pd.DataFrame
     peak_probability: pd.DataFrame
     description_length: pd.DataFrame

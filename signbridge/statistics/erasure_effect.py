@@ -42,6 +42,7 @@ HEADLINE = {
         for end in ("", "_low", "_high")
     },
     "damage": "erasure_prompt_last_leace_damage",
+    "fitted_on": "erasure_fitted_on",
     "images": "erasure_images",
     "sweep": "sweep",
     "model": "model",

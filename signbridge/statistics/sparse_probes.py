@@ -13,7 +13,7 @@ from signbridge.statistics.intervals import StatisticsParams, holm
 
 _ENDS = ("", "_low", "_high", "_p_holm")  # of what is known of a difference
 COLUMNS = ["protocol", "site", "position", "reads", "k"]
-COLUMNS += ["accuracy", "low", "high", "shuffled", "selectivity", *CONTROLS]
+COLUMNS += ["accuracy", "low", "high", "shuffled", "over_chance", *CONTROLS]
 
 
 def sparse_probes(
@@ -56,7 +56,7 @@ def sparse_probe_table(
     `minus_same_k` is the accuracy less that of the k best dimensions of the stream, `minus_dense` less that of all of
     them, each with its interval on the same resamples (`_low`, `_high`) and its p-value (`_p_holm`), corrected
     together with all others of the same protocol and kind. `shuffled` is the mean over draws of shuffled letters, and
-    `selectivity` the accuracy less that. The columns of `CONTROLS` have the accuracies of `controls`, which are by
+    `over_chance` the accuracy less that. The columns of `CONTROLS` have the accuracies of `controls`, which are by
     control, site, position and what was read, then by k; NaN of a control that was not read. All these are of `grouped`
     alone.
     """
@@ -70,7 +70,7 @@ def sparse_probe_table(
     for control in CONTROLS:
         table[control] = [controls.get((control, *place), {}).get(k, np.nan) for *place, k in places]
     table.loc[table["protocol"] != "grouped", ["shuffled", *CONTROLS]] = np.nan
-    table["selectivity"] = table["accuracy"] - table["shuffled"]
+    table["over_chance"] = table["accuracy"] - table["shuffled"]
     of_features = table["reads"] == AUTOENCODER
     for name, against in (("minus_same_k", table["k"].replace(DENSE, "")), ("minus_dense", DENSE)):
         table[[name + end for end in _ENDS]] = np.nan

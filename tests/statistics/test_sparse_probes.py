@@ -122,7 +122,7 @@ def test_features_are_compared_with_the_stream(table):
     assert best["minus_dense_p_holm"] < 0.05
     worst = keys.loc[("grouped", "layer_00", "image_mean", AUTOENCODER, "3")]
     assert worst["minus_dense_high"] < 0
-    assert best["selectivity"] == pytest.approx(1 - best["shuffled"])
+    assert best["over_chance"] == pytest.approx(1 - best["shuffled"])
     of_stream = keys.xs(STREAM, level="reads")
     assert of_stream[[column for column in of_stream if column.startswith("minus")]].isna().all(axis=None)
     assert keys.xs("dense", level="k")["minus_same_k"].isna().all()
