@@ -24,6 +24,7 @@ from signbridge.vlm.residual import decoder_sites, reading_up_to
 
 log = logging.getLogger(__name__)
 
+TOLD_PAIRS = 4  # pairs of which an image is described before and after: as many as a page shows
 NORMS_OF = 32  # photos of the fitted half that the mean norm is taken over, at most
 
 
@@ -95,7 +96,7 @@ def courses(
             other_ids=list(ids[others[pair]]), others=[images[row] for row in others[pair]],
             descriptions=[described[row] for row in others[pair]],
             before=reader.loaded.processor.decode(described[steered[pair][0]], skip_special_tokens=True).strip(),
-            answer=tokens[pair.answer_b], names=directed.names, told=directed.told,
+            answer=tokens[pair.answer_b], names=directed.names, told=directed.told if number < TOLD_PAIRS else (),
             directions=directed.between(pair, at, number), clamps=directed.clamps(pair, at),
             unit={site: norms[at][site] for site in sites},
         )

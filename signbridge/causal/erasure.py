@@ -123,10 +123,8 @@ class ErasureSweep(Section):
 
     layers: Layers
     at: list[ErasedAt] = Field(min_length=1)
-    draws: int = Field(ge=1)  # of each control
-    drawn: int = Field(
-        ge=0
-    )  # images that erasers are fitted on, where images can be drawn; else, or 0: folds of photos
+    draws: int = Field(ge=1)  # of shuffled letters, the harder control
+    drawn: int = Field(ge=0)  # images that erasers are fitted on, where images can be drawn; else, or 0: half of photos
     others: int = Field(ge=1)  # images; damage is measured on their descriptions
 
 
@@ -158,13 +156,11 @@ def edits_at(
     found = {tokens: spanned(vectors(site, POSITION_OF[tokens])) for tokens in TOKENS_OF["both"]}
     true = {tokens: leace(rows, labels) for tokens, rows in found.items()}
     edits = [Removal(LEACE, 0, true)]
+    randoms = {tokens: random_subspace(rows, true[tokens].left.shape[1], generator) for tokens, rows in found.items()}
+    edits.append(Removal(RANDOM_SUBSPACE, 0, randoms))
+    letters, targets = np.unique(labels, return_inverse=True)
     for draw in range(sweep.draws):
-        randoms = {
-            tokens: random_subspace(rows, true[tokens].left.shape[1], generator) for tokens, rows in found.items()
-        }
-        letters, targets = np.unique(labels, return_inverse=True)
         shuffled = letters[shuffle_over_photos(targets, photos, generator)]
-        edits.append(Removal(RANDOM_SUBSPACE, draw, randoms))
         edits.append(Removal(SHUFFLED_LABELS, draw, {tokens: leace(rows, shuffled) for tokens, rows in found.items()}))
     return edits
 

@@ -3,7 +3,9 @@
 An eraser that was fitted on the images that it erases leaves nothing of their letters, by construction, and probes that
 are cross-validated over photos then even fall below chance. What counts is what it leaves in a photo that it has not
 seen. Where images can be drawn (the rendered dataset), erasers are fitted on further photos of the same letters.
-Elsewhere they are cross-fitted: each image is erased by what was fitted on the photos of the other folds.
+Elsewhere they are cross-fitted: each half of the photos is erased by what was fitted on the other half, and probes are
+trained and tested within a half. Probes trained across folds that were erased by one another's erasers would fall below
+chance again: what is left in a fold is what its photos differ in from the rest. An eraser of few photos leaves much.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -58,14 +60,20 @@ def drawn_images(dataset: Mapping[str, Any], labels: np.ndarray, wanted: int) ->
     return Drawn(pictures, np.array([image.label for image in images]))
 
 
-def photo_folds(labels: np.ndarray, photos: np.ndarray, seed: int) -> list[Split]:
-    """A split of whole photos, each image tested once, in as many folds as the letter with the fewest photos allows."""
-    fewest = min(len(np.unique(photos[labels == letter])) for letter in np.unique(labels))
-    everywhere = np.arange(len(labels))
-    folds = StratifiedGroupKFold(min(FOLDS, max(fewest, 2)), shuffle=True, random_state=seed)
+def photo_folds(
+    labels: np.ndarray, photos: np.ndarray, seed: int, rows: Int[np.ndarray, "some"] | None = None, folds: int = FOLDS
+) -> list[Split]:
+    """A split of whole photos, each of the images `rows` (all without them) tested once, the rest of them training.
+
+    There are `folds`, or as many as the letter with the fewest photos allows.
+    """
+    rows = np.arange(len(labels)) if rows is None else rows
+    mine, photo, everywhere = labels[rows], photos[rows], np.arange(len(labels))
+    fewest = min(len(np.unique(photo[mine == letter])) for letter in np.unique(mine))
+    parts = StratifiedGroupKFold(min(folds, max(fewest, 2)), shuffle=True, random_state=seed)
     return [
-        Split("grouped", 0, number, np.isin(everywhere, train), np.isin(everywhere, test))
-        for number, (train, test) in enumerate(folds.split(labels, labels, photos))
+        Split("grouped", 0, number, np.isin(everywhere, rows[train]), np.isin(everywhere, rows[test]))
+        for number, (train, test) in enumerate(parts.split(mine, mine, photo))
     ]
 
 
@@ -86,9 +94,9 @@ def fit_on_drawn(
 def cross_fit(
     vectors: Vectors, labels: np.ndarray, photos: np.ndarray, sites: Sequence[str], sweep: ErasureSweep, seed: int
 ) -> list[Erasing]:
-    """Each fold of photos with the erasers of every site that were fitted on the other folds."""
+    """Each half of the photos with the erasers of every site that were fitted on the other half."""
     parts = []
-    for split in photo_folds(labels, photos, seed):
+    for split in photo_folds(labels, photos, seed, folds=2):
 
         def of_others(site: str, position: str, there: np.ndarray = split.train) -> np.ndarray:
             return vectors(site, position)[there]

@@ -1,6 +1,6 @@
 """One sweep of erasure over a sample: fit the erasers, read the images under them, and write tables of what is left.
 
-What is left to read is measured by new probes, cross-validated over photos: after LEACE at every position that it
+What is left to read is measured by new probes, cross-validated over photos that the same erasers erased: after LEACE at every position that it
 touched, after the first draw of each control at the last token of the prompt.
 """
 
@@ -41,6 +41,7 @@ from signbridge.core.shards import names_of, vectors_of
 from signbridge.core.sweeps import QuestionsParams, spread_layers
 from signbridge.datasets.images import decoded
 from signbridge.datasets.sampling import check_halves, one_of_each_photo
+from signbridge.probing.protocols import Split
 from signbridge.probing.sweep import Cell, predict, side_by_side
 from signbridge.vlm.extraction import Reader
 from signbridge.vlm.model_run import ModelRun
@@ -130,7 +131,8 @@ def probes_table(
             yield Cell(place.read_site, place.read_position, left)
 
     places = [*nothing, *(place for place, _ in erased), *in_sample]
-    return pd.concat(_predicted(places, cells(), images, photos, C, seed), ignore_index=True)[PROBE_COLUMNS]
+    splits = [split for part in read.parts for split in photo_folds(labels, photos, seed, part.rows)]
+    return pd.concat(_predicted(places, cells(), images, splits, C), ignore_index=True)[PROBE_COLUMNS]
 
 
 def changed_table(sample: pd.DataFrame, at: Iterable[str], read: Read) -> pd.DataFrame:
@@ -162,10 +164,10 @@ def damage_table(
 
 
 def _predicted(
-    places: list[ReadUnder], cells: Iterable[Cell], images: pd.DataFrame, photos: np.ndarray, C: float, seed: int
+    places: list[ReadUnder], cells: Iterable[Cell], images: pd.DataFrame, splits: list[Split], C: float
 ) -> list[pd.DataFrame]:
     labels = images["label"].to_numpy()
-    letters, splits = np.unique(labels), photo_folds(labels, photos, seed)
+    letters = np.unique(labels)
     Cs = {(place.read_site, place.read_position): [C] * len(splits) for place in places}
     tables = []
     for place, scored in zip(places, side_by_side(predict, cells, labels, splits, Cs), strict=True):
@@ -220,7 +222,7 @@ def erase(
         probes_table(sample, read, sweep.at, clean, C, seed),
         changed_table(sample, sweep.at, read),
         _damage(reading, questions, sweep, sample, drawn, sites, seed),
-        f"{len(drawn.images):,} other images, drawn for it" if drawn.images else "the photos of the other folds",
+        f"{len(drawn.images):,} other images, drawn for it" if drawn.images else "the other half of the photos",
     )
 
 

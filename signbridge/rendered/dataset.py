@@ -9,6 +9,7 @@ from typing import Literal
 
 import numpy as np
 from jaxtyping import Float, UInt8
+from joblib import Parallel, cpu_count, delayed
 from pydantic import Field
 from tqdm import tqdm
 
@@ -45,10 +46,11 @@ def render(params: RenderedParams) -> list[LabelledImage]:
 
 
 def further_photos(params: RenderedParams, letters: Collection[str], photos: int) -> list[LabelledImage]:
-    """One copy each of so many more photos of each letter, made as the dataset's and not in it."""
+    """One copy each of so many more photos of each letter, made as the dataset's and not in it; several at once."""
     numbers = [(letter, params.photos + number) for letter in letters for number in range(photos)]
     one_copy = params.model_copy(update={"copies": 1})
-    return [_copies(one_copy, *pair)[0] for pair in tqdm(numbers, desc="drawing photos", unit="photo")]
+    drawn = Parallel(n_jobs=cpu_count(), return_as="generator")(delayed(_copies)(one_copy, *pair) for pair in numbers)
+    return [image for [image] in tqdm(drawn, "drawing photos", len(numbers), unit="photo")]
 
 
 def photo_in_numbers(seed: int, letter: str, number: int) -> Photo:
