@@ -1,7 +1,7 @@
 """One sweep of erasure over a sample: fit the erasers, read the images under them, and write tables of what is left.
 
-What is left to read is measured by new probes, cross-validated over photos that the same erasers erased: after LEACE at every position that it
-touched, after the first draw of each control at the last token of the prompt.
+What is left to read is measured by new probes, cross-validated over photos that the same erasers erased: after LEACE at
+every position that it touched, after the first draw of each control at the last token of the prompt.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping

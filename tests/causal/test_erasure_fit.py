@@ -1,4 +1,4 @@
-"""Erasers are fitted on other photos than those that they erase: drawn ones, or those of the other folds."""
+"""Erasers are fitted on other photos than those that they erase: drawn ones, or the other half."""
 
 import numpy as np
 import pytest
