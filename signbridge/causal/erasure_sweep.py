@@ -184,7 +184,7 @@ class ErasureTables(NamedTuple):
     probes: pd.DataFrame  # of `probes_table`
     changed: pd.DataFrame  # of `changed_table`
     damage: pd.DataFrame  # of `damage_table`
-    fitted_on: str  # in words: what the erasers were fitted on
+    drawn: int  # images that erasers were fitted on; 0: half of the photos each
 
 
 def erase(
@@ -204,7 +204,7 @@ def erase(
     """
     if sweep.layers == 0:
         empty = (pd.DataFrame(columns=names) for names in (PROBE_COLUMNS, CHANGED_COLUMNS, DAMAGE_COLUMNS))
-        return ErasureTables(*empty, fitted_on="nothing")
+        return ErasureTables(*empty, drawn=0)
     labels, photos = sample["label"].to_numpy(), sample["photo"].to_numpy()
     check_halves(labels, photos)
     reader, images = reading.reader, decoded(sample["image"])
@@ -222,7 +222,7 @@ def erase(
         probes_table(sample, read, sweep.at, clean, C, seed),
         changed_table(sample, sweep.at, read),
         _damage(reading, questions, sweep, sample, drawn, sites, seed),
-        f"{len(drawn.images):,} other images, drawn for it" if drawn.images else "the other half of the photos",
+        len(drawn.images),
     )
 
 

@@ -42,7 +42,7 @@ HEADLINE = {
         for end in ("", "_low", "_high")
     },
     "damage": "erasure_prompt_last_leace_damage",
-    "fitted_on": "erasure_fitted_on",
+    "drawn_images": "erasure_drawn_images",
     "images": "erasure_images",
     "sweep": "sweep",
     "model": "model",

@@ -38,7 +38,7 @@ def main() -> None:
     with model_run(__file__, sample=SAMPLE, **made_by) as reading:
         images = tables.made_by(SAMPLE).get("images", {})
         found = erase(reading, questions, sweep, fitted.C, tables.read(SAMPLE), images, ACTIVATIONS, seed)
-        tables.write(found.probes, PROBES, reading.made_by | {"fitted_on": found.fitted_on})
+        tables.write(found.probes, PROBES, reading.made_by | {"drawn_images": found.drawn})
         tables.write(found.changed, CHANGED, reading.made_by)
         tables.write(found.damage, DAMAGE, reading.made_by)
 

@@ -114,7 +114,7 @@ def _metrics(blocks: list[str]) -> dict[str, Any]:
         "patching_largest_step_site": last, "confidence": 0.95, "patching_question": "answer",
         "patching_handover_prompt_last": 0.6, "patching_handover_image": 0.4, "steering_images": 12,
         "steering_class_pairs": 3, "steering_described_images": 5, "steering_draws": 4,
-        "erasure_accuracy_left_in_sample": 0.03, "erasure_fitted_on": "600 other images, drawn for it",
+        "erasure_accuracy_left_in_sample": 0.03, "erasure_drawn_images": 600,
         "erasure_accuracy_left_at_one_image_token": 0.7,
         "erasure_accuracy_left": 0.27, **_around("erasure_comes_back", 0.75),
         **_around("erasure_given_back_by_image_tokens", 0.3),

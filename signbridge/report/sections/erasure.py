@@ -61,7 +61,7 @@ def _lead(causal: Causal, there: list[str]) -> tuple[str, ...]:
     lines = [
         "LEACE (Belrose et al. 2023) removes from the stream at one site all that a linear probe could read of the "
         f"{causal.kind}, with the smallest possible change. At the image tokens it removes what can be read of their "
-        f"mean. It was fitted on {causal.found.get('erasure_fitted_on', 'other photos')}. New probes of the erased "
+        f"mean. It was fitted on {_fitted_on(causal)}. New probes of the erased "
         f"stream, cross-validated over photos, then read at most {left} (chance {chance})"
         + _one_token(causal)
         + f" Footnote: fitted on the very images that it erases, it seems to leave at most {in_sample}. Such probes "
@@ -71,6 +71,11 @@ def _lead(causal: Causal, there: list[str]) -> tuple[str, ...]:
     if "erasure_comes_back" in causal.found:
         lines.append(_comes_back(causal))
     return (*lines, *(_missed(causal, at) for at in there))
+
+
+def _fitted_on(causal: Causal) -> str:
+    drawn = causal.found.number("erasure_drawn_images")
+    return f"{drawn:,.0f} other images, drawn for it" if drawn > 0 else "the half of the photos that it does not erase"
 
 
 def _one_token(causal: Causal) -> str:
