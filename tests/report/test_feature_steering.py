@@ -81,9 +81,10 @@ def test_one_feature_is_told_beside_the_best_of_the_twin_and_of_the_stream():
     run = made_up.sae()
     said = text_of(sae.section(run))
     assert "One feature, 179 of" in said
-    assert "clearly better (0.35" in said
-    unclear = {**run.found, "concept_model_over_untrained_twin_low": -0.1}
-    assert "not clearly better" in text_of(sae.section(made_up.sae(found=unclear)))
+    strongest = said.split("The difference from the strongest baseline is ")[1]
+    values = {name: run.found[f"concept_model_over_{name}"] for name in ("untrained_twin", "stream")}
+    assert strongest.startswith(f"{min(values.values()):.2f}")
+    assert f"{max(values.values()):.2f} (" not in strongest
     unknown = made_up.without("concept", "fingers", of=run.found)
     section = sae.section(made_up.sae(found=unknown, concept=run.concept[:0]))
     assert "One feature" not in text_of(section)

@@ -102,19 +102,19 @@ def _concept(sae: Sae) -> tuple[str, ...]:
         if position == "prompt_last"
         else POSITIONS[position]
     )
-    of_twin = ""
-    if gaps["untrained_twin"].known:
-        clearly = "clearly" if gaps["untrained_twin"].low > 0 else "not clearly"
-        of_twin = (
-            f"The best feature of the untrained twin's autoencoders has {value_with_interval(*auc['untrained_twin'])}, "
-            f"so it is {clearly} better ({value_with_interval(*gaps['untrained_twin'])}); the"
-        )
+    baselines = {
+        "stream": f"The best dimension of the stream has {value_with_interval(*auc['stream'])}",
+        "untrained_twin": (
+            f"the best feature of the untrained twin's autoencoders has {value_with_interval(*auc['untrained_twin'])}"
+        ),
+    }
+    known = [name for name in baselines if gaps[name].known]
+    strongest = min(known, key=lambda name: gaps[name].value)
+    beside = f"{' and '.join(baselines[name] for name in known)}. The difference from the strongest baseline is "
     return (
         f"One feature, {count(sae.found.number('concept_model_feature'))} of {site} ({where}), detects "
         f"“{sae.found['concept']}”. It was chosen on half of the photos; on the others its area under the ROC curve is "
-        f"{value_with_interval(*auc['model'])}. {of_twin or 'The'} best dimension of the stream "
-        f"{'' if of_twin else 'has '}{value_with_interval(*auc['stream'])} "
-        f"(difference {value_with_interval(*gaps['stream'])}).",
+        f"{value_with_interval(*auc['model'])}. {beside}{value_with_interval(*gaps[strongest])}.",
     )
 
 
