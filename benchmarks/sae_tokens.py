@@ -36,7 +36,7 @@ from signbridge.datasets.images import decoded
 from signbridge.sae import passages
 from signbridge.sae.features import deviations, features_of_images
 from signbridge.sae.settings import SaeParams, chosen_preset, require_sae_lens
-from signbridge.sae.splicing import Autoencoders, summed_images, summed_phrases
+from signbridge.sae.token_sums import Autoencoders, summed_images, summed_phrases
 from signbridge.statistics.autoencoders import SHARED_MASS, EvaluateParams, Items, shares_of_modality
 from signbridge.statistics.concept import Readings, told_by_features
 from signbridge.statistics.intervals import StatisticsParams

@@ -82,10 +82,13 @@ def ranked(
 def components(
     vectors: Float[np.ndarray, "images width"], train: Bool[np.ndarray, " images"]
 ) -> Float[np.ndarray, "images components"]:
-    """All images along the principal components of the training images, the one with the most variance first."""
+    """All images along the principal components of the training images, the one with the most variance first.
+
+    Zeros along those on which the training images do not vary.
+    """
     rows = vectors.astype(np.float64) - vectors[train].mean(0, dtype=np.float64)
-    _, _, directions = np.linalg.svd(rows[train], full_matrices=False)
-    return rows @ directions.T
+    _, lengths, directions = np.linalg.svd(rows[train], full_matrices=False)
+    return rows @ directions.T * (lengths > 1e-6 * lengths[0])
 
 
 def fit_and_score(

@@ -5,12 +5,10 @@ tokens, and then at all of its tokens, the question and the description too: "Li
 them. A phrase is read alone, and the autoencoder stands in at all of its tokens. Negative log-likelihoods, in nats a
 token, are of the description and of the phrase. Special tokens are left as they are, since training left them out too.
 
-Arrays of a shard are by `site.name`, a row an item. Of the image tokens, or of the phrase's: `tokens`, `squares` (of
-the stream's entries), `total` (the sum of its vectors), `error` (squared), `active` (features that fire, summed over
-tokens), by feature `mass` and `fires` (the sum of its activations, and the tokens on which it fires), and where a PCA
-stands beside the autoencoder, `off_centre` and by component `explained` (`pca.py`). Of likelihoods: `nll` (unedited),
-`nll_sae` and `nll_zero` (spliced, and with zeros in place of the stream), `nll_sae_all` and `nll_zero_all` (the same at
-all tokens). A phrase of one token has none of these: NaN. `summed_images` and `summed_phrases` give no likelihoods.
+Arrays of a shard are those of `token_sums.py`, of the image tokens or of the phrase's, and where a PCA stands beside
+the autoencoder, `off_centre` and by component `explained` (`pca.py`). Of likelihoods: `nll` (unedited), `nll_sae` and
+`nll_zero` (spliced, and with zeros in place of the stream), `nll_sae_all` and `nll_zero_all` (the same at all tokens).
+A phrase of one token has none of these: NaN.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,17 +23,21 @@ from transformers import BatchFeature
 from signbridge.causal.damage import describe, nll, read_described
 from signbridge.core.shards import Shard
 from signbridge.sae.pca import Pca
-from signbridge.sae.token_stream import special_tokens
+from signbridge.sae.token_sums import (
+    Autoencoders,
+    Sums,
+    at_once,
+    is_special,
+    phrases_together,
+    sums_of,
+    through,
+)
 from signbridge.vlm.branching import CleanRun, clean_run, leave_in_turn
 from signbridge.vlm.extraction import Reader, Work, in_batches
-from signbridge.vlm.residual import reading_up_to
-from signbridge.vlm.work_list import batches_of_one_length
 
 BRANCHES_OF_AN_ITEM = 4  # run at once for every item that the reader takes at once: they leave at the first token
-Autoencoders = Mapping[str, nn.Module]  # by site in order of depth, on the reader's device
 Pcas = Mapping[str, Pca]  # by site, or none
 NO_PCA: Pcas = MappingProxyType({})
-Sums = dict[str, Tensor]  # by name, a row an item
 
 
 def read_together(images: Sequence[Image.Image], most: int) -> int:
@@ -51,10 +53,10 @@ def spliced_images(reader: Reader, autoencoders: Autoencoders, pcas: Pcas = NO_P
         described = read_described(reader, batch, describe(reader, batch), "every", list(autoencoders))
         token_ids = described.clean.input_ids
         is_image = token_ids == reader.loaded.parts.image_token_id
-        where = {"": is_image, "_all": is_image | ~_is_special(reader, token_ids)}
+        where = {"": is_image, "_all": is_image | ~is_special(reader, token_ids)}
         return _spliced(reader, autoencoders, pcas, described.clean, where, described.tokens, described.is_token)
 
-    return Work(read, lambda batch: batch, lambda images, most: in_batches(images, _at_once(most)))
+    return Work(read, lambda batch: batch, lambda images, most: in_batches(images, at_once(most)))
 
 
 def spliced_phrases(reader: Reader, autoencoders: Autoencoders, pcas: Pcas = NO_PCA) -> Work:
@@ -65,59 +67,10 @@ def spliced_phrases(reader: Reader, autoencoders: Autoencoders, pcas: Pcas = NO_
         token_ids = token_ids.to(reader.loaded.device)
         inputs = BatchFeature({"input_ids": token_ids})
         clean = clean_run(reader.loaded, inputs, 0, token_ids.shape[1], list(autoencoders))
-        is_text = ~_is_special(reader, token_ids)
+        is_text = ~is_special(reader, token_ids)
         return _spliced(reader, autoencoders, pcas, clean, {"": is_text}, token_ids[:, 1:], is_text[:, 1:])
 
-    return Work(read, torch.tensor, _phrases_together)
-
-
-def summed_images(reader: Reader, autoencoders: Autoencoders) -> Work:
-    """The sums of images at their image tokens, under the reader's prompt."""
-    token = reader.loaded.parts.image_token_id
-    return Work(lambda inputs, keep: _summed(reader, autoencoders, inputs, inputs["input_ids"] == token, keep),
-                reader.prepare, in_batches)  # fmt: skip
-
-
-def summed_phrases(reader: Reader, autoencoders: Autoencoders) -> Work:
-    """The sums of phrases, each a list of token ids, as `spliced_phrases` reads them."""
-
-    def read(token_ids: Int[Tensor, "phrases tokens"], keep: int) -> Shard:
-        inputs = BatchFeature({"input_ids": token_ids})
-        return _summed(reader, autoencoders, inputs, ~_is_special(reader, token_ids), len(token_ids))
-
-    return Work(read, torch.tensor, _phrases_together)
-
-
-@torch.inference_mode()
-def _summed(
-    reader: Reader, autoencoders: Autoencoders, inputs: BatchFeature, where: Bool[Tensor, "items tokens"], keep: int
-) -> Shard:
-    """The sums of the first `keep` items, without an edited run."""
-    where, arrays = where[:keep].to(reader.loaded.device), {}
-
-    def keep_sums(site: str, stream: Tensor) -> None:
-        if site in autoencoders:
-            rows = [_sums(*_through(stream[item, chosen], autoencoders[site])) for item, chosen in enumerate(where)]
-            arrays.update(
-                {f"{site}.{name}": torch.stack([row[name] for row in rows]).cpu().numpy() for name in rows[0]}
-            )
-
-    with reading_up_to(reader.loaded.parts, list(autoencoders), keep_sums):
-        reader.loaded.model(**reader.to_device(inputs), use_cache=False, logits_to_keep=1)
-    return Shard(arrays, [""] * keep)
-
-
-def _phrases_together(phrases: list[list[int]], most: int) -> list[list[list[int]]]:
-    return batches_of_one_length(phrases, [len(phrase) for phrase in phrases], _at_once(most))
-
-
-def _is_special(reader: Reader, token_ids: Int[Tensor, "..."]) -> Bool[Tensor, "..."]:
-    return torch.isin(token_ids, special_tokens(reader.loaded).to(token_ids.device))
-
-
-def _at_once(most: int) -> int:
-    """Items whose keys and values are held while they run twice more for each autoencoder."""
-    return max(1, most // 2)
+    return Work(read, torch.tensor, phrases_together)
 
 
 def _spliced(
@@ -163,32 +116,8 @@ def _both_streams(
     """The sums of each item, and its stream as the autoencoder gives it back; below them those with zeros."""
     given_back, rows = stream.clone(), []
     for item, chosen in enumerate(where):  # one at a time: the features of many tokens take much memory
-        given, features, back = _through(stream[item, chosen], autoencoder)
+        given, features, back = through(stream[item, chosen], autoencoder)
         given_back[item, chosen] = back.to(stream.dtype)
-        rows.append({**_sums(given, features, back), **(pca.sums(given) if pca else {})})
+        rows.append({**sums_of(given, features, back), **(pca.sums(given) if pca else {})})
     sums = {name: torch.stack([row[name] for row in rows]) for name in rows[0]}
     return sums, torch.cat([given_back, stream.masked_fill(where[..., None], 0)])
-
-
-def _through(vectors: Float[Tensor, "tokens width"], autoencoder: nn.Module) -> tuple[Tensor, Tensor, Tensor]:
-    """The vectors in float32, their features, and what is decoded of these."""
-    given = vectors.float()
-    features = autoencoder.encode(given)
-    return given, features, autoencoder.decode(features)
-
-
-def _sums(
-    given: Float[Tensor, "tokens width"],
-    features: Float[Tensor, "tokens features"],
-    back: Float[Tensor, "tokens width"],
-) -> Sums:
-    fires = features > 0
-    return {
-        "tokens": torch.tensor(len(given)),
-        "squares": given.double().square().sum(),
-        "total": given.double().sum(0),
-        "error": (given - back).double().square().sum(),
-        "active": fires.sum(),
-        "mass": features.sum(0),
-        "fires": fires.sum(0, dtype=torch.int32),
-    }

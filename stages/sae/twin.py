@@ -19,7 +19,7 @@ from signbridge.datasets.images import decoded
 from signbridge.sae import passages
 from signbridge.sae.features import features_of_images, write_concept, write_features, write_items
 from signbridge.sae.settings import SaeParams, check_preset_fits, check_room, chosen_preset, require_sae_lens
-from signbridge.sae.splicing import summed_images, summed_phrases
+from signbridge.sae.token_sums import summed_images, summed_phrases
 from signbridge.vlm.extraction import Reader
 from signbridge.vlm.loading import decoder_blocks, stream_width
 from signbridge.vlm.model_run import model_run
