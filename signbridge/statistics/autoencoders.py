@@ -192,7 +192,7 @@ def shares_of_modality(
     """By site the `SHARES` of the features that fire: modality scores within `bounds`, above them, and below them.
 
     And `SHARED_MASS`, the share of all activation that is of shared features: a plain count gives a feature that fires
-    once as much weight as one that fires always, and of the former there are fewer the longer training lasts.
+    once as much weight as one that fires always.
 
     A resample does not hold all items, so some features fire for none of its items. They count by their score over all
     items: most rare features belong to one kind, and without them every resample would be biased.
