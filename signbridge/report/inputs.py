@@ -55,7 +55,11 @@ _COLUMNS = {
     ),
     "alignment": "measure site value low high null beaten",
     "measures": "site modality measure value low high",
-    "probes": "protocol site position reads k accuracy low high untrained_twin no_image other_letter",
+    "probes": "protocol site position reads accuracy low high untrained_twin no_image other_letter",
+    "one_letter": (
+        "site position reads k auc low high over_stream over_stream_low over_stream_high over_pca over_pca_low "
+        "over_pca_high over_untrained_twin over_untrained_twin_low over_untrained_twin_high"
+    ),
     "concept": "reads site position feature auc_fitted auc low high",
     "fingers": "reads site feature position finger joint r p within_r within_p",
     "classes": "class rank feature description published",
@@ -236,10 +240,11 @@ class SteeredByFeatures(Inputs):
 class Sae(SteeredByFeatures):
     """The page on sparse features."""
 
-    measures: pd.DataFrame  # this and the tables below: data/sae/evaluation/
-    probes: pd.DataFrame
+    measures: pd.DataFrame  # this and the two tables below: data/sae/evaluation/
     concept: pd.DataFrame
     fingers: pd.DataFrame
+    probes: pd.DataFrame  # this and the table below: data/sae/probes/
+    one_letter: pd.DataFrame
     features: pd.DataFrame  # this and the tables below: data/sae/examples/
     letters: pd.DataFrame
     images: pd.DataFrame
