@@ -10,8 +10,8 @@ def test_it_says_what_features_tell_beside_each_baseline():
     said = " ".join(sae.section(made_up.sae()).lead)
     assert (
         "At layer_03, mean over image tokens, one feature tells one letter from the rest with an AUC of 0.900 "
-        "(5.0\u00a0points (4.0\u00a0to\u00a06.0) over one of the principal components of the stream); 20 features with an "
-        "AUC of 0.970 (−2.0\u00a0points (−3.0\u00a0to\u00a0−1.0) over as many principal components" in said
+        "(5.0\u00a0points (4.0\u00a0to\u00a06.0) over one of the principal components of the stream); 20 features "
+        "with an AUC of 0.970 (−2.0\u00a0points (−3.0\u00a0to\u00a0−1.0) over as many principal components" in said
     )
     assert "features do worst (layer_00, mean over image tokens), one feature" in said
     assert "(−15.0\u00a0points (" in said
