@@ -45,7 +45,8 @@ def tables(blocks: list[str]) -> dict[str, Any]:
     found |= {"shared_mass_first": 0.2, "shared_mass_last": 0.4}
     found |= {"shared_untrained_twin_first": 0.12, "shared_untrained_twin_last": 0.28}
     for kind in ("image", "text"):
-        found |= {f"variance_explained_{kind}_last": 0.98, f"pca_variance_explained_{kind}_last": 0.9}
+        for end in ("first", "last"):
+            found |= {f"variance_explained_{kind}_{end}": 0.98, f"pca_variance_explained_{kind}_{end}": 0.9}
     areas = {"model": 0.95, "untrained_twin": 0.6, "stream": 0.9}
     concept = [
         (reads, site, position, number, area + 0.01, area - 0.05 * (position == "image_mean"), area - 0.1, area + 0.04)

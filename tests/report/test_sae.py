@@ -17,7 +17,8 @@ def test_it_says_what_features_tell_beside_each_baseline():
     assert "(−15.0\u00a0points (" in said
     assert "in 0 of 6 comparisons and worse in 3" in said
     assert "30 phrases (3 of them read in training)" in said
-    assert "98.0\u202f% of the variance of image tokens (as many principal components as features fire: 90.0" in said
+    assert "98.0\u202f% of image tokens at layer_00 (components 90.0\u202f%)" in said
+    assert "98.0\u202f% of text tokens at layer_03 (components 90.0\u202f%)" in said
 
 
 def test_what_is_shared_stands_last_beside_the_twin_and_nothing_is_concluded_from_it():

@@ -35,8 +35,8 @@ LOOKS = {
     "feature_down": Series("the other's feature, subtracted", GREEN, "square", (2, 2)),
     "like_features": Series("features of similar activation", PURPLE, "cross", (8, 2, 2, 2)),
     "neighbours": Series("the feature's neighbours in index", PURPLE, "triangle-down", (3, 3)),
-    "equal_logit": Series("noise of equal effect on the answer's logit", VERMILLION, "cross", (1, 4)),
-    "equal_logit_down": Series("noise of equal effect on that logit, subtracted", VERMILLION, "diamond", (9, 6)),
+    "equal_logit": Series("noise of equal logit effect", VERMILLION, "cross", (1, 4)),
+    "equal_logit_down": Series("noise of equal logit effect, subtracted", VERMILLION, "diamond", (9, 6)),
     "like_features_down": Series(
         "features of activation similar to the other's, subtracted", GREEN, "cross", (8, 2, 2, 2)
     ),

@@ -119,23 +119,30 @@ def _probes(sae: Sae) -> str:
 
 
 def _reconstruction(sae: Sae) -> str:
-    """The variance explained at the last layer, beside as many principal components as L0."""
+    """The variance explained at either end, beside as many principal components as L0."""
+    sites = list(dict.fromkeys(sae.measures["site"]))
     parts = []
-    for kind in ("image", "text"):
-        mine, pca = (
-            sae.found.number(f"{name}_{kind}_last") for name in ("variance_explained", "pca_variance_explained")
-        )
-        beside = f" (as many principal components as features fire: {percent(pca)})" if pca == pca else ""
-        parts.append(f"{percent(mine)} of the variance of {kind} tokens{beside}")
-    return f"At the last layer the autoencoder explains {listing(parts)}."
+    for end, site in _ends(sites).items():
+        for kind in ("image", "text"):
+            mine, pca = (sae.found.number(f"{of}variance_explained_{kind}_{end}") for of in ("", "pca_"))
+            beside = f" (components {percent(pca)})" if pca == pca else ""
+            parts.append(f"{percent(mine)} of {kind} tokens at {site}{beside}")
+    return (
+        "Of the variance the autoencoders explain, beside as many principal components as features fire: "
+        f"{listing(parts)}."
+    )
+
+
+def _ends(sites: list[str]) -> dict[str, str]:
+    """The first and last site by what findings call them; of one alone the last."""
+    return {"first": sites[0], "last": sites[-1]} if len(sites) > 1 else {"last": sites[0]}
 
 
 def _sharing(sae: Sae) -> str:
     """What is shared at either end, weighted too, in the twin too; and that nothing is drawn from it."""
     sites = list(dict.fromkeys(sae.measures["site"]))
-    ends = {"first": sites[0], "last": sites[-1]} if len(sites) > 1 else {"last": sites[0]}
     parts = []
-    for end, site in ends.items():
+    for end, site in _ends(sites).items():
         plain, mass, twin = (
             sae.found.number(f"{name}_{end}") for name in ("shared", "shared_mass", "shared_untrained_twin")
         )
