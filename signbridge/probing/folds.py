@@ -88,8 +88,8 @@ def within(inner: Sequence[InnerFold], train: Bool[np.ndarray, "images"]) -> lis
 
 
 def read_letters(
-    labelled: Sequence[tuple[Coordinates, Int[np.ndarray, "train"], float]], letters: int, tolerance: float = TOLERANCE
-) -> list[Float[np.ndarray, "test letters"]]:
+    labelled: Sequence[tuple[Coordinates, Int[np.ndarray, "_train"], float]], letters: int, tolerance: float = TOLERANCE
+) -> list[Float[np.ndarray, "_test _letters"]]:
     """Fit training rows with labels and a C; the probability of each letter for each test row, 0 if not trained on."""
     known = [np.unique(targets, return_inverse=True) for _, targets, _ in labelled]
     tasks = [
