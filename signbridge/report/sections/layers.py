@@ -142,10 +142,10 @@ def _growth(study: Study) -> str:
 def _edges(study: Study) -> str:
     """How often the penalty that was chosen is an end of the list, so that a wider list might read more."""
     edge, folds = (study.found.number(f"grouped_{name}") for name in ("folds_at_edge", "folds"))
-    if math.isnan(edge):
-        return ""
     here = study.accuracy["site"].str.startswith("layer_") & (study.accuracy["position"] == study.position)
     layers = study.accuracy[here]
+    if math.isnan(edge) or layers.empty:
+        return ""
     pixels = study.accuracy.loc[study.accuracy["site"] == "pixels", "folds_at_edge"]
     return (
         f" The penalty is an end of its list in {int(edge)} of these {int(folds)} choices, at a layer in at most "
