@@ -92,7 +92,7 @@ def _steer(reader: Reader, layers: int) -> str:
 def _erase(reader: Reader, layers: int, images: int) -> str:
     generator = np.random.default_rng(0)
     labels, photos = np.repeat(list("ABCDE"), 12), np.repeat(np.arange(20), 3)
-    sweep = ErasureSweep(layers=layers, at=["prompt_last", "image", "both"], draws=1, others=2)
+    sweep = ErasureSweep(layers=layers, at=["prompt_last", "image", "both"], draws=1, drawn=0, others=2)
     edits = {
         site: edits_at(site, lambda *_: generator.normal(size=(60, _width(reader.loaded))), labels, photos, sweep, 0)
         for site in spread_layers(layers, len(reader.loaded.parts.blocks))

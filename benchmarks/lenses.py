@@ -33,7 +33,15 @@ from signbridge.core.shards import Shard
 from signbridge.core.sweeps import QuestionsParams
 from signbridge.lenses import stored_vectors
 from signbridge.lenses.contexts import Reservoirs, sampled_blocks
-from signbridge.lenses.lens import LOGIT_ROWS, embedding_lens, latent_lens, lens_rows, logit_lens, vocabulary_table
+from signbridge.lenses.lens import (
+    LOGIT_ROWS,
+    embedding_lens,
+    latent_lens,
+    lens_rows,
+    logit_lens,
+    numbered,
+    vocabulary_table,
+)
 from signbridge.lenses.patches import patch_tokens
 from signbridge.lenses.stored_vectors import StoredVectors, TextIndex
 from signbridge.lenses.text_index import TextIndexParams, index_corpus, text_sites, write_index
@@ -150,14 +158,15 @@ def _searches(loaded: LoadedModel, images: int, rows: int) -> list[str]:
     patches = torch.randn(images * PATCHES, _width(loaded), generator=generator, device=device).to(model.dtype)
     embeddings, unembedding = model.get_input_embeddings().weight, model.get_output_embeddings()
     vocabulary = vocabulary_table(loaded.processor.tokenizer, len(embeddings))
+    word = numbered(vocabulary["word"])
     with tempfile.TemporaryDirectory() as folder:
         index = _index(Path(folder), text_sites("published", len(loaded.parts.blocks)), rows, _width(loaded))
         found = latent_lens(patches, index, K, MEMORY)
         searched = sum(vectors.rows for vectors in index.vectors.values())
         work = {
-            f"EmbeddingLens ({len(embeddings)} tokens)": lambda: embedding_lens(patches, embeddings, K),
+            f"EmbeddingLens ({len(embeddings)} tokens)": lambda: embedding_lens(patches, embeddings, word, K),
             f"LogitLens ({len(embeddings)} tokens)": lambda: [
-                logit_lens(part, loaded.parts.final_norm, unembedding, K) for part in patches.split(LOGIT_ROWS)
+                logit_lens(part, loaded.parts.final_norm, unembedding, word, K) for part in patches.split(LOGIT_ROWS)
             ],
             f"LatentLens ({searched} vectors)": lambda: latent_lens(patches, index, K, MEMORY),
             "two lenses, and the table": lambda: lens_rows(
@@ -177,7 +186,8 @@ def _index(folder: Path, sites: list[str], rows: int, width: int) -> TextIndex:
 
     for site in sites:
         stored_vectors.write(folder / site, batches(), rows, width, "float8")
-    said = pd.DataFrame({"token": "t", "word": "word", "sentence": "A word.", "start": 2, "end": 6}, index=range(rows))
+    said = pd.DataFrame({"token": "t", "sentence": "A word.", "start": 2, "end": 6}, index=range(rows))
+    said["word"] = [f"word{row // 20}" for row in range(rows)]  # of 20 contexts each
     return TextIndex(said, {site: StoredVectors.open(folder / site) for site in sites})
 
 

@@ -17,6 +17,7 @@ from signbridge.probing.control_sweep import (
     score_shuffled,
     score_twin,
 )
+from signbridge.probing.control_task import ControlTaskParams, score_control_task
 from signbridge.probing.peak import quoted_places
 from signbridge.probing.predictions import choices_table, predictions_table
 from signbridge.probing.protocols import Split
@@ -32,13 +33,15 @@ SHUFFLED = ["site", "position", "draw", "accuracy"]
 
 
 def main() -> None:
-    """Write data/control_probes/{predictions,choices,shuffled_labels}.parquet."""
+    """Write data/control_probes/{predictions,choices,shuffled_labels,control_task}.parquet."""
     chosen, read = params.section("probe", ProbeParams), params.section("controls", ControlsParams).read
     null = params.section("shuffled_labels", ShuffledLabelsParams)
     seed = params.seed()
     sample = tables.read("data/sample.parquet", columns=["image_id", "label", "photo"])
     image_ids, labels, photos = (sample[column].to_numpy() for column in ("image_id", "label", "photo"))
-    splits = [split for split in splits_of(chosen, labels, photos, seed) if split.protocol == "grouped"]
+    draws_of_task = params.section("control_task", ControlTaskParams).draws
+    everything = splits_of(chosen, labels, photos, seed)
+    splits = [split for split in everything if split.protocol == "grouped"]
     probed = places(chosen, activations.sites(ACTIVATIONS))
     Cs = _chosen_penalties(splits)
     sweep = ControlSweep(list(image_ids), labels, photos, splits, probed, Cs, chosen.memory_bytes)
@@ -58,10 +61,19 @@ def main() -> None:
         quoted = quoted_places(tables.read(CHOSEN))
         shuffled.append(score_shuffled(sweep, ACTIVATIONS, null, quoted, seed))
 
-    made_by = {"read": read, "draws": null.model_dump(), "probe": chosen.model_dump(), "seed": seed}
+    task = score_control_task(sweep, everything, ACTIVATIONS, chosen.signbridge.C, draws_of_task, seed)
+
+    made_by = {
+        "read": read,
+        "draws": null.model_dump(),
+        "control_task": draws_of_task,
+        "probe": chosen.model_dump(),
+        "seed": seed,
+    }
     tables.write(_joined(predictions, PREDICTIONS), WRITTEN / "predictions.parquet", made_by)
     tables.write(_joined(choices, CHOICES), WRITTEN / "choices.parquet", made_by)
     tables.write(_joined(shuffled, SHUFFLED), WRITTEN / "shuffled_labels.parquet", made_by)
+    tables.write(task, WRITTEN / "control_task.parquet", made_by)
 
 
 def _chosen_penalties(splits: list[Split]) -> Penalty:

@@ -24,7 +24,7 @@ STATISTICS = Path("data/statistics")
 TEXT = Path("data/text")
 SAMPLE, UMAP = Path("data/sample.parquet"), Path("data/umap.parquet")
 MADE = (SAMPLE, Path("data/answers.parquet"), Path("data/predictions.parquet"), UMAP)
-OF_STATISTICS = ("accuracy", "controls", "layer_comparison", "peak_probability", "description_length")
+OF_STATISTICS = ("accuracy", "controls", "selectivity", "layer_comparison", "peak_probability", "description_length")
 OF_STATISTICS += ("letter_accuracy", "confused_pairs", "confusion", "within_word", "published")
 OF_TEXT = ("named_answers", "answers_by_letter")
 

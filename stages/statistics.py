@@ -11,6 +11,7 @@ from signbridge.core.names import model_name
 from signbridge.probing.peak import headline
 from signbridge.statistics import curves, description_length, dvc_plots, summary
 from signbridge.statistics.intervals import StatisticsParams
+from signbridge.statistics.selectivity import selectivity_findings, selectivity_table
 from signbridge.statistics.within_word import accuracy_within
 
 SAMPLE = Path("data/sample.parquet")
@@ -26,6 +27,7 @@ def main() -> None:
     predictions, choices = tables.read(PREDICTIONS), tables.read("data/choices.parquet")
     of_controls = tables.read(CONTROLS / "predictions.parquet"), tables.read(CONTROLS / "choices.parquet")
     shuffled = tables.read(CONTROLS / "shuffled_labels.parquet")
+    task = tables.read(CONTROLS / "control_task.parquet")
     codes, within_word = tables.read("data/description_length.parquet"), tables.read("data/within_word.parquet")
     photo_of, letters = sample.set_index("image_id")["photo"], sample["label"].value_counts()
 
@@ -47,6 +49,7 @@ def main() -> None:
         "confused_pairs": curves.confused_pairs(quoted),
         "confusion": quoted[["label", "predicted"]].rename(columns={"label": "actual"}),
         "within_word": accuracy_within(within_word, photo_of, depths, settings, np.random.default_rng(seed)),
+        "selectivity": selectivity_table(predictions, task, photo_of, settings, np.random.default_rng(seed)),
         "published": summary.published_table(accuracy, _study(), settings.confidence),
     }
     findings = summary.Findings(measured, choices, peaks, controls, shuffled, bits, float(letters.max() / len(sample)))
@@ -56,6 +59,7 @@ def main() -> None:
         "letters": len(letters),
         "model": model_name(PREDICTIONS, params.model_notes()),
         **summary.summary(findings, leaks),
+        **selectivity_findings(found["selectivity"], summary.notebook_prefix(leaks)),
     }
 
     made_by = {"statistics": settings.model_dump(), "seed": seed}

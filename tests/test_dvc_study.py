@@ -59,7 +59,6 @@ SMALL_QUESTIONS = {
         "lenses__patches": 4,
         "lenses__layers": 2,
         "lenses__text_words": 5,
-        "readable__draws": 2,
         "modalities__phrases": 12,
         "modalities__neighbours": 2,
         "alignment__draws": 2,

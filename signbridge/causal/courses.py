@@ -24,6 +24,7 @@ from signbridge.vlm.residual import decoder_sites, reading_up_to
 
 log = logging.getLogger(__name__)
 
+TOLD_PAIRS = 4  # pairs of which an image is described before and after: as many as a page shows
 NORMS_OF = 32  # photos of the fitted half that the mean norm is taken over, at most
 
 
@@ -75,7 +76,8 @@ def courses(
     held_out = [row for row in one_each if not half[row]]
     steered = {pair: [row for row in held_out if labels[row] == pair.a and not says(answers[row], pair.answer_b)]
                [: sweep.images] for pair in pairs}  # fmt: skip
-    others = {pair: _others(held_out, labels, pair, steered[pair], sweep.others) for pair in pairs}
+    others = {pair: _others(held_out, labels, pair, steered[pair], sweep.others, number)
+              for number, pair in enumerate(pairs)}  # fmt: skip
     pairs = [pair for pair in pairs if steered[pair] and others[pair]]
     images = dict(zip(held_out, decoded(sample["image"].iloc[held_out]), strict=True))
     told = sorted({row for pair in pairs for row in (*others[pair], steered[pair][0])})
@@ -94,7 +96,7 @@ def courses(
             other_ids=list(ids[others[pair]]), others=[images[row] for row in others[pair]],
             descriptions=[described[row] for row in others[pair]],
             before=reader.loaded.processor.decode(described[steered[pair][0]], skip_special_tokens=True).strip(),
-            answer=tokens[pair.answer_b], names=directed.names, told=directed.told,
+            answer=tokens[pair.answer_b], names=directed.names, told=directed.told if number < TOLD_PAIRS else (),
             directions=directed.between(pair, at, number), clamps=directed.clamps(pair, at),
             unit={site: norms[at][site] for site in sites},
         )
@@ -102,10 +104,17 @@ def courses(
     ]  # fmt: skip
 
 
-def _others(held_out: list[int], labels: np.ndarray, pair: ClassPair, steered: list[int], wanted: int) -> list[int]:
-    """Images of neither class; where there are only two classes, those that are not steered."""
+def _others(
+    held_out: list[int], labels: np.ndarray, pair: ClassPair, steered: list[int], wanted: int, number: int
+) -> list[int]:
+    """Images of neither class; where there are only two classes, those that are not steered.
+
+    Those of pair `number` follow on those of the pair before, so that damage is told by many images.
+    """
     others = [row for row in held_out if labels[row] not in (pair.a, pair.b)]
-    return (others or [row for row in held_out if row not in steered])[:wanted]
+    others = others or [row for row in held_out if row not in steered]
+    begin = number * wanted % max(len(others), 1)
+    return [*others[begin:], *others[:begin]][:wanted]
 
 
 @torch.inference_mode()

@@ -5,11 +5,10 @@ closed form", by its authors' package) is, of all maps after which no linear pro
 changes the vectors least. There are fewer images than features, so it is fitted in coordinates of what the images span.
 
 At one site the stream is put through an eraser: at the last token of the prompt, at the image tokens, or at both. The
-eraser is fitted on the same images that it is applied to, so that no linear probe tells their letters apart any more
-(an eraser that is fitted on half of the photos leaves much of the letter in the other half: `erasure_sweep.py` measures
-how much). At the image tokens it erases what a probe reads from their *mean*; a single token may still tell. New
-probes, cross-validated over photos, then read that site and each later one of the sweep: does the letter come back from
-tokens that were not touched? Two controls: a random subspace of the same rank, and LEACE for letters that were
+eraser was fitted on other photos than those that it erases (`erasure_fit.py`), so that some of the letter is left. At
+the image tokens it erases what a probe reads from their *mean*; a single token may still tell. New probes,
+cross-validated over photos, then read that site and each later one of the sweep: does the letter come back from tokens
+that were not touched? Two controls: a random subspace of the same rank, and LEACE for letters that were
 shuffled over photos. Damage is measured on the model's descriptions, with erasers that are fitted on the prompt that
 asks for them.
 """
@@ -124,7 +123,8 @@ class ErasureSweep(Section):
 
     layers: Layers
     at: list[ErasedAt] = Field(min_length=1)
-    draws: int = Field(ge=1)  # of each control
+    draws: int = Field(ge=1)  # of shuffled letters, the harder control
+    drawn: int = Field(ge=0)  # images that erasers are fitted on, where images can be drawn; else, or 0: half of photos
     others: int = Field(ge=1)  # images; damage is measured on their descriptions
 
 
@@ -156,13 +156,11 @@ def edits_at(
     found = {tokens: spanned(vectors(site, POSITION_OF[tokens])) for tokens in TOKENS_OF["both"]}
     true = {tokens: leace(rows, labels) for tokens, rows in found.items()}
     edits = [Removal(LEACE, 0, true)]
+    randoms = {tokens: random_subspace(rows, true[tokens].left.shape[1], generator) for tokens, rows in found.items()}
+    edits.append(Removal(RANDOM_SUBSPACE, 0, randoms))
+    letters, targets = np.unique(labels, return_inverse=True)
     for draw in range(sweep.draws):
-        randoms = {
-            tokens: random_subspace(rows, true[tokens].left.shape[1], generator) for tokens, rows in found.items()
-        }
-        letters, targets = np.unique(labels, return_inverse=True)
         shuffled = letters[shuffle_over_photos(targets, photos, generator)]
-        edits.append(Removal(RANDOM_SUBSPACE, draw, randoms))
         edits.append(Removal(SHUFFLED_LABELS, draw, {tokens: leace(rows, shuffled) for tokens, rows in found.items()}))
     return edits
 

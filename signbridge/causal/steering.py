@@ -261,6 +261,8 @@ def _damage(
 def _descriptions(one: _Sweep) -> dict[str, list[str]]:
     """The first steered image described under the last of `during`, by site: told directions at every strength."""
     most, course = one.describer.max_new_tokens, one.course
+    if not course.told:
+        return {}
     begun = _begun(one.describer, course.images[:1], course)
     described = {}
     for site in told_sites(course):

@@ -21,7 +21,7 @@ SHUFFLED_MEANS = "shuffled_means"  # the null among the data: differences of mea
 ErasedAt = Literal["prompt_last", "image", "both"]
 LEACE, RANDOM_SUBSPACE, SHUFFLED_LABELS = "leace", "random_subspace", "shuffled_labels"
 NOTHING = "nothing"
-LEACE_OTHER_PHOTOS = "leace_other_photos"  # fitted on half of the photos, read in the other half
+LEACE_IN_SAMPLE = "leace_in_sample"  # fitted on the images that it erases
 TOKENS_OF: dict[ErasedAt, tuple[str, ...]] = {
     "prompt_last": ("prompt_last",),
     "image": ("image",),
@@ -44,11 +44,17 @@ CLAMP_DECODED = "clamp_decoded"  # the same, and the stream is what the autoenco
 FEATURE_DOWN = "feature_down"  # the decoder direction of a feature of the class that is there, subtracted
 LIKE_FEATURES = "like_features"  # the null: other features of like activation, added
 NEIGHBOURS = "neighbours"  # the null: the next features in index, added
+EQUAL_LOGIT = "equal_logit"  # the null: noise of the same length and the same direct effect on the answer's logit
 LIKE_FEATURES_DOWN = "like_features_down"  # the nulls of FEATURE_DOWN: features like the one that is subtracted, and
 NEIGHBOURS_DOWN = "neighbours_down"  # the next in index to it, subtracted
+EQUAL_LOGIT_DOWN = "equal_logit_down"  # and noise with its direct effect on that logit
 FEATURE_DIRECTIONS = (FEATURE, CLAMP, CLAMP_DECODED, FEATURE_DOWN)
-FEATURE_NULLS = (RANDOM, LIKE_FEATURES, NEIGHBOURS)
-NULLS_DOWN = {LIKE_FEATURES: LIKE_FEATURES_DOWN, NEIGHBOURS: NEIGHBOURS_DOWN}  # noise has no sign
+FEATURE_NULLS = (RANDOM, LIKE_FEATURES, NEIGHBOURS, EQUAL_LOGIT)
+NULLS_DOWN = {
+    LIKE_FEATURES: LIKE_FEATURES_DOWN,
+    NEIGHBOURS: NEIGHBOURS_DOWN,
+    EQUAL_LOGIT: EQUAL_LOGIT_DOWN,
+}  # noise has no sign
 
 CLASSES, CONCEPT = "classes", "concept"  # what is steered: from class to class, or the concept known of every hand
 CONCEPT_UNDONE = "concept_undone"  # away from it
@@ -56,6 +62,7 @@ PRETRAINED = "pretrained"  # from class to class by the features of an autoencod
 
 # Sparse autoencoders: what is read, of which model, and where.
 AUTOENCODER, STREAM = "sae", "stream"  # an autoencoder's features, or the dimensions of the residual stream
+COMPONENTS = "pca"  # principal components of the stream
 MODEL, TWIN = "model", "untrained_twin"  # the model whose features they are
 KINDS = ("image", "text")  # of tokens
 POSITIONS = ("prompt_last", "image_mean")  # at which the features of the sample are kept

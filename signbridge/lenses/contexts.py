@@ -1,7 +1,9 @@
 """Which occurrences of each vocabulary token are kept: by reservoir sampling, before anything is run.
 
 LatentLens (2026) keeps up to 20 contexts of each token of its vocabulary, sampled while the corpus runs through the
-model. Which are kept depends on the texts alone; so they are drawn first, and only sentences that hold one are run.
+model: none of the first two tokens of a sentence, and those from the tenth on before the others, which have read less
+(McGill-NLP/latentlens, reproduce/scripts/extract_embeddings.py; its run on short phrases switches both off). Which are
+kept depends on the texts alone; so they are drawn first, and only sentences that hold one are run.
 
 How a corpus is cut, so that when it grows only what is new is read.
 
@@ -37,16 +39,26 @@ class Context(NamedTuple):
 
 
 class Reservoirs:
-    """Up to `contexts` occurrences of each token, every one as likely (Vitter 1985, algorithm R).
+    """Up to `contexts` occurrences of each token, of equals every one as likely (Vitter 1985, algorithm R).
 
-    Special tokens have no context. A token is completed to the word that it is part of, bounded by white space.
+    Special tokens have no context, nor have the `skip` first tokens of a sentence. Occurrences from token `prefer` on
+    (0 is the first, special tokens included) have a reservoir of their own; the earlier ones fill up what it leaves.
+    A token is completed to the word that it is part of, bounded by white space.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, contexts: int, generator: np.random.Generator):
+    def __init__(
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        contexts: int,
+        generator: np.random.Generator,
+        skip: int = 0,
+        prefer: int = 0,
+    ):
         self._tokenizer, self._contexts, self._generator = tokenizer, contexts, generator
+        self._skip, self._prefer = skip, prefer
         self._sentences = 0
-        self._seen: dict[int, int] = {}
-        self._kept: dict[int, list[Context]] = {}
+        self._seen: dict[tuple[int, bool], int] = {}  # by token, and whether it is preferred
+        self._kept: dict[int, tuple[list[Context], list[Context]]] = {}  # those that fill up, and the preferred
 
     def add(self, sentences: Sequence[str]) -> list[int]:
         """Sample from the sentences that come next in the corpus; how many tokens each of them has."""
@@ -61,14 +73,20 @@ class Reservoirs:
 
     def kept(self, first: int = 0) -> list[Context]:
         """What is kept so far of the sentences from `first` on."""
-        return [context for kept in self._kept.values() for context in kept if context.sentence >= first]
+        return [
+            context
+            for others, preferred in self._kept.values()
+            for context in preferred + others[: self._contexts - len(preferred)]
+            if context.sentence >= first
+        ]
 
     def _sample(self, sentence: str, tokens: list[int], spans: list[tuple[int, int]]) -> None:
         for position, (token, span) in enumerate(zip(tokens, spans, strict=True)):
-            if span[0] == span[1]:  # a special token stands for no character
+            if span[0] == span[1] or position < self._skip:  # a special token stands for no character
                 continue
-            seen = self._seen[token] = self._seen.get(token, 0) + 1
-            reservoir = self._kept.setdefault(token, [])
+            preferred = position >= self._prefer
+            seen = self._seen[token, preferred] = self._seen.get((token, preferred), 0) + 1
+            reservoir = self._kept.setdefault(token, ([], []))[preferred]
             place = len(reservoir) if seen <= self._contexts else int(self._generator.integers(seen))
             if place < self._contexts:
                 context = Context(token, self._sentences, position, *word_around(sentence, *span))

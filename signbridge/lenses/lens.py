@@ -5,6 +5,9 @@
 - LatentLens: the contextual vectors of text tokens that are nearest by cosine, over all stored text layers together,
   each shown with its sentence ("LatentLens: Revealing Highly Interpretable Visual Tokens in LLMs", 2026).
 
+Each lens gives its first k different words: of tokens or contexts that are one word, in whatever case, the nearest
+stands for it. (The published code gives the k nearest neighbours of LatentLens, which mostly repeat a word or two.)
+
 They share one table, a row a word: image_id, patch (its place among the image's tokens), site (the visual layer), lens,
 rank (1 is nearest), row (of the text index; for the other two lenses the token's id), token, word (which the token is
 part of, in its sentence), sentence, start and end (of the word in the sentence), text_site (the layer of the text
@@ -27,7 +30,9 @@ from transformers import PreTrainedTokenizerBase
 from signbridge.core.activations import Layers
 from signbridge.core.params import Section
 from signbridge.lenses.search import (
+    Best,
     Neighbours,
+    best_of_words,
     nearest,
     nearest_approximate,
     recall,
@@ -38,38 +43,61 @@ from signbridge.vlm.loading import LoadedModel
 
 @torch.inference_mode()
 def embedding_lens(
-    vectors: Float[Tensor, "patches width"], embeddings: Float[Tensor, "vocabulary width"], k: int
+    vectors: Float[Tensor, "patches width"],
+    embeddings: Float[Tensor, "vocabulary width"],
+    word: Int[Tensor, " vocabulary"],
+    k: int,
 ) -> tuple[Float[Tensor, "patches k"], Int[Tensor, "patches k"]]:
-    """The k most similar rows of `embeddings`: their cosines, in descending order, and their tokens."""
+    """The tokens of the k words most similar among the rows of `embeddings`: cosines, descending, and the tokens.
+
+    `word` has the number of each token's word (`numbered`).
+    """
     unit = torch.nn.functional.normalize(vectors.float(), dim=-1)
     rows = torch.nn.functional.normalize(embeddings.float(), dim=-1)
-    return torch.topk(unit @ rows.T, k, dim=-1)
+    return _best_tokens(unit @ rows.T, word, k)
 
 
 @torch.inference_mode()
 def logit_lens(
-    vectors: Float[Tensor, "patches width"], final_norm: nn.Module, unembedding: nn.Module, k: int
+    vectors: Float[Tensor, "patches width"],
+    final_norm: nn.Module,
+    unembedding: nn.Module,
+    word: Int[Tensor, " vocabulary"],
+    k: int,
 ) -> tuple[Float[Tensor, "patches k"], Int[Tensor, "patches k"]]:
-    """The k likeliest tokens after the final norm and the unembedding: their logits, descending, and the tokens."""
+    """The tokens of the k words likeliest after the final norm and the unembedding: logits, descending, and the tokens.
+
+    `word` has the number of each token's word (`numbered`).
+    """
     weight = next(unembedding.parameters())
     logits = unembedding(final_norm(vectors.to(weight.device, weight.dtype)))
-    return torch.topk(logits.float(), k, dim=-1)
+    return _best_tokens(logits.float(), word, k)
+
+
+def _best_tokens(scores: Float[Tensor, "patches vocabulary"], word: Int[Tensor, " vocabulary"], k: int) -> Best:
+    return best_of_words(lambda count: scores.topk(count), k, scores.shape[1], word.to(scores.device))
+
+
+def numbered(words: pd.Series) -> Int[Tensor, " rows"]:
+    """The number of the word that each row stands for: rows that differ in case alone have the same."""
+    return torch.from_numpy(pd.factorize(words.str.lower())[0].astype(np.int64))
 
 
 RECALL_OF = 256  # vectors, at most, that are searched exactly as well
-NEIGHBOURS = 64  # of a text token: its own sentence is among them at every text layer
+NEIGHBOURS = 256  # of a text token: those that have read the same text are among them, at every text layer
 
 
 def latent_lens(
     vectors: Float[Tensor, "patches width"], index: TextIndex, k: int, memory_bytes: int, cells: int | None = None
 ) -> Neighbours:
-    """The k nearest text vectors of each patch: cosine, row of the index, and which of its text sites.
+    """The nearest text vector of each of the k nearest words of each patch: cosine, row of the index, and text site.
 
-    With `cells` the search is approximate: row and site are -1 where the cells that it looks into hold fewer than k.
+    With `cells` the search is approximate: row and site are -1 where the cells that it looks into hold fewer words.
     """
+    word = numbered(index.contexts["word"])
     if cells is None:
-        return nearest(vectors.float(), index.vectors, k, memory_bytes)
-    return nearest_approximate(vectors.float(), index.vectors, k, cells)
+        return nearest(vectors.float(), index.vectors, k, memory_bytes, word)
+    return nearest_approximate(vectors.float(), index.vectors, k, cells, word)
 
 
 def recall_of_some(
@@ -81,7 +109,7 @@ def recall_of_some(
 ) -> float:
     """The share of the exact neighbours that an approximate search has `found`, over up to 256 patches, drawn."""
     drawn = torch.from_numpy(generator.permutation(len(vectors))[:RECALL_OF]).to(vectors.device)
-    exact = nearest(vectors[drawn].float(), index.vectors, found.row.shape[1], memory_bytes)
+    exact = latent_lens(vectors[drawn], index, found.row.shape[1], memory_bytes)
     return recall(Neighbours(*(values[drawn] for values in found)), exact)
 
 
@@ -89,15 +117,17 @@ def reads_text(index: TextIndex, words: int, generator: np.random.Generator, mem
     """How often LatentLens names a word of a text right: a control where there is something to find.
 
     Stored vectors (up to `words`, drawn over all text sites) are looked up as if they were patches. It is right where
-    the nearest neighbour in another sentence is the same word. NaN where every neighbour stands in the same sentence.
+    the nearest neighbour in another text is the same word: another sentence, and one that reads otherwise up to there,
+    since after the same words a token has the same vector. NaN where there is no such neighbour.
     """
     rows, sites = len(index.contexts), list(index.vectors)
     drawn = generator.permutation(rows * len(sites))[:words]
     vectors = [index.vectors[sites[place // rows]].block(place % rows, place % rows + 1, "cpu") for place in drawn]
     found = nearest(torch.cat(vectors), index.vectors, NEIGHBOURS, memory_bytes)
-    sentence, word = (index.contexts[name].to_numpy() for name in ("sentence", "word"))
+    sentence, word, end = (index.contexts[name].to_numpy() for name in ("sentence", "word", "end"))
+    read, _ = pd.factorize(pd.Series([text[:last] for text, last in zip(sentence, end, strict=True)]))
     asked, near = drawn % rows, found.row.numpy()
-    elsewhere = sentence[near] != sentence[asked][:, None]
+    elsewhere = (sentence[near] != sentence[asked][:, None]) & (read[near] != read[asked][:, None])
     first, there = elsewhere.argmax(axis=1), elsewhere.any(axis=1)
     right = word[near[np.arange(len(near)), first]] == word[asked]
     return float(right[there].mean()) if there.any() else float("nan")
@@ -149,11 +179,12 @@ def lens_rows(
 
     `vocabulary` is that of `vocabulary_table`, and `found` what LatentLens has found in `index`.
     """
-    model = loaded.model
+    model, word = loaded.model, numbered(vocabulary["word"])
     embeddings, unembedding = model.get_input_embeddings().weight, model.get_output_embeddings()
+    logits = _in_blocks(vectors, loaded.parts.final_norm, unembedding, word, k)
     parts = [
-        _of_vocabulary("embedding", *embedding_lens(vectors, embeddings, k), vocabulary),
-        _of_vocabulary("logit", *_in_blocks(vectors, loaded.parts.final_norm, unembedding, k), vocabulary),
+        _of_vocabulary("embedding", *embedding_lens(vectors, embeddings, word, k), vocabulary),
+        _of_vocabulary("logit", *logits, vocabulary),
         _of_index(found, index),
     ]
     place = pd.DataFrame(
@@ -163,9 +194,9 @@ def lens_rows(
     return pd.concat(placed, ignore_index=True)[COLUMNS]
 
 
-def _in_blocks(flat: Tensor, norm: nn.Module, unembedding: nn.Module, k: int) -> tuple[Tensor, Tensor]:
+def _in_blocks(flat: Tensor, norm: nn.Module, unembedding: nn.Module, word: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """LogitLens some rows at a time: all logits of all patches of a large vocabulary would fill the memory."""
-    parts = [logit_lens(part, norm, unembedding, k) for part in flat.split(LOGIT_ROWS)]
+    parts = [logit_lens(part, norm, unembedding, word, k) for part in flat.split(LOGIT_ROWS)]
     return torch.cat([score for score, _ in parts]), torch.cat([token for _, token in parts])
 
 
@@ -179,18 +210,6 @@ def vocabulary_table(tokenizer: PreTrainedTokenizerBase, rows: int) -> pd.DataFr
     return pd.DataFrame({"token": [token or "" for token in tokens], "word": words})
 
 
-def compared_words(vocabulary: pd.DataFrame, index: TextIndex) -> pd.DataFrame:
-    """What every row that a lens compares with says: source (`vocabulary`, `text_index`), row, token, word."""
-    sources = {"vocabulary": vocabulary, "text_index": index.contexts}
-    return pd.concat(
-        [
-            table[["token", "word"]].assign(source=source, row=np.arange(len(table)))
-            for source, table in sources.items()
-        ],
-        ignore_index=True,
-    )[["source", "row", "token", "word"]]
-
-
 def with_grid(words: pd.DataFrame, grid: Sequence[int] | None) -> pd.DataFrame:
     """The table of words with the columns rows and columns: the `grid` of all image tokens; empty without one."""
     rows, columns = grid or (None, None)
@@ -201,12 +220,13 @@ def with_grid(words: pd.DataFrame, grid: Sequence[int] | None) -> pd.DataFrame:
 
 
 def _of_vocabulary(lens: str, score: Tensor, token_ids: Tensor, vocabulary: pd.DataFrame) -> pd.DataFrame:
-    ids = token_ids.flatten().cpu().numpy()
-    said = vocabulary.iloc[ids].reset_index(drop=True)
-    query, rank = _queries_and_ranks(token_ids)
+    score, ids = (values.flatten().cpu().numpy() for values in (score.float(), token_ids))
+    there = ids >= 0
+    said = vocabulary.iloc[ids[there]].reset_index(drop=True)
+    query, rank = (values[there] for values in _queries_and_ranks(token_ids))
     return said.assign(
-        query=query, rank=rank, lens=lens, row=ids, sentence="", start=0, end=0, text_site="",
-        score=score.flatten().float().cpu().numpy(),
+        query=query, rank=rank, lens=lens, row=ids[there], sentence="", start=0, end=0, text_site="",
+        score=score[there],
     )  # fmt: skip
 
 

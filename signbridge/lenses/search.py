@@ -3,15 +3,17 @@
 `nearest` is exact: products with blocks of stored vectors, on the device of the queries. A score and the place of its
 vector make one integer, so that the larger of two is the better score or, of equal scores, the lower layer and then the
 lower row. Equal text vectors are common (every text begins with the same token), and faiss promises no order of them.
+
+All searches can be asked for words: the best row of each word, then the best words. A token's contexts lie close
+together, so that the rows nearest to a vector mostly say one word.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
 from typing import NamedTuple
 
-import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from signbridge.core.errors import SignBridgeError
@@ -31,6 +33,9 @@ class Neighbours(NamedTuple):
     layer: Int[Tensor, "queries best"]  # index into `list(layers)`
 
 
+Best = tuple[Tensor, Tensor]  # scores and rows, queries x best, best first
+
+
 class BlockSizes(NamedTuple):
     """How many queries and stored vectors are multiplied together, and the scores of how many queries are sorted."""
 
@@ -40,22 +45,28 @@ class BlockSizes(NamedTuple):
 
 
 def nearest(
-    queries: Float[Tensor, "queries width"], layers: Mapping[str, StoredVectors], k: int, memory_bytes: int
+    queries: Float[Tensor, "queries width"],
+    layers: Mapping[str, StoredVectors],
+    k: int,
+    memory_bytes: int,
+    word: Int[Tensor, " rows"] | None = None,
 ) -> Neighbours:
     """The `k` stored vectors with the largest cosine to each query, on the queries' device.
 
-    Of equal scores the lower layer is first, then the lower row. At most `memory_bytes` are taken beside queries and
-    result, and half as many each time that memory runs out; every stored vector is read once for each block of queries.
-    A query of zeros has cosine 0 with everything. Raises `SignBridgeError` if queries are not finite or of another
-    width, or for too little memory.
+    With `word`, the number of the word that each row of every layer stands for, they are those of the `k` nearest
+    words. Of equal scores the lower layer is first, then the lower row. At most `memory_bytes` are taken beside queries
+    and result, and half as many each time that memory runs out; every stored vector is read once for each block of
+    queries. A query of zeros has cosine 0 with everything. Raises `SignBridgeError` if queries are not finite or of
+    another width, or for too little memory.
     """
     _check(queries, layers)
     stored = list(layers.values())
-    k = min(k, sum(vectors.rows for vectors in stored))
+    k = min(k, sum(vectors.rows for vectors in stored) if word is None else len(word.unique()))
+    word = None if word is None else word.to(queries.device)
 
     def search(most_bytes: int) -> Int[Tensor, "queries k"]:
         sizes = block_sizes(most_bytes, queries.shape[1], k)
-        return torch.cat([_best_keys(_unit(part), stored, k, sizes) for part in queries.split(sizes.queries)])
+        return torch.cat([_best_keys(_unit(part), stored, k, sizes, word) for part in queries.split(sizes.queries)])
 
     keys, _ = halving(search, memory_bytes, queries.device, "one text vector at a time", "Free some.")
     place = _PLACES - 1 - keys % _PLACES
@@ -80,7 +91,11 @@ def block_sizes(memory_bytes: int, width: int, k: int) -> BlockSizes:
 
 
 def nearest_approximate(
-    queries: Float[Tensor, "queries width"], layers: Mapping[str, StoredVectors], k: int, probes: int = 16
+    queries: Float[Tensor, "queries width"],
+    layers: Mapping[str, StoredVectors],
+    k: int,
+    probes: int = 16,
+    word: Int[Tensor, " rows"] | None = None,
 ) -> Neighbours:
     """As `nearest`, but looking only into the `probes` cells of a layer whose centres are nearest to the query (faiss).
 
@@ -90,17 +105,55 @@ def nearest_approximate(
     """
     faiss = imported_faiss()
     _check(queries, layers)
-    sought, k = _unit(queries).cpu().numpy(), min(k, sum(vectors.rows for vectors in layers.values()))
-    score, row, layer = (np.empty((len(sought), 0), kind) for kind in (np.float32, np.int64, np.int64))
+    word = None if word is None else word.cpu()
+    sought, there = _unit(queries).cpu().numpy(), sum(vectors.rows for vectors in layers.values())
+    k = min(k, there if word is None else len(word.unique()))
+    score, (row, layer) = torch.empty(len(sought), 0), torch.empty(2, len(sought), 0, dtype=torch.int64)
     for number, vectors in enumerate(layers.values()):
         if vectors.rows and len(sought):
-            found = _cells(faiss, vectors, probes).search(sought, min(k, vectors.rows))
-            score, row = (np.hstack(both) for both in zip((score, row), found, strict=True))
-            layer = np.hstack([layer, np.where(found[1] < 0, -1, number)])
-    score = np.where(row < 0, -np.inf, score)
-    order = np.argsort(-score, axis=1, kind="stable")[:, :k]
-    best = (np.take_along_axis(values, order, axis=1) for values in (score, row, layer))
-    return Neighbours(*(torch.from_numpy(values).to(queries.device) for values in best))
+            cells = _cells(faiss, vectors, probes)
+            found = best_of_words(
+                lambda count, cells=cells: tuple(map(torch.from_numpy, cells.search(sought, count))),
+                min(k, vectors.rows), vectors.rows, word,
+            )  # fmt: skip
+            score, row = (torch.cat(both, dim=1) for both in zip((score, row), found, strict=True))
+            layer = torch.cat([layer, torch.where(found[1] < 0, -1, number)], dim=1)
+    order = torch.where(row < 0, -torch.inf, score).argsort(dim=1, descending=True, stable=True)
+    best = Neighbours(*(values.gather(1, order) for values in (score, row, layer)))
+    return Neighbours(*(values.to(queries.device) for values in _one_a_word(best, word, k)))
+
+
+def best_of_words(search: Callable[[int], Best], k: int, most: int, word: Int[Tensor, " rows"] | None = None) -> Best:
+    """The best row of each of the `k` best words; -inf and row -1 where there are fewer.
+
+    `search(n)` gives the n best rows of each query, for n up to `most`: it is asked for more until there are words
+    enough. `word` has the number of each row's word; without it every row counts.
+    """
+    wanted = min(k, most)
+    while True:
+        best = search(wanted)
+        short = _new_words(best[1], word).sum(1) < k
+        if wanted == most or not (short & (best[1][:, -1] >= 0)).any():
+            return _one_a_word(best, word, k)
+        wanted = min(4 * wanted, most)
+
+
+def _one_a_word(best: Sequence[Tensor], word: Int[Tensor, " rows"] | None, k: int) -> tuple[Tensor, ...]:
+    """Of score, row and what else is known of the best, best first, the first `k` columns that say a new word."""
+    new = _new_words(best[1], word)
+    front = (~new).byte().argsort(dim=1, stable=True)[:, :k]
+    new, (score, *others) = new.gather(1, front), [values.gather(1, front) for values in best]
+    return score.where(new, -torch.inf), *(values.where(new, -1) for values in others)
+
+
+def _new_words(row: Int[Tensor, "queries best"], word: Int[Tensor, " rows"] | None) -> Bool[Tensor, "queries best"]:
+    """Which rows say a word that no row before them says; -1 is no row."""
+    if word is None:
+        return row >= 0
+    said, order = torch.where(row < 0, -1, word[row]).sort(dim=1, stable=True)
+    new = torch.ones_like(said, dtype=torch.bool)
+    new[:, 1:] = said[:, 1:] != said[:, :-1]
+    return torch.empty_like(new).scatter_(1, order, new) & (row >= 0)
 
 
 def imported_faiss() -> ModuleType:
@@ -138,12 +191,17 @@ def _unit(queries: Float[Tensor, "queries width"]) -> Float[Tensor, "queries wid
 
 
 def _best_keys(
-    queries: Float[Tensor, "queries width"], stored: list[StoredVectors], k: int, sizes: BlockSizes
+    queries: Float[Tensor, "queries width"],
+    stored: list[StoredVectors],
+    k: int,
+    sizes: BlockSizes,
+    word: Int[Tensor, " rows"] | None,
 ) -> Int[Tensor, "queries k"]:
     """Every block goes through the same memory: new memory takes longer to get than vectors to expand (measured)."""
     device, first = queries.device, 0
     nothing = torch.full((len(queries), k), -torch.inf, device=device)
     best = _keys(nothing, torch.zeros_like(nothing, dtype=torch.int64))
+    said = torch.full_like(best, -1)  # the words of the best
     units, products = queries.new_empty((sizes.rows, queries.shape[1])), queries.new_empty(len(queries) * sizes.rows)
     for vectors in stored if best.numel() else []:
         for start in range(0, vectors.rows, sizes.rows):
@@ -152,11 +210,37 @@ def _best_keys(
             scores = torch.mm(queries, units[:count].T, out=products[: len(queries) * count].view(len(queries), count))
             place = torch.arange(first, first + count, device=device)
             improved = (scores.amax(1) > _score(best[:, -1])).nonzero().squeeze(1)
+            of_block = None if word is None else word[start : start + count].unique(return_inverse=True)
             for some in improved.split(sizes.sorted):
-                found = torch.cat([best[some], _keys(scores[some], place)], dim=1)
-                best[some] = found.topk(k).values
+                keys = _keys(scores[some], place)
+                if of_block is None:
+                    best[some] = torch.cat([best[some], keys], dim=1).topk(k).values
+                else:
+                    best[some], said[some] = _best_words(best[some], said[some], keys, *of_block)
             first += count
     return best
+
+
+def _best_words(
+    best: Int[Tensor, "queries k"],
+    said: Int[Tensor, "queries k"],
+    keys: Int[Tensor, "queries rows"],
+    words: Int[Tensor, " words"],
+    which: Int[Tensor, " rows"],
+) -> tuple[Int[Tensor, "queries k"], Int[Tensor, "queries k"]]:
+    """The best keys of k different words, and their words, of those so far and of a block: `which` of `words` each row.
+
+    A word that is among the best already takes part once, with the better of its two keys.
+    """
+    lowest = torch.iinfo(keys.dtype).min
+    of_block = keys.new_full((len(keys), len(words)), lowest)
+    of_block.scatter_reduce_(1, which.expand_as(keys), keys, "amax")
+    column = torch.searchsorted(words, said).clamp_(max=len(words) - 1)
+    again = words[column] == said
+    of_block.scatter_reduce_(1, column, best.where(again, lowest), "amax")
+    both, place = torch.cat([best.where(~again, lowest), of_block], dim=1).topk(best.shape[1])
+    new = place - best.shape[1]
+    return both, torch.where(new < 0, said.gather(1, place.clamp(max=best.shape[1] - 1)), words[new.clamp(min=0)])
 
 
 def _keys(scores: Float[Tensor, "queries rows"], place: Int[Tensor, "*queries rows"]) -> Int[Tensor, "queries rows"]:

@@ -33,7 +33,7 @@ from signbridge.lenses.stored_vectors import StoredRows, StoredVectors
 from signbridge.vlm.extraction import Reader, in_batches, read_in_shards
 from signbridge.vlm.text import Phrase, text_tokens
 
-PUBLISHED_LAYERS = (1, 2, 4, 8, 16, 24)  # decoder blocks that a vector has passed, beside the last two
+PUBLISHED_LAYERS = (1, 2, 4, 8, 16, 24)  # decoder blocks that a vector has passed
 _ROWS = "rows.parquet"
 log = logging.getLogger(__name__)
 
@@ -42,26 +42,29 @@ class TextIndexParams(Section):
     """The section `text_index`."""
 
     contexts: int = Field(ge=1)  # of each vocabulary token, at most
-    layers: Literal["published"] | list[int] = Field(min_length=1)  # decoder blocks, 0-based
+    layers: Literal["published", "to_the_last"] | list[int] = Field(min_length=1)  # decoder blocks, 0-based
+    skip: int = Field(ge=0)  # first tokens of a phrase that have no context
+    prefer: int = Field(ge=0)  # the token of a phrase from which on contexts come before earlier ones
     storage: Literal["float8", "float16"]
 
 
-def text_sites(layers: Literal["published"] | Sequence[int], blocks: int) -> list[str]:
+def text_sites(layers: Literal["published", "to_the_last"] | Sequence[int], blocks: int) -> list[str]:
     """The sites at which text is read, in order of depth.
 
-    `published` are those of LatentLens as far as the decoder reaches: after 1, 2, 4, 8, 16 and 24 blocks, and after
-    the last two. Raises `SignBridgeError` for a block that is not there.
+    `published` are those of LatentLens: after 1, 2, 4, 8, 16 and 24 blocks as far as there are more, and after all
+    blocks but two and but one (hidden states 30 and 31 of 32). `to_the_last` ends with all blocks but one and all.
+    Raises `SignBridgeError` for a block that is not there.
     """
-    if layers == "published":
-        wanted = {passed - 1 for passed in PUBLISHED_LAYERS if passed <= blocks} | {max(blocks - 2, 0), blocks - 1}
-    else:
-        wanted = set(layers)
-        if not wanted <= set(range(blocks)):
-            raise SignBridgeError(
-                f"stages/lenses/params.yaml: text_index.layers: this decoder has blocks 0 to {blocks - 1}, "
-                f"not {max(wanted)}."
-            )
-    return [layer_site(block) for block in sorted(wanted)]
+    if isinstance(layers, str):
+        last = blocks if layers == "to_the_last" else blocks - 1
+        passed = {count for count in PUBLISHED_LAYERS if count < last} | {max(last - 1, 1), max(last, 1)}
+        return [layer_site(count - 1) for count in sorted(passed)]
+    if not set(layers) <= set(range(blocks)):
+        raise SignBridgeError(
+            f"stages/lenses/params.yaml: text_index.layers: this decoder has blocks 0 to {blocks - 1}, "
+            f"not {max(layers)}."
+        )
+    return [layer_site(block) for block in sorted(set(layers))]
 
 
 class FullBlock(NamedTuple):

@@ -1,13 +1,13 @@
 """The controls: the same sites, splits and probes, where there should be nothing to find.
 
 Three of them were read through the model or its untrained twin (`datasets/control_images.py`). The fourth is shuffled
-labels, which show how much a probe can learn by heart. Hewitt and Liang 2019, "Designing and Interpreting Probes with
-Control Tasks": a probe says something about the model only as far as it beats labels that mean nothing (selectivity).
+labels. Where no photo is on both sides of the split they measure chance, since nothing can be remembered; where the
+split leaks they are the control task of Hewitt and Liang (`control_task.py`).
 
 Each photo gets the letter of another photo, and its copies go with it: different labels for copies of one photo would
 be a harder task than any real one. Letters are exchanged among the photos that are tested in the same fold, so that
 every letter stays as frequent in training and in testing as before. Otherwise a letter that is frequent in training
-would be rare in testing, probes would fall below chance, and selectivity would look too good.
+would be rare in testing, probes would fall below chance, and the model would look too good beside them.
 """
 
 from collections.abc import Sequence

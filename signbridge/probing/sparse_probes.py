@@ -1,14 +1,9 @@
-"""Letters from a few features: sparse probes of autoencoder features and of the residual stream's own dimensions.
+"""Letters from the autoencoders' features: all of them in one probe, and a few of them for one letter each.
 
-Gurnee et al. 2023 ("Finding Neurons in a Haystack") probe the k best neurons. Kantamneni et al. 2025 ("Are Sparse
-Autoencoders Useful?") probe the k best features of an autoencoder, by the difference between the means of two classes,
-and find that they seldom beat probes of the stream. Here one probe separates many classes, so the k features are those
-with the largest F of an analysis of variance: for two classes that ranks features as the difference of means over the
-spread does. Features are chosen among the training images of each fold, for shuffled letters by the shuffled letters.
-Then a probe reads them as it reads a site (`probing/folds.py`): its penalty is chosen among the training images too.
-
-Controls (`datasets/control_images.py`) are probed in the same folds: features are chosen and probes are fitted anew,
-with the penalties that were chosen for the model. The untrained twin gets penalties of its own.
+Kantamneni et al. 2025 ("Are Sparse Autoencoders Useful?") find that probes of features seldom beat those of the stream.
+Here a probe reads all features, or all dimensions of the stream, as a probe reads a site (`probing/folds.py`), and its
+controls (`datasets/control_images.py`) are probed in the same folds, with the penalties that were chosen for the model.
+The untrained twin gets penalties of its own. A few features are read by one probe a letter: `one_letter.py`.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,24 +17,25 @@ from pydantic import Field
 from tqdm import tqdm
 
 from signbridge.core import activations
-from signbridge.core.names import AUTOENCODER, POSITIONS, STREAM
+from signbridge.core.names import AUTOENCODER, COMPONENTS, POSITIONS, STREAM, TWIN
 from signbridge.core.params import Section
 from signbridge.datasets.control_images import UNTRAINED_TWIN
 from signbridge.probing.control_sweep import accuracy_of_draws, draws_by_repeat
-from signbridge.probing.folds import LOOSE_TOLERANCE, TOLERANCE_FOR_PREDICTIONS, folds_of
+from signbridge.probing.folds import LOOSE_TOLERANCE, TOLERANCE_FOR_PREDICTIONS, Fold, folds_of
+from signbridge.probing.one_letter import OneLetterCell, score_letters
 from signbridge.probing.probes import fit_notebook_probe
 from signbridge.probing.protocols import Split
 from signbridge.probing.settings import ProbeParams, splits_of
 from signbridge.probing.sweep import Cell, Penalties, side_by_side
 
-DENSE = "dense"  # in place of k: all features, or dimensions
 Place = tuple[str, str, str]  # site, position, and what is read there: `AUTOENCODER` or `STREAM`
 
 
 class SparseProbeParams(Section):
     """The section `probes` of stages/sae/params.yaml."""
 
-    k: list[Annotated[int, Field(ge=1)]] = Field(min_length=1)  # features of a sparse probe
+    k: list[Annotated[int, Field(ge=1)]] = Field(min_length=1)  # features that tell one letter
+    C: list[Annotated[float, Field(gt=0)]] = Field(min_length=1)  # of the probes of k features, to choose from
     repeats: int = Field(ge=1)  # of the grouped protocol's folds, at most
     draws: int = Field(ge=1)  # of shuffled letters
 
@@ -57,16 +53,16 @@ Where = Mapping[str, Stored]  # by what is read: `AUTOENCODER`, `STREAM`
 class Read(NamedTuple):
     """What the probes of one cell said."""
 
-    predictions: pd.DataFrame  # protocol, k, row (of the sample), predicted (index of the letter)
-    shuffled: pd.DataFrame  # k, draw, accuracy: of shuffled letters, in the folds of `grouped`
-    Cs: dict[int | str, list[float]]  # by k: the penalty that was chosen in each of those folds
+    predictions: pd.DataFrame  # protocol, row (of the sample), predicted (index of the letter)
+    shuffled: pd.DataFrame  # draw, accuracy: of shuffled letters, in the folds of `grouped`
+    Cs: list[float]  # the penalty that was chosen in each of those folds
 
 
 class ControlCell(NamedTuple):
     """What a control shows at one place, in the images' stead."""
 
     vectors: Float[np.ndarray, "images width"]
-    Cs: Mapping[int | str, Sequence[Sequence[float]]]  # by k, which must not exceed the width: of each fold, to choose
+    Cs: Sequence[Sequence[float]]  # of each fold, to choose from
 
 
 def probe_letters(
@@ -77,8 +73,8 @@ def probe_letters(
     probe: ProbeParams,
     settings: SparseProbeParams,
     seed: int,
-) -> tuple[dict[Place, Read], dict[tuple[str, str, str, str], dict[str, float]]]:
-    """What sparse probes say of every image at every place; and by control and place the accuracies of its probes.
+) -> tuple[dict[Place, Read], dict[tuple[str, str, str, str], float]]:
+    """What probes of all say of every image at every place; and by control and place the accuracy of its probes.
 
     `sample` has image_id, label and photo. `probe` are the settings of the study's probes. Controls, like shuffled
     letters, are probed under the protocol `grouped` alone.
@@ -91,8 +87,8 @@ def probe_letters(
     places = [(site, position, reads) for site in sites for position in POSITIONS for reads in (AUTOENCODER, STREAM)]
     cells = (Cell(site, position, _vectors(of_model[reads], site, position)) for site, position, reads in places)
     penalties = Penalties(probe.signbridge.C, probe.grouped.C)
-    results = side_by_side(read_sparsely, cells, labels, splits, settings.k, penalties, draws, probe.memory_bytes)
-    reads = dict(zip(places, tqdm(results, total=len(places), desc="sparse probes", unit="cell"), strict=True))
+    results = side_by_side(read_all, cells, labels, splits, penalties, draws, probe.memory_bytes)
+    reads = dict(zip(places, tqdm(results, total=len(places), desc="probes of features", unit="cell"), strict=True))
     if not grouped:
         return reads, {}
     places, cells = control_cells(reads, of_controls, probe.grouped.C)
@@ -101,8 +97,42 @@ def probe_letters(
     return reads, dict(controls)
 
 
+def tell_letters(
+    sample: pd.DataFrame,
+    sites: Sequence[str],
+    of_model: Where,
+    of_controls: Mapping[str, Where],
+    probe: ProbeParams,
+    settings: SparseProbeParams,
+    seed: int,
+) -> tuple[dict[tuple[str, str, str, int], Float[np.ndarray, "repeats letters images"]], Int[np.ndarray, "_ images"]]:
+    """The scores of one letter against the rest by site, position, what is read and k; and the folds, by repeat.
+
+    Baselines are read where they are there: dimensions and components of the stream, features of the untrained twin.
+    Without the protocol `grouped` there are no scores.
+    """
+    labels, photos = sample["label"].to_numpy(), sample["photo"].to_numpy()
+    splits = splits_of(with_repeats(probe, settings.repeats), labels, photos, seed)
+    grouped = [split for split in splits if split.protocol == "grouped"]
+    if not grouped:
+        return {}, np.empty((0, len(labels)), int)
+    where = {AUTOENCODER: of_model[AUTOENCODER], STREAM: of_model[STREAM], COMPONENTS: of_model[STREAM]}
+    if UNTRAINED_TWIN in of_controls:
+        where[TWIN] = of_controls[UNTRAINED_TWIN][AUTOENCODER]
+    places = [(site, position, reads) for site in sites for position in POSITIONS for reads in where]
+    cells = (OneLetterCell(place[2], _vectors(where[place[2]], *place[:2])) for place in places)
+    targets = np.unique(labels, return_inverse=True)[1]
+    results = side_by_side(score_letters, cells, targets, grouped, settings.k, settings.C)
+    found = zip(places, tqdm(results, total=len(places), desc="one letter from k", unit="cell"), strict=True)
+    scores = {(*place, k): of_k for place, by_k in found for k, of_k in by_k.items()}
+    tested_in = np.zeros((1 + max(split.repeat for split in grouped), len(labels)), int)
+    for split in grouped:
+        tested_in[split.repeat, split.test] = split.fold
+    return scores, tested_in
+
+
 def control_cells(
-    reads: Mapping[tuple[str, str, str], Read], of_controls: Mapping[str, Where], Cs: list[float]
+    reads: Mapping[Place, Read], of_controls: Mapping[str, Where], Cs: list[float]
 ) -> tuple[list[tuple[str, str, str, str]], Iterator[ControlCell]]:
     """Control, site, position and what is read there, for each of `of_controls`; and the cells of these places.
 
@@ -111,9 +141,8 @@ def control_cells(
     places = [(control, *place) for control in of_controls for place in reads]
 
     def cell(control: str, site: str, position: str, what: str) -> ControlCell:
-        chosen = reads[site, position, what].Cs
-        to_choose = {k: [Cs if control == UNTRAINED_TWIN else [C] for C in of_k] for k, of_k in chosen.items()}
-        return ControlCell(_vectors(of_controls[control][what], site, position), to_choose)
+        chosen = [Cs if control == UNTRAINED_TWIN else [C] for C in reads[site, position, what].Cs]
+        return ControlCell(_vectors(of_controls[control][what], site, position), chosen)
 
     return places, (cell(*place) for place in places)
 
@@ -128,100 +157,49 @@ def _vectors(stored: Stored, site: str, position: str) -> Float[np.ndarray, "ima
     return activations.read(stored.folder, site, position, stored.image_ids)
 
 
-def ranked(vectors: Float[np.ndarray, "images width"], targets: Int[np.ndarray, "images"]) -> Int[np.ndarray, "width"]:
-    """The features, those first whose means differ most between classes; one that never varies comes last."""
-    classes = np.eye(targets.max() + 1)[targets]
-    classes = classes[:, classes.any(0)]
-    rows = vectors.astype(np.float64) - vectors.mean(0, dtype=np.float64)
-    between = ((classes.T @ rows) ** 2 / classes.sum(0)[:, None]).sum(0)
-    total = (rows**2).sum(0)
-    varies = np.ptp(vectors, axis=0) > 0
-    # F grows with the share of the variance that is between classes, so both rank alike.
-    share = np.divide(between, total, out=np.full(len(total), -1.0), where=varies)
-    return np.argsort(-share, kind="stable")
-
-
-def read_sparsely(
+def read_all(
     cell: Cell,
     labels: np.ndarray,
     splits: Sequence[Split],
-    ks: Sequence[int],
     penalties: Penalties,
     draws: Sequence[Sequence[Int[np.ndarray, "images"]]],
     memory_bytes: int,
 ) -> Read:
-    """Test probes of the best of `ks` features of a cell on every split, and of all; in `draws`, by repeat, are labels.
-
-    A k that is not below the width is left out: it would be the probe of all.
-    """
+    """Test probes of all columns of a cell on every split; in `draws`, by repeat, are shuffled labels."""
     letters, targets = np.unique(labels, return_inverse=True)
-    numbers: list[int | str] = [*sorted({k for k in ks if k < cell.vectors.shape[1]}), DENSE]
-    predictions, accuracies, chosen = [], {k: [] for k in numbers}, {k: [] for k in numbers}
-    for split in splits:
-        orders = _Orders(cell.vectors, split, targets, _draws_of(split, draws))
-        for k in numbers:
-            if split.protocol == "signbridge":
-                best = orders.best(k)
-                probe = fit_notebook_probe(best, labels, split.train, penalties.signbridge)
-                predicted = np.searchsorted(letters, probe.predict(best[split.test]))
-            else:
-                predicted, right, C = _read_fold(orders, k, penalties.grouped, memory_bytes)
-                accuracies[k].append(right)
-                chosen[k].append(C)
-            rows = {"protocol": split.protocol, "k": str(k), "row": np.flatnonzero(split.test), "predicted": predicted}
-            predictions.append(pd.DataFrame(rows))
+    predictions, accuracies, chosen = [], [], []
     grouped = [split for split in splits if split.protocol == "grouped"]
-    shuffled = [accuracy_of_draws(of, grouped).assign(k=str(k)) for k, of in accuracies.items() if grouped and draws]
-    return Read(
-        pd.concat(predictions, ignore_index=True),
-        pd.concat(shuffled, ignore_index=True) if shuffled else pd.DataFrame(columns=["draw", "accuracy", "k"]),
-        chosen,
+    folds = folds_of(cell.vectors, grouped, memory_bytes)
+    for split in splits:
+        if split.protocol == "signbridge":
+            probe = fit_notebook_probe(cell.vectors, labels, split.train, penalties.signbridge)
+            predicted = np.searchsorted(letters, probe.predict(cell.vectors[split.test]))
+        else:
+            fold = next(folds)
+            chosen.append(_choose(fold, targets, penalties.grouped))
+            predicted = fold.read(targets, chosen[-1], TOLERANCE_FOR_PREDICTIONS).predicted
+            right = [(fold.read(draw, chosen[-1], LOOSE_TOLERANCE).predicted == draw[split.test]).mean()
+                     for draw in (draws[split.repeat] if draws else [])]  # fmt: skip
+            accuracies.append(np.array(right, dtype=float))
+        rows = {"protocol": split.protocol, "row": np.flatnonzero(split.test), "predicted": predicted}
+        predictions.append(pd.DataFrame(rows))
+    shuffled = (
+        accuracy_of_draws(accuracies, grouped) if grouped and draws else pd.DataFrame(columns=["draw", "accuracy"])
     )
+    return Read(pd.concat(predictions, ignore_index=True), shuffled, chosen)
 
 
 def read_control(
     cell: ControlCell, targets: Int[np.ndarray, "images"], splits: Sequence[Split], memory_bytes: int
-) -> dict[str, float]:
-    """By k the accuracy, over the tested images of all `splits` of `grouped`, of probes of what a control shows."""
-    right = dict.fromkeys(cell.Cs, 0)
-    for number, split in enumerate(splits):
-        orders = _Orders(cell.vectors, split, targets, [])
-        for k, Cs in cell.Cs.items():
-            predicted, _, _ = _read_fold(orders, k, Cs[number], memory_bytes)
-            right[k] += int((predicted == targets[split.test]).sum())
-    tested = sum(int(split.test.sum()) for split in splits)
-    return {str(k): count / tested for k, count in right.items()}
+) -> float:
+    """The accuracy, over the tested images of all `splits` of `grouped`, of probes of what a control shows."""
+    right = 0
+    for fold, Cs in zip(folds_of(cell.vectors, splits, memory_bytes), cell.Cs, strict=True):
+        predicted = fold.read(targets, _choose(fold, targets, Cs), TOLERANCE_FOR_PREDICTIONS).predicted
+        right += int((predicted == targets[fold.split.test]).sum())
+    return right / sum(int(split.test.sum()) for split in splits)
 
 
-class _Orders:
-    """The features of a cell in the order in which the training images of a split rank them, by letters and draws."""
-
-    def __init__(self, vectors: np.ndarray, split: Split, targets: np.ndarray, draws: Sequence[np.ndarray]):
-        self.vectors, self.split, self.targets, self.draws = vectors, split, targets, draws
-        train = vectors[split.train]
-        self._by_letters, *self._by_draws = (ranked(train, labels[split.train]) for labels in (targets, *draws))
-
-    def best(self, k: int | str, draw: int | None = None) -> Float[np.ndarray, "images best"]:
-        """The k best features by the letters, or by those of a draw; the vectors as they are where k is `DENSE`."""
-        order = self._by_letters if draw is None else self._by_draws[draw]
-        return self.vectors if k == DENSE else self.vectors[:, np.sort(order[:k])]
-
-
-def _read_fold(
-    orders: _Orders, k: int | str, Cs: Sequence[float], memory_bytes: int
-) -> tuple[Int[np.ndarray, "tested"], Float[np.ndarray, "draws"], float]:
-    """What a probe of the k best features says of the tested images, how accurate those of shuffled letters are, its C.
-
-    Of `Cs` the best in the inner folds is taken; one alone is not tried.
-    """
-    (fold,) = folds_of(orders.best(k), [orders.split], memory_bytes)
-    C = fold.choose(orders.targets, Cs).C if len(Cs) > 1 else float(Cs[0])
-    right = []
-    for number, draw in enumerate(orders.draws):
-        (its,) = [fold] if k == DENSE else folds_of(orders.best(k, number), [orders.split], memory_bytes)
-        right.append((its.read(draw, C, LOOSE_TOLERANCE).predicted == draw[orders.split.test]).mean())
-    return fold.read(orders.targets, C, TOLERANCE_FOR_PREDICTIONS).predicted, np.array(right, dtype=float), C
-
-
-def _draws_of(split: Split, draws: Sequence) -> Sequence[Int[np.ndarray, "images"]]:
-    return draws[split.repeat] if split.protocol == "grouped" and draws else []
+def _choose(fold: Fold, targets: Int[np.ndarray, "images"], Cs: Sequence[float]) -> float:
+    """The best of `Cs` in the inner folds; one alone is not tried."""
+    return fold.choose(targets, Cs).C if len(Cs) > 1 else float(Cs[0])

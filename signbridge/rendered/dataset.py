@@ -4,10 +4,12 @@ Some photos a letter, each in some altered copies. Every photo and every copy ha
 asking for more of either leaves the others as they were.
 """
 
+from collections.abc import Collection
 from typing import Literal
 
 import numpy as np
 from jaxtyping import Float, UInt8
+from joblib import Parallel, cpu_count, delayed
 from pydantic import Field
 from tqdm import tqdm
 
@@ -41,6 +43,14 @@ def render(params: RenderedParams) -> list[LabelledImage]:
         for letter, number in tqdm(pairs, desc="drawing photos", unit="photo")
         for image in _copies(params, letter, number)
     ]
+
+
+def further_photos(params: RenderedParams, letters: Collection[str], photos: int) -> list[LabelledImage]:
+    """One copy each of so many more photos of each letter, made as the dataset's and not in it; several at once."""
+    numbers = [(letter, params.photos + number) for letter in letters for number in range(photos)]
+    one_copy = params.model_copy(update={"copies": 1})
+    drawn = Parallel(n_jobs=cpu_count(), return_as="generator")(delayed(_copies)(one_copy, *pair) for pair in numbers)
+    return [image for [image] in tqdm(drawn, "drawing photos", len(numbers), unit="photo")]
 
 
 def photo_in_numbers(seed: int, letter: str, number: int) -> Photo:

@@ -18,7 +18,8 @@ PROBED = ["site", "depth", "accuracy", "low", "high"]  # columns of the study's 
 # The columns that pages are made from, by the name that a page has for the table. Other tables are read whole.
 _COLUMNS = {
     "accuracy": "protocol site depth position accuracy low high images_tested leaking folds_at_edge",
-    "controls": "control site depth position accuracy low high selectivity selectivity_low selectivity_high p_value",
+    "controls": "control site depth position accuracy low high over_control over_control_low over_control_high p_value",
+    "selectivity": "site position accuracy control_task selectivity selectivity_low selectivity_high",
     "layer_comparison": "position site_a site_b difference low high p_value p_holm",
     "peak_probability": "position site depth accuracy peak_probability share_chosen tied_with_best",
     "description_length": "site depth position bits low high uniform_bits compression orders at_edge",
@@ -42,9 +43,10 @@ _COLUMNS = {
     "erasure": "at site eraser read_site read_position accuracy accuracy_low accuracy_high",
     "erasure_answers": "at site eraser changed changed_low changed_high damage damage_low damage_high",
     "shares": (
-        "lens site share share_low share_high other_image scrambled_corpus over_other_image over_other_image_low "
-        "over_other_image_high"
+        "lens guesses site harder_null share share_low share_high other_image shuffled_words over_null over_null_low "
+        "over_null_high"
     ),
+    "leads": "guesses site difference difference_low difference_high",
     "on_hand": (
         "lens site hand hand_low hand_high background background_low background_high hand_over_other_image "
         "hand_over_other_image_low hand_over_other_image_high background_over_other_image "
@@ -53,7 +55,11 @@ _COLUMNS = {
     ),
     "alignment": "measure site value low high null beaten",
     "measures": "site modality measure value low high",
-    "probes": "protocol site position reads k accuracy low high untrained_twin no_image other_letter",
+    "probes": "protocol site position reads accuracy low high untrained_twin no_image other_letter",
+    "one_letter": (
+        "site position reads k auc low high over_stream over_stream_low over_stream_high over_pca over_pca_low "
+        "over_pca_high over_untrained_twin over_untrained_twin_low over_untrained_twin_high"
+    ),
     "concept": "reads site position feature auc_fitted auc low high",
     "fingers": "reads site feature position finger joint r p within_r within_p",
     "classes": "class rank feature description published",
@@ -128,6 +134,7 @@ class Study(Inputs):
     text: Findings  # what the answers give away
     accuracy: pd.DataFrame  # this and the tables below: data/statistics/
     controls: pd.DataFrame
+    selectivity: pd.DataFrame  # under the notebook's split
     layer_comparison: pd.DataFrame
     peak_probability: pd.DataFrame
     description_length: pd.DataFrame
@@ -203,6 +210,7 @@ class Lenses(Inputs):
     true_words: dict[str, frozenset[str]]  # what holds for each hand, by image_id, where it is known
     patches: pd.DataFrame  # this and the tables below: data/lenses/readable/
     shares: pd.DataFrame
+    leads: pd.DataFrame
     on_hand: pd.DataFrame
     leap: pd.DataFrame
     aligned: Findings  # this and the table below: data/lenses/alignment/
@@ -232,10 +240,11 @@ class SteeredByFeatures(Inputs):
 class Sae(SteeredByFeatures):
     """The page on sparse features."""
 
-    measures: pd.DataFrame  # this and the tables below: data/sae/evaluation/
-    probes: pd.DataFrame
+    measures: pd.DataFrame  # this and the two tables below: data/sae/evaluation/
     concept: pd.DataFrame
     fingers: pd.DataFrame
+    probes: pd.DataFrame  # this and the table below: data/sae/probes/
+    one_letter: pd.DataFrame
     features: pd.DataFrame  # this and the tables below: data/sae/examples/
     letters: pd.DataFrame
     images: pd.DataFrame

@@ -29,8 +29,9 @@ QUESTION = (
 )
 
 
-# What the second sentence compares the decoder with.
-BESIDE = {"pixels": "raw pixels", "vision": "the vision tower", "untrained_twin": "its untrained twin"}
+# The baselines: the second sentence quotes the difference from the strongest, and of the others what is read there.
+BESIDE = {"pixels": "raw pixels", "vision": "the vision tower", "untrained_twin": "its untrained twin",
+          "answer": "the model's answer"}  # fmt: skip
 
 
 def answer(study: Study) -> tuple[str, str]:
@@ -138,14 +139,14 @@ def _verdict(study: Study) -> str:
 
 
 def _what_is_added(study: Study) -> str:
-    clauses = []
-    for name, what in BESIDE.items():
-        difference = study.found.share(f"grouped_over_{name}")
-        if difference.known:
-            clauses.append(over(what, difference))
-    if not clauses:
+    known = {name: study.found.share(f"grouped_over_{name}") for name in BESIDE}
+    known = {name: difference for name, difference in known.items() if difference.known}
+    if not known:
         return "What the decoder adds over pixels and vision tower is not known, for they were not probed beside it"
-    return f"The decoder {listing(clauses)}"
+    strongest = min(known, key=lambda name: known[name].value)
+    added = f"The decoder {over(BESIDE[strongest], known[strongest])}"
+    read = [f"{BESIDE[name]} {percent(study.found.number(f'grouped_{name}'))}" for name in known if name != strongest]
+    return f"{added}, the strongest baseline (the others read {listing(read)})" if read else added
 
 
 def _leak(study: Study, protocol: str) -> str:

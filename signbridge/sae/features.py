@@ -18,12 +18,14 @@ from transformers import BatchFeature
 from signbridge.core import activations, tables
 from signbridge.core.errors import SignBridgeError
 from signbridge.core.names import KINDS, POSITIONS, STREAM
-from signbridge.core.shards import Shard, answers_of, vectors_of
+from signbridge.core.shards import Shard, answers_of, names_of, vectors_of
 from signbridge.vlm.extraction import Reader, Work, in_batches
 from signbridge.vlm.residual import reading, reading_up_to
 
 AT_POSITION = "features"  # the one array of a shard of `features_at`, images x features
-_AS_READ = ("tokens", "error", "active", "nll", "nll_sae", "nll_zero")
+_LIKELIHOODS = ("nll", "nll_sae", "nll_zero", "nll_sae_all", "nll_zero_all")
+_LISTS = ("mass", "explained")
+_AS_READ = ("tokens", "error", "active", *_LIKELIHOODS, "off_centre")
 
 
 def features_of_images(reader: Reader, autoencoders: Mapping[str, nn.Module], answers: bool = True) -> Work:
@@ -137,22 +139,28 @@ def deviations(
 def item_table(site: str, items: dict[str, tuple[Sequence[str], list[Path]]]) -> pa.Table:
     """A row an item of either kind, in order; `items` has the ids and the shards (`splicing.py`) of each kind.
 
-    Columns: kind, item, tokens, error, active, nll, nll_sae, nll_zero, deviation (see `deviations`) and mass, a list
-    by feature: the sum of its activations over the item's tokens.
+    Columns: kind, item, tokens, error, active, deviation (see `deviations`), and two lists: mass, by feature the sum of
+    its activations over the item's tokens, and explained, by component (`pca.py`). Likelihoods, `off_centre` and
+    `explained` are there if they were read.
     """
     parts = []
     for kind, (ids, shards) in items.items():
-        read = {name: vectors_of(shards, f"{site}.{name}") for name in (*_AS_READ, "squares", "total", "mass")}
-        mass = read["mass"]
+        there = names_of(shards[0])
+        read = {name: vectors_of(shards, f"{site}.{name}") for name in (*_AS_READ, "squares", "total", *_LISTS)
+                if f"{site}.{name}" in there}  # fmt: skip
         columns = {
             "kind": [kind] * len(ids),
             "item": list(ids),
-            **{name: read[name] for name in _AS_READ},
+            **{name: read[name] for name in _AS_READ if name in read},
             "deviation": deviations(read["tokens"], read["squares"], read["total"]),
-            "mass": pa.FixedSizeListArray.from_arrays(pa.array(mass.reshape(-1)), mass.shape[1]),
+            **{name: _lists(read[name]) for name in _LISTS if name in read},
         }
         parts.append(pa.table(columns))
     return pa.concat_tables(parts)
+
+
+def _lists(rows: Float[np.ndarray, "items numbers"]) -> pa.FixedSizeListArray:
+    return pa.FixedSizeListArray.from_arrays(pa.array(rows.reshape(-1)), rows.shape[1])
 
 
 def write_items(

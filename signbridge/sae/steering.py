@@ -1,12 +1,18 @@
-"""Steer by single features of autoencoders, between classes or labels of a concept; and the settings of that."""
+"""Steer by single features of autoencoders, between classes or labels of a concept; and the settings of that.
+
+A strength of 1 is the largest activation that the feature has on the images that chose it, at the position that speaks
+for the edited tokens: at image tokens the mean over them.
+"""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Bool
+import torch
+from jaxtyping import Bool, Float
 from torch import nn
 
 from signbridge.causal.courses import courses
@@ -18,6 +24,7 @@ from signbridge.core.params import Section
 from signbridge.core.sweeps import Sweeps
 from signbridge.sae.feature_directions import FeatureDirections, features_table
 from signbridge.vlm.extraction import Reader
+from signbridge.vlm.letter_scoring import added_tokens
 from signbridge.vlm.model_run import ModelRun
 
 
@@ -61,11 +68,15 @@ def steer_by_features(
     def fit(half: Bool[np.ndarray, " images"]) -> FeatureDirections:
         labels, draws = steered.rows["label"].to_numpy(), steered.doses.draws
         features = _read_features(steered)
-        fitted.append(FeatureDirections(steered.autoencoders, features, labels, half, draws, seed, steered.published))
+        toward, published = partial(toward_answer, steered.reader), steered.published
+        fitted.append(FeatureDirections(steered.autoencoders, features, labels, half, draws, seed, toward, published))
         return fitted[0]
 
     first = published_of_classes(steered.published, steered.rows["label"].unique().tolist())
-    todo = courses(steered.reader, describer, steered.doses, sites, steered.rows, fit, seed, first=first)
+    todo = [
+        course._replace(unit=dict.fromkeys(course.unit, 1.0))  # directions have the length of a natural dose
+        for course in courses(steered.reader, describer, steered.doses, sites, steered.rows, fit, seed, first=first)
+    ]
     work = steering_work(steered.reader, describer, steered.doses)
     shards = reading.read_in_shards(
         todo, work, f"steer {kind}", "course", kind, steered.reader, items_per_shard=COURSES_PER_SHARD
@@ -76,6 +87,20 @@ def steer_by_features(
         "descriptions": descriptions_table(todo, steered.doses, shards),
         "features": features_table(fitted, [(course.pair, course.at) for course in todo], sites),
     }
+
+
+@torch.inference_mode()
+def toward_answer(reader: Reader, answer: str) -> Float[np.ndarray, " width"]:
+    """The direction of the last residual stream that raises the answer's first token above the mean of all logits.
+
+    The final norm's gain is in it; that the norm also divides by the length of the stream changes no direction.
+    """
+    loaded = reader.loaded
+    first = added_tokens(loaded.processor, reader.prompt, answer, "models.yaml: <model>.prompt")[0]
+    rows = loaded.model.get_output_embeddings().weight
+    above = rows[first].float() - rows.mean(0, dtype=torch.float32)
+    gain = loaded.parts.final_norm(torch.eye(len(above), dtype=rows.dtype, device=rows.device)).float()
+    return (gain @ above).cpu().numpy().astype(np.float64)
 
 
 def _read_features(steered: Steered) -> dict[tuple[str, str], Any]:

@@ -35,6 +35,7 @@ from signbridge.sae.autoencoders import (
     write_autoencoder,
 )
 from signbridge.sae.passages import TRAINING, Passage, Pictured, TrainingSet, prompts_by_image, unread_table
+from signbridge.sae.pca import Pca, fit_pca, write_pca
 from signbridge.sae.settings import AnyPreset, sae_sites
 from signbridge.sae.token_stream import ModelTokens, ShuffledTokens, StreamState, Tokens, token_streams
 from signbridge.sae.training_step import REMEDY, StepOutput, multiplying, take_step
@@ -119,10 +120,11 @@ class Checkpoints:
 
 
 class Trained(NamedTuple):
-    """Autoencoders by site, and how their training went: a row a site and logged step."""
+    """Autoencoders by site, how their training went (a row a site and logged step), and principal components."""
 
     autoencoders: dict[str, TrainingSAE]
     log: pd.DataFrame
+    pcas: dict[str, Pca]  # of the tokens that were left in the buffer
 
 
 def train(
@@ -172,7 +174,8 @@ def train(
     for site, autoencoder in autoencoders.items():
         for name, weights in autoencoder.state_dict().items():
             _check_finite(site, name, weights)
-    return Trained(autoencoders, pd.DataFrame(rows))
+    left = stream.state.waiting.vectors
+    return Trained(autoencoders, pd.DataFrame(rows), {site: fit_pca(vectors) for site, vectors in left.items()})
 
 
 def _check_finite(site: str, what: str, numbers: Tensor, rows: Sequence[int] | None = None, row: str = "row") -> None:
@@ -214,6 +217,7 @@ def write_trained(trained: Trained, folder: Path, made_by: dict[str, Any]) -> No
     weights = {}
     for site, autoencoder in trained.autoencoders.items():
         write_autoencoder(folder / site, autoencoder)
+        write_pca(folder / site, trained.pcas[site])
         weights[site] = hashlib.sha256((folder / site / _WEIGHTS).read_bytes()).hexdigest()
     tables.write(trained.log, folder / TRAINING, {**made_by, "sites": list(weights), "weights_sha256": weights})
 

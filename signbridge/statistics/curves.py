@@ -237,9 +237,9 @@ CONTROL_COLUMNS = [
     "accuracy",
     "low",
     "high",
-    "selectivity",
-    "selectivity_low",
-    "selectivity_high",
+    "over_control",
+    "over_control_low",
+    "over_control_high",
     "p_value",
 ]
 
@@ -247,9 +247,10 @@ CONTROL_COLUMNS = [
 def controls_table(curves: Curves, shuffled: pd.DataFrame) -> pd.DataFrame:
     """One row a control, site and position under `grouped`, in the columns of `COLUMNS`.
 
-    `shuffled` has the accuracy of every draw of shuffled labels: site, position, draw, accuracy. Selectivity is the
-    accuracy of the model less that of the control (Hewitt and Liang 2019); its interval is over photos, and that of the
-    shuffled labels themselves over draws. `p_value` is the permutation test's, and only theirs.
+    `shuffled` has the accuracy of every draw of shuffled labels: site, position, draw, accuracy. `over_control` is the
+    accuracy of the model less that of the control. Of shuffled labels it is accuracy over chance: no photo is on both
+    sides of the split, so nothing can be remembered. Its interval is over photos, and that of the shuffled labels
+    themselves over draws. `p_value` is the permutation test's, and only theirs.
     """
     model = curves.model[curves.model["protocol"] == "grouped"]
     tables = [_read_controls(curves, model), _shuffled(curves, model, shuffled)]
@@ -264,9 +265,9 @@ def _read_controls(curves: Curves, model: pd.DataFrame) -> pd.DataFrame:
     cells = pd.MultiIndex.from_frame(controls[["site", "position"]])
     difference = curves.compare(model_column.reindex(cells).to_numpy(dtype=int), controls.index.to_numpy())
     return controls.rename(columns={"series": "control"}).assign(
-        selectivity=difference.difference,
-        selectivity_low=difference.low,
-        selectivity_high=difference.high,
+        over_control=difference.difference,
+        over_control_low=difference.low,
+        over_control_high=difference.high,
         p_value=np.nan,
     )
 
@@ -290,9 +291,9 @@ def _shuffled(curves: Curves, model: pd.DataFrame, shuffled: pd.DataFrame) -> pd
                 "accuracy": mean,
                 "low": low,
                 "high": high,
-                "selectivity": row.accuracy - mean,
-                "selectivity_low": row.low - mean,
-                "selectivity_high": row.high - mean,
+                "over_control": row.accuracy - mean,
+                "over_control_low": row.low - mean,
+                "over_control_high": row.high - mean,
                 "p_value": permutation_p_value(row.accuracy, draws),
             }
         )

@@ -1,4 +1,7 @@
-"""What erasure takes away: from probes there and later, from the answers, and from the descriptions."""
+"""What erasure takes away: from probes there and later, from the answers, and from the descriptions.
+
+Every share weights images equally. Its interval resamples photos, with all their images, and the draws of a control.
+"""
 
 from typing import NamedTuple
 
@@ -7,7 +10,7 @@ import pandas as pd
 
 from signbridge.core.names import (
     LEACE,
-    LEACE_OTHER_PHOTOS,
+    LEACE_IN_SAMPLE,
     NOTHING,
     POSITION_OF,
     RANDOM_SUBSPACE,
@@ -15,8 +18,8 @@ from signbridge.core.names import (
     TOKENS_OF,
 )
 from signbridge.core.tables import Metric
-from signbridge.statistics.effects import effects, mean_metrics, site_interval
-from signbridge.statistics.intervals import StatisticsParams, draw_photos
+from signbridge.statistics.effects import effects, site_interval
+from signbridge.statistics.intervals import StatisticsParams
 
 ERASED_AT = ["at", "site", "eraser"]
 READ_AT = [*ERASED_AT, "read_site", "read_position"]
@@ -24,7 +27,7 @@ READ_AT = [*ERASED_AT, "read_site", "read_position"]
 CONTROLS = (RANDOM_SUBSPACE, SHUFFLED_LABELS)
 HEADLINE = {
     "accuracy_left": "erasure_accuracy_left",
-    "accuracy_left_in_other_photos": "erasure_accuracy_left_in_other_photos",
+    "accuracy_left_in_sample": "erasure_accuracy_left_in_sample",
     "accuracy_left_at_one_image_token": "erasure_accuracy_left_at_one_image_token",
     "accuracy_nothing_erased": "erasure_nothing_erased",
     **{f"accuracy_read_again{end}": f"erasure_comes_back{end}" for end in ("", "_low", "_high")},
@@ -39,6 +42,7 @@ HEADLINE = {
         for end in ("", "_low", "_high")
     },
     "damage": "erasure_prompt_last_leace_damage",
+    "drawn_images": "erasure_drawn_images",
     "images": "erasure_images",
     "sweep": "sweep",
     "model": "model",
@@ -82,7 +86,7 @@ def probe_accuracy_under_erasure(
 ) -> pd.DataFrame:
     """The accuracy of probes on held-out photos, a row a place that was erased and read.
 
-    at, site, eraser, read_site, read_position, accuracy with its interval over photos. Draws of a control are averaged.
+    at, site, eraser, read_site, read_position, accuracy with its interval over photos.
     """
     table = erasure.probes
     rows = table.assign(photo=table["image_id"].map(erasure.photo), right=table["label"] == table["predicted"])
@@ -99,9 +103,10 @@ def effect_on_text(
     """
     keys, damage = ERASED_AT, erasure.damage
     changed = erasure.changed.assign(photo=erasure.changed["image_id"].map(erasure.photo))
-    found = effects(changed, keys, "photo", "changed", statistics, generator)
+    found = effects(changed, keys, "photo", "changed", statistics, generator, nulls="eraser")
     answers = found.table("changed", statistics.confidence, share=True)
-    rise = effects(damage, keys, "image_id", "damage", statistics, generator).table("damage", statistics.confidence)
+    rise = effects(damage, keys, "image_id", "damage", statistics, generator, nulls="eraser")
+    rise = rise.table("damage", statistics.confidence)
     metrics: dict[str, Metric] = {"erasure_images": int(changed["image_id"].nunique())}
     for at in answers["at"].unique():
         found_at = _at_its_site(changed[changed["at"] == at], damage[damage["at"] == at], statistics, generator)
@@ -113,26 +118,27 @@ def _at_its_site(
     changed: pd.DataFrame, damage: pd.DataFrame, statistics: StatisticsParams, generator: np.random.Generator
 ) -> dict[str, Metric]:
     """The site whose answers LEACE changes most, chosen on half of the photos and quoted on the other, both ways."""
-    by_photo = changed.pivot_table("changed", "photo", ["eraser", "site"])
-    sites = list(dict.fromkeys(changed["site"]))
-    by_photo = by_photo.astype(float)
-    overall = sites[int(by_photo[LEACE][sites].mean().to_numpy().argmax())]
-    quoted, chosen = [], []
-    for half in (0, 1):
-        chosen.append(sites[int(by_photo[LEACE][sites].iloc[half::2].mean().to_numpy().argmax())])
-        quoted.append(by_photo.iloc[1 - half :: 2].xs(chosen[-1], axis=1, level="site"))
-    table = pd.concat(quoted)
-    drawn = draw_photos(len(table), statistics.resamples, generator)
-    by_image = changed[changed["eraser"] == LEACE]
-    peaks = effects(by_image, ["site"], "photo", "changed", statistics, generator).resampled.argmax(axis=1)
+    by_leace, sites = changed[changed["eraser"] == LEACE], list(dict.fromkeys(changed["site"]))
+    second = pd.Series(pd.factorize(changed["photo"], sort=True)[0] % 2 == 1, changed.index)
+
+    def most_changed(rows: pd.DataFrame) -> str:
+        return sites[int(rows.groupby("site")["changed"].mean()[sites].to_numpy().argmax())]
+
+    overall = most_changed(by_leace)
+    chosen = {side: most_changed(by_leace[second[by_leace.index] == side]) for side in (False, True)}
+    quoted = changed[changed["site"] == second.map({side: chosen[not side] for side in chosen})]
+    found = effects(quoted, ["eraser"], "photo", "changed", statistics, generator, nulls="eraser")
+    peaks = effects(by_leace, ["site"], "photo", "changed", statistics, generator).resampled.argmax(axis=1)
     low, high = site_interval(peaks, sites, statistics.confidence)
     metrics: dict[str, Metric] = {
-        "site": overall, "site_low": low, "site_high": high, "halves_agree": chosen == [overall, overall],
+        "site": overall, "site_low": low, "site_high": high, "halves_agree": set(chosen.values()) == {overall},
     }  # fmt: skip
-    measured = {f"{eraser}_changed": table[eraser] for eraser in (LEACE, *CONTROLS)}
-    measured |= {f"over_{control}": table[LEACE] - table[control] for control in CONTROLS}
-    for name, of_photo in measured.items():
-        metrics |= mean_metrics(name, of_photo.to_numpy(), drawn, statistics.confidence)
+    number = {eraser: row for row, eraser in enumerate(found.keys["eraser"])}
+    for eraser in (LEACE, *CONTROLS):
+        metrics |= found.metrics(f"{eraser}_changed", number[eraser], statistics.confidence)
+    for control in CONTROLS:
+        gap = found.over("eraser", control)
+        metrics |= gap.metrics(f"over_{control}", number[LEACE], statistics.confidence)
     rises = damage[damage["site"] == overall].groupby("eraser")["damage"].mean()
     return metrics | {f"{eraser}_damage": float(rises[eraser]) for eraser in (LEACE, *CONTROLS)}
 
@@ -143,9 +149,9 @@ def erasure_metrics(
     """What is left where LEACE was applied, and what can be read again at the last site of the sweep.
 
     `accuracy` is the table of `probe_accuracy_under_erasure`. Left: the largest accuracy of all sites and tokens that
-    were erased; the same where the eraser was fitted on other photos; and at a single image token. Read again: the
+    were erased; the same where the eraser was fitted on the very images; and at a single image token. Read again: the
     accuracy at the last token, where only the last token was erased, at the first site; the same with nothing erased;
-    and how much lower it is on the same photos if the image tokens are erased too: what these gave back.
+    and how much lower it is on the same images if the image tokens are erased too: what these gave back.
     """
     leace = accuracy[accuracy["eraser"] == LEACE]
     here = leace[leace["site"] == leace["read_site"]]
@@ -153,7 +159,7 @@ def erasure_metrics(
     left = here[[position in erased for position, erased in zip(here["read_position"], positions, strict=True)]]
     metrics: dict[str, Metric] = {"erasure_accuracy_left": float(left["accuracy"].max())}
     for name, rows in {
-        "erasure_accuracy_left_in_other_photos": accuracy[accuracy["eraser"] == LEACE_OTHER_PHOTOS],
+        "erasure_accuracy_left_in_sample": accuracy[accuracy["eraser"] == LEACE_IN_SAMPLE],
         "erasure_accuracy_left_at_one_image_token": here[here["read_position"] == "image_token"],
     }.items():
         if len(rows):
@@ -183,9 +189,8 @@ def _given_back(
     there = (table["eraser"] == LEACE) & (table["site"] == row["site"]) & (table["read_site"] == row["read_site"])
     table = table[there & (table["read_position"] == "prompt_last")]
     right = table.assign(right=table["label"] == table["predicted"], photo=table["image_id"].map(erasure.photo))
-    by_photo = right.pivot_table("right", "photo", "at").astype(float)
-    if "both" not in by_photo:
+    if "both" not in set(right["at"]):
         return {}
-    more = (by_photo["prompt_last"] - by_photo["both"]).to_numpy()
-    drawn = draw_photos(len(more), statistics.resamples, generator)
-    return mean_metrics("erasure_given_back_by_image_tokens", more, drawn, statistics.confidence)
+    gap = effects(right, ["at"], "photo", "right", statistics, generator).over("at", "both")
+    [row_of] = np.flatnonzero(gap.keys["at"] == "prompt_last")
+    return gap.metrics("erasure_given_back_by_image_tokens", int(row_of), statistics.confidence)

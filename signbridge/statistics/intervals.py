@@ -44,6 +44,30 @@ def draw_photos(photos: int, resamples: int, generator: np.random.Generator) -> 
     return generator.multinomial(photos, np.full(photos, 1 / photos), size=resamples)
 
 
+def draw_nested(
+    levels: Int[np.ndarray, "units levels"], resamples: int, generator: np.random.Generator
+) -> Int[np.ndarray, "resamples units"]:
+    """How often each unit is in each resample, where units are nested: images within pairs of classes.
+
+    A row of `levels` names a unit, outermost cluster first. Clusters are drawn with replacement, and within each
+    cluster that was drawn its parts are. Every unit has a row of its own.
+    """
+    drawn = np.zeros((resamples, len(levels)), dtype=np.int64)
+
+    def draw(rows: np.ndarray, level: int, times: np.ndarray) -> None:
+        parts, part = np.unique(levels[rows, level], return_inverse=True)
+        counts = generator.multinomial(times * len(parts), np.full(len(parts), 1 / len(parts)))
+        for number in range(len(parts)):
+            inside = rows[part == number]
+            if level + 1 == levels.shape[1]:
+                drawn[:, inside] = counts[:, [number]]
+            else:
+                draw(inside, level + 1, counts[:, number])
+
+    draw(np.arange(len(levels)), 0, np.ones(resamples, dtype=np.int64))
+    return drawn
+
+
 def resampled_accuracy(
     drawn: Int[np.ndarray, "resamples photos"],
     right: Float[np.ndarray, "photos curves"],

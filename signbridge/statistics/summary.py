@@ -114,11 +114,15 @@ def summary(findings: Findings, copies_in_train: dict[str, float]) -> Numbers:
     if "grouped" in copies_in_train:
         numbers |= _grouped(findings)
     if "signbridge" in copies_in_train:
-        leaks = copies_in_train["signbridge"]
-        prefix = "signbridge_leaking_" if leaks > 0 else "signbridge_"
+        prefix = notebook_prefix(copies_in_train)
         numbers |= {f"{prefix}{key}": value for key, value in _notebook(findings).items()}
-        numbers[f"{prefix}copies_in_train"] = leaks
+        numbers[f"{prefix}copies_in_train"] = copies_in_train["signbridge"]
     return numbers
+
+
+def notebook_prefix(copies_in_train: dict[str, float]) -> str:
+    """What the findings under the notebook's protocol begin with: whether they leak."""
+    return "signbridge_leaking_" if copies_in_train.get("signbridge", 0) > 0 else "signbridge_"
 
 
 def _notebook(findings: Findings) -> Numbers:
@@ -194,7 +198,7 @@ def _controls(findings: Findings, position: str, accuracy: float) -> Numbers:
         # One layer's: the headline's layers were chosen inside the training folds, so it is no best of many.
         numbers["p_value"] = permutation_p_value(accuracy, draws.to_numpy())
         numbers["shuffled_draws"] = len(draws)
-        numbers["selectivity"] = accuracy - numbers["shuffled_labels"]
+        numbers["accuracy_over_chance"] = accuracy - numbers["shuffled_labels"]
     return numbers
 
 

@@ -48,6 +48,7 @@ def main() -> None:
         **found_by_patching,
         **found_by_steering,
         **found_by_erasure,
+        "erasure_drawn_images": tables.made_by(ERASURE / "probes.parquet")["drawn_images"],
     }
     made_by = {"statistics": settings.model_dump(), "steering_effects": steering_settings.model_dump(), "seed": seed}
     for name, table in {

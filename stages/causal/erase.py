@@ -36,8 +36,9 @@ def main() -> None:
         "concept_erasure": importlib.metadata.version("concept-erasure"),
     }
     with model_run(__file__, sample=SAMPLE, **made_by) as reading:
-        found = erase(reading, questions, sweep, fitted.C, tables.read(SAMPLE), ACTIVATIONS, seed)
-        tables.write(found.probes, PROBES, reading.made_by)
+        images = tables.made_by(SAMPLE).get("images", {})
+        found = erase(reading, questions, sweep, fitted.C, tables.read(SAMPLE), images, ACTIVATIONS, seed)
+        tables.write(found.probes, PROBES, reading.made_by | {"drawn_images": found.drawn})
         tables.write(found.changed, CHANGED, reading.made_by)
         tables.write(found.damage, DAMAGE, reading.made_by)
 

@@ -31,12 +31,11 @@ log = logging.getLogger(__name__)
 SAMPLE = Path("data/sample.parquet")
 INDEX = Path("data/lenses/text_index")
 WORDS = Path("data/lenses/words.parquet")
-VOCABULARY = Path("data/lenses/vocabulary.parquet")
 CHECKS = Path("data/lenses/checks.parquet")
 
 
 def main() -> None:
-    """Read the sample, the text index and `data/model.json`; write words, vocabulary and checks to `data/lenses/`."""
+    """Read the sample, the text index and `data/model.json`; write words and checks to `data/lenses/`."""
     settings, seed = params.section("lenses", lens.LensesParams, params.LENSES), params.seed()
     cells = settings.cells if settings.search == "approximate" else None
     if cells is not None:
@@ -66,7 +65,6 @@ def main() -> None:
         words = lens.with_grid(
             pd.concat(parts, ignore_index=True), grid_shape(int(vectors_of(shards, "image_tokens")[0]))
         )
-        tables.write(lens.compared_words(vocabulary, index), VOCABULARY, reading.made_by)
         tables.write(pd.DataFrame(checks, columns=["check", "site", "share"]), CHECKS, reading.made_by)
         tables.write(words, WORDS, reading.made_by)
 

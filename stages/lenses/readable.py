@@ -19,29 +19,23 @@ from signbridge.statistics.intervals import StatisticsParams
 SAMPLE = Path("data/sample.parquet")
 HANDS = Path("data/hands.parquet")
 WORDS = Path("data/lenses/words.parquet")
-VOCABULARY = Path("data/lenses/vocabulary.parquet")
 CHECKS = Path("data/lenses/checks.parquet")
 WRITTEN = Path("data/lenses/readable")
 
 
 def main() -> None:
     """Read the tables of `lens`, sample and hands, write `data/lenses/readable/`, metrics and a plot."""
-    settings = params.section("readable", readable.ReadableParams, params.LENSES)
     statistics, seed = params.section("statistics", StatisticsParams), params.seed()
-    of_nulls, of_photos, _, of_hands, of_leap = np.random.default_rng(seed).spawn(5)
-    table, sample, compared = tables.read(WORDS), tables.read(SAMPLE), tables.read(VOCABULARY)
+    of_photos, of_leads, of_hands, of_leap = np.random.default_rng(seed).spawn(4)
+    table, sample = tables.read(WORDS), tables.read(SAMPLE)
     sample = sample[sample["image_id"].isin(table["image_id"].unique())]
     labels = dict(zip(sample["image_id"], sample["label"], strict=True))
     words = words_by_image(read_hands(HANDS, list(labels)))
-    vocabulary, in_text = (
-        compared.loc[compared["source"] == source, "word"] for source in ("vocabulary", "text_index")
-    )
-    all_words = {"embedding": vocabulary, "logit": vocabulary, "latent": in_text}
-
-    patches = readable.readable_patches(table, words, labels, all_words, settings.draws, of_nulls)
+    patches = readable.readable_patches(table, words, labels)
     patches = patches.merge(covered_by_hand(table, sample), on=["image_id", "patch"])
     found = {
         "shares": readable.shares(patches, statistics, of_photos),
+        "leads": readable.latent_over_logit(patches, statistics, of_leads),
         "on_hand": readable.shares_on_hand(patches, statistics, of_hands),
         "leap": readable.leap(table),
         "patches": patches,
@@ -53,11 +47,9 @@ def main() -> None:
         "images": len(labels),
         **readable.check_metrics(tables.read(CHECKS)),
         **readable.leap_metrics(table, statistics, of_leap),
-        **readable.lens_metrics(found["shares"], of_all_layers),
+        **readable.lens_metrics(found["shares"], found["leads"], of_all_layers),
     }
-    made_by = {
-        **tables.made_by(WORDS), "readable": settings.model_dump(), "statistics": statistics.model_dump(), "seed": seed,
-    }  # fmt: skip
+    made_by = {**tables.made_by(WORDS), "statistics": statistics.model_dump(), "seed": seed}
     for name, of_name in found.items():
         tables.write(of_name, WRITTEN / f"{name}.parquet", made_by)
     tables.write_findings(WRITTEN / "findings.json", findings)

@@ -18,7 +18,7 @@ SAMPLE, HANDS = Path("data/sample.parquet"), Path("data/hands.parquet")
 DATA = Path("data/lenses")
 WORDS, READABLE, ALIGNMENT = DATA / "words.parquet", DATA / "readable", DATA / "alignment"
 MADE = (SAMPLE, WORDS, DATA / "modalities.parquet")
-TABLES = ("patches", "shares", "on_hand", "leap")
+TABLES = ("patches", "shares", "leads", "on_hand", "leap")
 
 
 def main() -> None:

@@ -34,7 +34,8 @@ def main() -> None:
         reader, of_any_corpus = reading.reader, reading.folder.name
         tokenizer, blocks = reader.loaded.processor.tokenizer, len(reader.loaded.parts.blocks)
         sites = text_sites(settings.layers, blocks)
-        reservoirs = Reservoirs(tokenizer, settings.contexts, np.random.default_rng(seed))
+        generator = np.random.default_rng(seed)
+        reservoirs = Reservoirs(tokenizer, settings.contexts, generator, settings.skip, settings.prefer)
         sampled = sampled_blocks(reservoirs, corpus, BLOCK)
         indexed = index_corpus(
             reader, sites, corpus, sampled, set(reservoirs.kept()), LAST, of_any_corpus, reading.folder,

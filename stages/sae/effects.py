@@ -5,10 +5,13 @@ python -m stages.sae.effects
 
 from pathlib import Path
 
+import pandas as pd
+
 from signbridge.core import params, tables
 from signbridge.core.command_line import run
 from signbridge.core.names import CLASSES, CONCEPT, CONCEPT_UNDONE, FEATURE, FEATURE_DOWN, model_name
 from signbridge.core.sweeps import QuestionsParams
+from signbridge.core.tables import Metric
 from signbridge.datasets.concept import ConceptParams, concept_names
 from signbridge.statistics.feature_steering import feature_effects, read_steered
 from signbridge.statistics.intervals import StatisticsParams
@@ -19,11 +22,11 @@ EFFECTS = Path("data/sae/effects")
 METRICS = Path("metrics/sae/steering.json")
 ENDS = ("", "_low", "_high")
 # Where it works best: the probability of the wanted answer, and how far it is above that of a null.
-OF_CLASSES = [*(f"probability{end}" for end in ENDS), "over_like_features", "over_neighbours", "over_random", "damage",
-              "best_site", "best_strength"]  # fmt: skip
-OF_CONCEPT = [*(f"{name}{end}" for name in ("probability", "over_like_features") for end in ENDS), "over_random",
-              "damage", "best_site", "best_strength"]  # fmt: skip
-OF_UNDONE = [*(f"probability{end}" for end in ENDS)]
+OF_CONCEPT = [*(f"{name}{end}" for name in ("probability", "over_equal_logit") for end in ENDS), "over_like_features",
+              "damage", "best_strength", *(f"natural_probability{end}" for end in ENDS)]  # fmt: skip
+OF_CLASSES = [*(f"{name}{end}" for name in ("probability", "over_equal_logit") for end in ENDS), "over_like_features",
+              "damage", "best_strength"]  # fmt: skip
+OF_UNDONE = ["probability"]
 HEADLINE: dict[str, str] = {}
 # By the feature that is pushed up; away from the concept, by the one that is pushed down.
 for kind, push, names in ((CONCEPT, FEATURE, OF_CONCEPT), (CLASSES, FEATURE, OF_CLASSES),
@@ -40,6 +43,7 @@ def main() -> None:
     answers, damage = (read_steered(STEERING, name, (CLASSES, CONCEPT), up) for name in ("answers", "damage"))
     kinds = (CLASSES, CONCEPT, CONCEPT_UNDONE)
     doses, areas, found = feature_effects(answers, damage, kinds, settings, statistics, params.seed())
+    found |= natural_doses(doses, found)
     made_by = tables.made_by(STEERING / CLASSES / "answers.parquet")
     findings = {
         "model": model_name(STEERING / CLASSES / "answers.parquet", params.model_notes()),
@@ -49,6 +53,16 @@ def main() -> None:
     tables.write(areas, EFFECTS / "steering_area.parquet", {"model": made_by["model"]})
     tables.write_findings(EFFECTS / "findings.json", findings)
     tables.write_metrics(METRICS, findings, HEADLINE)
+
+
+def natural_doses(doses: pd.DataFrame, found: dict[str, Metric]) -> dict[str, Metric]:
+    """The probability at the largest natural activation (strength 1), where each push works best at any strength."""
+    natural: dict[str, Metric] = {}
+    for row in doses[doses["strength"] == 1].itertuples():
+        key = f"{row.steered}_{row.direction}"
+        if all(found.get(f"{key}_best_{what}") == getattr(row, what) for what in ("at", "during", "site")):
+            natural |= {f"{key}_natural_probability{end}": float(getattr(row, f"probability{end}")) for end in ENDS}
+    return natural
 
 
 if __name__ == "__main__":

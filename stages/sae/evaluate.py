@@ -14,23 +14,27 @@ from signbridge.statistics.autoencoders import EvaluateParams, judged, read_item
 from signbridge.statistics.concept import readings, told_by_features
 from signbridge.statistics.fingers import FingerParams, tracked_fingers
 from signbridge.statistics.intervals import StatisticsParams
+from signbridge.statistics.one_letter import one_letter_metrics
 from signbridge.statistics.sparse_probes import sparse_probe_metrics
 
 SAMPLE, HANDS = Path("data/sample.parquet"), Path("data/hands.parquet")
 FEATURES, OF_TWIN = Path("data/sae/features"), Path("data/sae/twin")
-EVALUATION, METRICS = Path("data/sae/evaluation"), Path("metrics/sae")
-MEASURES = {
-    **{f"{name}_{kind}": f"{key}_{kind}" for name, key in (("variance_explained", "variance_explained"),
-       ("fidelity", "fidelity"), ("active_features", "l0")) for kind in ("image", "text")},
-    **{f"{name}_features": name for name in ("dead", "shared", "image_only", "text_only")},
+OF_PROBES, EVALUATION, METRICS = Path("data/sae/probes"), Path("data/sae/evaluation"), Path("metrics/sae")
+# Of the last layer, and what is shared also of the first. A variance stands beside that of as many components as L0.
+OF_AUTOENCODERS = {
+    **{f"{name}_{kind}": f"{name}_{kind}_last" for kind in ("image", "text")
+       for name in ("variance_explained", "pca_variance_explained")},
+    **{f"{name}_{kind}": f"{key}_{kind}_last" for kind in ("image", "text") for name, key in
+       (("active_features", "l0"), ("fidelity", "fidelity"), ("cost_of_zeros", "zeros_cost"))},
+    "fidelity_all_tokens": "fidelity_all_image_last",
+    "cost_of_zeros_all_tokens": "zeros_cost_all_image_last",
+    "dead_features": "dead_last",
+    **{f"{name}_features{of}_{end}_layer": f"{key}{of}_{end}" for name, key in
+       (("shared", "shared"), ("weighted_shared", "shared_mass"))
+       for of in ("", f"_{TWIN}") for end in ("first", "last")},
+    **{name: name for name in ("features", "images", "phrases", "model")},
 }  # fmt: skip
-OF_AUTOENCODERS = {f"{name}_last_layer": f"{key}_last" for name, key in MEASURES.items()}
-OF_AUTOENCODERS |= {f"cost_of_zeros_{kind}_last_layer": f"zeros_cost_{kind}_last" for kind in ("image", "text")}
-OF_AUTOENCODERS |= {
-    f"{name}_first_layer": f"{key}_first" for name, key in list(MEASURES.items())[:-2] if name != "dead_features"
-}
 COUNTS = ("images", "images_in_training", "phrases", "phrases_in_training")
-OF_AUTOENCODERS |= {name: name for name in ("features", *COUNTS, "model")}
 ENDS = ("", "_low", "_high")
 OF_CONCEPT = {
     "auc": "concept_model_auc",
@@ -57,14 +61,17 @@ def main() -> None:
     sites, sample = made_by["trained"]["sites"], tables.read(SAMPLE, columns=["image_id", "label", "photo"])
     hands = read_hands(HANDS, sample["image_id"])
 
-    measures, judgement = judged(read_items(FEATURES / "items", sites), features, bounds, statistics, of_judging)
+    of_twin = read_items(OF_TWIN / "items", sites) if TWIN in folders else None
+    items = read_items(FEATURES / "items", sites)
+    measures, judgement = judged(items, features, bounds, statistics, of_judging, of_twin)
     rows, names = with_concept(sample, concept.finger, hands)
     at = {reads: folder / "concept" for reads, folder in {**folders, STREAM: FEATURES}.items()}
     read = readings(at, sites, rows["image_id"].tolist())
     told, of_concept = told_by_features(read, rows, names, statistics, seed)
     stored = {reads: folder / "sample" for reads, folder in folders.items()}
     tracking, of_tracking = tracked_fingers(stored, sites, sample, hands, fingers, of_fingers)
-    of_probes = sparse_probe_metrics(tables.read(EVALUATION / "probes.parquet"), statistics.confidence)
+    of_probes = sparse_probe_metrics(tables.read(OF_PROBES / "probes.parquet"), statistics.confidence)
+    of_probes |= one_letter_metrics(tables.read(OF_PROBES / "one_letter.parquet"))
     findings = {
         "model": model_name(FEATURES / "features.parquet", params.model_notes()), "confidence": statistics.confidence,
         "features": int((features["site"] == sites[0]).sum()), **{name: made_by[name] for name in COUNTS},

@@ -19,6 +19,7 @@ from signbridge.datasets.hands import read_hands
 from signbridge.datasets.images import decoded
 from signbridge.sae import passages
 from signbridge.sae.features import features_of_images, write_concept, write_features, write_items
+from signbridge.sae.pca import open_pca
 from signbridge.sae.settings import require_sae_lens
 from signbridge.sae.splicing import spliced_images, spliced_phrases
 from signbridge.vlm.extraction import Reader, Work
@@ -48,11 +49,16 @@ def main() -> None:
             return reading.read_in_shards(items, work, f"autoencoders: {kind}", unit, kind, by)
 
         autoencoders, reader = open_autoencoders(AUTOENCODERS, trained["sites"], reading.device), reading.reader
+        pcas = {site: open_pca(AUTOENCODERS / site, reading.device) for site in autoencoders}
         said = passages.with_successors(drawn, reader.loaded.processor.tokenizer, questions.corpus)
         describer = reader.asking(questions.describe, "questions.describe", questions.describe_tokens)
         asked, images = reader.asking(concept.prompt, f"{params.SAE}: concept.prompt", 1), decoded(sample["image"])
-        at_images = read(decoded(judged["image"]), spliced_images(describer, autoencoders), "image tokens", describer)
-        at_text = read(list(said.values()), spliced_phrases(reader, autoencoders), "text tokens", reader, "phrase")
+        at_images = read(
+            decoded(judged["image"]), spliced_images(describer, autoencoders, pcas), "image tokens", describer
+        )
+        at_text = read(
+            list(said.values()), spliced_phrases(reader, autoencoders, pcas), "text tokens", reader, "phrase"
+        )
         of_sample = read(images, features_of_images(reader, autoencoders, answers=False), "sample", reader)
         of_concept = read(images, features_of_images(asked, autoencoders), "concept", asked)
         if NO_IMAGE in controls.read:

@@ -1,4 +1,4 @@
-"""Letters from a few features of the autoencoders: sparse probes, beside probes of the stream, and their controls.
+"""Letters from features of autoencoders: one letter from a few, all letters from all, beside baselines and controls.
 
 python -m stages.sae.probes
 """
@@ -10,11 +10,12 @@ import numpy as np
 from signbridge.core import params, tables
 from signbridge.core.command_line import run
 from signbridge.core.errors import SignBridgeError
-from signbridge.core.names import AUTOENCODER, STREAM, model_name
+from signbridge.core.names import AUTOENCODER, COMPONENTS, STREAM, model_name
 from signbridge.datasets.control_images import NO_IMAGE, OTHER_LETTER, UNTRAINED_TWIN, ControlsParams
 from signbridge.probing.settings import ProbeParams
-from signbridge.probing.sparse_probes import SparseProbeParams, Stored, Where, probe_letters
+from signbridge.probing.sparse_probes import SparseProbeParams, Stored, Where, probe_letters, tell_letters
 from signbridge.statistics.intervals import StatisticsParams
+from signbridge.statistics.one_letter import one_letter_metrics, one_letter_table
 from signbridge.statistics.sparse_probes import sparse_probe_metrics, sparse_probes
 
 SAMPLE, ACTIVATIONS = Path("data/sample.parquet"), Path("data/activations")
@@ -25,25 +26,31 @@ CONTROL_FEATURES = {
     NO_IMAGE: FEATURES / "no_image",
     OTHER_LETTER: FEATURES / "sample",  # of the images that are shown
 }
-PROBES, METRICS = Path("data/sae/evaluation/probes.parquet"), Path("metrics/sae/probes.json")
+OF_PROBES, METRICS = Path("data/sae/probes"), Path("metrics/sae/probes.json")
+PROBES, ONE_LETTER = OF_PROBES / "probes.parquet", OF_PROBES / "one_letter.parquet"
 # At the last layer, over image tokens, no photo on both sides.
-OF_FEATURES, OF_STREAM = "sae_{}_image_mean_last", "stream_{}_image_mean_last"
+OF_FEATURES, OF_STREAM = f"{AUTOENCODER}_image_mean_last", f"{STREAM}_image_mean_last"
+ENDS = ("", "_low", "_high")
+ONE_OF_K = "one_letter_{}_{}_image_mean_last{}"
 HEADLINE = {
-    "accuracy_all_features": OF_FEATURES.format("dense"),
-    "accuracy_all_dimensions": OF_STREAM.format("dense"),
-    **{f"accuracy_{k}_features": OF_FEATURES.format(k) for k in (1, 5, 20, 100)},
-    **{f"accuracy_{k}_dimensions": OF_STREAM.format(k) for k in (1, 5, 20, 100)},
-    **{f"accuracy_all_features_{control}": f"{OF_FEATURES.format('dense')}_{control}" for control in CONTROL_FEATURES},
-    "probes": "sae_probes_compared_dense",
-    "probes_of_some_features": "sae_probes_compared_same_k",
-    **{f"probes_{side}_all_dimensions": f"sae_probes_{side}_dense" for side in ("above", "below")},
-    **{f"probes_{side}_as_many_dimensions": f"sae_probes_{side}_same_k" for side in ("above", "below")},
+    **{f"auc_1_features{end}": ONE_OF_K.format(AUTOENCODER, 1, end) for end in ENDS},
+    **{f"auc_1_features_over_{named}{end}": ONE_OF_K.format(AUTOENCODER, 1, f"_over_{other}{end}")
+       for named, other in (("dimensions", STREAM), ("components", COMPONENTS)) for end in ENDS},
+    "auc_1_features_untrained_twin": ONE_OF_K.format(UNTRAINED_TWIN, 1, ""),
+    **{f"auc_{k}_features": ONE_OF_K.format(AUTOENCODER, k, "") for k in (5, 20)},
+    **{f"auc_{k}_features_over_components{end}": ONE_OF_K.format(AUTOENCODER, k, f"_over_{COMPONENTS}{end}")
+       for k in (5, 20) for end in ENDS},
+    "accuracy_all_features": OF_FEATURES,
+    "accuracy_all_dimensions": OF_STREAM,
+    "accuracy_all_features_untrained_twin": f"{OF_FEATURES}_{UNTRAINED_TWIN}",
+    "probes_of_all": "sae_probes_compared",
+    **{f"probes_of_all_{side}_the_streams": f"sae_probes_{side}_stream" for side in ("above", "below")},
     "model": "model",
-}
+}  # fmt: skip
 
 
 def main() -> None:
-    """Read the sample, activations and features, those of the controls too; write the table and metrics of probes."""
+    """Read the sample, activations and features, those of the controls too; write tables and metrics of probes."""
     settings = params.section("probes", SparseProbeParams, params.SAE)
     statistics, seed = params.section("statistics", StatisticsParams), params.seed()
     sample = tables.read(SAMPLE, columns=["image_id", "label", "photo"])
@@ -51,11 +58,14 @@ def main() -> None:
     of_model = {AUTOENCODER: Stored(FEATURES / "sample", image_ids), STREAM: Stored(ACTIVATIONS, image_ids)}
     of_controls = {control: where(control, image_ids) for control in params.section("controls", ControlsParams).read}
     probe, sites = params.section("probe", ProbeParams), made_by["trained"]["sites"]
+    scores, tested_in = tell_letters(sample, sites, of_model, of_controls, probe, settings, seed)
     read, controls = probe_letters(sample, sites, of_model, of_controls, probe, settings, seed)
     _, generator, _ = np.random.default_rng(seed).spawn(3)  # the others are those of `evaluate`
     table = sparse_probes(sample, read, controls, statistics, generator)
-    tables.write(table, PROBES, {"model": made_by["model"], "sites": sites})
-    findings = sparse_probe_metrics(table, statistics.confidence)
+    told = one_letter_table(scores, tested_in, sample["label"].to_numpy(), sample["photo"].to_numpy(), statistics, seed)
+    for path, one in ((PROBES, table), (ONE_LETTER, told)):
+        tables.write(one, path, {"model": made_by["model"], "sites": sites})
+    findings = {**one_letter_metrics(told), **sparse_probe_metrics(table, statistics.confidence)}
     findings["model"] = model_name(PROBES, params.model_notes())
     tables.write_metrics(METRICS, findings, HEADLINE)
 

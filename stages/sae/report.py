@@ -16,9 +16,10 @@ from signbridge.report.settings import read_settings
 REPORT = Path("report/sae.html")
 SAMPLE = Path("data/sample.parquet")
 DATA = Path("data/sae")
-EVALUATION, STEERING, EFFECTS, EXAMPLES = (DATA / name for name in ("evaluation", "steering", "effects", "examples"))
+PROBES, EVALUATION, STEERING = DATA / "probes", DATA / "evaluation", DATA / "steering"
+EFFECTS, EXAMPLES = DATA / "effects", DATA / "examples"
 FEATURES = EXAMPLES / "features.parquet"
-OF_EVALUATION = ("measures", "probes", "concept", "fingers")
+OF_EVALUATION, OF_PROBES = ("measures", "concept", "fingers"), ("probes", "one_letter")
 OF_EFFECTS = ("steering", "steering_area")
 OF_EXAMPLES = ("features", "letters", "images", "phrases")
 
@@ -31,6 +32,7 @@ def main() -> None:
         sample=tables.read(SAMPLE),
         settings=read_settings((SAMPLE, FEATURES), [params.SAE], {"sae.preset": (params.SAE, params.SAE_PRESETS)}),
         **{name: tables.read(EVALUATION / f"{name}.parquet", COLUMNS[name]) for name in OF_EVALUATION},
+        **{name: tables.read(PROBES / f"{name}.parquet", COLUMNS[name]) for name in OF_PROBES},
         steered=Findings(tables.read_findings(EFFECTS / "findings.json")),
         **{name: tables.read(EFFECTS / f"{name}.parquet", ["steered", *COLUMNS[name]]) for name in OF_EFFECTS},
         descriptions=steered("descriptions", found.get("concept")),

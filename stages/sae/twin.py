@@ -16,9 +16,10 @@ from signbridge.core.tables import whole_folder
 from signbridge.datasets.concept import ConceptParams
 from signbridge.datasets.control_images import UNTRAINED_TWIN, ControlsParams
 from signbridge.datasets.images import decoded
-from signbridge.sae.features import features_of_images, write_concept, write_features
-from signbridge.sae.passages import training_set
+from signbridge.sae import passages
+from signbridge.sae.features import features_of_images, write_concept, write_features, write_items
 from signbridge.sae.settings import SaeParams, check_preset_fits, check_room, chosen_preset, require_sae_lens
+from signbridge.sae.token_sums import summed_images, summed_phrases
 from signbridge.vlm.extraction import Reader
 from signbridge.vlm.loading import decoder_blocks, stream_width
 from signbridge.vlm.model_run import model_run
@@ -36,6 +37,7 @@ def main() -> None:
     require_sae_lens()
     controls = params.section("controls", ControlsParams)
     concept = params.section("concept", ConceptParams, params.SAE)
+    read_of = params.section("read", passages.ReadParams, params.SAE)
     settings, (preset_name, preset) = params.section("sae", SaeParams, params.SAE), chosen_preset()
     questions, sample = params.section("questions", QuestionsParams), tables.read(SAMPLE)
     if UNTRAINED_TWIN not in controls.read:
@@ -43,8 +45,11 @@ def main() -> None:
         with whole_folder(TWIN):
             return
     corpus = phrases(questions.corpus, questions.templates)
-    study = training_set(IMAGES, HANDS, settings, preset, corpus, params.seed())
-    made_by = {**study.made_by, "twin_seed": controls.twin_seed, "concept_prompt": concept.prompt}
+    study = passages.training_set(IMAGES, HANDS, settings, preset, corpus, params.seed())
+    made_by = {
+        **study.made_by, "twin_seed": controls.twin_seed, "concept_prompt": concept.prompt,
+        "read": read_of.model_dump(), "describe": questions.describe,
+    }  # fmt: skip
     with model_run(__file__, sample=SAMPLE, **made_by) as reading:
         name = reading.made_by["model"]["name"]
         width = stream_width(reading.model)
@@ -56,7 +61,7 @@ def main() -> None:
         reader = reading.open(reading.model, controls.twin_seed)
         asked = reader.asking(concept.prompt, f"{params.SAE}: concept.prompt", 1)
         images, known = decoded(sample["image"]), sample[["image_id"]]
-        trained, read, _ = train_on_study(study, reader, reading.folder / "training", name)
+        trained, read, unread = train_on_study(study, reader, reading.folder / "training", name)
         sites = list(trained.autoencoders)
         with whole_folder(TWIN) as unfinished:
             write_trained(trained, unfinished / "sae", {**reading.made_by, "read": read})
@@ -67,7 +72,16 @@ def main() -> None:
                 return reading.read_in_shards(images, work, f"features of the {kind}", within=kind, reader=by)
 
             of_sample, of_concept = features(reader, "sample", answers=False), features(asked, "concept", answers=True)
+            judged, drawn = passages.judged_items(unread, sample, read_of, study.seed)
+            said = passages.with_successors(drawn, reader.loaded.processor.tokenizer, questions.corpus)
+            describer = reader.asking(questions.describe, "questions.describe", 1)
+            work, title = summed_images(describer, autoencoders), "image tokens"
+            at_images = reading.read_in_shards(decoded(judged["image"]), work, title, within=title, reader=describer)
+            work, title = summed_phrases(reader, autoencoders), "text tokens"
+            at_text = reading.read_in_shards(list(said.values()), work, title, "phrase", title, reader)
+            items = {"image": (judged["photo"].tolist(), at_images), "text": (list(said), at_text)}
             made_by = {**reading.made_by, "sites": sites}
+            write_items(unfinished, sites, items, made_by)
             write_features(unfinished / "sample", sites, of_sample, sample["image_id"].tolist(), made_by)
             write_concept(unfinished / "concept", sites, of_concept, known, made_by)
 

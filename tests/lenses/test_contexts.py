@@ -17,9 +17,9 @@ def tokenizer(model_scratch):
     return load(tiny_random(), model_scratch, CPU).processor.tokenizer
 
 
-def sampled(tokenizer, contexts, seed=0) -> list[Context]:
-    reservoirs = Reservoirs(tokenizer, contexts, np.random.default_rng(seed))
-    reservoirs.add(SENTENCES)
+def sampled(tokenizer, contexts, seed=0, sentences=SENTENCES, **rule) -> list[Context]:
+    reservoirs = Reservoirs(tokenizer, contexts, np.random.default_rng(seed), **rule)
+    reservoirs.add(sentences)
     return reservoirs.kept()
 
 
@@ -58,6 +58,41 @@ def test_every_occurrence_is_as_likely_to_be_kept(tokenizer):
     for third, count in in_third.items():
         share = count / sum(in_third.values())
         assert abs(kept[third] / total - share) < 4 * (share * (1 - share) / total) ** 0.5
+
+
+def places(tokenizer, token, **rule) -> list[int]:
+    """Where the contexts of a token stand that is in every place of 30 sentences once."""
+    sentences = [f"{'up ' * 12}{'is ' * number}" for number in range(30)]
+    kept = [context for context in sampled(tokenizer, 20, sentences=sentences, **rule) if context.token_id == token]
+    return [context.position for context in kept]
+
+
+def test_the_first_tokens_of_a_sentence_have_no_context_and_later_ones_come_first(tokenizer):
+    token = tokenizer("up up")["input_ids"][-1]
+    everywhere = places(tokenizer, token)
+    assert len(everywhere) == 20
+    assert min(everywhere) < 4
+    assert min(places(tokenizer, token, skip=4)) >= 4
+    assert min(places(tokenizer, token, skip=2, prefer=8)) >= 8, "as there are twenty of them"
+
+
+def test_earlier_contexts_fill_up_what_the_later_ones_leave(tokenizer):
+    sentences = [f"one two three {'up ' * (number == 0)}four five six seven up" for number in range(30)]
+    tokens = tokenizer(sentences[0])["input_ids"]
+    token, early = tokens[-1], tokens.index(tokens[-1])
+    late = sorted(number for number in range(30))
+    for contexts, expected in ((40, 31), (20, 20)):
+        kept = [
+            context for context in sampled(tokenizer, contexts, sentences=sentences, prefer=early + 1)
+            if context.token_id == token
+        ]  # fmt: skip
+        assert len(kept) == expected
+        before = [context for context in kept if context.position == early]
+        assert len(before) == (contexts > len(late)), "the early one comes only where there is room"
+
+
+def test_with_nothing_skipped_or_preferred_every_occurrence_is_alike(tokenizer):
+    assert sampled(tokenizer, 2, skip=0, prefer=0) == sampled(tokenizer, 2)
 
 
 def test_the_seed_decides(tokenizer):

@@ -12,6 +12,7 @@ from benchmarks.live_memory import LiveMemory
 from signbridge.core.errors import SignBridgeError
 from signbridge.lenses.search import (
     Neighbours,
+    best_of_words,
     block_sizes,
     nearest,
     nearest_approximate,
@@ -37,11 +38,16 @@ def stored(folder, layers: dict[str, np.ndarray], storage="float8") -> dict[str,
     return {name: StoredVectors.open(folder / name) for name in layers}
 
 
-def plain(queries: torch.Tensor, layers: dict[str, StoredVectors], k: int) -> Neighbours:
-    """The slow way: every cosine, in float64, sorted by score, layer and row."""
+def plain(queries: torch.Tensor, layers: dict[str, StoredVectors], k: int, word=None) -> Neighbours:
+    """The slow way: every cosine, in float64, sorted by score, layer and row; with `word` the first of each word."""
     everything = torch.cat([layer.block(0, layer.rows, "cpu") for layer in layers.values()]).double()
     score = torch.nn.functional.normalize(queries.double(), dim=1) @ everything.T
-    place = score.sort(dim=1, descending=True, stable=True).indices[:, :k]
+    place = score.sort(dim=1, descending=True, stable=True).indices
+    if word is not None:
+        said = torch.cat([word] * len(layers)).numpy()[place.numpy()]
+        firsts = [np.sort(np.unique(row, return_index=True)[1]) for row in said]
+        place = torch.stack([row[first] for row, first in zip(place, firsts, strict=True)])
+    place = place[:, :k]
     layer = torch.cat([torch.full((layer.rows,), number) for number, layer in enumerate(layers.values())])
     row = torch.cat([torch.arange(layer.rows) for layer in layers.values()])
     return Neighbours(score.gather(1, place).float(), row[place], layer[place])
@@ -71,6 +77,57 @@ def test_the_best_of_all_layers_together_are_those_of_the_whole_cosine_matrix(la
     assert found.score.dtype == torch.float32
     assert found.row.dtype == found.layer.dtype == torch.int64
     assert (found.layer.unique() == torch.arange(3)).all()  # the queries do tell the layers apart
+
+
+@pytest.fixture
+def equal_layers(tmp_path) -> dict[str, StoredVectors]:
+    """Three layers of the same rows, as those of a text index are."""
+    return stored(tmp_path, {f"layer_{depth:02d}": clustered(240, WIDTH, depth) for depth in (0, 1, 4)})
+
+
+# Words of 20 contexts each, as many as the clusters; of a context each, but one that has half of all; one for all.
+WORDS_OF = {
+    "even": torch.arange(240) // 20,
+    "uneven": torch.arange(240).clamp(min=120) * 7,
+    "one": torch.zeros(240).long(),
+}
+
+
+@pytest.mark.parametrize("kind", WORDS_OF)
+@pytest.mark.parametrize("memory", [60_000, AMPLE])
+def test_of_each_of_the_k_nearest_words_the_nearest_vector_is_found_as_in_the_whole_matrix(
+    equal_layers, queries, kind, memory
+):
+    word = WORDS_OF[kind]
+    found = nearest(queries, equal_layers, 5, memory, word)
+    assert_same(found, plain(queries, equal_layers, 5, word))
+    said = word[found.row]
+    assert said.shape[1] == min(5, len(word.unique()))
+    assert all(len(row.unique()) == said.shape[1] for row in said)
+
+
+def test_a_word_that_gets_a_better_vector_in_a_later_block_keeps_one_place(tmp_path):
+    rows = np.eye(8, dtype=np.float32)[[0] * 40 + [1] * 40 + [2] * 40]
+    rows[:, 7] = np.linspace(0.2, 0.9, 120)  # every row is nearer to the query than the one before it
+    layers = stored(tmp_path, {"a": rows}, "float16")
+    word = torch.tensor([3, 1, 3] * 40)
+    found = nearest(torch.eye(8)[[7]], layers, 5, 25_000, word)
+    assert block_sizes(25_000, 8, 2).rows < 120
+    assert found.row.tolist() == [[119, 118]]
+
+
+def test_a_search_is_asked_for_more_until_there_are_words_enough_and_no_further():
+    scores, word, asked = -torch.arange(64.0).repeat(2, 1), torch.arange(64) // 9, []
+
+    def search(count: int):
+        asked.append(count)
+        return scores.topk(count)
+
+    score, row = best_of_words(search, 3, 64, word)
+    assert row.tolist() == [[0, 9, 18]] * 2
+    assert score.tolist() == [[0, -9, -18]] * 2
+    assert asked == [3, 12, 48]
+    assert best_of_words(search, 9, 64, word)[1][0].tolist() == [0, 9, 18, 27, 36, 45, 54, 63, -1]
 
 
 def test_the_way_the_work_is_cut_changes_nothing(layers, queries):
@@ -120,13 +177,14 @@ def test_fewer_stored_vectors_than_k_are_all_returned(tmp_path, queries):
 
 
 @pytest.mark.parametrize(
-    ("rows", "sought", "memory"), [(4000, 900, 3_000_000), (4000, 900, 1_000_000), (100, 5000, 2**20)]
+    ("rows", "sought", "memory", "words"),
+    [(4000, 900, 3_000_000, True), (4000, 900, 1_000_000, False), (100, 5000, 2**20, True)],
 )
-def test_no_more_memory_is_taken_than_allowed(tmp_path, rows, sought, memory):
+def test_no_more_memory_is_taken_than_allowed(tmp_path, rows, sought, memory, words):
     layers = stored(tmp_path, {"a": clustered(rows, 256, 0)})
     queries = torch.from_numpy(clustered(sought, 256, 1))
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
-        nearest(queries, layers, 5, memory)
+        nearest(queries, layers, 5, memory, torch.arange(rows) // 2 if words else None)
     events = [event for event in profiler.profiler.kineto_results.events() if event.name() == "[memory]"]
     taken = np.cumsum([event.nbytes() for event in sorted(events, key=lambda event: event.start_ns())])
     result = 2 * sought * 5 * 24  # and once more while it is put together
@@ -184,6 +242,16 @@ def test_looking_into_every_cell_is_exact_and_into_fewer_finds_less(layers, quer
     assert (every.score.diff(dim=1) <= 0).all()
     shares = [recall(nearest_approximate(queries, layers, 5, probes), exact) for probes in (1, 4, 1000)]
     assert 0.1 < shares[0] < shares[1] < shares[2]
+
+
+@with_faiss
+@pytest.mark.parametrize("kind", WORDS_OF)
+def test_an_approximate_search_of_every_cell_finds_the_same_words(equal_layers, queries, kind):
+    word = WORDS_OF[kind]
+    found = nearest_approximate(queries, equal_layers, 5, 1000, word)
+    exact = nearest(queries, equal_layers, 5, AMPLE, word)
+    assert (word[found.row] == word[exact.row]).float().mean() > 0.99
+    torch.testing.assert_close(found.score, exact.score, atol=1e-3, rtol=0)
 
 
 @with_faiss

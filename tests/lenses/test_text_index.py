@@ -31,8 +31,8 @@ def tokenizer(model_scratch):
     return load(tiny_random(), model_scratch, CPU).processor.tokenizer
 
 
-def blocks_and_kept(tokenizer, sentences, size=16, contexts=3) -> tuple[list[Block], set[Context]]:
-    reservoirs = Reservoirs(tokenizer, contexts, np.random.default_rng(0))
+def blocks_and_kept(tokenizer, sentences, size=16, contexts=3, **rule) -> tuple[list[Block], set[Context]]:
+    reservoirs = Reservoirs(tokenizer, contexts, np.random.default_rng(0), **rule)
     return sampled_blocks(reservoirs, sentences, size), set(reservoirs.kept())
 
 
@@ -51,8 +51,9 @@ def test_a_changed_phrase_changes_its_block_and_all_behind_it(tokenizer):
     assert [a.digest == b.digest for a, b in zip(one, other, strict=True)] == [True, False, False, False]
 
 
-def test_every_context_that_is_kept_stands_in_one_part_shortest_phrases_first(tokenizer):
-    blocks, kept = blocks_and_kept(tokenizer, SENTENCES)
+@pytest.mark.parametrize("rule", [{}, {"skip": 2, "prefer": 5}], ids=["all alike", "later ones first"])
+def test_every_context_that_is_kept_stands_in_one_part_shortest_phrases_first(tokenizer, rule):
+    blocks, kept = blocks_and_kept(tokenizer, SENTENCES, **rule)
     parts = [part for block in blocks for part in parts_of(block, kept, {}, 4)]
     assert sorted(context for part in parts for context in part.contexts) == sorted(kept)
     assert max(len(part.sentences) for part in parts) == 4
@@ -92,8 +93,14 @@ def test_an_index_is_only_opened_for_what_made_it(tmp_path):
 
 
 def test_the_published_text_layers_reach_as_far_as_the_decoder():
-    assert text_sites("published", 32) == [layer_site(block) for block in (0, 1, 3, 7, 15, 23, 30, 31)]
-    assert text_sites("published", 12) == [layer_site(block) for block in (0, 1, 3, 7, 10, 11)]
+    # hidden_states[i] is what i blocks leave: 1, 2, 4, 8, 16, 24, n - 2 and n - 1 of n in the published code.
+    assert text_sites("published", 32) == [layer_site(block) for block in (0, 1, 3, 7, 15, 23, 29, 30)]
+    assert text_sites("published", 28) == [layer_site(block) for block in (0, 1, 3, 7, 15, 23, 25, 26)]
+    assert text_sites("published", 12) == [layer_site(block) for block in (0, 1, 3, 7, 9, 10)]
+    assert text_sites("published", 2) == text_sites("published", 1) == [layer_site(0)]
+    assert text_sites("to_the_last", 32) == [layer_site(block) for block in (0, 1, 3, 7, 15, 23, 30, 31)]
+    assert text_sites("to_the_last", 12) == [layer_site(block) for block in (0, 1, 3, 7, 10, 11)]
+    assert text_sites("to_the_last", 2) == [layer_site(0), layer_site(1)]
     assert text_sites([2, 0], 4) == [layer_site(0), layer_site(2)]
     with pytest.raises(SignBridgeError, match="0 to 3"):
         text_sites([4], 4)

@@ -67,6 +67,7 @@ def study(
         "text": _answers(sample),
         "accuracy": _accuracy(sites, leaking, random),
         "controls": _controls(sites, random),
+        "selectivity": _selectivity(sites),
         "layer_comparison": _comparison(peaks),
         "peak_probability": peaks,
         "description_length": _description_length(sites, random),
@@ -141,7 +142,14 @@ def empty(table: str) -> pd.DataFrame:
 
 def write_study(run: Study, folder: Path) -> None:
     """The files of `run` under `folder`, as the stages before the report write them."""
-    of_statistics = ("accuracy", "controls", "layer_comparison", "peak_probability", "description_length")
+    of_statistics = (
+        "accuracy",
+        "controls",
+        "selectivity",
+        "layer_comparison",
+        "peak_probability",
+        "description_length",
+    )
     of_statistics += ("letter_accuracy", "confused_pairs", "confusion", "within_word", "published")
     for name in of_statistics:
         tables.write(getattr(run, name), folder / f"data/statistics/{name}.parquet", {})
@@ -225,12 +233,21 @@ def _controls(sites: list[str], random: np.random.Generator) -> pd.DataFrame:
                 row = {"control": control, "site": site, "depth": depth, "position": position}
                 row |= _around(level + random.normal(0, 0.01), 0.04)
                 row |= {
-                    "selectivity": own - level,
-                    "selectivity_low": own - level - 0.07,
-                    "selectivity_high": own - level + 0.07,
+                    "over_control": own - level,
+                    "over_control_low": own - level - 0.07,
+                    "over_control_high": own - level + 0.07,
                 }
                 rows.append(row | {"p_value": 0.0476 if control == "shuffled_labels" else np.nan})
     return pd.DataFrame(rows)[COLUMNS["controls"]]
+
+
+def _selectivity(sites: list[str]) -> pd.DataFrame:
+    gap = {"selectivity": 0.2, "selectivity_low": 0.1, "selectivity_high": 0.3}
+    rows = [
+        {"site": site, "position": position, "accuracy": 0.75, "control_task": 0.55, **gap}
+        for site in sites for position in positions_of(site)
+    ]  # fmt: skip
+    return pd.DataFrame(rows)[COLUMNS["selectivity"]]
 
 
 def _peaks(blocks: list[str], stands_out: bool, random: np.random.Generator) -> pd.DataFrame:
@@ -364,8 +381,9 @@ def _probe(sample: pd.DataFrame, peaks: pd.DataFrame, leaking: bool, stands_out:
         "grouped_position": "prompt_last", "grouped_peak_site": best["site"], "grouped_peak_share_of_folds": 0.4,
         "grouped_peak_accuracy": 0.79, "grouped_peak_accuracy_low": 0.73, "grouped_peak_accuracy_high": 0.85,
         "grouped_stands_out": stands_out, "grouped_tied_layers": 3, "grouped_largest_peak_probability": 0.5,
-        "grouped_p_value": 0.0476, "grouped_selectivity": 0.67, "grouped_untrained_twin": 0.35, "grouped_no_image": 0.1,
-        "grouped_other_letter": 0.08, "grouped_shuffled_labels": 0.12, "grouped_compression": 2.6,
+        "grouped_p_value": 0.0476, "grouped_accuracy_over_chance": 0.67, "grouped_untrained_twin": 0.35,
+        "grouped_no_image": 0.1, "grouped_other_letter": 0.08, "grouped_shuffled_labels": 0.12,
+        "grouped_compression": 2.6,
         "grouped_shuffled_draws": 200, "grouped_folds": 25, "grouped_folds_at_edge": 2,
         "grouped_code_first_layer_bits": 240.0, "grouped_code_last_layer_bits": 260.0,
         "grouped_code_growth_bits": 20.0, "grouped_code_growth_low": -5.0, "grouped_code_growth_high": 45.0,
@@ -374,6 +392,7 @@ def _probe(sample: pd.DataFrame, peaks: pd.DataFrame, leaking: bool, stands_out:
         "grouped_over_answer": 0.49, "grouped_over_answer_low": 0.4, "grouped_over_answer_high": 0.58,
         f"{prefix}peak_site": best["site"], f"{prefix}peak_position": "answer_last",
         f"{prefix}peak_accuracy": 1.0 if leaking else 0.8, f"{prefix}peak_accuracy_low": 0.7,
+        f"{prefix}pixels_control_task": 0.55, f"{prefix}pixels_selectivity": 0.2,
         f"{prefix}peak_accuracy_high": 1.0, f"{prefix}copies_in_train": 0.516667 if leaking else 0.0,
     }  # fmt: skip
 

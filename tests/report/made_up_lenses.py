@@ -23,7 +23,8 @@ def tables(blocks: list[str], sample: pd.DataFrame) -> dict[str, Any]:
     sites = ["embedding", *blocks] if blocks else []
     ids = sample.drop_duplicates("photo")["image_id"].tolist()
     return {
-        "found": _metrics(sites), "shares": _shares(sites), "on_hand": _on_hand(sites), "leap": _leap(sites),
+        "found": _metrics(sites), "shares": _shares(sites), "leads": _leads(sites), "on_hand": _on_hand(sites),
+        "leap": _leap(sites),
         "words": words_table(ids, sites, range(9)), "patches": _patches(ids, sites),
         "true_words": dict.fromkeys(ids, TRUE_WORDS),
     }  # fmt: skip
@@ -54,27 +55,46 @@ def words_table(image_ids: list[str], sites: list[str], patches: Iterable[int], 
 
 def _patches(image_ids: list[str], sites: list[str]) -> pd.DataFrame:
     rows = [
-        {"image_id": image, "patch": patch, "site": site, "lens": lens, "interpretable": lens == "latent" and patch < 3}
+        {
+            "image_id": image,
+            "patch": patch,
+            "site": site,
+            "lens": lens,
+            "guesses": 1,
+            "interpretable": lens == "latent" and patch < 3,
+        }
         for site in sites
         for lens in ("embedding", "logit", "latent")
         for image in image_ids
         for patch in range(9)
     ]
-    table = pd.DataFrame(rows, columns=["image_id", "patch", "site", "lens", "interpretable"])
+    table = pd.DataFrame(rows, columns=["image_id", "patch", "site", "lens", "guesses", "interpretable"])
     return table.assign(hand=np.where(table["patch"] == 8, np.nan, table["patch"] / 10))
 
 
 def _shares(sites: list[str]) -> pd.DataFrame:
     rows = []
-    for lens, (share, other) in SHARES.items():
-        for site in sites:
-            over = share - other
-            rows.append({
-                "lens": lens, "site": site, "share": share, "share_low": share - 0.05, "share_high": share + 0.05,
-                "other_image": other, "scrambled_corpus": other, "over_other_image": over,
-                "over_other_image_low": over - 0.03, "over_other_image_high": over + 0.03,
-            })  # fmt: skip
+    for guesses in (1, 2):
+        for lens, (share, other) in SHARES.items():
+            for site in sites:
+                over = share - other
+                rows.append({
+                    "lens": lens, "guesses": guesses, "site": site, "harder_null": "other_image", "share": share,
+                    "share_low": share - 0.05, "share_high": share + 0.05, "other_image": other,
+                    "shuffled_words": other / 2, "over_null": over, "over_null_low": over - 0.03,
+                    "over_null_high": over + 0.03,
+                })  # fmt: skip
     return pd.DataFrame(rows, columns=COLUMNS["shares"])
+
+
+def _leads(sites: list[str]) -> pd.DataFrame:
+    """LatentLens is ahead at every layer but the last."""
+    rows = [
+        (guesses, site, lead, lead - 0.1, lead + 0.1)
+        for guesses in (1, 2)
+        for site, lead in zip(sites, [0.35] * (len(sites) - 1) + [-0.2], strict=True)
+    ]
+    return pd.DataFrame(rows, columns=COLUMNS["leads"])
 
 
 def _on_hand(sites: list[str]) -> pd.DataFrame:
@@ -99,12 +119,15 @@ def _leap(sites: list[str]) -> pd.DataFrame:
 def _metrics(sites: list[str]) -> dict[str, Any]:
     found: dict[str, Any] = {"model": "tiny (a test bed)", "images": 20, "latent_text_words_right": 0.9}
     if sites:
+        found["latent_leads_up_to"] = sites[-2]
         for lens, (share, other) in SHARES.items():
             over, more = share - other, 0.4 if lens == "latent" else 0.0
             found |= {
                 f"{lens}_hand_minus_background": more, f"{lens}_hand_minus_background_low": more - 0.05,
                 f"{lens}_hand_minus_background_high": more + 0.05,
-                f"{lens}_share": share, f"{lens}_best_site": sites[-1], f"{lens}_best_over_other_image": over,
-                f"{lens}_best_over_other_image_low": over - 0.03, f"{lens}_best_over_other_image_high": over + 0.03,
+                f"{lens}_share": share, f"{lens}_best_layer": sites[-1], f"{lens}_over_null": over,
+                f"{lens}_over_null_low": over - 0.03, f"{lens}_over_null_high": over + 0.03,
+                f"{lens}_first_layer": over - 0.1, f"{lens}_first_layer_low": over - 0.2,
+                f"{lens}_first_layer_high": over,
             }  # fmt: skip
     return found

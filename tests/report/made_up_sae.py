@@ -1,4 +1,4 @@
-"""Made-up autoencoders: deeper ones share more features; letters are read better from the stream."""
+"""Made-up autoencoders: a feature tells one letter better than a dimension; the stream tells all letters better."""
 
 from typing import Any
 
@@ -7,31 +7,45 @@ import pandas as pd
 from signbridge.report.inputs import COLUMNS
 
 CONTROLS = {"sae": (0.2, 0.05, float("nan")), "stream": (0.15, 0.04, float("nan"))}  # another letter's was not read
-ACCURACY = {"sae": {"1": 0.1, "20": 0.4, "dense": 0.8}, "stream": {"1": 0.2, "20": 0.7, "dense": 0.9}}
+ACCURACY = {"sae": 0.8, "stream": 0.9}
+AUC = {"sae": {1: 0.9, 20: 0.97}, "stream": {1: 0.8, 20: 0.96}, "pca": {1: 0.85, 20: 0.99}}
 
 
 def tables(blocks: list[str]) -> dict[str, Any]:
     """The tables and the metrics that `Sae` has of them, by name."""
     sites = [blocks[0], blocks[-1]] if len(blocks) > 1 else blocks
-    measures, probes = [], []
+    measures, probes, one_letter = [], [], []
     for place, site in enumerate(sites):
         for modality in ("image", "text"):
             measures += [(site, modality, "variance_explained", 0.98, 0.97, 0.99), (site, modality, "l0", 30, 29, 31)]
-            measures += [(site, modality, "zeros_cost", 0.5, 0.4, 0.6)]
+            measures += [(site, modality, "pca_variance_explained", 0.9, 0.89, 0.91)]
+            measures += [(site, modality, "zeros_cost", 0.5, 0.4, 0.6), (site, modality, "zeros_cost_all", 5, 4, 6)]
+            measures += [(site, modality, "fidelity_all", 0.99, 0.98, 1.0)]
         measures += [(site, "text", "fidelity", 0.9, 0.8, 1.0)]  # at image tokens zeros cost too little to tell
         shared = 0.1 + 0.2 * place
         measures += [(site, "both", "shared", shared, shared - 0.01, shared + 0.01)]
         measures += [(site, "both", kind, 0.4, 0.39, 0.41) for kind in ("image_only", "text_only")]
         probes += [
-            ("grouped", site, "prompt_last", reads, k, accuracy, accuracy - 0.05, accuracy + 0.05, *CONTROLS[reads])
-            for reads, of_k in ACCURACY.items() for k, accuracy in of_k.items()
-        ]  # fmt: skip
+            ("grouped", site, "prompt_last", reads, accuracy, accuracy - 0.05, accuracy + 0.05, *CONTROLS[reads])
+            for reads, accuracy in ACCURACY.items()
+        ]
+        for reads, of_k in AUC.items():
+            for k, auc in of_k.items():
+                row = dict.fromkeys(COLUMNS["one_letter"], float("nan"))
+                row |= {"site": site, "position": "image_mean", "reads": reads, "k": k}
+                row |= {"auc": auc, "low": auc - 0.02, "high": auc + 0.01}
+                for other in ("stream", "pca") if reads == "sae" else ():
+                    gap = auc - AUC[other][k]
+                    row |= {f"over_{other}": gap, f"over_{other}_low": gap - 0.01, f"over_{other}_high": gap + 0.01}
+                one_letter.append(row)
     found: dict[str, Any] = {"model": "tiny (a test bed)", "features": 768, "images": 20, "images_in_training": 0}
     found |= {"phrases": 30, "phrases_in_training": 3, "shared_first": 0.1, "shared_last": 0.3}
     found |= {"shared_last_minus_first": 0.2, "shared_last_minus_first_low": 0.15, "shared_last_minus_first_high": 0.25}
-    for against, compared in (("dense", 6), ("same_k", 4)):
-        found |= {f"sae_probes_above_{against}": 0, f"sae_probes_below_{against}": 3}
-        found |= {f"sae_probes_compared_{against}": compared}
+    found |= {"sae_probes_compared": 6, "sae_probes_above_stream": 0, "sae_probes_below_stream": 3}
+    found |= {"shared_mass_first": 0.2, "shared_mass_last": 0.4}
+    found |= {"shared_untrained_twin_first": 0.12, "shared_untrained_twin_last": 0.28}
+    for kind in ("image", "text"):
+        found |= {f"variance_explained_{kind}_last": 0.98, f"pca_variance_explained_{kind}_last": 0.9}
     areas = {"model": 0.95, "untrained_twin": 0.6, "stream": 0.9}
     concept = [
         (reads, site, position, number, area + 0.01, area - 0.05 * (position == "image_mean"), area - 0.1, area + 0.04)
@@ -55,5 +69,6 @@ def tables(blocks: list[str]) -> dict[str, Any]:
         "concept": pd.DataFrame(concept, columns=COLUMNS["concept"]),
         "measures": pd.DataFrame(measures, columns=COLUMNS["measures"]),
         "probes": pd.DataFrame(probes, columns=COLUMNS["probes"]),
+        "one_letter": pd.DataFrame(one_letter, columns=COLUMNS["one_letter"]),
         "found": found if sites else {},
     }

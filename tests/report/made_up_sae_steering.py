@@ -8,14 +8,15 @@ import pandas as pd
 from signbridge.report.inputs import COLUMNS
 
 PUSHED = ("feature", "clamp", "clamp_decoded", "feature_down")
-DIRECTIONS = (*PUSHED, "random", "like_features", "neighbours", "like_features_down", "neighbours_down")
+DIRECTIONS = (*PUSHED, "random", "like_features", "neighbours", "equal_logit", "like_features_down", "neighbours_down",
+              "equal_logit_down")  # fmt: skip
 MOST = {
-    "concept": dict(zip(DIRECTIONS, (0.7, 0.6, 0.55, 0.2, 0.0, 0.1, 0.05, 0.15, 0.02), strict=True)),
+    "concept": dict(zip(DIRECTIONS, (0.7, 0.6, 0.55, 0.2, 0.0, 0.1, 0.05, 0.08, 0.15, 0.02, 0.01), strict=True)),
     "concept_undone": dict.fromkeys(DIRECTIONS, 0.01),
-    "classes": dict(zip(DIRECTIONS, (0.5, 0.5, 0.4, 0.1, 0.0, 0.0, 0.0, 0.0, 0.0), strict=True)),
+    "classes": dict(zip(DIRECTIONS, (0.5, 0.5, 0.4, 0.1, *[0.0] * 7), strict=True)),
 }
-NULLS = ("random", "like_features", "neighbours")
-DOWN = {"like_features": "like_features_down", "neighbours": "neighbours_down"}
+NULLS = ("random", "like_features", "neighbours", "equal_logit")
+DOWN = {null: f"{null}_down" for null in NULLS[1:]}
 STRENGTHS = (0.0, 1.0, 2.0)
 
 
@@ -63,7 +64,11 @@ def _at_its_best(key: str, site: str, at: str, top: float, most: dict[str, float
     found = {f"{key}_best_site": site, f"{key}_best_at": at, f"{key}_best_during": "every_step",
              f"{key}_best_strength": 2.0, f"{key}_says": 1.0 * (top > 0.4), f"{key}_damage": 0.2}  # fmt: skip
     own = DOWN if key.endswith("_down") else {}
-    gaps = {"probability": top, **{f"over_{null}": top - most[own.get(null, null)] for null in NULLS}}
+    gaps = {
+        "probability": top,
+        "natural_probability": top / 2,
+        **{f"over_{null}": top - most[own.get(null, null)] for null in NULLS},
+    }
     for name, value in gaps.items():
         found |= {f"{key}_{name}": value, f"{key}_{name}_low": value - 0.02, f"{key}_{name}_high": value + 0.02}
     return found

@@ -29,12 +29,24 @@ def test_a_null_that_does_as_much_takes_the_verdict_back():
     assert (before.count(said), after.count(said)) == (0, 1)
 
 
-def test_there_is_a_picture_for_each_kind_with_the_features_that_are_pushed():
+def test_the_dose_at_natural_values_stands_beside_a_stronger_one_that_works_best():
+    run = made_up.sae()
+    assert "(35.0\u202f% (33.0\u00a0to\u00a037.0\u202f%) at strength 1)" in feature_steering.section(run).lead[1]
+    natural = {**run.steered, "concept_feature_best_strength": 1.0}
+    assert "at strength 1)" not in feature_steering.section(made_up.sae(steered=natural)).lead[1].split(";")[0]
+
+
+def test_a_null_of_equal_logit_effect_takes_the_verdict_back_too():
+    tied = {**made_up.sae().steered, "concept_feature_over_equal_logit_low": -0.01}
+    assert "not shown to do more than every null" in feature_steering.section(made_up.sae(steered=tied)).lead[1]
+
+
+def test_there_is_a_picture_for_each_kind_and_no_index_of_a_feature():
     section = feature_steering.section(made_up.sae())
     assert [picture.name for picture in section.pictures] == [
         "feature-steering-concept", "feature-steering-concept-undone", "feature-steering-classes"
     ]  # fmt: skip
-    assert "feature 179 (index finger not up to index finger up)" in section.pictures[0].sees
+    assert "179" not in section.pictures[0].sees
     rows = section.pictures[0].twin.rows
     assert ("the feature, added", "2") in {row[:2] for row in rows}
 
@@ -80,14 +92,15 @@ def test_nothing_steered_is_no_section():
 def test_one_feature_is_told_beside_the_best_of_the_twin_and_of_the_stream():
     run = made_up.sae()
     said = text_of(sae.section(run))
-    assert "One feature, 179 of" in said
-    assert "clearly better (0.35" in said
-    unclear = {**run.found, "concept_model_over_untrained_twin_low": -0.1}
-    assert "not clearly better" in text_of(sae.section(made_up.sae(found=unclear)))
+    assert "One feature of" in said
+    strongest = said.split("The difference from the strongest baseline is ")[1]
+    values = {name: run.found[f"concept_model_over_{name}"] for name in ("untrained_twin", "stream")}
+    assert strongest.startswith(f"{min(values.values()):.2f}")
+    assert f"{max(values.values()):.2f} (" not in strongest
     unknown = made_up.without("concept", "fingers", of=run.found)
     section = sae.section(made_up.sae(found=unknown, concept=run.concept[:0]))
-    assert "One feature" not in text_of(section)
-    assert len(section.tables) == 2
+    assert "detects" not in text_of(section)
+    assert len(section.tables) == 3
 
 
 def test_features_that_follow_no_finger_within_a_letter_are_said_to_know_the_letter_alone():

@@ -9,11 +9,21 @@ def lead(study) -> str:
     return " ".join(lenses.section(study).lead)
 
 
-def test_only_what_lies_beyond_another_images_words_is_called_more():
+def test_only_what_lies_beyond_the_harder_null_is_called_more():
     said = lead(made_up.lenses())
-    average = "of the tokens are interpretable on average over the layers. At its best layer, layer_03, that is"
-    assert f"LatentLens: 70.0\u202f% {average} more than of another image's hand" in said
-    assert f"EmbeddingLens: 2.0\u202f% {average} not shown to be more than of another image's hand" in said
+    assert "LatentLens: 70.0\u202f% of the tokens are interpretable on average over the layers." in said
+    assert "30.0\u00a0points (20.0" in said, "at the first layer"
+    assert "At the best, layer_03, that is above it: 40.0\u00a0points" in said
+    assert "that is not shown to be above it: 0.0\u00a0points" in said
+
+
+def test_how_far_latentlens_leads_is_told_with_the_difference_at_both_ends():
+    said = lead(made_up.lenses())
+    assert "LatentLens is ahead of LogitLens up to layer_02: LatentLens minus LogitLens is 35.0\u00a0points" in said
+    assert "at embedding and \u221220.0\u00a0points" in said
+    behind = made_up.lenses()
+    behind.found["latent_leads_up_to"] = "no layer"
+    assert "LatentLens is at no layer shown to be ahead of LogitLens" in lead(behind)
 
 
 def test_the_hand_is_held_against_the_background():
@@ -30,9 +40,12 @@ def test_what_the_lens_reads_of_text_is_told_where_it_was_tried():
 
 
 def test_every_share_stands_in_the_table_beside_its_nulls():
-    shares, on_hand, leap = lenses.section(made_up.lenses()).pictures
-    assert [row[0] for row in shares.twin.rows[::5]] == ["EmbeddingLens", "LogitLens", "LatentLens"]
-    assert shares.twin.rows[-1][3] == "30.0\u202f%"
+    shares, of_k, on_hand, leap = lenses.section(made_up.lenses()).pictures
+    for picture in (shares, of_k):
+        assert [row[0] for row in picture.twin.rows[::5]] == ["EmbeddingLens", "LogitLens", "LatentLens"]
+        assert picture.twin.rows[-1][3:6] == ("30.0\u202f%", "15.0\u202f%", "another image's hand")
+    assert "by the nearest word" in shares.title
+    assert "by the first 2 different words" in of_k.title
     assert on_hand.twin.rows[-1][-1].startswith("40.0\u00a0points")
     assert leap.twin.rows[0] == ("embedding", "25.0\u202f%", "75.0\u202f%")
 
@@ -51,9 +64,10 @@ def test_a_run_without_lenses_shows_no_such_section_and_the_page_stands():
 
 
 def test_the_answer_names_the_lenses_that_describe_the_hand_and_those_that_do_not():
-    describes, others = Page(made_up.page(made_up.lenses())).answer
+    describes, others, ahead = Page(made_up.page(made_up.lenses())).answer
     assert "LogitLens" in describes
     assert "LatentLens" in describes
     assert others == "That is not shown for EmbeddingLens."
+    assert ahead.startswith("LatentLens is ahead of LogitLens up to layer_02")
     unknown = made_up.lenses(shares=made_up.empty("shares"))
     assert Page(made_up.page(unknown)).answer == [lenses.UNKNOWN]

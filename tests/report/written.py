@@ -26,7 +26,7 @@ def write_causal(folder: Path) -> None:
 def write_lenses(folder: Path) -> None:
     """What `stages.lenses.report` reads."""
     run: Lenses = made_up.lenses()
-    names = ("patches", "shares", "on_hand", "leap")
+    names = ("patches", "shares", "leads", "on_hand", "leap")
     _write(folder / "data/lenses/readable", run.found, {name: getattr(run, name) for name in names})
     _write(folder / "data/lenses/alignment", run.aligned, {"alignment": run.alignment})
     _write(folder / "data/lenses", None, {"words": run.words, "modalities": run.sample[["image_id"]]})

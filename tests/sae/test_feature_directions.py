@@ -8,6 +8,8 @@ from signbridge.causal.pairs import ClassPair
 from signbridge.core.names import (
     CLAMP,
     CLAMP_DECODED,
+    EQUAL_LOGIT,
+    EQUAL_LOGIT_DOWN,
     FEATURE,
     FEATURE_DIRECTIONS,
     FEATURE_DOWN,
@@ -24,6 +26,7 @@ from signbridge.sae.feature_directions import (
     Chosen,
     FeatureDirections,
     chosen_features,
+    equal_logit,
     feature_directions,
     features_table,
     like_features,
@@ -45,13 +48,16 @@ def numbers(seed: int = 0) -> np.random.Generator:
 
 
 DECODER = numbers(1).normal(size=(FEATURES, WIDTH))  # of other lengths than 1
-MEAN = numbers(2).exponential(size=FEATURES)
+ACTIVE = numbers(2).exponential(size=(2, FEATURES))  # of two images
+MEAN = ACTIVE.mean(0)
 CHOSEN = Chosen(up=7, down=30)
+NATURAL = Chosen(*(ACTIVE[:, feature].max() for feature in CHOSEN))
+TOWARD = numbers(5).normal(size=WIDTH)
 
 
 def rows_of(decoder: np.ndarray = DECODER, seed: int = 0) -> dict[tuple[str, int], np.ndarray]:
     """By name and draw."""
-    found = feature_directions(decoder, MEAN, CHOSEN, DRAWS, numbers(seed))
+    found = feature_directions(decoder, ACTIVE, CHOSEN, TOWARD, DRAWS, numbers(seed))
     return dict(zip(named(DRAWS), found, strict=True))
 
 
@@ -61,21 +67,21 @@ def unit(vector: np.ndarray) -> np.ndarray:
 
 def numbers_of(rows: dict[tuple[str, int], np.ndarray], name: str, sign: int = 1) -> list[int]:
     """Which features the rows of a null are, added, or subtracted where the sign is -1."""
-    cosines = [sign * DECODER @ rows[name, draw] / np.linalg.norm(DECODER, axis=1) for draw in range(DRAWS)]
+    cosines = [sign * DECODER @ unit(rows[name, draw]) / np.linalg.norm(DECODER, axis=1) for draw in range(DRAWS)]
     assert all(of_draw.max() == pytest.approx(1) for of_draw in cosines)
     return [int(of_draw.argmax()) for of_draw in cosines]
 
 
 def test_the_rows_are_what_their_names_say():
     rows = rows_of()
-    np.testing.assert_allclose(rows[FEATURE, 0], unit(DECODER[7]))
-    for name in (CLAMP, CLAMP_DECODED):
-        np.testing.assert_allclose(rows[name, 0], unit(DECODER[7]))
-    np.testing.assert_allclose(rows[FEATURE_DOWN, 0], -unit(DECODER[30]))
+    for name in (FEATURE, CLAMP, CLAMP_DECODED):
+        np.testing.assert_allclose(rows[name, 0], NATURAL.up * unit(DECODER[7]))
+    np.testing.assert_allclose(rows[FEATURE_DOWN, 0], -NATURAL.down * unit(DECODER[30]))
     assert numbers_of(rows, NEIGHBOURS) == [8, 6, 9]
     assert set(numbers_of(rows, LIKE_FEATURES)) <= set(nearest(7, LIKE * DRAWS))
     for draw in range(DRAWS):
-        assert np.abs(DECODER @ rows[RANDOM, draw] / np.linalg.norm(DECODER, axis=1)).max() < 0.999, "of no feature"
+        cosines = DECODER @ unit(rows[RANDOM, draw]) / np.linalg.norm(DECODER, axis=1)
+        assert np.abs(cosines).max() < 0.999, "of no feature"
     assert {name for name, _ in rows} == {*FEATURE_DIRECTIONS, *FEATURE_NULLS, *NULLS_DOWN.values()}
 
 
@@ -88,13 +94,27 @@ def test_the_nulls_of_the_feature_that_is_subtracted_are_features_like_it_and_ne
     assert like != numbers_of(rows, LIKE_FEATURES)
 
 
-def test_every_row_is_of_length_1_but_that_of_a_feature_that_writes_nothing():
-    np.testing.assert_allclose([np.linalg.norm(row) for row in rows_of().values()], 1)
+def test_every_row_is_as_long_as_the_largest_natural_activation_but_that_of_a_feature_that_writes_nothing():
+    for (name, _), row in rows_of().items():
+        assert np.linalg.norm(row) == pytest.approx(NATURAL.down if name.endswith("_down") else NATURAL.up), name
     silent = DECODER.copy()
     silent[7] = 0
     rows = rows_of(silent)
     assert not rows[FEATURE, 0].any()
     assert np.isfinite(np.stack(list(rows.values()))).all()
+
+
+def test_the_null_of_equal_logit_effect_moves_the_answers_logit_as_the_feature_does_and_is_noise_beside_it():
+    rows = rows_of()
+    for null, pushed in ((EQUAL_LOGIT, FEATURE), (EQUAL_LOGIT_DOWN, FEATURE_DOWN)):
+        drawn = [rows[null, draw] for draw in range(DRAWS)]
+        np.testing.assert_allclose(drawn @ TOWARD, rows[pushed, 0] @ TOWARD)
+        assert not np.allclose(drawn[0], drawn[1])
+        assert not np.allclose(drawn[0], rows[pushed, 0])
+    along = 3 * TOWARD
+    np.testing.assert_allclose(equal_logit(along, TOWARD, 2, numbers()), [along, along], err_msg="all of it is")
+    nowhere = equal_logit(along, 0 * TOWARD, 2, numbers())
+    np.testing.assert_allclose(np.linalg.norm(nowhere, axis=1), np.linalg.norm(along))
 
 
 def test_equal_generators_draw_equal_nulls_and_others_do_not():
@@ -124,7 +144,9 @@ def test_of_features_that_others_named_for_a_class_the_one_that_tells_it_best_is
 
 
 def test_a_studys_directions_are_of_the_published_features():
-    directed = FeatureDirections(autoencoders(), random_features(), LABELS, HALF, DRAWS, 5, {"A": [3], "B": [6]})
+    directed = FeatureDirections(
+        autoencoders(), random_features(), LABELS, HALF, DRAWS, 5, toward, {"A": [3], "B": [6]}
+    )
     assert directed.chosen("layer_06", PAIR, "every") == Chosen(up=6, down=3)
 
 
@@ -168,7 +190,12 @@ def autoencoders() -> dict[str, torch.nn.Module]:
 
 
 def study(features: dict[tuple[str, str], np.ndarray], seed: int = 5) -> FeatureDirections:
-    return FeatureDirections(autoencoders(), features, LABELS, HALF, DRAWS, seed)
+    return FeatureDirections(autoencoders(), features, LABELS, HALF, DRAWS, seed, toward)
+
+
+def toward(answer: str) -> np.ndarray:
+    """Another direction for every answer."""
+    return numbers(len(answer)).normal(size=WIDTH)
 
 
 def random_features(seed: int = 4) -> dict[tuple[str, str], np.ndarray]:
@@ -185,7 +212,7 @@ def test_each_site_and_kind_of_token_has_its_own_features():
     for number, (site, position) in enumerate(PLACES):
         for at in at_of[position]:
             assert directed.chosen(site, PAIR, at).up == number
-            row = directed.between(PAIR, at, 0)[site][0]
+            row = unit(directed.between(PAIR, at, 0)[site][0])
             np.testing.assert_allclose(row, unit(autoencoders()[site].W_dec[number].detach().numpy()), rtol=1e-5)
 
 
@@ -213,6 +240,14 @@ def test_the_two_clamps_alone_hold_a_feature_the_one_that_is_pushed_up_and_one_d
         assert [name for name, is_so in decoded.items() if is_so] == [(CLAMP_DECODED, 0)]
         given = torch.ones(3, WIDTH)
         torch.testing.assert_close(held[site].encoder.encode(given), autoencoders()[site].encode(given))
+
+
+def test_the_equal_null_is_of_the_wanted_answer():
+    directed = study(random_features())
+    for pair in (PAIR, ClassPair("A", "B", "fist", "an open palm")):
+        rows = directed.between(pair, "image", 0)["layer_06"]
+        null = rows[directed.names.index((EQUAL_LOGIT, 0))]
+        assert null @ toward(pair.answer_b) == pytest.approx(rows[0] @ toward(pair.answer_b))
 
 
 def test_noise_differs_by_pair_depth_and_seed_and_not_by_run():

@@ -9,7 +9,7 @@ from signbridge.sae.features import deviations, feature_rows, item_table, modali
 from signbridge.statistics.autoencoders import items_of
 
 SITE, WIDTH, FEATURES = "layer_03", 4, 3
-SUMS = ("tokens", "error", "active", "nll", "nll_sae", "nll_zero")
+SUMS = ("tokens", "error", "active", "nll", "nll_sae", "nll_zero", "nll_sae_all", "nll_zero_all", "off_centre")
 
 
 def shard(path, tokens: list[int], mass: list[list[float]], fires: list[list[int]]) -> list:
@@ -64,8 +64,9 @@ def test_modality_counts_the_kinds_alike():
 def test_items_come_back_with_their_masses(shards, tmp_path):
     table = item_table(SITE, {"image": (["a0", "b0"], shards["image"]), "text": (["A hand."], shards["text"])})
     tables.write(table, tmp_path / f"{SITE}.parquet", {})
-    items, masses = items_of(tmp_path, SITE)
+    items, lists = items_of(tmp_path, SITE)
     assert items["item"].tolist() == ["a0", "b0", "A hand."]
     assert items["kind"].tolist() == ["image", "image", "text"]
     assert items["nll_sae"].tolist() == [40, 41, 40]
-    np.testing.assert_array_equal(masses, [[8, 20, 0], [0, 20, 0], [0, 20, 0]])
+    assert set(lists) == {"mass"}
+    np.testing.assert_array_equal(lists["mass"], [[8, 20, 0], [0, 20, 0], [0, 20, 0]])

@@ -5,7 +5,9 @@ import pytest
 import torch
 
 from signbridge.causal.damage import describe
+from signbridge.sae.pca import fit_pca
 from signbridge.sae.splicing import spliced_images, spliced_phrases
+from signbridge.sae.token_sums import summed_images, summed_phrases
 from signbridge.vlm.extraction import Reader
 from signbridge.vlm.residual import editing
 from tests.sae.hand_made import hand_made, identity, nothing
@@ -93,6 +95,45 @@ def test_likelihoods_of_descriptions_are_those_of_whole_edited_runs(reader, imag
                 logged = whole_run(reader, inputs, where, site, put)
                 expected = -np.mean([logged[prompt - 1 + place, token].item() for place, token in enumerate(said)])
                 assert found[f"{site}.{name}"][row] == pytest.approx(expected, rel=1e-4)
+
+
+def test_all_tokens_but_special_ones_are_replaced_as_well(reader, images, phrases, width):
+    autoencoder = some(width)
+    found = reader.read(images[:1], spliced_images(reader, {"layer_01": autoencoder})).vectors
+    said = describe(reader, images[:1])[0]
+    inputs = dict(reader.prepare(images[:1]))
+    prompt = inputs["input_ids"].shape[1]
+    inputs["input_ids"] = torch.cat([inputs["input_ids"], torch.tensor([said])], dim=1)
+    special = set(reader.loaded.processor.tokenizer.all_special_ids) - {reader.loaded.parts.image_token_id}
+    where = torch.tensor([token not in special for token in inputs["input_ids"][0].tolist()])
+    for name in ("nll_sae", "nll_zero"):
+        logged = whole_run(reader, inputs, where, "layer_01", edits(autoencoder)[name])
+        expected = -np.mean([logged[prompt - 1 + place, token].item() for place, token in enumerate(said)])
+        assert found[f"layer_01.{name}_all"][0] == pytest.approx(expected, rel=1e-4)
+        assert found[f"layer_01.{name}_all"][0] != pytest.approx(found[f"layer_01.{name}"][0], rel=1e-4)
+    of_phrase = reader.read(phrases[:1], spliced_phrases(reader, {"layer_01": autoencoder})).vectors
+    assert of_phrase["layer_01.nll_zero_all"] == of_phrase["layer_01.nll_zero"], "all of a phrase is text"
+
+
+def test_sums_without_an_edited_run_are_those_beside_one(reader, images, phrases, width):
+    autoencoders = {site: some(width) for site in SITES}
+    for items, summed, spliced in (
+        (images, summed_images(reader, autoencoders), spliced_images(reader, autoencoders)),
+        (phrases, summed_phrases(reader, autoencoders), spliced_phrases(reader, autoencoders)),
+    ):
+        sums, both = reader.read(items, summed).vectors, reader.read(items, spliced).vectors
+        assert {name for name in both if "nll" not in name} == set(sums)
+        for name, rows in sums.items():
+            np.testing.assert_allclose(rows, both[name], rtol=1e-4, atol=1e-3, err_msg=name)
+
+
+def test_a_pca_beside_the_autoencoder_explains_all_with_every_component_and_more_with_each(reader, images, width):
+    pca = fit_pca(torch.randn(500, width, generator=torch.Generator().manual_seed(0)))
+    found = reader.read(images, spliced_images(reader, {"layer_01": some(width)}, {"layer_01": pca})).vectors
+    explained, off_centre = found["layer_01.explained"], found["layer_01.off_centre"]
+    np.testing.assert_allclose(explained.sum(1), off_centre, rtol=1e-4)
+    assert (explained >= 0).all()
+    assert explained.shape == (len(images), width)
 
 
 def test_likelihoods_of_phrases_are_those_of_whole_edited_runs_and_special_tokens_stay(reader, phrases, width):

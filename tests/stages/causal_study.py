@@ -32,7 +32,7 @@ ENVIRONMENT = {"SIGNBRIDGE_DEVICE": "cpu", "SIGNBRIDGE_BATCH_SIZE": "8", "SIGNBR
 
 STEERING = {"layers": 2, "pairs": 2, "images": 2, "others": 2, "at": ["image", "prompt_last"], "during": ["every_step"],
             "strengths": [1.0], "draws": 1, "answer_tokens": 2}  # fmt: skip
-ERASURE = {"layers": 2, "at": ["prompt_last"], "draws": 1, "others": 2}
+ERASURE = {"layers": 2, "at": ["prompt_last"], "draws": 2, "drawn": 6, "others": 2}
 
 
 @contextmanager

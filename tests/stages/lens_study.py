@@ -19,7 +19,7 @@ from tests.stages.small_study import working_in
 CORPUS = Path("corpus.txt")
 SAMPLE, HANDS, WORDS = "data/sample.parquet", "data/hands.parquet", "data/lenses/words.parquet"
 FEW_PHRASES = ("The finger is up.", "The finger is bent.", "The hand is up.", "The hand is bent.")
-TEXT_INDEX = {"contexts": 4, "layers": [0, 1], "storage": "float8"}
+TEXT_INDEX = {"contexts": 4, "layers": [0, 1], "skip": 2, "prefer": 3, "storage": "float8"}
 LENSES = {"images": 8, "patches": 9, "layers": 3, "k": 3, "search": "exact", "cells": 4, "memory_gib": 0.1,
           "text_words": 20}  # fmt: skip
 
@@ -46,7 +46,7 @@ def sampled(folder: Path, corpus: Sequence[str] = FEW_PHRASES) -> Iterator[Works
             model_notes={"tiny-random": "it has learnt nothing"},
             questions__corpus=str(CORPUS), questions__templates=[],
         )  # fmt: skip
-        workspace.set_in(params.LENSES, text_index=TEXT_INDEX, lenses=LENSES, readable={"draws": 3})
+        workspace.set_in(params.LENSES, text_index=TEXT_INDEX, lenses=LENSES)
         pixels = np.random.default_rng(0).integers(0, 256, (len(LABELS), 28, 28), dtype=np.uint8)
         sample = {"image_id": IDS, "label": LABELS, "photo": PHOTOS, "image": [encode_png(image) for image in pixels]}
         tables.write(pd.DataFrame(sample), SAMPLE, {})

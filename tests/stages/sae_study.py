@@ -43,7 +43,7 @@ def set_up(workspace: Workspace) -> None:
         params.SAE,
         sae={"preset": "small", "layers": LAYERS, "text_share": 0.0, "prompts": ["own"]},
         read={"images": IMAGES, "phrases": PHRASES_READ},
-        probes={"k": [1, 5], "repeats": 1, "draws": 2},
+        probes={"k": [1, 5], "C": [0.01, 1.0], "repeats": 1, "draws": 2},
         concept={"finger": "index", "prompt": "USER: <image>\nDescribe the hand.\nASSISTANT: The index finger is"},
         fingers={"draws": 19, "p": 0.5, "listed": 4},
         steering={"small": {**dict.fromkeys(STEERED_KINDS, STEERED), "of_concept": {**STEERED, "at": ["every"]}},

@@ -45,6 +45,7 @@ def write_study(workspace: Workspace, photos: np.ndarray = PHOTOS) -> None:
         probe__description_length={"orders": 2},
         controls__read=list(CONTROLS),
         shuffled_labels={"draws": DRAWS, "quoted_draws": 0},
+        control_task={"draws": 2},
         statistics={"confidence": 0.95, "resamples": 50},
     )
     sample = pd.DataFrame({"image_id": IDS, "label": LABELS, "photo": photos, "image": [b""] * len(IDS)})

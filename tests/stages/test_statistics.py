@@ -32,7 +32,7 @@ LAYERS = ["layer_00", "layer_01"]
 POSITIONS = ["prompt_last", "answer_last", "image_mean"]
 COLUMNS = {
     "accuracy": "protocol site depth position accuracy low high images_tested leaking folds_at_edge",
-    "controls": "control site depth position accuracy low high selectivity selectivity_low selectivity_high p_value",
+    "controls": "control site depth position accuracy low high over_control over_control_low over_control_high p_value",
     "layer_comparison": "position site_a site_b difference low high p_value p_holm",
     "peak_probability": "position site depth accuracy peak_probability share_chosen tied_with_best",
     "description_length": "site depth position bits low high uniform_bits compression orders at_edge",
@@ -149,7 +149,9 @@ def test_the_headline_is_nested_and_stands_beside_what_the_decoder_adds_to(finis
         if name != "untrained_twin":  # quoted at the layer that is named, subtracted at those that its folds chose
             assert found[f"grouped_over_{name}"] == pytest.approx(gap, abs=2e-6)
         assert found[f"grouped_over_{name}_low"] <= found[f"grouped_over_{name}"] <= found[f"grouped_over_{name}_high"]
-    assert {f"grouped_{name}" for name in ("no_image", "other_letter", "shuffled_labels", "selectivity")} <= set(found)
+    assert {
+        f"grouped_{name}" for name in ("no_image", "other_letter", "shuffled_labels", "accuracy_over_chance")
+    } <= set(found)
     assert found["grouped_p_value"] == 0.25, "none of three draws does as well"
 
 
@@ -206,7 +208,7 @@ def test_each_control_is_held_against_the_model_at_the_same_place(finished):
     }
     model = table_of("accuracy").query("protocol == 'grouped'").set_index(["site", "position"])["accuracy"]
     gap = table.set_index(["site", "position"]).index.map(model) - table["accuracy"]
-    assert np.allclose(gap, table["selectivity"], atol=2e-6)
+    assert np.allclose(gap, table["over_control"], atol=2e-6)
     assert table.loc[table["control"] != "shuffled_labels", "p_value"].isna().all()
     assert table.loc[table["control"] == "shuffled_labels", "p_value"].between(0.25, 1).all()
 
@@ -294,7 +296,7 @@ def test_without_controls_the_curve_stands_alone(unprobed):
     assert " ".join(table_of("controls").columns) == COLUMNS["controls"]
     found = numbers()
     assert found["grouped_peak_site"] == "layer_01"
-    absent = ("untrained_twin", "no_image", "other_letter", "shuffled_labels", "selectivity", "p_value")
+    absent = ("untrained_twin", "no_image", "other_letter", "shuffled_labels", "accuracy_over_chance", "p_value")
     assert not {f"grouped_{name}" for name in absent} & set(found)
 
 

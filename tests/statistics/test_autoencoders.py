@@ -18,7 +18,8 @@ MASS = {"image": [4.0, 1.0, 0.0, 0.0], "text": [0.0, 1.0, 3.0, 0.0]}  # a token:
 
 def items(kind: str, **columns) -> Items:
     """Alike at both sites: an autoencoder that gives all back and changes nothing."""
-    of_item = {"tokens": 10, "deviation": 50.0, "error": 0.0, "active": 20, "nll": 0.5, "nll_sae": 0.5, "nll_zero": 2.5}
+    of_item = {"tokens": 10, "deviation": 50.0, "error": 0.0, "active": 20, "nll": 0.5, "nll_sae": 0.5, "nll_zero": 2.5,
+               "nll_sae_all": 1.0, "nll_zero_all": 4.5}  # fmt: skip
     table = pd.DataFrame({"item": [f"{kind} {row}" for row in range(COUNT)], **of_item, **columns})
     masses = np.tile(10 * np.array(MASS[kind]), (COUNT, 1))
     return Items(pd.concat([table.assign(site=site) for site in SITES]), dict.fromkeys(SITES, masses))
@@ -40,6 +41,7 @@ def test_an_autoencoder_that_changes_nothing_has_all_the_variance_and_fidelity()
     for site in SITES:
         for kind in ("image", "text"):
             expected = {"variance_explained": 1, "fidelity": 1, "l0": 2, "zeros_cost": 2, "nll": 0.5}
+            expected |= {"fidelity_all": 1 - 0.5 / 4, "zeros_cost_all": 4}
             for measure, value in expected.items():
                 assert table.loc[(site, kind, measure)].tolist() == pytest.approx([value] * 3), measure
     assert metrics["fidelity_image_last"] == 1
@@ -70,6 +72,47 @@ def test_each_feature_is_counted_by_what_it_fires_on():
     assert table.loc[("layer_05", "both", "dead"), "value"] == 1 / 4
     assert table.loc[("layer_05", "image", "fires"), "value"] == 1 / 2
     assert metrics["shared_first"] == metrics["shared_last"] == pytest.approx(1 / 3)
+
+
+def test_a_share_is_weighted_by_how_much_features_fire():
+    table, metrics = judge()
+    mean = {kind: np.array(MASS[kind]) for kind in MASS}
+    shared, every = mean["image"][1] + mean["text"][1], mean["image"].sum() + mean["text"].sum()
+    assert table.loc[("layer_05", "both", "shared_mass")].tolist() == pytest.approx([shared / every] * 3)
+    assert metrics["shared_mass_last"] == pytest.approx(shared / every)
+    assert "shared_untrained_twin_last" not in metrics
+
+
+def test_what_the_twin_shares_stands_beside_on_the_same_resamples():
+    both = {"image": items("image"), "text": items("text")}
+    for masses in {id(of): of for of in both["text"].masses.values()}.values():
+        masses[0, 1] = masses[:, 1].sum()
+        masses[1:, 1] = 0  # so that resamples differ
+    table, metrics = judged(both, features(), BOUNDS, STATISTICS, np.random.default_rng(0), both)
+    table = table.set_index(["site", "modality", "measure"])
+    assert table.loc[("layer_02", "both", "shared"), "low"] < table.loc[("layer_02", "both", "shared"), "high"]
+    for name in ("shared", "shared_mass"):
+        np.testing.assert_array_equal(table.loc[("layer_02", "both", f"{name}_over_untrained_twin")], [0, 0, 0])
+        assert metrics[f"{name}_untrained_twin_first"] == metrics[f"{name}_first"]
+    apart = {
+        kind: Items(of.table, {site: of.masses[site] * [1, 0, 1, 1] for site in SITES}) for kind, of in both.items()
+    }
+    _, metrics = judged(both, features(), BOUNDS, STATISTICS, np.random.default_rng(0), apart)
+    assert metrics["shared_untrained_twin_last"] == 0
+    assert metrics["shared_over_untrained_twin_last"] == metrics["shared_last"]
+
+
+def test_as_many_components_as_features_fire_stand_beside_the_variance_explained():
+    explained = np.tile([20.0, 10.0, 7.0, 3.0], (COUNT, 1))  # L0 is 2
+    both = {kind: items(kind, off_centre=60.0)._replace(explained=dict.fromkeys(SITES, explained)) for kind in MASS}
+    table, metrics = judged(both, features(), BOUNDS, STATISTICS, np.random.default_rng(0))
+    expected = 1 - (60 - 30) / 50  # of the squared distance from the mean of the items
+    found = table.set_index(["site", "modality", "measure"]).loc[("layer_02", "text", "pca_variance_explained")]
+    assert found.tolist() == pytest.approx([expected] * 3)
+    assert metrics["pca_variance_explained_image_last"] == pytest.approx(expected)
+    few = {kind: of._replace(explained=dict.fromkeys(SITES, explained[:, :1])) for kind, of in both.items()}
+    _, metrics = judged(few, features(), BOUNDS, STATISTICS, np.random.default_rng(0))
+    assert "pca_variance_explained_image_last" not in metrics
 
 
 def test_intervals_are_over_items_and_a_feature_of_one_phrase_is_not_sure():

@@ -37,7 +37,7 @@ def measured(shares: dict[str, float], protocol: str = "grouped") -> Curves:
     return curves(pd.concat(rows, ignore_index=True), photo_of(SAMPLE), params, np.random.default_rng(0))
 
 
-def test_selectivity_is_what_the_model_reads_beyond_the_control_on_the_same_photos():
+def test_over_control_is_what_the_model_reads_beyond_the_control_on_the_same_photos():
     found = measured({"untrained_twin": 0.4, "no_image": 0.25})
     table = controls_table(found, NO_DRAWS)
     assert table.columns.tolist() == CONTROL_COLUMNS
@@ -45,9 +45,9 @@ def test_selectivity_is_what_the_model_reads_beyond_the_control_on_the_same_phot
     assert table["site"].tolist() == ["pixels", "layer_00"] * 2
     assert table["depth"].tolist() == [0, 1] * 2
     np.testing.assert_allclose(table["accuracy"], [0.4, 0.4, 0.25, 0.25])
-    np.testing.assert_allclose(table["selectivity"], [0.1, 0.5, 0.25, 0.65])
+    np.testing.assert_allclose(table["over_control"], [0.1, 0.5, 0.25, 0.65])
     gap = found.minus(1, found.column("untrained_twin", "grouped", "layer_00", "prompt_last"))
-    assert table.loc[1, ["selectivity_low", "selectivity_high"]].tolist() == [gap.low[0], gap.high[0]]
+    assert table.loc[1, ["over_control_low", "over_control_high"]].tolist() == [gap.low[0], gap.high[0]]
     assert table["p_value"].isna().all()
 
 
@@ -59,9 +59,9 @@ def test_shuffled_labels_are_tested_by_permutation_and_their_interval_is_over_dr
     assert row.accuracy == pytest.approx(0.25)
     assert (row.low, row.high) == pytest.approx(tuple(np.quantile(DRAWS["accuracy"], [0.05, 0.95])))
     model = found.table.loc[1]
-    assert row.selectivity == pytest.approx(0.65)
-    assert row.selectivity_low == pytest.approx(model["low"] - 0.25)
-    assert row.selectivity_high == pytest.approx(model["high"] - 0.25)
+    assert row.over_control == pytest.approx(0.65)
+    assert row.over_control_low == pytest.approx(model["low"] - 0.25)
+    assert row.over_control_high == pytest.approx(model["high"] - 0.25)
     assert row.p_value == 1 / 5
 
 

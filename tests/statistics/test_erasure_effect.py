@@ -8,7 +8,7 @@ import pytest
 
 from signbridge.core.names import (
     LEACE,
-    LEACE_OTHER_PHOTOS,
+    LEACE_IN_SAMPLE,
     NOTHING,
     RANDOM_SUBSPACE,
     SHUFFLED_LABELS,
@@ -156,11 +156,41 @@ def test_without_both_erased_nothing_says_where_it_came_from(found):
     assert not any("given_back" in key for key in found[2])
 
 
-def test_what_an_eraser_of_other_photos_leaves_is_told_apart():
+def test_what_an_eraser_of_the_same_images_leaves_is_told_apart():
     erasure = made_up()
-    place = {"at": "prompt_last", "site": SITES[0], "eraser": LEACE_OTHER_PHOTOS, "draw": 0}
+    place = {"at": "prompt_last", "site": SITES[0], "eraser": LEACE_IN_SAMPLE, "draw": 0}
     rows = read({**place, "read_site": SITES[0], "read_position": "prompt_last"}, 30)
     more = erasure._replace(probes=pd.concat([erasure.probes, pd.DataFrame(rows)], ignore_index=True))
     _, _, metrics = effects_of(more)
-    assert metrics["erasure_accuracy_left_in_other_photos"] == 0.75
+    assert metrics["erasure_accuracy_left_in_sample"] == 0.75
     assert metrics["erasure_accuracy_left"] == effects_of(made_up())[2]["erasure_accuracy_left"]
+
+
+UNEVEN = pd.Series([f"photo-{index % 4 // 3}-{index // 4}" for index in range(40)], index=IDS)  # of three and of one
+
+
+def test_every_share_and_difference_weights_images_equally_however_many_their_photo_has():
+    """By photos instead, three images of one photo would count as one."""
+    erasure = with_both_erased(right=8)
+    even, uneven = (effects_of(erasure._replace(photo=photo))[2] for photo in (PHOTO, UNEVEN))
+    name = "erasure_given_back_by_image_tokens"
+    assert uneven[name] == even[name] == pytest.approx((24 - 8) / 40)
+    for eraser in (LEACE, RANDOM_SUBSPACE, SHUFFLED_LABELS):
+        key = f"erasure_prompt_last_{eraser}_changed"
+        assert uneven[key] == pytest.approx(even[key])
+
+
+def test_draws_of_a_control_are_part_of_how_sure_the_difference_from_it_is():
+    """One of two draws of shuffled letters changes every answer that LEACE does, the other none."""
+    erasure = made_up()
+    of_leace = erasure.changed[erasure.changed["eraser"] == LEACE]
+    rest = erasure.changed[erasure.changed["eraser"] != SHUFFLED_LABELS]
+    draws = [
+        of_leace.assign(eraser=SHUFFLED_LABELS, draw=0),
+        of_leace.assign(eraser=SHUFFLED_LABELS, draw=1, changed=False),
+    ]
+    _, _, metrics = effects_of(erasure._replace(changed=pd.concat([rest, *draws], ignore_index=True)))
+    name = "erasure_prompt_last_over_shuffled_labels"
+    assert metrics[name] == pytest.approx(0.25)
+    assert metrics[f"{name}_low"] == 0
+    assert metrics[f"{name}_high"] > 0.45

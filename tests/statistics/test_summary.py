@@ -173,7 +173,7 @@ def test_controls_stand_beside_the_headline_at_the_layer_that_most_folds_chose()
     assert numbers["grouped_over_untrained_twin"] == pytest.approx(peak - 0.4)
     assert numbers["grouped_no_image"] == pytest.approx(0.24)
     assert numbers["grouped_shuffled_labels"] == pytest.approx(0.29)
-    assert numbers["grouped_selectivity"] == pytest.approx(peak - 0.29)
+    assert numbers["grouped_accuracy_over_chance"] == pytest.approx(peak - 0.29)
     assert numbers["grouped_p_value"] == 1 / 20
 
 
@@ -194,7 +194,9 @@ def test_what_was_not_measured_is_left_out():
     only_layers = summary(
         findings(study(layer_00=guesses(0.5, 0)), {("layer_00", "prompt_last"): 0.5}), {"grouped": 0.0}
     )
-    assert not [name for name in only_layers if "over_pixels" in name or "p_value" in name or "selectivity" in name]
+    assert not [
+        name for name in only_layers if "over_pixels" in name or "p_value" in name or "accuracy_over_chance" in name
+    ]
     notebook = [table.assign(protocol="signbridge") for table in study(pixels=first(SAMPLE, 0.4))]
     one_protocol = summary(findings(notebook, {}), {"signbridge": 0.6})
     assert one_protocol == {

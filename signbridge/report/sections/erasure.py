@@ -57,20 +57,25 @@ def _erased(causal: Causal) -> list[str]:
 
 def _lead(causal: Causal, there: list[str]) -> tuple[str, ...]:
     chance = percent(causal.chance)
-    left, elsewhere = (
-        percent(causal.found.number(f"erasure_accuracy_left{where}")) for where in ("", "_in_other_photos")
-    )
+    left, in_sample = (percent(causal.found.number(f"erasure_accuracy_left{where}")) for where in ("", "_in_sample"))
     lines = [
         "LEACE (Belrose et al. 2023) removes from the stream at one site all that a linear probe could read of the "
         f"{causal.kind}, with the smallest possible change. At the image tokens it removes what can be read of their "
-        "mean. It is fitted on the same images that it erases. New probes of the erased stream, cross-validated over "
-        f"photos, then read at most {left} (chance {chance}). They can fall below chance: classes are balanced over "
-        "all images, so a class that is frequent in training is rare among the held-out photos. A LEACE fitted on "
-        f"other photos leaves up to {elsewhere}" + _one_token(causal),
+        f"mean. It was fitted on {_fitted_on(causal)}. New probes of the erased "
+        f"stream, cross-validated over photos, then read at most {left} (chance {chance})"
+        + _one_token(causal)
+        + f" Footnote: fitted on the very images that it erases, it seems to leave at most {in_sample}. Such probes "
+        "fall below chance, since a class that is frequent in training is rare among the held-out photos. Every share "
+        "weights images equally; intervals resample photos, and the draws of a control.",
     ]
     if "erasure_comes_back" in causal.found:
         lines.append(_comes_back(causal))
     return (*lines, *(_missed(causal, at) for at in there))
+
+
+def _fitted_on(causal: Causal) -> str:
+    drawn = causal.found.number("erasure_drawn_images")
+    return f"{drawn:,.0f} other images, drawn for it" if drawn > 0 else "the half of the photos that it does not erase"
 
 
 def _one_token(causal: Causal) -> str:

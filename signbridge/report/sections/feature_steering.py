@@ -18,7 +18,6 @@ from signbridge.report.page_parts import (
 from signbridge.report.palette import BLUE, GREEN, GREY, PURPLE, SOLID, VERMILLION, Series
 from signbridge.report.wording import (
     EDITED,
-    listing,
     number,
     percent,
     plural,
@@ -35,13 +34,20 @@ LOOKS = {
     "feature_down": Series("the other's feature, subtracted", GREEN, "square", (2, 2)),
     "like_features": Series("features of similar activation", PURPLE, "cross", (8, 2, 2, 2)),
     "neighbours": Series("the feature's neighbours in index", PURPLE, "triangle-down", (3, 3)),
+    "equal_logit": Series("noise of equal effect on the answer's logit", VERMILLION, "cross", (1, 4)),
+    "equal_logit_down": Series("noise of equal effect on that logit, subtracted", VERMILLION, "diamond", (9, 6)),
     "like_features_down": Series(
         "features of activation similar to the other's, subtracted", GREEN, "cross", (8, 2, 2, 2)
     ),
     "neighbours_down": Series("its neighbours in index, subtracted", GREEN, "triangle-down", (12, 3)),
     "random": Series("noise", GREY, "diamond", (8, 4)),
 }
-NULLS = ("random", "like_features", "neighbours")  # as metrics call them: of what is subtracted, subtracted
+NULLS = (
+    "random",
+    "like_features",
+    "neighbours",
+    "equal_logit",
+)  # as metrics call them: of what is subtracted, subtracted
 PUSHED = ("feature", "clamp", "clamp_decoded", "feature_down")
 TOLD = {"feature": "feature added", "clamp": "feature held", "clamp_decoded": "feature held, stream decoded",
         "feature_down": "other's feature subtracted", "random": "noise"}  # fmt: skip
@@ -68,14 +74,15 @@ def section(run: SteeredByFeatures) -> Section | None:
 def _lead(run: SteeredByFeatures, there: list[str]) -> str:
     draws = run.steered.number(f"{there[0]}_draws")
     return (
-        "There are three edits. The decoder direction of one feature is added to the stream (at strength 1 it is as "
-        "long as the stream). Or the feature is held at that value, and the part of the stream that the autoencoder "
-        "does not explain is kept, or dropped as in multimodal-sae. Or a feature of the present class is subtracted. "
+        "There are three edits. The decoder direction of one feature is added to the stream; at strength 1 it is as "
+        "long as the largest activation that the feature has on the images that chose it. Or the feature is held at "
+        "that value, and the part of the stream that the autoencoder does not explain is kept, or dropped as in "
+        "multimodal-sae. Or a feature of the present class is subtracted. "
         "Features are chosen on half of the photos by their mean activation; images of the other half are steered. "
         "Efficacy is the probability of the wanted answer; damage is how much less likely the model's own descriptions "
-        "of other images become. Nulls of the same length: noise, other features with a similar activation, and the "
-        f"feature's neighbours in index ({plural(draws, 'draw')} of each). For what is subtracted the nulls are "
-        "subtracted too."
+        "of other images become. Nulls of the same length: noise, other features with a similar activation, the "
+        "feature's neighbours in index, and noise that raises the answer's logit through the unembedding as much as "
+        f"the feature does ({plural(draws, 'draw')} of each). For what is subtracted the nulls are subtracted too."
     )
 
 
@@ -100,9 +107,17 @@ def _one_way(run: SteeredByFeatures, steered: str, direction: str) -> str:
     probability = share_with_interval(*run.steered.share(f"{key}_probability"))
     return (
         f"{what} {_where(run, key)}, the probability of the wanted answer is "
-        f"{probability}, damage is {number(run.steered.number(f'{key}_damage'), 2)} nats a token, and {holds} (by "
+        f"{probability}{_at_natural(run, key)}, damage is "
+        f"{number(run.steered.number(f'{key}_damage'), 2)} nats a token, and {holds} (by "
         f"{points_with_interval(*least)} over the strongest null)"
     )
+
+
+def _at_natural(run: SteeredByFeatures, key: str) -> str:
+    """The probability at strength 1, where another strength works best."""
+    natural = run.steered.share(f"{key}_natural_probability")
+    best = float(run.steered.number(f"{key}_best_strength"))
+    return f" ({share_with_interval(*natural)} at strength 1)" if natural.known and best != 1 else ""
 
 
 def _where(run: SteeredByFeatures, key: str) -> str:
@@ -150,20 +165,12 @@ def _dose_response(run: SteeredByFeatures, steered: str) -> Picture:
     broken = None if math.isnan(best["breakdown_strength"]) else f"{best['breakdown_strength']:g}"
     sees = (
         f"Each line goes from strength 0 (bottom left) to the strongest; efficacy rises upwards, damage to the right. "
-        f"{_features(run, steered, best)} The place is where the feature has the largest area over noise: "
+        f"The place is where the feature has the largest area over noise: "
         f"{points_with_interval(*best[['area', 'area_low', 'area_high']])} over the strengths tried. "
         f"Descriptions {'break down at strength ' + broken if broken else 'do not break down at these strengths'}."
     )
     title = f"Dose and response {_name(run, steered)}: {EDITED[best['at']]}, {best['site']}"
     return Picture(f"feature-steering-{steered.replace('_', '-')}", title, sees, twin, spec)
-
-
-def _features(run: SteeredByFeatures, steered: str, best: pd.Series) -> str:
-    """Which features are pushed there."""
-    of = run.steered_features
-    rows = of[(of["steered"] == steered) & (of["at"] == best["at"]) & (of["site"] == best["site"])]
-    pairs = [f"{row['up']} ({short(row['a'])} to {short(row['b'])})" for _, row in rows.iterrows()]
-    return f"Added: {plural(len(rows), 'feature').split(' ')[1]} {listing(pairs)}." if pairs else ""
 
 
 def _texts(run: SteeredByFeatures) -> tuple[Table, ...]:

@@ -19,6 +19,7 @@ from signbridge.report.wording import (
     percent,
     plural,
     points,
+    points_with_interval,
     share_with_interval,
 )
 
@@ -49,7 +50,37 @@ def section(study: Study) -> Section | None:
         "split keeps all copies of a photo on one side. Only the second answers the question.",
     )
     pictures = tuple(_by_position(study, protocol) for protocol in protocols)
-    return Section("protocols", "Accuracy by protocol, position and site", lead, pictures)
+    title = "Accuracy by protocol, position and site"
+    return Section("protocols", title, (*lead, *_remembered(study)), pictures, tables=_selectivity(study))
+
+
+def _remembered(study: Study) -> tuple[str, ...]:
+    """What the control task of Hewitt and Liang reads under the notebook's split, as a sentence."""
+    told = []
+    for name, what in (("pixels", "raw pixels"), ("vision", "the vision tower"), ("peak", "the best layer")):
+        read, selectivity = (
+            study.found.number(f"{study.notebook}{name}_{key}") for key in ("control_task", "selectivity")
+        )
+        if not math.isnan(read):
+            told.append(f"{percent(read)} from {what} (selectivity {points(selectivity)})")
+    if not told:
+        return ()
+    return (
+        f"How much a probe can remember under {study.protocol_name('signbridge')}: each photo gets one random "
+        f"{study.kind}, its copies with it, and a probe still reads {listing(told)}. Selectivity is the accuracy of "
+        f"the true {study.kind}s less that (Hewitt and Liang 2019).",
+    )
+
+
+def _selectivity(study: Study) -> tuple[Table, ...]:
+    rows = tuple(
+        (row["site"], row["position"], percent(row["accuracy"]), percent(row["control_task"]),
+         points_with_interval(*row[["selectivity", "selectivity_low", "selectivity_high"]]))
+        for _, row in study.selectivity.iterrows()
+    )  # fmt: skip
+    columns = ("site", "position", f"{study.kind}s", "one random label a photo", "selectivity")
+    caption = f"The control task under {study.protocol_name('signbridge')}"
+    return (Table(caption, columns, rows),) if rows else ()
 
 
 def _lines(study: Study, rows: pd.DataFrame) -> tuple[pd.DataFrame, list[Series]]:
@@ -117,7 +148,7 @@ def _twin(study: Study, lines: pd.DataFrame, series: list[Series]) -> Table:
     }
     above = (
         {
-            (study.control_name(row["control"]), row["site"]): points(row["selectivity"])
+            (study.control_name(row["control"]), row["site"]): points(row["over_control"])
             for _, row in at_one_position(study.controls, study.position or "prompt_last").iterrows()
         }
         if not study.controls.empty

@@ -9,7 +9,7 @@ from signbridge.report.charts.by_site import map_by_site
 from signbridge.report.curve import lines_by_site
 from signbridge.report.inputs import Lenses
 from signbridge.report.page_parts import Picture, Section, Table
-from signbridge.report.palette import BLUE, GREEN, GREY, LINE_ALONE, SOLID, VERMILLION, Series
+from signbridge.report.palette import BLUE, GREEN, LINE_ALONE, SOLID, VERMILLION, Series
 from signbridge.report.patch_words import patch_words
 from signbridge.report.wording import (
     listing,
@@ -20,13 +20,13 @@ from signbridge.report.wording import (
 )
 
 TITLE = "What image tokens say in words"
+_ENDS = ("difference_low", "difference_high")
 LOOKS = {
     "embedding": Series(DISPLAYED["embedding"], GREEN, "square", (2, 2)),
     "logit": Series(DISPLAYED["logit"], VERMILLION, "triangle-up", (6, 3)),
     "latent": Series(DISPLAYED["latent"], BLUE, "circle", SOLID),
 }
-OTHER = Series("null: another image's hand (LogitLens)", GREY, LINE_ALONE, (8, 4))
-
+NULLS = {"other_image": "another image's hand", "shuffled_words": "shuffled words"}
 
 UNKNOWN = "Which words hold for these hands is not known, so no interpretable share can be measured."
 
@@ -40,8 +40,8 @@ def section(lenses: Lenses) -> Section | None:
         lead.append(UNKNOWN)
     else:
         lead += [_verdict(lenses, lens) for lens in DISPLAYED]
-        lead += _control(lenses)
-        pictures.append(_shares(lenses))
+        lead += [_ahead(lenses), *_control(lenses)]
+        pictures += [_shares(lenses, guesses) for guesses in sorted(lenses.shares["guesses"].unique())]
         if not lenses.on_hand.empty:
             lead.append(_where(lenses))
             pictures.append(_on_hand(lenses))
@@ -52,14 +52,15 @@ def answer(lenses: Lenses) -> tuple[str, ...]:
     """Under which lenses the words describe the hand that is shown, in one sentence."""
     if lenses.shares.empty:
         return (UNKNOWN,)
-    best = {lens: lenses.found.share(f"{lens}_best_over_other_image") for lens in DISPLAYED}
+    best = {lens: lenses.found.share(f"{lens}_over_null") for lens in DISPLAYED}
     shown = [f"{DISPLAYED[lens]} by {points_with_interval(*more)}" for lens, more in best.items() if more.low > 0]
     others = [DISPLAYED[lens] for lens, more in best.items() if not more.low > 0]
-    describe = "At the best layer, the words of a token describe the hand that is shown more often than another image's"
+    describe = "At the best layer, a token's nearest word describes the hand more often than the harder of two nulls"
     found = (
-        f"{describe} under {listing(shown)}." if shown else "No lens gives words that are shown to describe the hand."
+        f"{describe}: under {listing(shown)}." if shown else "No lens gives words that are shown to describe the hand."
     )
-    return (found, f"That is not shown for {listing(others)}.") if shown and others else (found,)
+    said = (found, f"That is not shown for {listing(others)}.") if shown and others else (found,)
+    return (*said, _ahead(lenses)) if shown else said
 
 
 def _lead(lenses: Lenses) -> str:
@@ -67,19 +68,37 @@ def _lead(lenses: Lenses) -> str:
         "Three lenses give words for an image token: EmbeddingLens the nearest input embeddings, LogitLens the words "
         "that the model would say next if this were its last layer, and LatentLens (2026) the nearest contextual "
         f"vectors of text tokens, at any text layer. They read {plural(lenses.found.number('images'), 'image')}. A "
-        "token is called interpretable if one of its words holds for the hand in the image: how a finger is held (up, "
+        "token is called interpretable if its nearest word holds for the hand in the image: how a finger is held (up, "
         "bent, curved, hooked, spread, together, crossed) or what the shape is called (fist, peace). Many hands share "
-        "these words, so the null is how often the token's words hold for the hand of another image."
+        "these words, so two nulls are taken: how often the word holds for the hand of another image, and how often it "
+        "would if the words that the lens says had changed their meanings with one another. Quoted is the share over "
+        "the harder of the two. Every lens has the same guesses: its nearest word, or its first few different words."
     )
 
 
 def _verdict(lenses: Lenses, lens: str) -> str:
-    best = lenses.found.share(f"{lens}_best_over_other_image")
-    holds = "more than of another image's hand" if best.low > 0 else "not shown to be more than of another image's hand"
+    first, best = (lenses.found.share(f"{lens}_{name}") for name in ("first_layer", "over_null"))
+    holds = "above it" if best.low > 0 else "not shown to be above it"
     return (
         f"{DISPLAYED[lens]}: {percent(lenses.found.number(f'{lens}_share'))} of the tokens are interpretable "
-        f"on average over the layers. At its best layer, {lenses.found[f'{lens}_best_site']}, that is {holds}: "
-        f"{points_with_interval(*best)} (the best of several layers is biased upwards)."
+        f"on average over the layers. Over the harder null that is {points_with_interval(*first)} at the first layer. "
+        f"At the best, {lenses.found[f'{lens}_best_layer']}, that is {holds}: {points_with_interval(*best)} (the "
+        "best of several layers is biased upwards)."
+    )
+
+
+def _ahead(lenses: Lenses) -> str:
+    """Up to which layer LatentLens says more than LogitLens, by the nearest word."""
+    rows, last = lenses.leads[lenses.leads["guesses"] == 1], lenses.found["latent_leads_up_to"]
+    first, deepest = (points_with_interval(*rows.iloc[at][["difference", *_ENDS]]) for at in (0, -1))
+    ahead = (
+        f"ahead of LogitLens up to {last}"
+        if last in set(rows["site"])
+        else "at no layer shown to be ahead of LogitLens"
+    )
+    return (
+        f"LatentLens is {ahead}: LatentLens minus LogitLens is {first} at {rows.iloc[0]['site']} and {deepest} at "
+        f"{rows.iloc[-1]['site']}."
     )
 
 
@@ -89,36 +108,35 @@ def _control(lenses: Lenses) -> list[str]:
     if math.isnan(right):
         return []
     return [
-        "A positive control: given a word of the corpus itself, to be found in other sentences, LatentLens names "
-        f"{percent(right)} of them right."
+        "A positive control: given a word of the corpus itself, to be found in other texts, LatentLens names "
+        f"{percent(right)} of them right. Sentences that read alike up to the word do not count."
     ]
 
 
-def _shares(lenses: Lenses) -> Picture:
-    rows = lenses.shares
-    renamed = {"share": "value", "share_low": "low", "share_high": "high"}
-    drawn = [rows.assign(series=rows["lens"].map(DISPLAYED)).rename(columns=renamed)]
-    null = rows[rows["lens"] == "logit"]
-    drawn.append(null.assign(series=OTHER.name, value=null["other_image"], low=float("nan"), high=float("nan")))
-    table = pd.concat(drawn)[["series", "site", "value", "low", "high"]]
+def _shares(lenses: Lenses, guesses: int) -> Picture:
+    rows = lenses.shares[lenses.shares["guesses"] == guesses]
+    names = {"over_null": "value", "over_null_low": "low", "over_null_high": "high"}
+    table = rows.assign(series=rows["lens"].map(DISPLAYED)).rename(columns=names)
     sites = list(dict.fromkeys(rows["site"]))
-    spec = lines_by_site(table, sites, [*LOOKS.values(), OTHER], "interpretable share of image tokens")
+    drawn = table[["series", "site", "value", "low", "high"]]
+    spec = lines_by_site(drawn, sites, list(LOOKS.values()), "share over the harder null")
+    by = "by the nearest word" if guesses == 1 else f"by the first {guesses} different words"
     twin = Table(
-        "Interpretable share by lens and visual layer",
-        ("lens", "visual layer", "share", "another image's hand", "scrambled corpus", "over another image"),
+        f"Interpretable share by lens and visual layer, {by}",
+        ("lens", "visual layer", "share", *NULLS.values(), "harder null", "over the harder null"),
         tuple(
             (DISPLAYED[row["lens"]], row["site"],
              share_with_interval(row["share"], row["share_low"], row["share_high"]),
-             percent(row["other_image"]), percent(row["scrambled_corpus"]),
-             points_with_interval(*row[["over_other_image", "over_other_image_low", "over_other_image_high"]]))
+             *(percent(row[null]) for null in NULLS), NULLS[row["harder_null"]],
+             points_with_interval(*row[list(names)]))
             for _, row in rows.iterrows()
         ),
     )  # fmt: skip
     sees = (
-        "Grey: how often LogitLens's words hold for the hand of another image. Only a share above this null says "
-        "something about this hand."
+        "Zero is the harder null: only what is above says something about this hand. Bands are intervals over photos."
     )
-    return Picture("lens-shares", "Interpretable share of image tokens", sees, twin, spec)
+    name = "lens-shares" if guesses == 1 else "lens-shares-of-k"
+    return Picture(name, f"Interpretable share of image tokens over the null, {by}", sees, twin, spec)
 
 
 def _where(lenses: Lenses) -> str:
@@ -126,7 +144,8 @@ def _where(lenses: Lenses) -> str:
     found = {lens: lenses.found.share(f"{lens}_hand_minus_background") for lens in DISPLAYED}
     written = [f"{DISPLAYED[lens]} {points_with_interval(*more)}" for lens, more in found.items()]
     return (
-        "Interpretable share over the null, tokens on the hand minus tokens on the background, all layers together: "
+        "Interpretable share over another image's hand, tokens on the hand minus tokens on the background, by the "
+        "nearest word, all layers together: "
         f"{listing(written)}."
     )
 
@@ -158,8 +177,9 @@ def _on_hand(lenses: Lenses) -> Picture:
         ),
     )  # fmt: skip
     sees = (
-        "The share over the null, for tokens whose patch is covered by the hand by half or more, and for the others "
-        "(dotted). A token can also hold what another part of the image shows, because the vision tower mixes tokens."
+        "Share over another image's hand by the nearest word, for tokens whose patch the hand covers by half or "
+        "more, and for the others (dotted). A token can also hold what another part of the image shows, because the "
+        "vision tower mixes tokens."
     )
     return Picture("lens-hand", "On the hand and off it", sees, twin, spec)
 

@@ -1,4 +1,6 @@
-"""Sparse autoencoders: how well they reconstruct, which features image and text tokens share, letters from the best."""
+"""Sparse autoencoders: what single features tell, how well they reconstruct, what image and text tokens share."""
+
+import pandas as pd
 
 from signbridge.report.curve import lines_by_site
 from signbridge.report.inputs import Sae, Share
@@ -24,31 +26,46 @@ SHARED = {
     "text_only": Series("of text tokens alone", PURPLE, "diamond", (2, 2)),
 }
 READ_OF_CONCEPT = {"model": "features", "untrained_twin": "features of the untrained twin", "stream": "dimensions"}
-READS = {"sae": "features", "stream": "dimensions of the stream"}
+READS = {
+    "sae": "features",
+    "stream": "dimensions of the stream",
+    "pca": "principal components of the stream",
+    "untrained_twin": "features of the untrained twin",
+}
+BASELINES = ("stream", "pca", "untrained_twin")
 
 
 def section(sae: Sae) -> Section | None:
     """What the stages from `train` to `evaluate` found."""
     if sae.measures.empty:
         return None
-    lead = (_lead(sae), _verdict(sae), _probes(sae), *_concept(sae), *_fingers(sae))
-    found = (_quality(sae), _letters(sae), *_concepts(sae))
+    lead = (
+        _lead(sae),
+        *_concept(sae),
+        *_one_letter(sae),
+        _probes(sae),
+        _reconstruction(sae),
+        *_fingers(sae),
+        _sharing(sae),
+    )
+    found = (*_concepts(sae), *_letters(sae), _all_letters(sae), _quality(sae))
     return Section("sae", TITLE, lead, (_shared(sae),), tables=found)
 
 
 def answer(sae: Sae) -> tuple[str, ...]:
-    """How many features image and text tokens share, and how well one feature detects the concept."""
+    """How well one feature detects the concept, and one letter, beside what is hardest on it."""
     if sae.measures.empty:
         return ()
     detects = ()
     if "concept_model_auc" in sae.found:
-        model, twin = (sae.found.number(f"concept_{reads}_auc") for reads in ("model", "untrained_twin"))
-        beside = f", that of the best feature of an untrained network {number(twin, 2)}" if twin == twin else ""
+        model, twin, stream = (sae.found.number(f"concept_{reads}_auc") for reads in READ_OF_CONCEPT)
+        beside = f", of the best feature of an untrained network {number(twin, 2)}" if twin == twin else ""
         detects = (
             f"One feature detects “{sae.found['concept']}” in photos that were not used to choose it: its area under "
-            f"the ROC curve is {number(model, 2)}{beside}.",
+            f"the ROC curve is {number(model, 2)}, that of the best single dimension of the stream "
+            f"{number(stream, 2)}{beside}.",
         )
-    return (_verdict(sae), *detects)
+    return (*detects, *_one_letter(sae)[:1])
 
 
 def _lead(sae: Sae) -> str:
@@ -63,28 +80,66 @@ def _lead(sae: Sae) -> str:
     )
 
 
-def _verdict(sae: Sae) -> str:
-    sites = list(dict.fromkeys(sae.measures["site"]))
-    more = sae.found.share("shared_last_minus_first")
-    said = f"Of the features that fire, image and text tokens share {percent(sae.found.number('shared_first'))}"
-    if len(sites) == 1:
-        return f"{said} at {sites[0]}."
-    return (
-        f"{said} at {sites[0]} and {percent(sae.found.number('shared_last'))} at {sites[-1]}: "
-        f"{points_with_interval(*more)} more in the deeper layer."
-    )
+def _one_letter(sae: Sae) -> tuple[str, ...]:
+    """How well features tell one letter from the rest at the last layer's image tokens, for every k."""
+    rows = sae.one_letter
+    if rows.empty:
+        return ()
+    last = rows[(rows["reads"] == "sae") & (rows["position"] == "image_mean")]
+    last = last[last["site"] == rows["site"].iloc[-1]]
+    said = [_one_of_k(sae, row) for _, row in last.iterrows()]
+    return (f"At {POSITIONS['image_mean']} of {rows['site'].iloc[-1]}, {'; '.join(said)}.",)
+
+
+def _one_of_k(sae: Sae, row: pd.Series) -> str:
+    """One k beside each baseline that was read."""
+    k = int(row["k"])
+    beside = [
+        f"{points_with_interval(*row[[f'over_{other}{end}' for end in ('', '_low', '_high')]])} over "
+        f"{'one of the' if k == 1 else 'as many'} {READS[other]}"
+        for other in BASELINES
+        if pd.notna(row[f"over_{other}"])
+    ]
+    what = f"one feature tells one {sae.kind} from the rest" if k == 1 else f"{k} features"
+    return f"{what} with an AUC of {number(row['auc'], 3)} ({listing(beside)})"
 
 
 def _probes(sae: Sae) -> str:
-    named = {
-        name: count(sae.found.number(f"sae_probes_{name}"))
-        for name in ("above_dense", "below_dense", "compared_dense", "above_same_k", "below_same_k", "compared_same_k")
-    }
+    compared, above, below = (
+        count(sae.found.number(f"sae_probes_{name}")) for name in ("compared", "above_stream", "below_stream")
+    )
     return (
-        "A probe of features, of all or of the k best, reads letters better than a probe of the whole stream in "
-        f"{named['above_dense']} of {named['compared_dense']} comparisons and worse in {named['below_dense']}; better "
-        f"than one of as many dimensions of the stream in {named['above_same_k']} of {named['compared_same_k']} and "
-        f"worse in {named['below_same_k']} (Holm-corrected)."
+        f"A probe of all features reads {sae.kind}s better than a probe of the whole stream in {above} of {compared} "
+        f"comparisons and worse in {below} (Holm-corrected)."
+    )
+
+
+def _reconstruction(sae: Sae) -> str:
+    """The variance explained at the last layer, beside as many principal components as L0."""
+    parts = []
+    for kind in ("image", "text"):
+        mine, pca = (
+            sae.found.number(f"{name}_{kind}_last") for name in ("variance_explained", "pca_variance_explained")
+        )
+        beside = f" (as many principal components as features fire: {percent(pca)})" if pca == pca else ""
+        parts.append(f"{percent(mine)} of the variance of {kind} tokens{beside}")
+    return f"At the last layer the autoencoder explains {listing(parts)}."
+
+
+def _sharing(sae: Sae) -> str:
+    """What is shared at either end, weighted too, in the twin too; and that nothing is drawn from it."""
+    sites = list(dict.fromkeys(sae.measures["site"]))
+    ends = {"first": sites[0], "last": sites[-1]} if len(sites) > 1 else {"last": sites[0]}
+    parts = []
+    for end, site in ends.items():
+        plain, mass, twin = (
+            sae.found.number(f"{name}_{end}") for name in ("shared", "shared_mass", "shared_untrained_twin")
+        )
+        beside = f"; in the untrained twin {percent(twin)}" if twin == twin else ""
+        parts.append(f"{percent(plain)} at {site} (weighted by activation {percent(mass)}{beside})")
+    return (
+        f"Of the features that fire, image and text tokens share {listing(parts)}. Such a share, and its change "
+        "between layers, depends on how long autoencoders were trained. So nothing is concluded from it here."
     )
 
 
@@ -102,19 +157,19 @@ def _concept(sae: Sae) -> tuple[str, ...]:
         if position == "prompt_last"
         else POSITIONS[position]
     )
-    of_twin = ""
-    if gaps["untrained_twin"].known:
-        clearly = "clearly" if gaps["untrained_twin"].low > 0 else "not clearly"
-        of_twin = (
-            f"The best feature of the untrained twin's autoencoders has {value_with_interval(*auc['untrained_twin'])}, "
-            f"so it is {clearly} better ({value_with_interval(*gaps['untrained_twin'])}); the"
-        )
+    baselines = {
+        "stream": f"The best dimension of the stream has {value_with_interval(*auc['stream'])}",
+        "untrained_twin": (
+            f"the best feature of the untrained twin's autoencoders has {value_with_interval(*auc['untrained_twin'])}"
+        ),
+    }
+    known = [name for name in baselines if gaps[name].known]
+    strongest = min(known, key=lambda name: gaps[name].value)
+    beside = f"{' and '.join(baselines[name] for name in known)}. The difference from the strongest baseline is "
     return (
-        f"One feature, {count(sae.found.number('concept_model_feature'))} of {site} ({where}), detects "
+        f"One feature of {site} ({where}) detects "
         f"“{sae.found['concept']}”. It was chosen on half of the photos; on the others its area under the ROC curve is "
-        f"{value_with_interval(*auc['model'])}. {of_twin or 'The'} best dimension of the stream "
-        f"{'' if of_twin else 'has '}{value_with_interval(*auc['stream'])} "
-        f"(difference {value_with_interval(*gaps['stream'])}).",
+        f"{value_with_interval(*auc['model'])}. {beside}{value_with_interval(*gaps[strongest])}.",
     )
 
 
@@ -146,10 +201,10 @@ def _concepts(sae: Sae) -> tuple[Table, ...]:
     cells = tuple(
         (f"{READ_OF_CONCEPT[row['reads']]}, {row['site']}, "
          f"{'before the answer' if row['position'] == 'prompt_last' else POSITIONS[row['position']]}",
-         count(row["feature"]), number(row["auc_fitted"], 3), value_with_interval(row["auc"], row["low"], row["high"]))
+         number(row["auc_fitted"], 3), value_with_interval(row["auc"], row["low"], row["high"]))
         for _, row in rows.iterrows()
     )  # fmt: skip
-    columns = ("what is read", "the best", "AUC where it was chosen", "AUC on the other photos")
+    columns = ("the best of", "AUC where it was chosen", "AUC on the other photos")
     return (Table(f"One feature that detects “{sae.found['concept']}”", columns, cells),)
 
 
@@ -163,7 +218,7 @@ def _shared(sae: Sae) -> Picture:
     twin = layer_table("Features by what they fire for", drawn, share_with_interval)
     sees = (
         "A feature is shared if neither kind of token has nine tenths of its activation, with as many tokens of each. "
-        "It is the question of nearest neighbours on the page of the lenses, asked of learnt directions."
+        "Autoencoders that are trained for longer share other amounts: docs/sae.md has the curve over training."
     )
     return Picture("sae-shared", "Features that image and text tokens share", sees, twin, spec)
 
@@ -179,33 +234,53 @@ def _quality(sae: Sae) -> Table:
     kinds = [(site, modality) for site in dict.fromkeys(sae.measures["site"]) for modality in ("image", "text")]
     return Table(
         "How well the autoencoders reconstruct the stream",
-        ("layer and tokens", "variance explained", "L0", "fidelity", "what zeros cost, nats a token"),
+        ("layer and tokens", "variance explained", "by as many components", "L0", "fidelity, these tokens replaced",
+         "what zeros cost there, nats a token", "fidelity, all tokens replaced (as in Line of Sight)",
+         "what zeros cost there, nats a token"),
         tuple(
             (f"{site}, {modality}", cell(site, modality, "variance_explained", share_with_interval),
+             cell(site, modality, "pca_variance_explained", lambda value, *_: percent(value)),
              cell(site, modality, "l0", lambda value, *_: number(value, 1)),
-             cell(site, modality, "fidelity", value_with_interval),
-             cell(site, modality, "zeros_cost", lambda value, *_: number(value, 4)))
+             *(written for end in ("", "_all") for written in (
+                 cell(site, modality, f"fidelity{end}", value_with_interval),
+                 cell(site, modality, f"zeros_cost{end}", lambda value, *_: number(value, 4)))))
             for site, modality in kinds
         ),
     )  # fmt: skip
 
 
-def _letters(sae: Sae) -> Table:
-    """Accuracy of sparse probes with no photo on both sides; of all features also under the controls."""
-    rows = sae.probes[sae.probes["protocol"] == "grouped"]
+def _letters(sae: Sae) -> tuple[Table, ...]:
+    """One letter against the rest, from k columns."""
+    rows = sae.one_letter
+    if rows.empty:
+        return ()
     ks = list(dict.fromkeys(rows["k"]))
     cells = {tuple(row[["site", "position", "reads", "k"]]): row for _, row in rows.iterrows()}
     named = list(dict.fromkeys(rows[["site", "position", "reads"]].itertuples(index=False, name=None)))
+    return (
+        Table(
+            f"One {sae.kind} against the rest: AUC from the k best, chosen and fitted on other photos",
+            ("what is read", *(f"k = {k}" for k in ks)),
+            tuple(
+                (f"{site}, {POSITIONS[position]}: {READS[reads]}",
+                 *(value_with_interval(*cells[site, position, reads, k][["auc", "low", "high"]])
+                   if (site, position, reads, k) in cells else "–" for k in ks))
+                for site, position, reads in named
+            ),
+        ),
+    )  # fmt: skip
+
+
+def _all_letters(sae: Sae) -> Table:
+    """Accuracy of probes of all features with no photo on both sides, and under the controls."""
+    rows = sae.probes[sae.probes["protocol"] == "grouped"]
     controls = [control for control in CONTROLS if control in rows and rows[control].notna().any()]
     return Table(
-        "Letters read right from the k best, no photo on both sides of the split",
-        ("what is read", *("all" if k == "dense" else f"k = {k}" for k in ks),
-         *(f"all: {CONTROLS[control].format(kind=sae.kind)}" for control in controls)),
+        f"All {sae.kind}s read right from all of them, no photo on both sides of the split",
+        ("what is read", "the model", *(CONTROLS[control].format(kind=sae.kind) for control in controls)),
         tuple(
-            (f"{site}, {POSITIONS[position]}: {READS[reads]}",
-             *(percent(cells[site, position, reads, k]["accuracy"]) if (site, position, reads, k) in cells else "–"
-               for k in ks),
-             *(percent(cells[site, position, reads, "dense"][control]) for control in controls))
-            for site, position, reads in named
+            (f"{row['site']}, {POSITIONS[row['position']]}: {READS[row['reads']]}", percent(row["accuracy"]),
+             *(percent(row[control]) for control in controls))
+            for _, row in rows.iterrows()
         ),
     )  # fmt: skip

@@ -52,11 +52,10 @@ def answer(causal: Causal) -> tuple[str, ...]:
         return ()
     over = [causal.found.share(f"{MEANS}_over_{null}") for null in ("random", "shuffled_means")]
     steers = "steers the answer" if min(one.low for one in over) > 0 else "is not shown to steer the answer"
+    probability = share_with_interval(*causal.found.share(f"{MEANS}_probability"))
     return (
         f"Adding the difference of class means to the stream {steers}: the other {causal.kind}'s answer has a "
-        f"probability of {share_with_interval(*causal.found.share(f'{MEANS}_probability'))}, "
-        f"{points_with_interval(*over[0])} over random directions and {points_with_interval(*over[1])} over means of "
-        f"shuffled {causal.kind}s.",
+        f"probability of {probability}, {_over_hardest(causal, MEANS)}.",
     )
 
 
@@ -70,11 +69,12 @@ def _lead(causal: Causal) -> tuple[str, ...]:
         "stream. Efficacy is the probability of the other answer. Damage is how much less likely the model's own "
         "descriptions of other images become. Two nulls have the same length: random directions, and differences of "
         f"class means after the {causal.kind}s were shuffled over the photos.",
-        "The best place of a direction is chosen on one half of the photos and evaluated on the other, then the halves "
+        "The best place of a direction is chosen on one half of the pairs and evaluated on the other, then the halves "
         "are exchanged; places with more damage than allowed (steering_effects.most_damage in "
         f"stages/causal/params.yaml) are left out. There are {plural(steered, 'steered image')} of "
         f"{plural(pairs, 'pair')} of {causal.kind}s, {plural(described, 'described image')} and "
-        f"{plural(draws, 'draw')} of each null.",
+        f"{plural(draws, 'draw')} of each null. Images of a pair share its direction, and all share the draws: "
+        "intervals resample pairs, images within them, and draws.",
         *(_verdict(causal, direction) for direction in OF_CLASSES),
     )
 
@@ -107,7 +107,16 @@ def _verdict(causal: Causal, direction: str) -> str:
         f"{share_with_interval(*causal.found.share(f'{key}_probability'))}. The text says it for {percent(says[0])} of "
         f"the images (random {percent(says[1])}, shuffled {percent(says[2])}). Damage: {number(damages[0], 2)} nats a "
         f"token (random {number(damages[1], 2)}, shuffled {number(damages[2], 2)}). {holds}: "
-        f"{points_with_interval(*random)} over random, {points_with_interval(*shuffled)} over shuffled."
+        f"{_over_hardest(causal, key)}."
+    )
+
+
+def _over_hardest(causal: Causal, key: str) -> str:
+    """How far the direction is above the null that does most, in words."""
+    nulls = {"random": "random directions", "shuffled_means": f"means of shuffled {causal.kind}s"}
+    hardest = min(nulls, key=lambda null: causal.found.number(f"{key}_over_{null}"))
+    return (
+        f"{points_with_interval(*causal.found.share(f'{key}_over_{hardest}'))} over {nulls[hardest]}, the harder null"
     )
 
 

@@ -8,12 +8,11 @@ import pytest
 from signbridge.core import params, tables
 from signbridge.core.names import (
     LEACE,
-    LEACE_OTHER_PHOTOS,
+    LEACE_IN_SAMPLE,
     NOTHING,
     RANDOM_SUBSPACE,
     SHUFFLED_LABELS,
 )
-from signbridge.datasets.sampling import fitted_half
 from signbridge.probing import protocols
 from signbridge.vlm.model_run import ModelRun
 from stages.causal.erase import (
@@ -25,9 +24,9 @@ from stages.causal.erase import (
 )
 from tests.stages.causal_study import (
     ENVIRONMENT,
+    ERASURE,
     IDS,
     LABELS,
-    PHOTOS,
     extracted,
     resumes_with_the_same_bytes,
 )
@@ -42,8 +41,7 @@ from tests.stages.small_study import (
 TABLES = (PROBES, CHANGED, DAMAGE)
 ERASERS = (LEACE, RANDOM_SUBSPACE, SHUFFLED_LABELS)
 FIRST, LAST = "layer_00", "layer_08"
-HALF = fitted_half(LABELS, PHOTOS, seed=42)
-UNSEEN = {image for image, fitted in zip(IDS, HALF, strict=True) if not fitted}
+RENDERED = {"source": "rendered", "params": {"source": "rendered", "seed": 7, "size": 28, "photos": 2, "copies": 3}}
 
 
 @pytest.fixture(scope="module")
@@ -81,26 +79,47 @@ def test_every_eraser_is_read_where_it_erases_and_at_each_later_site_with_what_m
     assert not Path(".scratch/causal_erase").exists(), "finished shards are cleared away"
 
 
-def test_every_image_is_tested_once_at_each_place_and_an_eraser_of_other_photos_on_those_alone(study):
+def test_every_image_is_tested_once_at_each_place_and_answered_once_under_each_draw(study):
     probes, changed, damage = (tables.read(path) for path in TABLES)
     places = ["at", "site", "eraser", "draw"]
     for keys, table in (([*places, "read_site", "read_position"], probes), (places, changed)):
         for place, of_place in table.groupby(keys):
-            tested = UNSEEN if LEACE_OTHER_PHOTOS in place else set(IDS)
-            assert set(of_place["image_id"]) == tested
-            assert len(of_place) == len(tested)
-    assert rows_of(probes[probes["eraser"] == LEACE_OTHER_PHOTOS], "site", "read_site") == {
+            assert list(of_place["image_id"]) == IDS, place
+    assert rows_of(changed, "eraser", "draw") == {*((name, 0) for name in ERASERS), (SHUFFLED_LABELS, 1)}
+    assert rows_of(probes[probes["eraser"] == LEACE_IN_SAMPLE], "site", "read_site") == {
         (FIRST, FIRST),
         (LAST, LAST),
     }
     assert damage["image_id"].nunique() == 2
     label_of = dict(zip(IDS, LABELS, strict=True))
     assert (probes["label"] == probes["image_id"].map(label_of)).all()
-    assert {NOTHING, LEACE_OTHER_PHOTOS} < set(probes["eraser"])
+    assert {NOTHING, LEACE_IN_SAMPLE} < set(probes["eraser"])
+
+
+def test_where_images_can_be_drawn_erasers_are_fitted_on_those_and_not_on_the_sample(study, monkeypatch):
+    """Two of each letter, read under both prompts, and the sample in one part under one set of erasers."""
+    folds = [tables.read(path) for path in TABLES]
+    sample = tables.read("data/sample.parquet")
+    tables.write(sample, "data/sample.parquet", {"images": RENDERED})
+    read, in_shards = [], ModelRun.read_in_shards
+
+    def noted(self, items, *arguments, **named):
+        read.append((named["within"], len(items)))
+        return in_shards(self, items, *arguments, **named)
+
+    monkeypatch.setattr(ModelRun, "read_in_shards", noted)
+    main()
+    assert read == [("drawn-answers", 6), ("0", len(IDS)), ("drawn-descriptions", 6)]
+    drawn = [tables.read(path) for path in TABLES]
+    for of_drawn, of_folds in zip(drawn, folds, strict=True):
+        keys = [name for name in ("at", "site", "eraser", "draw", "image_id") if name in of_drawn]
+        assert rows_of(of_drawn, *keys) == rows_of(of_folds, *keys)
+    assert not np.allclose(drawn[2]["damage"], folds[2].set_index(keys).loc[
+        list(drawn[2][keys].itertuples(index=False, name=None)), "damage"])  # fmt: skip
 
 
 def test_a_killed_run_goes_on_to_the_same_bytes_whatever_the_settings_of_the_other_sweep(study, monkeypatch):
-    """Two shards of thirteen images under the erasers, then two under the prompt that asks for a description.
+    """A shard for each half of the photos under its erasers, then two under the prompt that asks for a description.
 
     DVC does not look at the other sweep, so it would not run the stage again.
     """
@@ -128,7 +147,7 @@ def test_no_layer_wanted_leaves_empty_tables(study):
 
 def test_a_misspelt_key_of_the_sweep_is_named_and_no_table_is_touched(study):
     first = outputs()
-    study.set_in(params.CAUSAL, erasure__small={"layer": 2, "at": ["prompt_last"], "draws": 1, "others": 2})
+    study.set_in(params.CAUSAL, erasure__small={**ERASURE, "layer": 2})
     assert "erasure.small.layer: unknown key. Did you mean 'layers'?" in study.message_of_failure(main)
     assert outputs() == first
 

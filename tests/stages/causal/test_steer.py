@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from signbridge.causal import courses
 from signbridge.core import params, tables
 from signbridge.core.names import DIRECTIONS, RANDOM, SHUFFLED_MEANS
 from signbridge.datasets.sampling import fitted_half
@@ -19,6 +20,7 @@ from tests.stages.causal_study import (
     IDS,
     LABELS,
     PHOTOS,
+    STEERING,
     WORDS,
     copy_to_run,
     extracted,
@@ -75,6 +77,19 @@ def test_only_images_that_no_direction_was_fitted_on_are_steered_or_described(st
     assert (steered["image_id"].map(LABEL_OF) == steered["a"]).all(), "images of the class that is left"
     others = damage["image_id"].map(LABEL_OF)
     assert ((others != damage["a"]) & (others != damage["b"])).all()
+
+
+def test_damage_is_told_by_other_images_for_each_pair_and_texts_are_kept_of_as_many_pairs_as_a_page_shows(
+    study, monkeypatch
+):
+    monkeypatch.setattr(courses, "TOLD_PAIRS", 1)
+    study.set_in(params.CAUSAL, steering__small={**STEERING, "others": 1, "at": ["prompt_last"]})
+    main()
+    answers, damage, descriptions = (tables.read(path) for path in TABLES)
+    assert len(answers[["a", "b"]].drop_duplicates()) == 2
+    assert damage["image_id"].nunique() == 2
+    told = descriptions[["a", "b"]].drop_duplicates().to_numpy().tolist()
+    assert told == answers[["a", "b"]].to_numpy()[:1].tolist()
 
 
 def test_a_killed_run_goes_on_to_the_same_bytes_whatever_the_settings_of_the_other_sweep(study, monkeypatch):

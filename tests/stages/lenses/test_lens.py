@@ -18,7 +18,7 @@ from tests.stages.causal_study import (
     copy_to_run,
     resumes_with_the_same_bytes,
 )
-from tests.stages.lens_study import LENSES, sampled
+from tests.stages.lens_study import LENSES, TEXT_INDEX, sampled
 from tests.stages.small_study import as_declared, declared, written_by
 
 CORPUS = Path("corpus.txt")
@@ -34,7 +34,7 @@ def finished(tmp_path_factory) -> tuple[Path, dict[str, dict[str, bytes]]]:
     folder = tmp_path_factory.mktemp("lens")
     with sampled(folder, PHRASES) as workspace:
         workspace.set_in(
-            params.LENSES, text_index={"contexts": CONTEXTS, "layers": "published", "storage": "float8"},
+            params.LENSES, text_index={**TEXT_INDEX, "contexts": CONTEXTS, "layers": "published"},
             lenses={**LENSES, "images": IMAGES, "patches": PATCHES, "layers": 3, "k": K},
         )  # fmt: skip
         return folder, {"text_index": written_by(text_index.main), "lens": written_by(lens.main)}
@@ -61,30 +61,28 @@ def test_the_index_has_a_vector_a_context_at_every_text_layer(study):
         np.testing.assert_allclose(np.linalg.norm(block, axis=1), 1, rtol=1e-5)
 
 
-def test_every_patch_of_images_of_different_photos_says_k_words_under_each_lens(study):
+def test_the_first_tokens_of_a_phrase_are_in_the_index_only_if_they_are_asked_for(study):
+    of_first_words = {}
+    for skip in (0, 5):
+        study.set_in(params.LENSES, text_index__skip=skip, text_index__prefer=0)
+        text_index.main()
+        of_first_words[skip] = (open_index(text_index.INDEX).contexts["start"] == 0).sum()
+    assert of_first_words[5] == 0 < of_first_words[0]
+
+
+def test_every_patch_of_images_of_different_photos_says_k_different_words_under_each_lens(study):
     table = tables.read(lens.WORDS)
     shown = sorted(set(table["image_id"]))
     photo = dict(zip(IDS, PHOTOS, strict=True))
     assert len(shown) == len({photo[image] for image in shown}) == IMAGES
-    assert table.groupby(["image_id", "site", "lens", "patch"]).size().unique().tolist() == [K]
+    said = table["word"].str.lower().groupby([table[name] for name in ("image_id", "site", "lens", "patch")])
+    assert said.size().unique().tolist() == said.nunique().unique().tolist() == [K]
     assert len(table) == IMAGES * table["site"].nunique() * 3 * table["patch"].nunique() * K
     latent = table[table["lens"] == "latent"]
     assert set(latent["sentence"]) <= set(PHRASES)
     assert all(row.sentence[row.start : row.end] == row.word for row in latent.itertuples())
     of_index = open_index(text_index.INDEX).contexts.iloc[latent["row"]]
     assert list(of_index["sentence"]) == list(latent["sentence"])
-
-
-def test_the_vocabulary_has_the_word_of_every_row_that_the_other_lenses_say(study):
-    table, compared = tables.read(lens.WORDS), tables.read(lens.VOCABULARY)
-    for source, rows in compared.groupby("source"):
-        here = table[(table["lens"] == "latent") == (source == "text_index")]
-        assert list(rows["row"]) == list(range(len(rows)))
-        said = rows.iloc[here["row"]]
-        assert list(said["token"]) == list(here["token"])
-        assert list(said["word"]) == list(here["word"])
-    assert {"<s>", "</s>"} <= set(compared.loc[compared["source"] == "vocabulary", "token"])
-    assert tables.made_by(lens.VOCABULARY)["model"]["name"] == "tiny-random"
 
 
 def test_the_grid_of_all_image_tokens_is_in_the_table(study):

@@ -12,6 +12,7 @@ from signbridge.core import params
 from signbridge.lenses import text_index as indexing
 from stages.lenses import text_index
 from tests.stages.causal_study import ENVIRONMENT, Killed
+from tests.stages.lens_study import TEXT_INDEX
 
 CORPUS = Path("corpus.txt")
 WORDS = ("up", "bent", "hooked", "curved", "spread")
@@ -31,7 +32,7 @@ def study(workspace, monkeypatch):
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(text_index, "BLOCK", BLOCK)
     workspace.set(model="tiny-random", questions__corpus=str(CORPUS), questions__templates=[])
-    workspace.set_in(params.LENSES, text_index={"contexts": 3, "layers": [0, 1], "storage": "float8"})
+    workspace.set_in(params.LENSES, text_index={**TEXT_INDEX, "contexts": 3, "skip": 0, "prefer": 0})
     Path("data").mkdir()
     Path("data/model.json").write_text('{"folder_sha256": "that of the stage model"}')
     return workspace
@@ -72,11 +73,15 @@ def phrases_read(monkeypatch) -> list[str]:
     return read
 
 
+LATER_FIRST = {"text_index__skip": 2, "text_index__prefer": 9}
+
+
 @pytest.mark.parametrize(
-    ("first", "storage"), [(4, "float8"), (12, "float8"), (20, "float8"), (25, "float8"), (20, "float16")]
+    ("first", "changes"),
+    [(4, {}), (12, LATER_FIRST), (20, {}), (20, LATER_FIRST), (25, {}), (20, {"text_index__storage": "float16"})],
 )
-def test_a_corpus_that_grew_has_the_bytes_of_a_whole_run(study, first, storage):
-    study.set_in(params.LENSES, text_index__storage=storage)
+def test_a_corpus_that_grew_has_the_bytes_of_a_whole_run(study, first, changes):
+    study.set_in(params.LENSES, **changes)
     expected = whole_run(LINES)
     shutil.rmtree(text_index.LAST)
     index_of(LINES[:first])
@@ -113,7 +118,7 @@ def test_lines_that_are_there_already_change_nothing(study, phrases_read):
 
 @pytest.mark.parametrize(
     "changed",
-    [{"seed": 1}, {"text_index__contexts": 2}, {"text_index__storage": "float16"}, {"text_index__layers": [1]}],
+    [{"seed": 1}, {"text_index__prefer": 4}, {"text_index__storage": "float16"}, {"text_index__layers": [1]}],
     ids=lambda changed: next(iter(changed)),
 )
 def test_other_settings_read_everything(study, phrases_read, changed):

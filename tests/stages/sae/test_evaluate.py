@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from signbridge.core import activations, params, tables
-from signbridge.core.names import AUTOENCODER, MODEL, POSITIONS, STREAM, TWIN
+from signbridge.core.names import AUTOENCODER, COMPONENTS, MODEL, POSITIONS, STREAM, TWIN
 from signbridge.datasets.control_images import CONTROLS
 from signbridge.datasets.hands import joint_angles, read_hands
 from signbridge.datasets.sampling import fitted_half
@@ -50,7 +50,8 @@ def found() -> dict[str, float | str]:
 
 
 def read(name: str) -> pd.DataFrame:
-    return tables.read(evaluate.EVALUATION / f"{name}.parquet")
+    folder = probes.OF_PROBES if name in ("probes", "one_letter") else evaluate.EVALUATION
+    return tables.read(folder / f"{name}.parquet")
 
 
 def evaluate_again() -> None:
@@ -68,7 +69,8 @@ def test_both_kinds_of_tokens_are_judged_at_every_site(study):
     assert set(table["site"]) == set(SITES)
     measures = {kind: set(rows["measure"]) for kind, rows in table.groupby("modality")}
     assert measures["image"] == measures["text"] >= {"variance_explained", "l0", "fires", "fidelity", "zeros_cost"}
-    assert measures["both"] == {"dead", "shared", "image_only", "text_only"}
+    beside = {f"{name}{of}" for name in ("shared", "shared_mass") for of in ("", f"_{TWIN}", f"_over_{TWIN}")}
+    assert measures["both"] == {"dead", "image_only", "text_only"} | beside
     keys = table.set_index(["site", "modality", "measure"])["value"]
     assert keys.index.is_unique
     for site in SITES:
@@ -82,26 +84,38 @@ def test_the_metrics_are_those_of_the_plots(study):
     assert metrics["model"] == "tiny-random (it has learnt nothing)"
     assert metrics["images_in_training"] == metrics["phrases_in_training"] == 0
     judged = read("measures").set_index(["site", "modality", "measure"])["value"]
-    probes = read("probes").set_index(["protocol", "site", "position", "reads", "k"])
+    probes = read("probes").set_index(["protocol", "site", "position", "reads"])
+    one_letter = read("one_letter").set_index(["site", "position", "reads", "k"])["auc"]
     for end, site in (("first", SITES[0]), ("last", SITES[-1])):
         assert metrics[f"variance_explained_image_{end}"] == pytest.approx(
             judged[site, "image", "variance_explained"], abs=1e-6
         )
         assert metrics[f"shared_{end}"] == pytest.approx(judged[site, "both", "shared"], abs=1e-6)
         for reads in ("sae", "stream"):
-            of = probes.loc[("grouped", site, "image_mean", reads, "5")]
-            assert metrics[f"{reads}_5_image_mean_{end}"] == pytest.approx(of["accuracy"], abs=1e-6)
+            of = probes.loc[("grouped", site, "image_mean", reads)]
+            assert metrics[f"{reads}_image_mean_{end}"] == pytest.approx(of["accuracy"], abs=1e-6)
+            name = f"one_letter_{reads}_5_image_mean_{end}"
+            assert metrics[name] == pytest.approx(float(one_letter[site, "image_mean", reads, 5]), abs=1e-6)
 
 
-def test_there_is_a_probe_of_features_and_of_the_stream_for_every_k_position_and_protocol(study):
-    table = read("probes")
-    keys = table.set_index(["protocol", "site", "position", "reads", "k"])
+def test_there_is_a_probe_of_all_features_and_of_the_stream_for_every_position_and_protocol(study):
+    keys = read("probes").set_index(["protocol", "site", "position", "reads"])
     assert keys.index.is_unique
-    assert len(keys) == 2 * len(SITES) * 2 * 2 * 3
-    assert set(table["k"]) == {"1", "5", "dense"}
+    assert len(keys) == 2 * len(SITES) * 2 * 2
     grouped = keys.loc["grouped"]
     assert grouped["shuffled"].notna().all()
-    assert grouped.xs("sae", level="reads")["minus_dense"].notna().all()
+    assert grouped.xs("sae", level="reads")["minus_stream"].notna().all()
+
+
+def test_one_letter_is_told_from_k_features_and_from_as_many_of_each_baseline(study):
+    keys = read("one_letter").set_index(["site", "position", "reads", "k"])
+    assert set(keys.index) == {(site, position, reads, k) for site in SITES for position in POSITIONS
+                               for reads in (AUTOENCODER, STREAM, COMPONENTS, TWIN) for k in (1, 5)}  # fmt: skip
+    assert keys["auc"].between(0, 1).all()
+    of_features = keys.xs(AUTOENCODER, level="reads")
+    for other in (STREAM, COMPONENTS, TWIN):
+        expected = of_features["auc"].astype(float) - keys.xs(other, level="reads")["auc"].astype(float)
+        np.testing.assert_allclose(of_features[f"over_{other}"].astype(float), expected, atol=1e-6)
 
 
 def test_every_control_that_was_read_stands_beside_the_probes_of_the_folds(study):
@@ -113,21 +127,21 @@ def test_every_control_that_was_read_stands_beside_the_probes_of_the_folds(study
     fewer = read("probes").set_index("protocol")
     assert fewer[["untrained_twin", "no_image"]].isna().all(axis=None)
     np.testing.assert_array_equal(fewer["other_letter"], controls["other_letter"])
-    assert {name.removeprefix("sae_dense_image_mean_last") for name in found() if "image_mean_last" in name} >= {
+    assert {name.removeprefix("sae_image_mean_last") for name in found() if "image_mean_last" in name} >= {
         "", "_other_letter"
     }  # fmt: skip
     assert not [name for name in found() if name.endswith("_no_image") or TWIN in name]
-    assert TWIN not in set(read("concept")["reads"])
+    assert TWIN not in {*read("concept")["reads"], *read("one_letter")["reads"]}
 
 
 def cell_of(control: str, reads: str) -> np.ndarray:
     """What a control shows at the first site's image tokens."""
-    one = Read(pd.DataFrame(), pd.DataFrame(), {1: [0.01, 0.1]})
+    one = Read(pd.DataFrame(), pd.DataFrame(), [0.01, 0.1])
     where = {control: probes.where(control, IDS)}
     places, cells = control_cells({(SITES[0], "image_mean", reads): one}, where, [0.01, 0.1])
     given = dict(zip(places, cells, strict=True))[control, SITES[0], "image_mean", reads]
     twins = [[0.01, 0.1]] * 2
-    assert given.Cs == {1: twins if control == TWIN else [[0.01], [0.1]]}, "the twin's are chosen, the others' are not"
+    assert given.Cs == (twins if control == TWIN else [[0.01], [0.1]]), "the twin's are chosen, the others' are not"
     return given.vectors
 
 
@@ -174,7 +188,8 @@ def test_a_protocol_that_is_not_chosen_is_left_out(study):
     study.set(probe__protocols=["signbridge"])
     evaluate_again()
     assert set(read("probes")["protocol"]) == {"signbridge"}
-    assert found()["sae_probes_compared_dense"] == 0
+    assert found()["sae_probes_compared"] == 0
+    assert read("one_letter").empty
 
 
 def test_no_metrics_file_has_more_keys_than_can_be_read(finished):
@@ -190,6 +205,7 @@ def test_no_metrics_file_has_more_keys_than_can_be_read(finished):
         (evaluate, {"evaluate__shared": [0.9, 0.1]}, "evaluate.shared"),
         (evaluate, {"evaluate__shared": [0.5]}, "evaluate.shared"),
         (probes, {"probes__k": [0]}, "probes.k"),
+        (probes, {"probes__C": [0.0]}, "probes.C"),
         (probes, {"probes__repeats": 0}, "probes.repeats"),
     ],
 )

@@ -33,7 +33,13 @@ from tests.stages.small_study import (
     outputs,
 )
 
-NEEDED = ["training.parquet", "passages.parquet", "layer_01/cfg.json", "layer_01/sae_weights.safetensors"]
+NEEDED = [
+    "training.parquet",
+    "passages.parquet",
+    "layer_01/cfg.json",
+    "layer_01/sae_weights.safetensors",
+    "layer_01/pca.safetensors",
+]
 
 
 @pytest.fixture
@@ -61,7 +67,7 @@ def test_what_is_declared_is_written(finished):
 
 def test_every_image_and_phrase_that_is_judged_has_a_row_of_numbers(study):
     for site in SITES:
-        items, masses = items_of(features_stage.FEATURES / "items", site)
+        items, lists = items_of(features_stage.FEATURES / "items", site)
         of_kind = {kind: rows["item"].tolist() for kind, rows in items.groupby("kind")}
         assert len(set(of_kind["image"])) == len(of_kind["image"]) <= IMAGES
         assert set(of_kind["image"]) <= set(PHOTOS)
@@ -69,7 +75,7 @@ def test_every_image_and_phrase_that_is_judged_has_a_row_of_numbers(study):
         assert set(of_kind["text"]) <= set(PHRASES)
         assert np.isfinite(items.drop(columns=["kind", "item"]).to_numpy()).all()
         assert (items[["tokens", "deviation", "error", "nll"]] > 0).all(axis=None)
-        assert masses.shape[0] == len(items)
+        assert all(len(rows) == len(items) for rows in (lists["mass"], lists["explained"]))
 
 
 def test_what_training_read_is_left_out_where_there_is_enough_else(study):
@@ -161,11 +167,11 @@ def test_without_that_control_no_image_is_not_read(study):
 def test_features_have_a_row_each_with_shares_of_tokens(study):
     features = tables.read(features_stage.FEATURES / "features.parquet")
     for site, rows in features.groupby("site"):
-        items, masses = items_of(features_stage.FEATURES / "items", site)
-        assert rows["feature"].tolist() == list(range(masses.shape[1]))
+        items, lists = items_of(features_stage.FEATURES / "items", site)
+        assert rows["feature"].tolist() == list(range(lists["mass"].shape[1]))
         for kind in ("image", "text"):
             here = (items["kind"] == kind).to_numpy()
-            mean = masses[here].sum(0) / items.loc[here, "tokens"].sum()
+            mean = lists["mass"][here].sum(0) / items.loc[here, "tokens"].sum()
             np.testing.assert_allclose(rows[f"{kind}_mean"], mean, rtol=1e-5)
             assert rows[f"{kind}_fires"].between(0, 1).all()
         assert (rows["modality"].isna() == ((rows["image_fires"] == 0) & (rows["text_fires"] == 0))).all()

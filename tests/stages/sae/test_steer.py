@@ -12,6 +12,8 @@ from signbridge.core.names import (
     CLAMP_DECODED,
     CLASSES,
     CONCEPT,
+    EQUAL_LOGIT,
+    EQUAL_LOGIT_DOWN,
     FEATURE,
     FEATURE_DOWN,
     LIKE_FEATURES,
@@ -54,7 +56,8 @@ NOT_UP = concept_names("index")[0]
 CALLED = {"A": NOT_UP, "B": UP, "C": NOT_UP}
 SAID = {"A": "bent", "B": "up", "C": "bent"}
 EDITS = [(name, 0) for name in (FEATURE, CLAMP, CLAMP_DECODED, FEATURE_DOWN)]
-EDITS += [(null, 0) for null in (RANDOM, LIKE_FEATURES, NEIGHBOURS, LIKE_FEATURES_DOWN, NEIGHBOURS_DOWN)]
+EDITS += [(null, 0) for null in (RANDOM, LIKE_FEATURES, NEIGHBOURS, LIKE_FEATURES_DOWN,
+                                      NEIGHBOURS_DOWN, EQUAL_LOGIT, EQUAL_LOGIT_DOWN)]  # fmt: skip
 
 
 @pytest.fixture(scope="module")

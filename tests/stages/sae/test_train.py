@@ -69,7 +69,9 @@ def study(workspace, finished, monkeypatch):
 def test_the_stage_writes_what_it_declares(finished):
     assert as_declared("sae.train", finished[1]) == declared("sae.train")
     sites = [f"layer_{layer:02d}" for layer in LAYERS]
-    of_sites = {f"{site}/{file}" for site in sites for file in ("cfg.json", "sae_weights.safetensors")}
+    of_sites = {
+        f"{site}/{file}" for site in sites for file in ("cfg.json", "sae_weights.safetensors", "pca.safetensors")
+    }
     names = {path.removeprefix("data/sae/autoencoders/") for path in finished[1]}
     assert names == {"training.parquet", "passages.parquet"} | of_sites
 

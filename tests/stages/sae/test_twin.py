@@ -54,11 +54,23 @@ def read(folder: Path, kind: str, site: str, position: str = "prompt_last") -> n
 
 def test_what_is_declared_is_written(finished):
     assert as_declared("sae.twin", finished[1]) == declared("sae.twin")
-    stored = {f"sae/{site}/{file}" for site in SITES for file in ("cfg.json", "sae_weights.safetensors")}
+    files = ("cfg.json", "sae_weights.safetensors", "pca.safetensors")
+    stored = {f"sae/{site}/{file}" for site in SITES for file in files}
     of_concept = {f"concept/{kind}/{site}.parquet" for kind in ("features", "stream") for site in SITES}
     of_sample = {f"sample/{site}.parquet" for site in SITES}
     names = {path.removeprefix("data/sae/twin/") for path in finished[1]}
-    assert names == {"sae/training.parquet", "concept/answers.parquet"} | stored | of_concept | of_sample
+    items = {"features.parquet", *(f"items/{site}.parquet" for site in SITES)}
+    assert names == {"sae/training.parquet", "concept/answers.parquet"} | stored | of_concept | of_sample | items
+
+
+def test_the_same_items_are_read_as_of_the_model(study):
+    for site in SITES:
+        of_model, of_twin = (
+            tables.read(folder / f"items/{site}.parquet") for folder in (features_stage.FEATURES, twin.TWIN)
+        )
+        assert of_model[["kind", "item"]].equals(of_twin[["kind", "item"]])
+        assert (of_twin["tokens"] > 0).all()
+        assert "nll" not in of_twin
 
 
 def test_features_are_those_that_the_twins_autoencoders_make_of_the_twins_stream(study):
@@ -123,7 +135,7 @@ def test_another_seed_draws_another_twin(study):
 
 
 def test_a_run_killed_as_it_reads_the_concept_goes_on_to_the_same_bytes(study, monkeypatch):
-    resumes_with_the_same_bytes(twin.main, monkeypatch, killed_after=3, shards=2 + 2)
+    resumes_with_the_same_bytes(twin.main, monkeypatch, killed_after=3, shards=2 + 2 + 2)
 
 
 def test_a_run_killed_as_it_trains_goes_on_to_the_same_bytes(study, monkeypatch):
