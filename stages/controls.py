@@ -18,22 +18,24 @@ from signbridge.probing.control_sweep import (
     score_twin,
 )
 from signbridge.probing.control_task import ControlTaskParams, score_control_task
+from signbridge.probing.peak import quoted_places
 from signbridge.probing.predictions import choices_table, predictions_table
 from signbridge.probing.protocols import Split
 from signbridge.probing.settings import ProbeParams, places, splits_of
 
 ACTIVATIONS = Path("data/activations")
+CHOSEN = Path("data/choices.parquet")
 CONTROLS = Path("data/controls")
 WRITTEN = Path("data/control_probes")
 PREDICTIONS = ["control", "protocol", "site", "position", "repeat", "fold", "image_id", "label", "predicted"]
-CHOICES = ["control", "protocol", "site", "position", "repeat", "fold", "C", "inner_accuracy"]
+CHOICES = ["control", "protocol", "site", "position", "repeat", "fold", "C", "inner_accuracy", "at_edge"]
 SHUFFLED = ["site", "position", "draw", "accuracy"]
 
 
 def main() -> None:
     """Write data/control_probes/{predictions,choices,shuffled_labels,control_task}.parquet."""
     chosen, read = params.section("probe", ProbeParams), params.section("controls", ControlsParams).read
-    draws = params.section("shuffled_labels", ShuffledLabelsParams).draws
+    null = params.section("shuffled_labels", ShuffledLabelsParams)
     seed = params.seed()
     sample = tables.read("data/sample.parquet", columns=["image_id", "label", "photo"])
     image_ids, labels, photos = (sample[column].to_numpy() for column in ("image_id", "label", "photo"))
@@ -41,9 +43,8 @@ def main() -> None:
     everything = splits_of(chosen, labels, photos, seed)
     splits = [split for split in everything if split.protocol == "grouped"]
     probed = places(chosen, activations.sites(ACTIVATIONS))
-    sweep = ControlSweep(
-        list(image_ids), labels, photos, splits, probed, _chosen_penalties(splits), chosen.memory_bytes
-    )
+    Cs = _chosen_penalties(splits)
+    sweep = ControlSweep(list(image_ids), labels, photos, splits, probed, Cs, chosen.memory_bytes)
 
     predictions, choices, shuffled = [], [], []
     for control in read if splits else []:
@@ -56,12 +57,19 @@ def main() -> None:
             scored = score_read(sweep, folder)
         predictions.append(predictions_table(scored, splits, image_ids, labels).assign(control=control))
         choices.append(choices_table(scored, splits).assign(control=control))
-    if splits and draws:
-        shuffled.append(score_shuffled(sweep, ACTIVATIONS, draws, seed))
+    if splits and null.draws:
+        quoted = quoted_places(tables.read(CHOSEN))
+        shuffled.append(score_shuffled(sweep, ACTIVATIONS, null, quoted, seed))
 
     task = score_control_task(sweep, everything, ACTIVATIONS, chosen.signbridge.C, draws_of_task, seed)
 
-    made_by = {"read": read, "draws": draws, "control_task": draws_of_task, "probe": chosen.model_dump(), "seed": seed}
+    made_by = {
+        "read": read,
+        "draws": null.model_dump(),
+        "control_task": draws_of_task,
+        "probe": chosen.model_dump(),
+        "seed": seed,
+    }
     tables.write(_joined(predictions, PREDICTIONS), WRITTEN / "predictions.parquet", made_by)
     tables.write(_joined(choices, CHOICES), WRITTEN / "choices.parquet", made_by)
     tables.write(_joined(shuffled, SHUFFLED), WRITTEN / "shuffled_labels.parquet", made_by)
@@ -70,7 +78,7 @@ def main() -> None:
 
 def _chosen_penalties(splits: list[Split]) -> Penalty:
     """The C that the model's own probes chose in each split, by site and position."""
-    table = tables.read("data/choices.parquet")
+    table = tables.read(CHOSEN)
     of_cell = {cell: rows.set_index(["repeat", "fold"])["C"] for cell, rows in table.groupby(["site", "position"])}
     try:
         return {cell: [float(C[split.repeat, split.fold]) for split in splits] for cell, C in of_cell.items()}

@@ -12,7 +12,7 @@ from signbridge.core import activations, params, tables
 from signbridge.core.command_line import run
 from signbridge.probing import probes
 from signbridge.probing.description_length import online_blocks
-from signbridge.probing.predictions import choices_table, description_length_table, predictions_table, read_answers
+from signbridge.probing.predictions import choices_table, codes_table, predictions_table, read_answers
 from signbridge.probing.settings import ProbeParams, places, splits_of
 from signbridge.probing.sweep import Penalties, Scored, cells_of, score, side_by_side
 from signbridge.probing.within_word import places_within, predictions_within, same_word, score_within
@@ -51,7 +51,7 @@ def main() -> None:
     made_by["model"] = tables.made_by(ANSWERS)["model"]
     tables.write(predictions_table([*scored, text], splits, image_ids, labels), "data/predictions.parquet", made_by)
     tables.write(choices_table(scored, splits), "data/choices.parquet", made_by)
-    tables.write(description_length_table(scored, labels), "data/description_length.parquet", made_by)
+    tables.write(codes_table(scored, image_ids), "data/description_length.parquet", made_by)
     tables.write(predictions_within(same, words, image_ids, labels), "data/within_word.parquet", made_by)
 
 

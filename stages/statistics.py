@@ -9,7 +9,7 @@ from signbridge.core import params, tables
 from signbridge.core.command_line import run
 from signbridge.core.names import model_name
 from signbridge.probing.peak import headline
-from signbridge.statistics import curves, dvc_plots, summary
+from signbridge.statistics import curves, description_length, dvc_plots, summary
 from signbridge.statistics.intervals import StatisticsParams
 from signbridge.statistics.selectivity import selectivity_findings, selectivity_table
 from signbridge.statistics.within_word import accuracy_within
@@ -28,22 +28,23 @@ def main() -> None:
     of_controls = tables.read(CONTROLS / "predictions.parquet"), tables.read(CONTROLS / "choices.parquet")
     shuffled = tables.read(CONTROLS / "shuffled_labels.parquet")
     task = tables.read(CONTROLS / "control_task.parquet")
-    bits, within_word = tables.read("data/description_length.parquet"), tables.read("data/within_word.parquet")
+    codes, within_word = tables.read("data/description_length.parquet"), tables.read("data/within_word.parquet")
     photo_of, letters = sample.set_index("image_id")["photo"], sample["label"].value_counts()
 
     everything = curves.with_headlines(predictions, choices, *of_controls)
     measured = curves.curves(everything, photo_of, settings, np.random.default_rng(seed))
     leaks = curves.copies_in_train(predictions, photo_of)
-    accuracy, comparison = curves.accuracy_table(measured, leaks), curves.layer_comparison(measured)
+    accuracy, comparison = curves.accuracy_table(measured, leaks, choices), curves.layer_comparison(measured)
     peaks, controls = curves.peak_table(measured, comparison, choices), curves.controls_table(measured, shuffled)
     depths = accuracy.drop_duplicates("site").set_index("site")["depth"].to_dict()
     quoted = headline(predictions, choices)
+    bits = description_length.code_lengths(codes, sample, depths, settings, np.random.default_rng(seed))
     found = {
         "accuracy": accuracy,
         "controls": controls,
         "layer_comparison": comparison,
         "peak_probability": peaks,
-        "description_length": bits,
+        "description_length": bits.table,
         "letter_accuracy": curves.letter_accuracy(quoted, photo_of, settings, np.random.default_rng(seed)),
         "confused_pairs": curves.confused_pairs(quoted),
         "confusion": quoted[["label", "predicted"]].rename(columns={"label": "actual"}),

@@ -40,6 +40,7 @@ SMALL_STUDY = {
     "probe__description_length__orders": 1,
     "controls__read": ["untrained_twin", "no_image", "other_letter"],
     "shuffled_labels__draws": 1,
+    "shuffled_labels__quoted_draws": 0,
     "answers__shuffles": 2,
     "statistics__resamples": 20,
     "project__neighbors": 4,

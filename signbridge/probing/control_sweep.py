@@ -37,7 +37,8 @@ from signbridge.probing.sweep import (
 class ShuffledLabelsParams(Section):
     """The section `shuffled_labels`."""
 
-    draws: int = Field(ge=0)  # each is scored in one repeat of the folds
+    draws: int = Field(ge=0)  # at every site and position, each scored in one repeat of the folds; 0: none
+    quoted_draws: int = Field(ge=0)  # where a p-value is quoted, if they are more
 
 
 def shuffle_over_photos(
@@ -143,18 +144,30 @@ def _Cs_of(sweep: ControlSweep, repeat: int) -> Penalty:
     return {cell: [of_split[index] for index in these] for cell, of_split in sweep.Cs.items()}
 
 
-def score_shuffled(sweep: ControlSweep, activations: Path, draws: int, seed: int) -> pd.DataFrame:
-    """Shuffled labels, one a photo: site, position, draw, accuracy."""
+def score_shuffled(
+    sweep: ControlSweep, activations: Path, params: ShuffledLabelsParams, quoted: list[tuple[str, str]], seed: int
+) -> pd.DataFrame:
+    """Shuffled labels, one a photo: site, position, draw, accuracy. `quoted` are the places of `quoted_draws`."""
     targets = np.unique(sweep.labels, return_inverse=True)[1]
-    by_repeat = draws_by_repeat(targets, sweep.photos, sweep.splits, draws, seed)
+    few, many = (
+        draws_by_repeat(targets, sweep.photos, sweep.splits, draws, seed)
+        for draws in (params.draws, max(params.draws, params.quoted_draws))
+    )
+    by_cell = {place: many if place in quoted else few for place in sweep.places}
     cells = cells_of(activations, sweep.places, sweep.image_ids)
-    results = side_by_side(accuracy_of_labels, cells, sweep.splits, sweep.Cs, by_repeat, sweep.memory_bytes)
+    results = side_by_side(_accuracy_of_draws, cells, sweep, by_cell)
     results = tqdm(results, total=len(sweep.places), desc="shuffled_labels", unit="site position")
     tables = [
         accuracy_of_draws(accuracies, sweep.splits).assign(site=site, position=position)
         for (site, position), accuracies in zip(sweep.places, results, strict=True)
     ]
     return pd.concat(tables, ignore_index=True)[["site", "position", "draw", "accuracy"]]
+
+
+def _accuracy_of_draws(
+    cell: Cell, sweep: ControlSweep, by_cell: dict[tuple[str, str], list[list[np.ndarray]]]
+) -> list[Float[np.ndarray, "draws"]]:
+    return accuracy_of_labels(cell, sweep.splits, sweep.Cs, by_cell[cell.site, cell.position], sweep.memory_bytes)
 
 
 def _scored(

@@ -39,6 +39,13 @@ def chosen_layer(choices: pd.DataFrame, position: str) -> str | None:
     return min(chosen.index[chosen == chosen.max()], key=order.__getitem__)
 
 
+def quoted_places(choices: pd.DataFrame) -> list[tuple[str, str]]:
+    """The sites and positions whose test against shuffled labels is quoted: pixels, the tower and the best layer."""
+    position = headline_position(choices)
+    best = chosen_layer(choices, position) if position else None
+    return [("pixels", "flat"), ("vision", "image_mean"), *([(best, position)] if best else [])]
+
+
 def headline_predictions(predictions: pd.DataFrame, choices: pd.DataFrame, position: str) -> pd.DataFrame:
     """The rows of `data/predictions.parquet` that the chosen layers made: one a test image, repeat and fold."""
     grouped = predictions[predictions["protocol"] == "grouped"]

@@ -1,4 +1,4 @@
-"""The results of a sweep as tables: every prediction, every choice of a penalty, every description length.
+"""The results of a sweep as tables: every prediction, every choice of a penalty, every code.
 
 `read_answers` adds a baseline: the letter predicted from the text of the model's answer alone, on the same splits.
 """
@@ -48,10 +48,10 @@ def predictions_table(
 
 
 def choices_table(scored: Sequence[Scored], splits: list[Split]) -> pd.DataFrame:
-    """One row a cell and split of `grouped`: protocol, site, position, repeat, fold, C, inner_accuracy."""
-    columns = [*CELL, "repeat", "fold", "C", "inner_accuracy"]
+    """One row a cell and split of `grouped`: protocol, site, position, repeat, fold, C, inner_accuracy, at_edge."""
+    columns = [*CELL, "repeat", "fold", "C", "inner_accuracy", "at_edge"]
     rows = [
-        (split.protocol, cell.site, cell.position, split.repeat, split.fold, choice.C, choice.inner_accuracy)
+        (split.protocol, cell.site, cell.position, split.repeat, split.fold, *choice)
         for cell in scored
         for split, choice in zip(splits, cell.choices, strict=True)
         if choice
@@ -59,17 +59,17 @@ def choices_table(scored: Sequence[Scored], splits: list[Split]) -> pd.DataFrame
     return pd.DataFrame(rows, columns=columns).astype({"repeat": np.int16, "fold": np.int16})
 
 
-def description_length_table(scored: Sequence[Scored], labels: np.ndarray) -> pd.DataFrame:
-    """One row a site and position: site, depth, position, bits, uniform_bits, compression.
-
-    `uniform_bits` is what the letters cost without vectors, log2(letters) an image.
-    """
-    uniform = len(labels) * np.log2(len(np.unique(labels)))
-    table = pd.DataFrame(
-        [(cell.site, cell.position, cell.bits) for cell in scored], columns=["site", "position", "bits"]
-    )
-    table.insert(1, "depth", pd.factorize(table["site"])[0])
-    return table.assign(uniform_bits=uniform, compression=uniform / table["bits"])
+def codes_table(scored: Sequence[Scored], image_ids: np.ndarray) -> pd.DataFrame:
+    """One row a site, position, order of sending and image: site, position, order, C, at_edge, image_id, bits."""
+    columns = ["site", "position", "order", "C", "at_edge", "image_id", "bits"]
+    tables = [
+        pd.DataFrame({"image_id": image_ids, "bits": code.bits.astype(np.float32)}).assign(
+            site=cell.site, position=cell.position, order=order, C=code.C, at_edge=code.at_edge
+        )
+        for cell in scored
+        for order, code in enumerate(cell.codes)
+    ]
+    return pd.concat(tables, ignore_index=True)[columns] if tables else pd.DataFrame(columns=columns)
 
 
 def read_answers(answers: Sequence[str], labels: np.ndarray, splits: list[Split]) -> Scored:
@@ -92,4 +92,4 @@ def read_answers(answers: Sequence[str], labels: np.ndarray, splits: list[Split]
         share = (likely / likely.sum(axis=1, keepdims=True))[said[split.test]]
         predicted.append(share.argmax(axis=1))
         probability.append(share[np.arange(len(share)), targets[split.test]])
-    return Scored(TEXT_SITE, TEXT_POSITION, predicted, probability, [None] * len(splits), probes={}, bits=np.nan)
+    return Scored(TEXT_SITE, TEXT_POSITION, predicted, probability, [None] * len(splits), probes={}, codes=[])

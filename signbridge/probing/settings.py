@@ -39,7 +39,7 @@ class GroupedProtocol(Section):
 class DescriptionLength(Section):
     """The online code."""
 
-    orders: int = Field(ge=1)  # of sending the photos; the bits are their mean
+    orders: int = Field(ge=1)  # of sending the photos; the bits are their mean, and the interval is over them too
 
 
 class ProbeParams(Section):

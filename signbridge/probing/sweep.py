@@ -1,7 +1,7 @@
 """Fit and test a probe at every site and position on the same splits, several at once.
 
 `score` gives the predictions of one site and position, the probe of all images, for those who want to use one, and the
-description length of the letters. `predict` gives the predictions alone.
+codes of the letters (`description_length.py`). `predict` gives the predictions alone.
 """
 
 from collections import Counter
@@ -16,7 +16,7 @@ from threadpoolctl import threadpool_limits
 
 from signbridge.core import activations
 from signbridge.probing.coordinates import centre, reduce, scalers, weights_on_features
-from signbridge.probing.description_length import Block, shortest_description
+from signbridge.probing.description_length import Block, Code, shortest_code
 from signbridge.probing.folds import (
     LOOSE_TOLERANCE,
     TOLERANCE_FOR_PREDICTIONS,
@@ -39,7 +39,7 @@ class WholeSample(NamedTuple):
     """What was learnt from all images together."""
 
     probe: Probe
-    bits: float  # description length of the letters, mean over the orders of sending; NaN without any
+    codes: list[Code]  # of the letters, one an order of sending
 
 
 def fit_whole_sample(
@@ -58,7 +58,7 @@ def fit_whole_sample(
     if has_many_rows(vectors):
         every = np.ones((1, len(vectors)), dtype=bool)
         [found] = fit_and_test(vectors, targets, every, ~every, len(letters), C, memory_bytes, progress=True)
-        return WholeSample(Probe(list(letters), found.coef, found.intercept, found.mean, found.scale), np.nan)
+        return WholeSample(Probe(list(letters), found.coef, found.intercept, found.mean, found.scale), [])
     centred = centre(vectors)
     shift, scale = scalers(centred, np.ones((1, len(vectors)), dtype=bool))
     rows = (centred.rows - shift[0]) / scale[0]
@@ -66,8 +66,7 @@ def fit_whole_sample(
     model = fit(coordinates, targets, len(letters), C)
     coef = weights_on_features(coordinates, rows, model.weights)
     probe = Probe(list(letters), coef, model.intercept - coef @ coordinates.centre, centred.origin + shift[0], scale[0])
-    bits = [shortest_description(coordinates.train, targets, blocks, Cs) for blocks in orders]
-    return WholeSample(probe, float(np.mean(bits)) if bits else np.nan)
+    return WholeSample(probe, [shortest_code(coordinates.train, targets, blocks, Cs) for blocks in orders])
 
 
 T = TypeVar("T")
@@ -98,7 +97,7 @@ class Scored(NamedTuple):
     probability: list[Float[np.ndarray, "tested"]]  # of the true letter
     choices: list[Choice | None]  # one a split; None where nothing was chosen
     probes: dict[str, Probe]  # by what they were fitted on: `sample`, and `signbridge` where that is a protocol
-    bits: float  # description length of the letters, mean over the orders of sending
+    codes: list[Code]  # of the letters, one an order of sending
 
 
 def joined(scored: Sequence[Scored]) -> Scored:
@@ -159,7 +158,7 @@ def score(
         C, Cs = penalties.signbridge, [penalties.signbridge]
     whole = fit_whole_sample(cell.vectors, labels, C, orders, Cs, memory_bytes)
     probes["sample"] = whole.probe
-    return Scored(cell.site, cell.position, *_columns(reads), choices, probes, whole.bits)
+    return Scored(cell.site, cell.position, *_columns(reads), choices, probes, whole.codes)
 
 
 def predict(
@@ -185,7 +184,7 @@ def predict(
             given = [choice.C for choice in choices[-len(batch) :]]
         labelled = [(fold, targets, C) for fold, C in zip(batch, given, strict=True)]
         reads += read_each(labelled, TOLERANCE_FOR_PREDICTIONS)
-    return Scored(cell.site, cell.position, *_columns(reads), choices, probes={}, bits=np.nan)
+    return Scored(cell.site, cell.position, *_columns(reads), choices, probes={}, codes=[])
 
 
 def accuracy_of_labels(

@@ -17,12 +17,12 @@ PROBED = ["site", "depth", "accuracy", "low", "high"]  # columns of the study's 
 
 # The columns that pages are made from, by the name that a page has for the table. Other tables are read whole.
 _COLUMNS = {
-    "accuracy": "protocol site depth position accuracy low high images_tested leaking",
+    "accuracy": "protocol site depth position accuracy low high images_tested leaking folds_at_edge",
     "controls": "control site depth position accuracy low high over_control over_control_low over_control_high p_value",
     "selectivity": "site position accuracy control_task selectivity selectivity_low selectivity_high",
     "layer_comparison": "position site_a site_b difference low high p_value p_holm",
     "peak_probability": "position site depth accuracy peak_probability share_chosen tied_with_best",
-    "description_length": "site depth position bits uniform_bits compression",
+    "description_length": "site depth position bits low high uniform_bits compression orders at_edge",
     "letter_accuracy": "letter images accuracy low high",
     "confused_pairs": "letter_a letter_b count share",
     "confusion": "actual predicted",

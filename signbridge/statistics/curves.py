@@ -116,15 +116,20 @@ def copies_in_train(predictions: pd.DataFrame, photo_of: pd.Series) -> dict[str,
 
 
 ACCURACY_COLUMNS = ["protocol", "site", "depth", "position", "accuracy", "low", "high", "images_tested", "leaking"]
+ACCURACY_COLUMNS += ["folds_at_edge"]
 
 
-def accuracy_table(curves: Curves, copies_in_train: dict[str, float]) -> pd.DataFrame:
+def accuracy_table(curves: Curves, copies_in_train: dict[str, float], choices: pd.DataFrame) -> pd.DataFrame:
     """One row a protocol, site and position of the model itself, with the bootstrap interval over photos.
 
     The notebook's protocol comes first, and what the answers give away after the last site. `leaking` is true where
-    `copies_in_train`, the share of tested images with a copy in training, is not zero.
+    `copies_in_train`, the share of tested images with a copy in training, is not zero. `folds_at_edge` counts the folds
+    whose penalty is an end of the list that they chose from: 0 where none was chosen.
     """
     table = curves.model.assign(leaking=curves.model["protocol"].map(copies_in_train) > 0)
+    edges = choices.groupby(["protocol", "site", "position"])["at_edge"].sum()
+    cells = pd.MultiIndex.from_frame(table[["protocol", "site", "position"]])
+    table["folds_at_edge"] = edges.reindex(cells, fill_value=0).to_numpy(dtype=int)
     table = table.sort_values(["protocol", "depth"], ascending=[False, True], kind="stable", ignore_index=True)
     return table[ACCURACY_COLUMNS]
 

@@ -12,6 +12,7 @@ from signbridge.core.activations import TEXT_POSITION, TEXT_SITE
 from signbridge.core.tables import Metric
 from signbridge.probing.peak import chosen_layer, headline_position, layer_of_each_fold
 from signbridge.statistics.curves import BEST, Curves
+from signbridge.statistics.description_length import CodeLengths
 from signbridge.statistics.intervals import permutation_p_value, wilson
 
 # What the notebook printed: LLaVA-1.5-7B, Sign Language MNIST, 60 test images, at the last token of its own answer.
@@ -100,7 +101,7 @@ class Findings(NamedTuple):
     peaks: pd.DataFrame  # of `curves.peak_table`
     controls: pd.DataFrame  # of `curves.controls_table`
     shuffled: pd.DataFrame  # data/control_probes/shuffled_labels.parquet
-    description_length: pd.DataFrame  # data/description_length.parquet
+    codes: CodeLengths
     chance: float
 
 
@@ -166,7 +167,8 @@ def _headline(findings: Findings, position: str, best: int) -> Numbers:
     chosen = layer_of_each_fold(findings.choices, position)["site"]
     peaks = findings.peaks[findings.peaks["position"] == position]
     row = findings.curves.table.loc[best]
-    bits = findings.description_length.set_index(["site", "position"])["compression"]
+    compression = findings.codes.table.set_index(["site", "position"])["compression"].get((layer, position))
+    folds = layer_of_each_fold(findings.choices, position).merge(findings.choices)
     return {
         "position": position,
         "peak_site": layer,
@@ -176,7 +178,10 @@ def _headline(findings: Findings, position: str, best: int) -> Numbers:
         "tied_layers": int(peaks["tied_with_best"].sum()),
         "stands_out": bool(len(peaks) > 1 and peaks["tied_with_best"].sum() == 1),
         "largest_peak_probability": float(peaks["peak_probability"].max()),
-        **({} if np.isnan(bits[layer, position]) else {"compression": float(bits[layer, position])}),
+        "folds": len(folds),
+        "folds_at_edge": int(folds["at_edge"].sum()),  # whose penalty is an end of the list
+        **({} if compression is None else {"compression": float(compression)}),
+        **findings.codes.growth(position),
     }
 
 
@@ -187,12 +192,12 @@ def _controls(findings: Findings, position: str, accuracy: float) -> Numbers:
     numbers: Numbers = {
         row.control: float(row.accuracy) for row in here.itertuples() if row.control != "untrained_twin"
     }
-    draws = findings.shuffled[
-        findings.shuffled["site"].str.startswith("layer_") & (findings.shuffled["position"] == position)
-    ]
+    shuffled = findings.shuffled
+    draws = shuffled.loc[(shuffled["site"] == layer) & (shuffled["position"] == position), "accuracy"]
     if len(draws):
-        # The headline chose among the layers, so a draw may take the best of them too.
-        numbers["p_value"] = permutation_p_value(accuracy, draws.groupby("draw")["accuracy"].max().to_numpy())
+        # One layer's: the headline's layers were chosen inside the training folds, so it is no best of many.
+        numbers["p_value"] = permutation_p_value(accuracy, draws.to_numpy())
+        numbers["shuffled_draws"] = len(draws)
         numbers["accuracy_over_chance"] = accuracy - numbers["shuffled_labels"]
     return numbers
 

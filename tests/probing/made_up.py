@@ -49,7 +49,8 @@ def choices(accuracy: dict[tuple[str, str], float | Callable[[int, int], float]]
         for repeat in range(REPEATS)
         for fold in range(FOLDS)
     ]
-    return pd.DataFrame(rows, columns=["protocol", "site", "position", "repeat", "fold", "C", "inner_accuracy"])
+    columns = ["protocol", "site", "position", "repeat", "fold", "C", "inner_accuracy"]
+    return pd.DataFrame(rows, columns=columns).assign(at_edge=False)
 
 
 def first(images: pd.DataFrame, share: float) -> np.ndarray:

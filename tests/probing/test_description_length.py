@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from signbridge.probing.description_length import description_lengths, online_blocks, shortest_description
+from signbridge.probing.description_length import bits_of_images, online_blocks, shortest_code
 
 LETTERS = 6
 TARGETS = np.repeat(np.arange(LETTERS), 20)
@@ -45,29 +45,39 @@ def test_bits_are_those_of_a_plain_loop_with_scikit_learn(C):
         model = LogisticRegression(C=C, tol=1e-10, max_iter=50_000).fit(NOISY_LETTERS[known], TARGETS[known])
         for row in sent[index]:
             bits -= np.log2(model.predict_proba(NOISY_LETTERS[row : row + 1])[0, TARGETS[row]])
-    assert description_lengths(NOISY_LETTERS, TARGETS, sent, [C])[0] == pytest.approx(bits, rel=1e-4)
+    assert bits_of_images(NOISY_LETTERS, TARGETS, sent, [C]).sum() == pytest.approx(bits, rel=1e-4)
 
 
 def test_the_shortest_code_pays_for_saying_which_penalty_it_is_of():
     penalties = (1e-3, 1e-2, 1e-1, 1.0)
-    bits = [description_lengths(NOISY_LETTERS, TARGETS, blocks(), [C])[0] for C in penalties]
+    bits = [bits_of_images(NOISY_LETTERS, TARGETS, blocks(), [C]).sum() for C in penalties]
     assert len(set(bits)) == 4
-    assert shortest_description(NOISY_LETTERS, TARGETS, blocks(), penalties) == pytest.approx(min(bits) + 2, rel=1e-4)
-    assert shortest_description(NOISY_LETTERS, TARGETS, blocks(), penalties[:1]) == pytest.approx(bits[0])
+    code = shortest_code(NOISY_LETTERS, TARGETS, blocks(), penalties)
+    assert code.bits.sum() == pytest.approx(min(bits) + 2, rel=1e-4)
+    assert penalties[int(np.argmin(bits))] == code.C
+    alone = shortest_code(NOISY_LETTERS, TARGETS, blocks(), penalties[:1])
+    assert (alone.bits.sum(), alone.at_edge) == (pytest.approx(bits[0]), False)
+
+
+def test_a_code_says_whether_a_wider_list_might_make_it_shorter():
+    faint = NOISE + 0.5 * (NOISY_LETTERS - NOISE)
+    assert not shortest_code(faint, TARGETS, blocks(), [1e-4, 0.03, 1e3]).at_edge
+    assert shortest_code(faint, TARGETS, blocks(), [1e-4, 0.03]).at_edge
+    assert shortest_code(faint, TARGETS, blocks(), [0.03, 1e3]).at_edge
 
 
 def test_noise_costs_about_as_much_as_no_vectors():
-    assert description_lengths(NOISE, TARGETS, blocks(), [1e-3])[0] == pytest.approx(UNIFORM, rel=0.05)
+    assert bits_of_images(NOISE, TARGETS, blocks(), [1e-3]).sum() == pytest.approx(UNIFORM, rel=0.05)
 
 
 def test_vectors_that_name_the_letter_cost_hardly_more_than_the_first_block():
-    bits = description_lengths(100 * np.eye(LETTERS)[TARGETS], TARGETS, blocks(), [0.1])[0]
+    bits = bits_of_images(100 * np.eye(LETTERS)[TARGETS], TARGETS, blocks(), [0.1]).sum()
     assert 12 * np.log2(LETTERS) < bits < 13 * np.log2(LETTERS)
 
 
 def test_vectors_that_say_it_more_clearly_make_a_shorter_code():
     clear = NOISE + 3 * (NOISY_LETTERS - NOISE)
-    costs = [description_lengths(rows, TARGETS, blocks(), [0.1])[0] for rows in (clear, NOISY_LETTERS, NOISE)]
+    costs = [bits_of_images(rows, TARGETS, blocks(), [0.1]).sum() for rows in (clear, NOISY_LETTERS, NOISE)]
     assert costs == sorted(costs)
     assert costs[0] < 0.6 * UNIFORM
 
@@ -75,4 +85,4 @@ def test_vectors_that_say_it_more_clearly_make_a_shorter_code():
 def test_one_photo_a_letter_costs_what_it_costs_without_vectors():
     labels = np.array(list("ABC"))
     [block] = online_blocks(labels, np.arange(3), np.random.default_rng(0))
-    assert description_lengths(np.eye(3), np.arange(3), [block], [1.0])[0] == pytest.approx(3 * np.log2(3))
+    assert bits_of_images(np.eye(3), np.arange(3), [block], [1.0]).sum() == pytest.approx(3 * np.log2(3))

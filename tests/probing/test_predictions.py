@@ -1,11 +1,13 @@
 """The tables that the probes leave behind."""
 
+from collections.abc import Sequence
+
 import numpy as np
-import pytest
 
 from signbridge.probing import protocols
+from signbridge.probing.description_length import Code
 from signbridge.probing.folds import Choice
-from signbridge.probing.predictions import choices_table, description_length_table, predictions_table
+from signbridge.probing.predictions import choices_table, codes_table, predictions_table
 from signbridge.probing.probes import Probe
 from signbridge.probing.sweep import Scored
 
@@ -16,12 +18,15 @@ SPLITS = [*protocols.signbridge(LABELS, 0.2, 0), *protocols.grouped(LABELS, PHOT
 NO_PROBES: dict[str, Probe] = {}
 
 
-def scored(site: str, position: str, accuracy: float, bits: float = 20.0) -> Scored:
+def scored(site: str, position: str, accuracy: float, codes: Sequence[Code] = ()) -> Scored:
     """Always says B, with a probability that names the cell."""
     sizes = [int(split.test.sum()) for split in SPLITS]
-    choices = [None if split.protocol == "signbridge" else Choice(0.1, accuracy + split.fold) for split in SPLITS]
+    choices = [
+        None if split.protocol == "signbridge" else Choice(0.1, accuracy + split.fold, split.fold == 1)
+        for split in SPLITS
+    ]
     said = [np.ones(size, dtype=int) for size in sizes]
-    return Scored(site, position, said, [np.full(size, accuracy) for size in sizes], choices, NO_PROBES, bits)
+    return Scored(site, position, said, [np.full(size, accuracy) for size in sizes], choices, NO_PROBES, list(codes))
 
 
 CELLS = [scored("vision", "image_mean", 0.5), scored("layer_00", "prompt_last", 0.25), scored("answer", "text", 0.1)]
@@ -47,7 +52,8 @@ def test_there_is_one_row_a_choice_and_none_where_nothing_was_chosen():
     assert set(table["protocol"]) == {"grouped"}
     assert len(table) == 2 * 6
     row = table.query("site == 'layer_00' and repeat == 1 and fold == 2").iloc[0]
-    assert (row["C"], row["inner_accuracy"]) == (0.1, 2.25)
+    assert (row["C"], row["inner_accuracy"], row["at_edge"]) == (0.1, 2.25, False)
+    assert table["at_edge"].sum() == 4
 
 
 def test_choices_join_the_predictions_that_they_were_made_for():
@@ -59,15 +65,17 @@ def test_choices_join_the_predictions_that_they_were_made_for():
 def test_a_study_without_grouped_has_a_table_without_choices():
     cell = CELLS[0]._replace(choices=[None])
     assert choices_table([cell], SPLITS[:1]).columns.tolist() == [
-        *("protocol", "site", "position", "repeat", "fold", "C", "inner_accuracy")
+        *("protocol", "site", "position", "repeat", "fold", "C", "inner_accuracy", "at_edge")
     ]
     assert choices_table([cell], SPLITS[:1]).empty
 
 
-def test_compression_is_what_the_vectors_save_of_the_letters():
-    cells = [scored("vision", "image_mean", 0, 9.0), scored("layer_00", "prompt_last", 0, 18.0)]
-    table = description_length_table([*cells, scored("layer_00", "answer_last", 0, 36.0)], LABELS)
-    assert table.columns.tolist() == ["site", "depth", "position", "bits", "uniform_bits", "compression"]
-    assert table["depth"].tolist() == [0, 1, 1]
-    assert table["uniform_bits"].tolist() == pytest.approx([18 * np.log2(3)] * 3)
-    assert table["compression"].tolist() == pytest.approx([2 * np.log2(3), np.log2(3), np.log2(3) / 2])
+def test_every_image_of_every_order_keeps_its_bits_and_the_penalty_of_its_code():
+    codes = [Code(np.arange(18.0), 0.1, False), Code(np.arange(18.0) + 1, 100.0, True)]
+    table = codes_table([scored("vision", "image_mean", 0), scored("layer_00", "prompt_last", 0, codes)], IDS)
+    assert table.columns.tolist() == ["site", "position", "order", "C", "at_edge", "image_id", "bits"]
+    assert table[["site", "order", "C", "at_edge"]].drop_duplicates().to_numpy().tolist() == [
+        *(["layer_00", 0, 0.1, False], ["layer_00", 1, 100.0, True])
+    ]
+    assert table["image_id"].tolist() == [*IDS, *IDS]
+    assert table["bits"].tolist() == [*range(18), *range(1, 19)]

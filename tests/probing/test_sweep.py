@@ -10,7 +10,7 @@ from sklearn.preprocessing import StandardScaler
 
 from signbridge.core import activations
 from signbridge.probing import protocols
-from signbridge.probing.description_length import online_blocks, shortest_description
+from signbridge.probing.description_length import online_blocks, shortest_code
 from signbridge.probing.protocols import Split
 from signbridge.probing.sweep import (
     Cell,
@@ -91,12 +91,9 @@ def test_what_is_tested_has_no_say_in_what_is_chosen(scored):
 def test_several_processes_give_the_bytes_of_one(scored):
     several = side_by_side(score, CELLS, LABELS, SPLITS, PENALTIES, ORDERS, workers=2)
     for one, other in zip(scored, several, strict=True):
-        assert (one.site, one.position, one.choices, one.bits) == (
-            other.site,
-            other.position,
-            other.choices,
-            other.bits,
-        )
+        assert (one.site, one.position, one.choices) == (other.site, other.position, other.choices)
+        for code, again in zip(one.codes, other.codes, strict=True):
+            np.testing.assert_array_equal(code.bits, again.bits)
         np.testing.assert_array_equal(np.concatenate(one.predicted), np.concatenate(other.predicted))
         np.testing.assert_array_equal(np.concatenate(one.probability), np.concatenate(other.probability))
         for name, probe in one.probes.items():
@@ -118,16 +115,16 @@ def test_the_probe_of_signbridge_that_is_kept_predicts_what_was_scored(scored):
         assert predicted.tolist() == LETTERS[of_cell.predicted[0]].tolist()
 
 
-def test_the_description_length_is_the_mean_over_the_orders_of_the_shortest(scored):
+def test_each_order_of_sending_has_its_shortest_code(scored):
     rows = StandardScaler().fit_transform(CELLS[2].vectors.astype(np.float64))
-    bits = [shortest_description(rows, NUMBER, blocks, PENALTIES.grouped) for blocks in ORDERS]
-    assert scored[2].bits == pytest.approx(np.mean(bits), rel=1e-4)
+    bits = [shortest_code(rows, NUMBER, blocks, PENALTIES.grouped).bits.sum() for blocks in ORDERS]
+    assert [code.bits.sum() for code in scored[2].codes] == pytest.approx(bits, rel=1e-4)
     assert bits[0] != bits[1]
 
 
-def test_without_orders_there_is_no_description_length_and_without_grouped_no_choice():
+def test_without_orders_there_is_no_code_and_without_grouped_no_choice():
     alone = score(CELLS[0], LABELS, NOTEBOOK, PENALTIES)
-    assert np.isnan(alone.bits)
+    assert alone.codes == []
     assert alone.choices == [None]
     assert set(alone.probes) == {"sample", "signbridge"}
 

@@ -7,7 +7,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from signbridge.probing import folds
-from signbridge.probing.description_length import online_blocks, shortest_description
+from signbridge.probing.description_length import online_blocks, shortest_code
 from signbridge.probing.sweep import fit_whole_sample
 
 MEMORY = 2**30
@@ -35,18 +35,20 @@ def test_the_probe_reads_vectors_as_they_are_and_as_scikit_learn_would(wide, let
         whole.probe.predict_probability(rows), expected.predict_proba(rows.astype(np.float64)), atol=1e-3
     )
     assert whole.probe.predict(rows).tolist() == expected.predict(rows.astype(np.float64)).tolist()
-    assert np.isnan(whole.bits)
+    assert whole.codes == []
 
 
-def test_bits_are_the_mean_over_orders_of_the_shortest_code_of_the_standardised_vectors():
+def test_each_order_has_the_shortest_code_of_the_standardised_vectors():
     orders = [online_blocks(LABELS, PHOTOS, np.random.default_rng(seed)) for seed in range(3)]
     whole = fit_whole_sample(vectors(), LABELS, 0.1, orders, [0.01, 0.1], MEMORY)
     rows = StandardScaler().fit_transform(vectors().astype(np.float64))
-    bits = [shortest_description(rows, TARGETS, blocks, [0.01, 0.1]) for blocks in orders]
-    assert whole.bits == pytest.approx(np.mean(bits), rel=1e-4)
+    for code, blocks in zip(whole.codes, orders, strict=True):
+        expected = shortest_code(rows, TARGETS, blocks, [0.01, 0.1])
+        assert code[1:] == expected[1:]
+        np.testing.assert_allclose(code.bits, expected.bits, rtol=1e-3)
 
 
 def test_many_wide_rows_are_not_sent(monkeypatch):
     monkeypatch.setattr(folds, "WIDE", 8)
     orders = [online_blocks(LABELS, PHOTOS, np.random.default_rng(0))]
-    assert np.isnan(fit_whole_sample(vectors(), LABELS, 0.1, orders, [0.1], MEMORY).bits)
+    assert fit_whole_sample(vectors(), LABELS, 0.1, orders, [0.1], MEMORY).codes == []

@@ -207,7 +207,12 @@ def _around(accuracy: float, half: float = 0.06) -> dict[str, float]:
 def _accuracy(sites: list[str], leaking: bool, random: np.random.Generator) -> pd.DataFrame:
     rows = []
     for protocol, more in (("signbridge", 0.3 if leaking else 0.0), ("grouped", 0.0)):
-        of = {"protocol": protocol, "images_tested": 60, "leaking": leaking and protocol == "signbridge"}
+        of = {
+            "protocol": protocol,
+            "images_tested": 60,
+            "leaking": leaking and protocol == "signbridge",
+            "folds_at_edge": 2,
+        }
         for depth, site in enumerate(sites):
             for position in positions_of(site):
                 share = BY_DEPTH.get(site, LAYER - 0.1 * (position == "image_mean")) + more + random.normal(0, 0.01)
@@ -283,6 +288,7 @@ def _description_length(sites: list[str], random: np.random.Generator) -> pd.Dat
         for position in positions_of(site):
             times = 1 + 2 * BY_DEPTH.get(site, LAYER) + random.normal(0, 0.03)
             row = {"site": site, "depth": depth, "position": position, "bits": 1296.6 / times}
+            row |= {"low": 1200 / times, "high": 1400 / times, "orders": 5, "at_edge": 1}
             rows.append(row | {"uniform_bits": 1296.6, "compression": times})
     return pd.DataFrame(rows)
 
@@ -378,6 +384,9 @@ def _probe(sample: pd.DataFrame, peaks: pd.DataFrame, leaking: bool, stands_out:
         "grouped_p_value": 0.0476, "grouped_accuracy_over_chance": 0.67, "grouped_untrained_twin": 0.35,
         "grouped_no_image": 0.1, "grouped_other_letter": 0.08, "grouped_shuffled_labels": 0.12,
         "grouped_compression": 2.6,
+        "grouped_shuffled_draws": 200, "grouped_folds": 25, "grouped_folds_at_edge": 2,
+        "grouped_code_first_layer_bits": 240.0, "grouped_code_last_layer_bits": 260.0,
+        "grouped_code_growth_bits": 20.0, "grouped_code_growth_low": -5.0, "grouped_code_growth_high": 45.0,
         "grouped_over_pixels": 0.34, "grouped_over_pixels_low": 0.25, "grouped_over_pixels_high": 0.43,
         "grouped_over_vision": 0.19, "grouped_over_vision_low": 0.1, "grouped_over_vision_high": 0.28,
         "grouped_over_answer": 0.49, "grouped_over_answer_low": 0.4, "grouped_over_answer_high": 0.58,

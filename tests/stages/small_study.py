@@ -44,7 +44,7 @@ def write_study(workspace: Workspace, photos: np.ndarray = PHOTOS) -> None:
         probe__grouped={"folds": FOLDS, "repeats": REPEATS, "inner_folds": 2, "C": [0.01, 0.1]},
         probe__description_length={"orders": 2},
         controls__read=list(CONTROLS),
-        shuffled_labels={"draws": DRAWS},
+        shuffled_labels={"draws": DRAWS, "quoted_draws": 0},
         control_task={"draws": 2},
         statistics={"confidence": 0.95, "resamples": 50},
     )

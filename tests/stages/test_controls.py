@@ -15,6 +15,7 @@ from signbridge.datasets.control_images import (
     OTHER_LETTER,
     UNTRAINED_TWIN,
 )
+from signbridge.probing.peak import chosen_layer
 from stages.controls import main
 from tests.stages.small_study import (
     CELLS,
@@ -123,7 +124,7 @@ def test_controls_read_less_than_the_model(finished):
 def test_only_the_twin_chooses_a_penalty_the_others_are_held_to_the_models(finished):
     choices = tables.read(CHOICES)
     assert choices.columns.tolist() == (
-        ["control", "protocol", "site", "position", "repeat", "fold", "C", "inner_accuracy"]
+        ["control", "protocol", "site", "position", "repeat", "fold", "C", "inner_accuracy", "at_edge"]
     )
     assert set(choices["control"]) == {UNTRAINED_TWIN}
     assert cells(choices) == [cell for cell in PROBED if cell[0] != "pixels"]
@@ -171,6 +172,19 @@ def test_more_draws_leave_the_earlier_ones_as_they_were(finished):
     more = tables.read(SHUFFLED).set_index(["site", "position", "draw"])["accuracy"]
     assert len(more) == len(PROBED) * (DRAWS + 2)
     pd.testing.assert_series_equal(more[few.index], few)
+
+
+def test_where_a_p_value_is_quoted_there_are_more_draws(finished):
+    few = tables.read(SHUFFLED).set_index(["site", "position", "draw"])["accuracy"]
+    finished.set(shuffled_labels__quoted_draws=DRAWS + 4)
+    main()
+    table = tables.read(SHUFFLED)
+    drawn = table.groupby(["site", "position"])["draw"].size()
+    best = chosen_layer(tables.read("data/choices.parquet"), "prompt_last")
+    more = [cell for cell in drawn.index if drawn[cell] == DRAWS + 4]
+    assert sorted(more) == [(best, "prompt_last"), ("pixels", "flat")], "the tower was not probed"
+    assert set(drawn) == {DRAWS, DRAWS + 4}
+    pd.testing.assert_series_equal(table.set_index(["site", "position", "draw"])["accuracy"][few.index], few)
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
 
@@ -70,20 +69,21 @@ def test_every_image_is_read_at_every_place_and_from_the_answer(finished):
 
 def test_each_fold_says_which_penalty_it_chose_and_how_well_that_read_its_inner_folds(finished):
     choices = tables.read("data/choices.parquet")
-    assert list(choices.columns) == ["protocol", "site", "position", "repeat", "fold", "C", "inner_accuracy"]
+    assert list(choices.columns) == ["protocol", "site", "position", "repeat", "fold", "C", "inner_accuracy", "at_edge"]
     assert len(choices) == len(CELLS) * REPEATS * FOLDS
     assert set(choices["protocol"]) == {"grouped"}, "the notebook's penalty is given, not chosen"
     assert set(choices["C"]) <= {0.01, 0.1}
     assert choices["inner_accuracy"].between(0, 1).all()
+    assert choices["at_edge"].all(), "there are but two"
     inner = choices.groupby("site")["inner_accuracy"].mean()
     assert inner["layer_01"] > inner["pixels"]
 
 
 def test_the_code_is_shorter_where_the_letters_are_further_apart(finished):
     table = tables.read("data/description_length.parquet")
-    assert list(table.columns) == ["site", "depth", "position", "bits", "uniform_bits", "compression"]
-    assert list(table[["site", "position"]].itertuples(index=False, name=None)) == CELLS
-    assert table["uniform_bits"].to_numpy() == pytest.approx(60 * np.log2(3))
+    assert list(table.columns) == ["site", "position", "order", "C", "at_edge", "image_id", "bits"]
+    assert list(table[["site", "position"]].drop_duplicates().itertuples(index=False, name=None)) == CELLS
+    assert table.groupby(["site", "position", "order"])["image_id"].nunique().unique().tolist() == [len(IDS)]
     bits = table[table["position"] != "answer_last"].groupby("site")["bits"].mean()
     assert bits["layer_01"] < bits["pixels"]
 

@@ -6,6 +6,7 @@ import pandas as pd
 from signbridge.statistics.curves import ACCURACY_COLUMNS, BEST, accuracy_table, curves
 from signbridge.statistics.intervals import StatisticsParams
 from tests.probing.made_up import (
+    choices,
     first,
     photo_of,
     predictions,
@@ -14,6 +15,10 @@ from tests.probing.made_up import (
 
 SAMPLE = sample(photos_a_letter=8)
 PLACES = [("pixels", "flat"), ("layer_00", "prompt_last"), ("layer_00", "answer_last"), ("answer", "text")]
+
+
+CHOICES = choices({("pixels", "flat"): 0.5, ("layer_00", "prompt_last"): 0.5})
+CHOICES["at_edge"] = (CHOICES["site"] == "pixels") & (CHOICES["fold"] == 0)
 
 
 def table(copies_in_train: dict[str, float]) -> pd.DataFrame:
@@ -26,7 +31,7 @@ def table(copies_in_train: dict[str, float]) -> pd.DataFrame:
     rows.append(predictions(SAMPLE, "layer_00", "prompt_last", first(SAMPLE, 0.25), series="no_image"))
     params = StatisticsParams(confidence=0.95, resamples=50)
     measured = curves(pd.concat(rows, ignore_index=True), photo_of(SAMPLE), params, np.random.default_rng(0))
-    return accuracy_table(measured, copies_in_train)
+    return accuracy_table(measured, copies_in_train, CHOICES)
 
 
 def test_the_notebooks_protocol_comes_first_and_sites_in_order_of_depth_the_answer_last():
@@ -47,3 +52,9 @@ def test_neither_controls_nor_the_headline_are_a_site_of_the_model():
     assert BEST not in set(found["site"])
     assert len(found) == 4
     assert found["accuracy"].tolist() == [0.5] * 4
+
+
+def test_each_cell_says_how_many_folds_chose_an_end_of_the_list_of_penalties():
+    found = table({"signbridge": 0.6, "grouped": 0.0})
+    repeats = CHOICES["repeat"].nunique()
+    assert found["folds_at_edge"].tolist() == [0] * 4 + [repeats, 0, 0, 0]

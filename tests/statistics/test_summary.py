@@ -11,6 +11,7 @@ from signbridge.probing.peak import headline_position, headline_predictions
 from signbridge.probing.predictions import choices_table, predictions_table
 from signbridge.probing.sweep import Cell, Penalties, score
 from signbridge.statistics.curves import BEST, controls_table, curves, layer_comparison, peak_table
+from signbridge.statistics.description_length import CodeLengths
 from signbridge.statistics.intervals import StatisticsParams
 from signbridge.statistics.summary import Findings, summary
 from tests.probing.made_up import (
@@ -51,8 +52,9 @@ def findings(
     found = curves(pd.concat(measured, ignore_index=True), photo_of(images), PARAMS, np.random.default_rng(0))
     peaks = peak_table(found, layer_comparison(found), chosen)
     cells = found.table[["site", "position"]].drop_duplicates()
-    bits = cells.assign(compression=1 + np.arange(len(cells)) / 10)
-    return Findings(found, chosen, peaks, controls_table(found, draws), draws, bits, chance=0.25)
+    bits = 100 / (1 + np.arange(len(cells)) / 10)
+    codes = CodeLengths(cells.assign(bits=bits, compression=100 / bits), np.tile(bits, (10, 1)), 0.95)
+    return Findings(found, chosen, peaks, controls_table(found, draws), draws, codes, chance=0.25)
 
 
 ONE_BETTER = study(
@@ -175,13 +177,15 @@ def test_controls_stand_beside_the_headline_at_the_layer_that_most_folds_chose()
     assert numbers["grouped_p_value"] == 1 / 20
 
 
-def test_a_draw_of_shuffled_labels_may_choose_among_the_layers_as_the_headline_does():
-    best_of_draw = guesses(0.9, 1).mean()
+def test_the_headline_is_tested_against_the_draws_of_the_layer_that_most_folds_chose():
+    as_good = guesses(0.9, 1).mean()
     draws = pd.DataFrame(
-        [("layer_08", "prompt_last", 0, 0.2), ("layer_00", "prompt_last", 0, best_of_draw), ("pixels", "flat", 0, 1.0)],
+        [("layer_08", "prompt_last", draw, as_good if draw < 2 else 0.2) for draw in range(9)]
+        + [("layer_00", "prompt_last", 0, 0.2), ("pixels", "flat", 0, 1.0)],
         columns=["site", "position", "draw", "accuracy"],
     )
-    assert summary(findings(ONE_BETTER, CHOSE_IT, draws), {"grouped": 0.0})["grouped_p_value"] == 1
+    numbers = summary(findings(ONE_BETTER, CHOSE_IT, draws), {"grouped": 0.0})
+    assert (numbers["grouped_p_value"], numbers["grouped_shuffled_draws"]) == (3 / 10, 9)
 
 
 def test_what_was_not_measured_is_left_out():

@@ -17,6 +17,7 @@ from signbridge.report.wording import (
     listing,
     p_value,
     percent,
+    plural,
     points,
     points_with_interval,
     share_with_interval,
@@ -128,7 +129,9 @@ def _what_to_see(study: Study, rows: pd.DataFrame) -> str:
     beside = f" Controls: {listing(controls)}." if controls else ""
     beside = " No control was run." if study.controls.empty else beside
     p = p_value(study.found.number("grouped_p_value"))
-    tested = f" Against shuffled labels {p}." if p else ""
+    draws = study.found.number("grouped_shuffled_draws")
+    of_draws = "" if math.isnan(draws) else f" ({plural(int(draws), 'draw')} at the layer that most folds chose)"
+    tested = f" Against shuffled labels {p}{of_draws}." if p else ""
     where = "Before the layers the probe sees the mean over image tokens"
     if study.position:
         where += f", in the layers the {POSITIONS[study.position]}"

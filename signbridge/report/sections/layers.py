@@ -1,5 +1,7 @@
 """Does a layer stand out? Peak probabilities, distances to the best, and description length."""
 
+import math
+
 import pandas as pd
 
 from signbridge.report.charts.by_site import compression_by_site, distances_to_best, peak_probabilities
@@ -7,6 +9,7 @@ from signbridge.report.inputs import Study
 from signbridge.report.page_parts import Picture, Section, Table
 from signbridge.report.sentences import standing
 from signbridge.report.wording import (
+    POSITIONS,
     number,
     p_value,
     percent,
@@ -25,7 +28,8 @@ def section(study: Study) -> Section | None:
         verdict = standing(study).removeprefix("and ").removeprefix("but ")
         lead = (
             f"{verdict[0].upper()}{verdict[1:]}. The accuracy in the answer above is nested: layer and penalty were "
-            "chosen inside the training folds, so the choice of the best layer does not raise it.",
+            "chosen inside the training folds, so the choice of the best layer does not raise it."
+            f"{_edges(study)}",
         )
         pictures.append(_probabilities(peaks))
         best = str(peaks.loc[peaks["accuracy"].idxmax(), "site"])
@@ -91,22 +95,60 @@ def _description_length(study: Study) -> Picture:
     shortest = table.loc[table["bits"].idxmin()]
     pixels = table[table["site"] == "pixels"]["compression"]
     beside = f"; raw pixels: {number(pixels.iloc[0], 2)} times" if len(pixels) else ""
+    orders = int(table["orders"].sum())
     sees = (
         "The length of an online code of the labels (Voita and Titov 2020): a label costs more bits where the probe "
         f"predicts it less well, so it also measures how few photos the probe needs. Shortest at {shortest['site']}, "
-        f"{shortest['position']}: {number(shortest['bits'], 0)} bits where a uniform code needs "
-        f"{number(shortest['uniform_bits'], 0)}, {number(shortest['compression'], 2)} times shorter{beside}."
+        f"{shortest['position']}: {_bits(shortest['bits'], shortest['low'], shortest['high'])} where a uniform code "
+        f"needs {number(shortest['uniform_bits'], 0)}, {number(shortest['compression'], 2)} times shorter{beside}."
+        f"{_growth(study)} The intervals are over photos and orders of sending. The penalty of the shortest code was "
+        f"an end of the list in {int(table['at_edge'].sum())} of {orders} codes."
     )
-    columns = ("site", "position", "bits", "uniform code", "times shorter")
+    columns = ("site", "position", "bits", "uniform code", "times shorter", "codes with C at an end of the list")
     rows = tuple(
         (
             row["site"],
             row["position"],
-            number(row["bits"], 0),
+            _bits(row["bits"], row["low"], row["high"]),
             number(row["uniform_bits"], 0),
             number(row["compression"], 2),
+            f"{int(row['at_edge'])} of {int(row['orders'])}",
         )
         for _, row in table.iterrows()
     )
     twin = Table("Description length of all labels", columns, rows)
     return Picture("description-length", "Description length", sees, twin, compression_by_site(table, study.sites))
+
+
+def _bits(bits: float, low: float, high: float) -> str:
+    """`280 bits (240 to 320)`."""
+    return f"{number(bits, 0)} bits ({number(low, 0)} to {number(high, 0)})"
+
+
+def _growth(study: Study) -> str:
+    """Whether the code of the last layer is longer than that of the first: both named before anything is measured."""
+    growth, low, high = (study.found.number(f"grouped_code_growth_{name}") for name in ("bits", "low", "high"))
+    if math.isnan(growth):
+        return ""
+    first, last = (study.found.number(f"grouped_code_{which}_layer_bits") for which in ("first", "last"))
+    apart = "the last needs more" if low > 0 else "the last needs fewer" if high < 0 else "they are not told apart"
+    between = f"{number(growth, 0)} ({number(low, 0)} to {number(high, 0)})"
+    return (
+        f" From the first layer to the last, at the {POSITIONS[study.position]}, it goes from {number(first, 0)} to "
+        f"{number(last, 0)} bits, a difference of {between}: {apart}."
+    )
+
+
+def _edges(study: Study) -> str:
+    """How often the penalty that was chosen is an end of the list, so that a wider list might read more."""
+    edge, folds = (study.found.number(f"grouped_{name}") for name in ("folds_at_edge", "folds"))
+    here = study.accuracy["site"].str.startswith("layer_") & (study.accuracy["position"] == study.position)
+    layers = study.accuracy[here]
+    if math.isnan(edge) or layers.empty:
+        return ""
+    pixels = study.accuracy.loc[study.accuracy["site"] == "pixels", "folds_at_edge"]
+    return (
+        f" The penalty is an end of its list in {int(edge)} of these {int(folds)} choices, at a layer in at most "
+        f"{int(layers['folds_at_edge'].max())}"
+        + (f" and at the pixels in {int(pixels.max())}." if len(pixels) else ".")
+    )
