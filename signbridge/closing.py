@@ -80,7 +80,9 @@ def _found(probe: Mapping[str, Value]) -> str:
 def _baselines(probe: Mapping[str, Value], answers: Mapping[str, Value]) -> str:
     named = {"the vision tower": probe.get("over_vision"), "pixels": probe.get("over_pixels")}
     named |= {"an untrained twin": probe.get("over_untrained_twin")}
-    over = [f"{_points(value)} over {name}" for name, value in named.items() if value is not None]
+    known = {name: float(value) for name, value in named.items() if value is not None}
+    strongest = min(known, key=known.__getitem__, default=None)
+    over = [] if strongest is None else [f"{_points(known[strongest])} over {strongest}, the strongest baseline"]
     text = answers.get("text_names_right_letter")
     said = [] if text is None else [f"the model's own text names the right letter for {_percent(text)}"]
     return f"       {'; '.join(over + said)}" if over or said else "       no baseline was measured"
