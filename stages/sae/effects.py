@@ -22,8 +22,8 @@ EFFECTS = Path("data/sae/effects")
 METRICS = Path("metrics/sae/steering.json")
 ENDS = ("", "_low", "_high")
 # Where it works best: the probability of the wanted answer, and how far it is above that of a null.
-OF_CONCEPT = [*(f"{name}{end}" for name in ("probability", "over_equal_logit") for end in ENDS), "over_like_features",
-              "damage", "best_strength", *(f"natural_probability{end}" for end in ENDS)]  # fmt: skip
+OF_CONCEPT = [*(f"{name}{end}" for name in ("natural_probability", "probability", "over_equal_logit") for end in ENDS),
+              "over_like_features", "damage", "best_strength"]  # fmt: skip
 OF_CLASSES = [*(f"{name}{end}" for name in ("probability", "over_equal_logit") for end in ENDS), "over_like_features",
               "damage", "best_strength"]  # fmt: skip
 OF_UNDONE = ["probability"]

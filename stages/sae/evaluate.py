@@ -27,8 +27,7 @@ OF_AUTOENCODERS = {
     **{f"{name}_{kind}": f"{key}_{kind}_last" for kind in ("image", "text") for name, key in
        (("active_features", "l0"), ("fidelity", "fidelity"), ("cost_of_zeros", "zeros_cost"))},
     "fidelity_all_tokens": "fidelity_all_image_last",
-    "cost_of_zeros_all_tokens": "zeros_cost_all_image_last",
-    "dead_features": "dead_last",
+    **{f"{name}_image_first_layer": f"{name}_image_first" for name in ("variance_explained", "pca_variance_explained")},
     **{f"{name}_features{of}_{end}_layer": f"{key}{of}_{end}" for name, key in
        (("shared", "shared"), ("weighted_shared", "shared_mass"))
        for of in ("", f"_{TWIN}") for end in ("first", "last")},

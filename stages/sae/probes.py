@@ -38,8 +38,10 @@ HEADLINE = {
        for named, other in (("dimensions", STREAM), ("components", COMPONENTS)) for end in ENDS},
     "auc_1_features_untrained_twin": ONE_OF_K.format(UNTRAINED_TWIN, 1, ""),
     **{f"auc_{k}_features": ONE_OF_K.format(AUTOENCODER, k, "") for k in (5, 20)},
-    **{f"auc_{k}_features_over_components{end}": ONE_OF_K.format(AUTOENCODER, k, f"_over_{COMPONENTS}{end}")
-       for k in (5, 20) for end in ENDS},
+    **{f"auc_20_features_over_components{end}": ONE_OF_K.format(AUTOENCODER, 20, f"_over_{COMPONENTS}{end}")
+       for end in ENDS},
+    **{f"auc_1_features_over_dimensions_first_layer_last_token{end}":
+       f"one_letter_{AUTOENCODER}_1_prompt_last_first_over_{STREAM}{end}" for end in ENDS},
     "accuracy_all_features": OF_FEATURES,
     "accuracy_all_dimensions": OF_STREAM,
     "accuracy_all_features_untrained_twin": f"{OF_FEATURES}_{UNTRAINED_TWIN}",

@@ -41,12 +41,12 @@ def test_a_null_of_equal_logit_effect_takes_the_verdict_back_too():
     assert "not shown to do more than every null" in feature_steering.section(made_up.sae(steered=tied)).lead[1]
 
 
-def test_there_is_a_picture_for_each_kind_and_no_index_of_a_feature():
+def test_there_is_a_picture_for_each_kind_with_the_features_that_are_pushed():
     section = feature_steering.section(made_up.sae())
     assert [picture.name for picture in section.pictures] == [
         "feature-steering-concept", "feature-steering-concept-undone", "feature-steering-classes"
     ]  # fmt: skip
-    assert "179" not in section.pictures[0].sees
+    assert "feature 179 (index finger not up to index finger up)" in section.pictures[0].sees
     rows = section.pictures[0].twin.rows
     assert ("the feature, added", "2") in {row[:2] for row in rows}
 

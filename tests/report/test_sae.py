@@ -9,15 +9,16 @@ from tests.report.reading import Page
 def test_it_says_what_features_tell_beside_each_baseline():
     said = " ".join(sae.section(made_up.sae()).lead)
     assert (
-        "one feature tells one letter from the rest with an AUC of 0.900 (10.0\u00a0points (9.0\u00a0to\u00a011.0) "
-        "over one of the dimensions of the stream" in said
+        "At layer_03, mean over image tokens, one feature tells one letter from the rest with an AUC of 0.900 "
+        "(5.0\u00a0points (4.0\u00a0to\u00a06.0) over one of the principal components of the stream); 20 features "
+        "with an AUC of 0.970 (−2.0\u00a0points (−3.0\u00a0to\u00a0−1.0) over as many principal components" in said
     )
-    assert "20 features with an AUC of 0.970" in said
-    assert "over as many principal components of the stream" in said
-    assert "untrained twin's features" not in said, "it was not read"
+    assert "features do worst (layer_00, mean over image tokens), one feature" in said
+    assert "(−15.0\u00a0points (" in said
     assert "in 0 of 6 comparisons and worse in 3" in said
     assert "30 phrases (3 of them read in training)" in said
-    assert "98.0\u202f% of the variance of image tokens (as many principal components as features fire: 90.0" in said
+    assert "98.0\u202f% of image tokens at layer_00 (components 90.0\u202f%)" in said
+    assert "98.0\u202f% of text tokens at layer_03 (components 90.0\u202f%)" in said
 
 
 def test_what_is_shared_stands_last_beside_the_twin_and_nothing_is_concluded_from_it():

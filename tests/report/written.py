@@ -38,8 +38,9 @@ def write_lenses(folder: Path) -> None:
 def write_sae(folder: Path) -> None:
     """What `stages.sae.report` reads."""
     run: Sae = made_up.sae()
-    names = ("measures", "probes", "concept", "fingers")
+    names = ("measures", "concept", "fingers")
     _write(folder / "data/sae/evaluation", run.found, {name: getattr(run, name) for name in names})
+    _write(folder / "data/sae/probes", None, {"probes": run.probes, "one_letter": run.one_letter})
     _write(
         folder / "data/sae/effects", run.steered, {name: getattr(run, name) for name in ("steering", "steering_area")}
     )

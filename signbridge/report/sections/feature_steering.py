@@ -18,6 +18,7 @@ from signbridge.report.page_parts import (
 from signbridge.report.palette import BLUE, GREEN, GREY, PURPLE, SOLID, VERMILLION, Series
 from signbridge.report.wording import (
     EDITED,
+    listing,
     number,
     percent,
     plural,
@@ -34,8 +35,8 @@ LOOKS = {
     "feature_down": Series("the other's feature, subtracted", GREEN, "square", (2, 2)),
     "like_features": Series("features of similar activation", PURPLE, "cross", (8, 2, 2, 2)),
     "neighbours": Series("the feature's neighbours in index", PURPLE, "triangle-down", (3, 3)),
-    "equal_logit": Series("noise of equal effect on the answer's logit", VERMILLION, "cross", (1, 4)),
-    "equal_logit_down": Series("noise of equal effect on that logit, subtracted", VERMILLION, "diamond", (9, 6)),
+    "equal_logit": Series("noise of equal logit effect", VERMILLION, "cross", (1, 4)),
+    "equal_logit_down": Series("noise of equal logit effect, subtracted", VERMILLION, "diamond", (9, 6)),
     "like_features_down": Series(
         "features of activation similar to the other's, subtracted", GREEN, "cross", (8, 2, 2, 2)
     ),
@@ -165,12 +166,20 @@ def _dose_response(run: SteeredByFeatures, steered: str) -> Picture:
     broken = None if math.isnan(best["breakdown_strength"]) else f"{best['breakdown_strength']:g}"
     sees = (
         f"Each line goes from strength 0 (bottom left) to the strongest; efficacy rises upwards, damage to the right. "
-        f"The place is where the feature has the largest area over noise: "
+        f"{_features(run, steered, best)} The place is where the feature has the largest area over noise: "
         f"{points_with_interval(*best[['area', 'area_low', 'area_high']])} over the strengths tried. "
         f"Descriptions {'break down at strength ' + broken if broken else 'do not break down at these strengths'}."
     )
     title = f"Dose and response {_name(run, steered)}: {EDITED[best['at']]}, {best['site']}"
     return Picture(f"feature-steering-{steered.replace('_', '-')}", title, sees, twin, spec)
+
+
+def _features(run: SteeredByFeatures, steered: str, best: pd.Series) -> str:
+    """Which features are pushed there, to look them up. An autoencoder that is trained anew has other numbers."""
+    of = run.steered_features
+    rows = of[(of["steered"] == steered) & (of["at"] == best["at"]) & (of["site"] == best["site"])]
+    pairs = [f"{row['up']} ({short(row['a'])} to {short(row['b'])})" for _, row in rows.iterrows()]
+    return f"Added: {plural(len(rows), 'feature').split(' ')[1]} {listing(pairs)}." if pairs else ""
 
 
 def _texts(run: SteeredByFeatures) -> tuple[Table, ...]:

@@ -81,27 +81,31 @@ def _lead(sae: Sae) -> str:
 
 
 def _one_letter(sae: Sae) -> tuple[str, ...]:
-    """How well features tell one letter from the rest at the last layer's image tokens, for every k."""
-    rows = sae.one_letter
+    """How well k features tell one letter at the last layer's image tokens, and one feature where it does worst.
+
+    Each beside the baseline that is hardest on it.
+    """
+    rows = sae.one_letter[sae.one_letter["reads"] == "sae"]
     if rows.empty:
         return ()
-    last = rows[(rows["reads"] == "sae") & (rows["position"] == "image_mean")]
-    last = last[last["site"] == rows["site"].iloc[-1]]
+    last = rows[(rows["position"] == "image_mean") & (rows["site"] == rows["site"].iloc[-1])]
     said = [_one_of_k(sae, row) for _, row in last.iterrows()]
-    return (f"At {POSITIONS['image_mean']} of {rows['site'].iloc[-1]}, {'; '.join(said)}.",)
+    told = f"At {rows['site'].iloc[-1]}, {POSITIONS['image_mean']}, {'; '.join(said)}."
+    ones = rows[rows["k"] == rows["k"].min()]
+    worst = ones.loc[ones[[f"over_{other}" for other in BASELINES]].min(axis=1).idxmin()]
+    where = f"{worst['site']}, {POSITIONS[worst['position']]}"
+    return (f"{told} At the place where features do worst ({where}), {_one_of_k(sae, worst)}.",)
 
 
 def _one_of_k(sae: Sae, row: pd.Series) -> str:
-    """One k beside each baseline that was read."""
+    """One k beside the strongest baseline."""
     k = int(row["k"])
-    beside = [
-        f"{points_with_interval(*row[[f'over_{other}{end}' for end in ('', '_low', '_high')]])} over "
-        f"{'one of the' if k == 1 else 'as many'} {READS[other]}"
-        for other in BASELINES
-        if pd.notna(row[f"over_{other}"])
-    ]
+    gaps = {other: row[f"over_{other}"] for other in BASELINES if pd.notna(row[f"over_{other}"])}
+    hardest = min(gaps, key=gaps.get)
+    difference = points_with_interval(*row[[f"over_{hardest}{end}" for end in ("", "_low", "_high")]])
     what = f"one feature tells one {sae.kind} from the rest" if k == 1 else f"{k} features"
-    return f"{what} with an AUC of {number(row['auc'], 3)} ({listing(beside)})"
+    beside = f"{difference} over {'one of the' if k == 1 else 'as many'} {READS[hardest]}"
+    return f"{what} with an AUC of {number(row['auc'], 3)} ({beside})"
 
 
 def _probes(sae: Sae) -> str:
@@ -115,23 +119,30 @@ def _probes(sae: Sae) -> str:
 
 
 def _reconstruction(sae: Sae) -> str:
-    """The variance explained at the last layer, beside as many principal components as L0."""
+    """The variance explained at either end, beside as many principal components as L0."""
+    sites = list(dict.fromkeys(sae.measures["site"]))
     parts = []
-    for kind in ("image", "text"):
-        mine, pca = (
-            sae.found.number(f"{name}_{kind}_last") for name in ("variance_explained", "pca_variance_explained")
-        )
-        beside = f" (as many principal components as features fire: {percent(pca)})" if pca == pca else ""
-        parts.append(f"{percent(mine)} of the variance of {kind} tokens{beside}")
-    return f"At the last layer the autoencoder explains {listing(parts)}."
+    for end, site in _ends(sites).items():
+        for kind in ("image", "text"):
+            mine, pca = (sae.found.number(f"{of}variance_explained_{kind}_{end}") for of in ("", "pca_"))
+            beside = f" (components {percent(pca)})" if pca == pca else ""
+            parts.append(f"{percent(mine)} of {kind} tokens at {site}{beside}")
+    return (
+        "Of the variance the autoencoders explain, beside as many principal components as features fire: "
+        f"{listing(parts)}."
+    )
+
+
+def _ends(sites: list[str]) -> dict[str, str]:
+    """The first and last site by what findings call them; of one alone the last."""
+    return {"first": sites[0], "last": sites[-1]} if len(sites) > 1 else {"last": sites[0]}
 
 
 def _sharing(sae: Sae) -> str:
     """What is shared at either end, weighted too, in the twin too; and that nothing is drawn from it."""
     sites = list(dict.fromkeys(sae.measures["site"]))
-    ends = {"first": sites[0], "last": sites[-1]} if len(sites) > 1 else {"last": sites[0]}
     parts = []
-    for end, site in ends.items():
+    for end, site in _ends(sites).items():
         plain, mass, twin = (
             sae.found.number(f"{name}_{end}") for name in ("shared", "shared_mass", "shared_untrained_twin")
         )
@@ -169,7 +180,8 @@ def _concept(sae: Sae) -> tuple[str, ...]:
     return (
         f"One feature of {site} ({where}) detects "
         f"“{sae.found['concept']}”. It was chosen on half of the photos; on the others its area under the ROC curve is "
-        f"{value_with_interval(*auc['model'])}. {beside}{value_with_interval(*gaps[strongest])}.",
+        f"{value_with_interval(*auc['model'])}. {beside}{value_with_interval(*gaps[strongest])}. These intervals are "
+        "over photos: an autoencoder that is trained anew has another best feature.",
     )
 
 

@@ -16,7 +16,7 @@ from signbridge.core.names import (
     NULLS_DOWN,
 )
 from stages.sae import steer
-from stages.sae.effects import EFFECTS, METRICS, main
+from stages.sae.effects import EFFECTS, METRICS, main, natural_doses
 from tests.stages.causal_study import LABELS, continued
 from tests.stages.sae_study import UP, write_concept_answers
 from tests.stages.small_study import (
@@ -74,6 +74,20 @@ def test_what_was_found_is_written_under_the_names_that_dvc_knows(study, finishe
     headline = json.loads(METRICS.read_text())
     assert 10 < len(headline) <= 25
     assert headline["classes_probability"] == pytest.approx(metrics["classes_feature_probability"], abs=1e-4)
+
+
+def test_the_largest_natural_dose_is_quoted_where_the_push_works_best_at_any_dose():
+    place = {"steered": "concept", "direction": "feature", "at": "every", "during": "prefill"}
+    ends = {"probability_low": 0.1, "probability_high": 0.4}
+    doses = pd.DataFrame([
+        {**place, **ends, "site": site, "strength": strength, "probability": strength / depth}
+        for depth, site in ((4, "layer_01"), (5, "layer_02")) for strength in (0.0, 1.0, 2.0)
+    ])  # fmt: skip
+    best = {"at": "every", "during": "prefill", "site": "layer_02", "strength": 2.0}
+    natural = natural_doses(doses, {f"concept_feature_best_{what}": value for what, value in best.items()})
+    assert natural == {"concept_feature_natural_probability": 0.2, "concept_feature_natural_probability_low": 0.1,
+                       "concept_feature_natural_probability_high": 0.4}  # fmt: skip
+    assert natural_doses(doses, {}) == {}
 
 
 def test_towards_the_concept_and_away_from_it_are_told_apart(study):

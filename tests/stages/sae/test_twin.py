@@ -135,7 +135,7 @@ def test_another_seed_draws_another_twin(study):
 
 
 def test_a_run_killed_as_it_reads_the_concept_goes_on_to_the_same_bytes(study, monkeypatch):
-    resumes_with_the_same_bytes(twin.main, monkeypatch, killed_after=3, shards=2 + 2 + 2)
+    resumes_with_the_same_bytes(twin.main, monkeypatch, killed_after=3, shards=2 + 2 + 1 + 2)
 
 
 def test_a_run_killed_as_it_trains_goes_on_to_the_same_bytes(study, monkeypatch):
