@@ -60,10 +60,10 @@ def test_the_shortest_code_pays_for_saying_which_penalty_it_is_of():
 
 
 def test_a_code_says_whether_a_wider_list_might_make_it_shorter():
-    faint = NOISE + 0.5 * (NOISY_LETTERS - NOISE)
-    assert not shortest_code(faint, TARGETS, blocks(), [1e-4, 0.03, 1e3]).at_edge
-    assert shortest_code(faint, TARGETS, blocks(), [1e-4, 0.03]).at_edge
-    assert shortest_code(faint, TARGETS, blocks(), [0.03, 1e3]).at_edge
+    faint = NOISE + 0.3 * (NOISY_LETTERS - NOISE)
+    assert not shortest_code(faint, TARGETS, blocks(), [1e-4, 0.1, 1e3]).at_edge
+    assert shortest_code(faint, TARGETS, blocks(), [1e-4, 0.1]).at_edge
+    assert shortest_code(faint, TARGETS, blocks(), [0.1, 1e3]).at_edge
 
 
 def test_noise_costs_about_as_much_as_no_vectors():

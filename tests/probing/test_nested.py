@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from signbridge.probing import folds, protocols
+from signbridge.probing import folds, logistic_regression, protocols
 from signbridge.probing.coordinates import reduce
 from signbridge.probing.folds import Choice, Nested, choose, read_letters, within
 from signbridge.probing.protocols import InnerFold, Split
@@ -45,7 +45,7 @@ def test_the_choice_is_that_of_a_plain_loop_with_scikit_learn(seed, monkeypatch)
     accuracy = {C: loop(rows, letters, inner, C) for C in PENALTIES}
     best = max(accuracy.values())
     choice = choose_one(rows, letters, inner, PENALTIES)
-    assert choice == (min(C for C, right in accuracy.items() if right == best), best)
+    assert choice[:2] == (min(C for C, right in accuracy.items() if right == best), best)
 
 
 def test_reduced_rows_lead_to_the_same_choice():
@@ -61,7 +61,26 @@ def test_reduced_rows_lead_to_the_same_choice():
 def test_of_equal_penalties_the_strongest_is_chosen_in_whatever_order_they_are_named(order):
     split, vectors = first_split(1), noisy_clusters(1, apart=4)  # so far apart that every C reads all
     choice = choose_one(vectors[split.train], LETTERS[split.train], within(split.inner, split.train), order)
-    assert choice == (1e-3, 1.0)
+    assert choice == (1e-3, 1.0, True)
+
+
+def test_larger_penalties_are_tried_until_two_in_a_row_read_no_more(monkeypatch):
+    split, vectors = first_split(0), noisy_clusters(0)
+    inner, rows, letters = within(split.inner, split.train), vectors[split.train], LETTERS[split.train]
+    offered = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0)
+    monkeypatch.setattr(folds, "PATIENCE", len(offered))
+    patient = choose_one(rows, letters, inner, offered)
+    monkeypatch.undo()
+    tried = []
+
+    def fit_all(tasks: list, *arguments: object) -> list:
+        tried.append(tasks[0].C)
+        return logistic_regression.fit_all(tasks, *arguments)
+
+    monkeypatch.setattr(folds, "fit_all", fit_all)
+    assert choose_one(rows, letters, inner, offered) == patient
+    assert tried == list(offered[: offered.index(patient.C) + 3])
+    assert not patient.at_edge
 
 
 def test_inner_folds_become_masks_over_the_training_rows():
@@ -76,7 +95,7 @@ def test_an_inner_fold_that_trains_on_one_letter_alone_reads_that_letter():
     vectors, letters = noisy_clusters(3)[:4], np.array([0, 0, 1, 1])
     first = letters == 0
     choice = choose_one(vectors, letters, [InnerFold(first, ~first), InnerFold(~first, first)], PENALTIES)
-    assert choice == (1e-3, 0.0)
+    assert choice == (1e-3, 0.0, True)
 
 
 def test_a_letter_without_training_rows_has_probability_zero_and_the_others_share_the_rest():
