@@ -27,8 +27,8 @@ from signbridge.probing.protocols import InnerFold, Split
 from signbridge.probing.relative_loss import Task
 
 # Of choices and of shuffled labels, where no single prediction counts. Of 17,280 inner predictions on the miniature,
-# for six C, 8 differ from the optimum's, and 32 at 1e-3.
-LOOSE_TOLERANCE = 1e-4
+# for six C, 11 differ from the optimum's; 8 do at 1e-4, which takes a third longer, and 32 at 1e-3.
+LOOSE_TOLERANCE = 3e-4
 PATIENCE = 2  # larger C that read no more, after which no larger one is tried
 # Tight enough where only the likeliest letter counts, not how likely: none differed from the optimum's, C up to 0.01.
 TOLERANCE_FOR_PREDICTIONS = 1e-4
