@@ -81,7 +81,9 @@ def test_counts_of_an_extraction_are_those_of_the_real_shape(tmp_path, monkeypat
     config = llava_1_5_7b_config()
     config.text_config.num_hidden_layers = blocks
     narrow_llava.write_narrow_llava(tmp_path / "model", blocks)
-    processor = AutoProcessor.from_pretrained(tmp_path / "model", backend="pil", local_files_only=True)
+    processor = AutoProcessor.from_pretrained(
+        tmp_path / "model", backend="pil", local_files_only=True, trust_remote_code=False
+    )
     whole = SimpleNamespace(processor=processor, model=SimpleNamespace(config=config))
     prompt, word = model_operations(whole, params.section("llava-1-5-7b", dict, params.MODELS)["prompt"])
     assert found.tflop == pytest.approx(found.prompts * (prompt + (words - 1) * word) / 1e12, rel=0.01)

@@ -17,8 +17,6 @@ class SignBridgeError(Exception):
 _RIGHTS = "Give yourself the right to it (chmod, chown), or choose another place."
 _ROOM = "Free some room there, and run it again."
 _MOUNT = "Mount that place again, and run it again."
-_MOUNT = "Mount that place again, and run it again."
-_MOUNT = "Mount that place again, and run it again."
 _WAYS_OUT = {
     "EACCES": _RIGHTS,
     "EPERM": _RIGHTS,

@@ -16,7 +16,6 @@ from signbridge.core.activations import Layers, evenly_spread, layer_site
 from signbridge.core.errors import SignBridgeError
 from signbridge.core.params import Section
 from signbridge.datasets.hands import caption, check_caption
-from signbridge.vlm.machine import free_disk
 from signbridge.vlm.prompts import prompt_for
 
 
@@ -145,6 +144,8 @@ def training_bytes(preset: AnyPreset, sites: int, stream_width: int) -> int:
 
 def check_room(settings: SaeParams, preset: AnyPreset, blocks: int, stream_width: int, scratch: Path) -> None:
     """Raises `SignBridgeError` if the disk of `scratch` has no room to train in, for a decoder of so many `blocks`."""
+    from signbridge.vlm.machine import free_disk  # imports PyTorch: slow
+
     sites = len(sae_sites(settings.layers, blocks))
     needed, free = training_bytes(preset, sites, stream_width), free_disk(scratch)
     if free < needed:

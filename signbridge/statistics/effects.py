@@ -119,8 +119,10 @@ def _resampled(
     there = np.flatnonzero(weights.any(axis=(1, 2)))
     times = draw_photos(len(there), len(drawn), generator) if len(there) > 1 else np.ones((len(drawn), len(there)))
     shown = drawn.astype(np.float64)
+    nothing = np.zeros((len(drawn), sums.shape[2]))
     above, below = (
-        sum(times[:, [number]] * (shown @ part[draw]) for number, draw in enumerate(there)) for part in (sums, weights)
+        sum((times[:, [number]] * (shown @ part[draw]) for number, draw in enumerate(there)), start=nothing)
+        for part in (sums, weights)
     )
     return _ratio(above, below)
 

@@ -10,6 +10,7 @@ from signbridge.datasets.control_images import other_letter_rows
 from signbridge.probing import protocols, sweep
 from signbridge.probing.control_sweep import (
     ControlSweep,
+    ShuffledLabelsParams,
     score_other_letter,
     score_read,
     score_shuffled,
@@ -93,10 +94,11 @@ def test_another_letters_image_does_not_give_this_label_away(tmp_path):
 
 
 def test_every_draw_of_shuffled_labels_has_an_accuracy_at_every_place(tmp_path):
-    table = score_shuffled(STUDY, written(tmp_path, apart=20), draws=5, seed=0)
+    settings = ShuffledLabelsParams(draws=5, quoted_draws=7)
+    table = score_shuffled(STUDY, written(tmp_path, apart=20), settings, [PLACES[0]], seed=0)
     assert table.columns.tolist() == ["site", "position", "draw", "accuracy"]
-    assert len(table) == 5 * len(PLACES)
+    assert len(table) == 7 + 5 * (len(PLACES) - 1)
     for place in PLACES:
         of_place = table[(table["site"] == place[0]) & (table["position"] == place[1])]
-        assert of_place["draw"].tolist() == list(range(5))
+        assert of_place["draw"].tolist() == list(range(7 if place == PLACES[0] else 5))
     assert table["accuracy"].max() < 0.6 < 0.9 < accuracy(score_read(STUDY, tmp_path)[0])

@@ -9,7 +9,6 @@ from ruamel.yaml import YAML
 from signbridge.core import params
 from signbridge.core.activations import layer_site
 from signbridge.core.errors import SignBridgeError
-from signbridge.sae import settings
 from signbridge.sae.settings import (
     AnyPreset,
     SaeParams,
@@ -23,6 +22,7 @@ from signbridge.sae.settings import (
     prompts_of_images,
     sae_sites,
 )
+from signbridge.vlm import machine
 from signbridge.vlm.loading import FolderModel, TinyRandomModel, decoder_blocks, stream_width
 from tests.conftest import ROOT, Workspace
 from tests.sae.conftest import PRESETS
@@ -122,7 +122,7 @@ def test_a_refusal_gives_the_numbers_and_the_ways_out(workspace):
 
 def test_a_disk_too_small_to_train_in_is_refused_with_figures(workspace, monkeypatch):
     preset, sae = committed(workspace, "line_of_sight"), params.section("sae", SaeParams, params.SAE)
-    monkeypatch.setattr(settings, "free_disk", lambda folder: 30 * 10**9)
+    monkeypatch.setattr(machine, "free_disk", lambda folder: 30 * 10**9)
     with pytest.raises(
         SignBridgeError, match=r"\.scratch: training 2 autoencoders of 65,536 features takes 3\d\.\d GB"
     ):
