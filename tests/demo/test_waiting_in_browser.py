@@ -20,9 +20,7 @@ from tests.demo.browser import (
     upload,
 )
 
-pytestmark = pytest.mark.slow  # visitors wait for one another
-
-pytestmark = needs_browser
+pytestmark = [pytest.mark.slow, needs_browser]  # visitors wait for one another
 
 
 @pytest.fixture(autouse=True)
