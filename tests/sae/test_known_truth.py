@@ -4,6 +4,7 @@ Autoencoders as the study's, trained for half the time on other hands, so that l
 finds: one of the miniature and one of its untrained twin.
 """
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +35,7 @@ from signbridge.sae.feature_directions import FeatureDirections
 from signbridge.sae.features import features_of_images
 from signbridge.sae.passages import Passage
 from signbridge.sae.settings import chosen_preset, prompts_of_images
+from signbridge.sae.steering import toward_answer
 from signbridge.sae.token_stream import ModelTokens, ShuffledTokens, token_streams
 from signbridge.sae.training import train
 from signbridge.statistics.concept import Readings, told_by_features
@@ -133,11 +135,12 @@ def test_pushing_that_feature_has_the_miniature_say_up_of_an_unchanged_image(min
     rows = with_answers(*with_concept(sample, "index", known(sample)), answers)
     places = rows["image_id"].map({one: number for number, one in enumerate(sample["image_id"])}).to_numpy()
     features = {(SITE, "prompt_last"): found.vectors[f"{SITE}.prompt_last"][places]}
-    doses = Doses(pairs=2, images=6, others=1, at=["every"], during=["every_step"], strengths=[1.0], draws=4,
+    doses = Doses(pairs=2, images=6, others=1, at=["every"], during=["every_step"], strengths=[2.0], draws=4,
                   answer_tokens=1)  # fmt: skip
 
     def fit(half: np.ndarray) -> FeatureDirections:
-        return FeatureDirections(autoencoders, features, rows["label"].to_numpy(), half, doses.draws, 1)
+        toward = partial(toward_answer, reader)
+        return FeatureDirections(autoencoders, features, rows["label"].to_numpy(), half, doses.draws, 1, toward)
 
     reader, describer = Reader(miniature, ASKED, 1, 32), Reader(miniature, DESCRIBE, 2, 32)
     todo = [one for one in courses(reader, describer, doses, [SITE], rows, fit, 1) if one.pair.answer_b == "up"]
