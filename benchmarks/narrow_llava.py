@@ -34,7 +34,6 @@ from signbridge.core import params, tables
 from signbridge.rendered.hands_table import hands_table
 from signbridge.vlm.random_weights import WORDS, llava_processor, small_tokenizer, write_random_llava
 
-NARROWER = 128  # times than LLaVA-1.5-7B
 WIDTH, INNER, VOCABULARY = 32, 86, 1024  # and one head as wide as 32 are
 VISION, VISION_INNER = 12, 48
 REAL = {WIDTH: 4096, INNER: 11008, VOCABULARY: 32064, VISION: 1024, VISION_INNER: 4096, 4 * WIDTH: 4 * 4096}

@@ -19,14 +19,10 @@ SPLITS = ("train", "valid", "test")  # in the order of the pool
 # Hidden files are ignored too. `Icon\\r` is macOS's, `@eaDir` and `#recycle` are a Synology NAS's.
 LEFT_BY_SYSTEMS = {"thumbs.db", "desktop.ini", "icon\r", "__macosx", "@eadir", "#recycle", "$recycle.bin"}
 LEFT_BY_SYSTEMS |= {"@recycle", "@recently-snapshot", "#snapshot", "lost.dir", "temporary items"}  # QNAP's, and others'
-LEFT_BY_SYSTEMS |= {"@recycle", "@recently-snapshot", "#snapshot", "lost.dir", "temporary items"}  # QNAP's, and others'
-LEFT_BY_SYSTEMS |= {"@recycle", "@recently-snapshot", "#snapshot", "lost.dir", "temporary items"}  # QNAP's, and others'
 LEFT_BY_SYSTEMS |= {"system volume information", "lost+found", "__pycache__", "ehthumbs.db"}
 NO_IMAGES = {".txt", ".md", ".rst", ".csv", ".tsv", ".json", ".xml", ".yaml", ".yml", ".html", ".htm", ".pdf", ".log"}
 NO_IMAGES |= {".ini", ".py", ".ipynb", ".doc", ".docx", ".rtf", ".mat", ".npy", ".pkl", ".cache", ".db", ".url"}
 LAYOUT = "Expected one sub-folder a class, with its images, or train and test (and valid) above the classes."
-NO_IMAGES_CALLED = {"readme", "license", "licence", "copying", "makefile", "checksums", "md5sums", "sha256sums"}
-NO_IMAGES_CALLED = {"readme", "license", "licence", "copying", "makefile", "checksums", "md5sums", "sha256sums"}
 NO_IMAGES_CALLED = {"readme", "license", "licence", "copying", "makefile", "checksums", "md5sums", "sha256sums"}
 NAMED = 3  # folders in a message
 
@@ -73,8 +69,6 @@ def _root(folder: Path) -> Path:
         inside = [entry for entry in _visible(root) if not _is_no_image(entry)]
         if len(inside) != 1 or not inside[0].is_dir():
             return root if sum(entry.is_dir() for entry in inside) > 1 else folder
-        _check_is_folder(inside[0])
-        _check_is_folder(inside[0])
         _check_is_folder(inside[0])
         root = inside[0]
 
@@ -146,32 +140,6 @@ def _images_and_folders(folder: Path, ignored: list[str]) -> list[Path]:
             _check_is_folder(entry)
     ignored += [readable_name(entry.name) for entry in there if _is_no_image(entry)]
     return [entry for entry in there if not _is_no_image(entry)]
-
-
-def _check_is_folder(entry: Path) -> None:
-    """Raise `SignBridgeError` for a link to nowhere or to a folder that it lies in, and for what would never end."""
-    if entry.is_symlink():
-        if not os.path.exists(entry):
-            raise SignBridgeError(
-                f"image folder: '{entry}' is a link to {os.readlink(entry)}, which is not there. Mend or remove it."
-            )
-        if entry.resolve() in entry.parent.resolve().joinpath("it").parents:
-            raise SignBridgeError(f"image folder: '{entry}' is a link to a folder that it lies in. Remove it.")
-    if not entry.is_dir():
-        raise SignBridgeError(f"image folder: '{entry}' is a pipe or a device, not a file. Remove it.")
-
-
-def _check_is_folder(entry: Path) -> None:
-    """Raise `SignBridgeError` for a link to nowhere or to a folder that it lies in, and for what would never end."""
-    if entry.is_symlink():
-        if not os.path.exists(entry):
-            raise SignBridgeError(
-                f"image folder: '{entry}' is a link to {os.readlink(entry)}, which is not there. Mend or remove it."
-            )
-        if entry.resolve() in entry.parent.resolve().joinpath("it").parents:
-            raise SignBridgeError(f"image folder: '{entry}' is a link to a folder that it lies in. Remove it.")
-    if not entry.is_dir():
-        raise SignBridgeError(f"image folder: '{entry}' is a pipe or a device, not a file. Remove it.")
 
 
 def _check_is_folder(entry: Path) -> None:

@@ -127,34 +127,6 @@ def _files_in(folder: Path) -> list[Path]:
     return files
 
 
-def _files_in(folder: Path) -> list[Path]:
-    """All files, also of linked folders. Raises `OSError` for a folder that may not be read."""
-
-    def refused(error: OSError) -> None:
-        raise error
-
-    files, seen = [], {os.path.realpath(folder)}
-    for parent, inside, names in os.walk(folder, onerror=refused, followlinks=True):
-        inside[:] = [name for name in inside if os.path.realpath(Path(parent, name)) not in seen]
-        seen |= {os.path.realpath(Path(parent, name)) for name in inside}
-        files += [Path(parent, name) for name in names]
-    return files
-
-
-def _files_in(folder: Path) -> list[Path]:
-    """All files, also of linked folders. Raises `OSError` for a folder that may not be read."""
-
-    def refused(error: OSError) -> None:
-        raise error
-
-    files, seen = [], {os.path.realpath(folder)}
-    for parent, inside, names in os.walk(folder, onerror=refused, followlinks=True):
-        inside[:] = [name for name in inside if os.path.realpath(Path(parent, name)) not in seen]
-        seen |= {os.path.realpath(Path(parent, name)) for name in inside}
-        files += [Path(parent, name) for name in names]
-    return files
-
-
 def _place_of(name: str, there: list[str], archive: Path) -> str:
     """Which of the files in the archive is the CSV. Raises `SignBridgeError` where none is, or several."""
     seen = [place for place in there if not any(part.startswith((".", "__MACOSX", "@")) for part in place.split("/"))]

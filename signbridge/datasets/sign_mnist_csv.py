@@ -33,10 +33,6 @@ COMPRESSED |= {b"\xfd7zXZ\x00": ("xz", lzma.decompress)}
 OTHER_ARCHIVES = {b"7z\xbc\xaf": "7z", b"Rar!": "RAR", b"\x28\xb5\x2f\xfd": "Zstandard"}
 OTHER_TABLES = {b"PAR1": "Parquet", b"\x93NUMPY": "NumPy", b"SQLite format 3": "SQLite", b"\x89HDF": "HDF5"}
 LFS_POINTER = b"version https://git-lfs.github.com/spec/"
-OTHER_TABLES = {b"PAR1": "Parquet", b"\x93NUMPY": "NumPy", b"SQLite format 3": "SQLite", b"\x89HDF": "HDF5"}
-LFS_POINTER = b"version https://git-lfs.github.com/spec/"
-OTHER_TABLES = {b"PAR1": "Parquet", b"\x93NUMPY": "NumPy", b"SQLite format 3": "SQLite", b"\x89HDF": "HDF5"}
-LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 BYTE_ORDER_MARKS = {  # UTF-32 first: its mark begins with that of UTF-16
     codecs.BOM_UTF32_LE: "utf-32",
     codecs.BOM_UTF32_BE: "utf-32",
@@ -164,10 +160,6 @@ def _commas(text: bytes, name: str) -> bytes:
         first = text.split(b"\n", 1)[0].decode(errors="replace")
     if first.startswith("#") and first.lower().count("pixel") > GREY_SIZE:  # NumPy's savetxt
         text = text.lstrip(b"# ")
-    if first.startswith("#") and first.lower().count("pixel") > GREY_SIZE:  # NumPy's savetxt
-        text = text.lstrip(b"# ")
-    if first.startswith("#") and first.lower().count("pixel") > GREY_SIZE:  # NumPy's savetxt
-        text = text.lstrip(b"# ")
     delimiter = max(DELIMITERS, key=first.count)
     if delimiter == "," or first.count(delimiter) < GREY_SIZE:
         return text
@@ -194,14 +186,6 @@ def _columns(text: bytes, name: str) -> list[str]:
 def _raise_for_header(header: list[str], name: str) -> NoReturn:
     columns = min(len(header), len(HEADER))
     at = next((i for i in range(columns) if header[i] != HEADER[i]), columns)
-    if all(re.fullmatch(r"[0-9.e+]+", cell, re.IGNORECASE) for cell in header[:5]):
-        raise SignBridgeError(
-            f"{name}: no header, the first line holds numbers. Put label,pixel1,...,pixel784 above it."
-        )
-    if all(re.fullmatch(r"[0-9.e+]+", cell, re.IGNORECASE) for cell in header[:5]):
-        raise SignBridgeError(
-            f"{name}: no header, the first line holds numbers. Put label,pixel1,...,pixel784 above it."
-        )
     if all(re.fullmatch(r"[0-9.e+]+", cell, re.IGNORECASE) for cell in header[:5]):
         raise SignBridgeError(
             f"{name}: no header, the first line holds numbers. Put label,pixel1,...,pixel784 above it."

@@ -36,11 +36,6 @@ def variance_explained(given: Float[Tensor, "tokens width"], given_back: Float[T
     return float(1 - error / deviation) if deviation > 0 else float("nan")
 
 
-def mean_active(features: Float[Tensor, "tokens features"]) -> float:
-    """L0: how many features fire for a token, in the mean; NaN without tokens."""
-    return float((features > 0).sum(1).float().mean())
-
-
 def open_autoencoders(folder: Path, sites: Sequence[str], device: torch.device) -> dict[str, SAE]:
     """The autoencoder of each of `sites`, in that order. Raises `SignBridgeError` if one is missing or does not fit."""
     for site in sites:

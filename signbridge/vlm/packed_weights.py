@@ -17,6 +17,7 @@ from transformers import BitsAndBytesConfig, PreTrainedModel
 from signbridge.core.errors import SignBridgeError
 from signbridge.core.model_folder import CONFIG, MODEL_FILES, check_file, packing
 from signbridge.core.tables import whole_folder
+from signbridge.vlm.machine import free_disk
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +72,7 @@ def keep_packed(model: PreTrainedModel, source: Path, folder: Path) -> None:
     needed = model.get_memory_footprint()
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        free = shutil.disk_usage(folder.parent).free
+        free = free_disk(folder.parent)
         if free < 1.1 * needed:
             log.warning(_WITHOUT, folder, f"they take {needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are free")
             return

@@ -51,7 +51,9 @@ def causal_effects(
         if axes.lines:
             axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.22), fontsize=6, frameon=False)
     figure.suptitle(
-        f"{as_drawn(model)}; shaded: {confidence:.0%} intervals, photos resampled", fontsize=7, parse_math=False
+        f"{as_drawn(model)}; shaded: {confidence:.0%} intervals, of photos, pairs and draws",
+        fontsize=7,
+        parse_math=False,
     )
     return figure
 
