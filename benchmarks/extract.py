@@ -28,15 +28,10 @@ from benchmarks.timing import timed
 from signbridge.core import params
 from signbridge.core.command_line import run
 from signbridge.vlm.answering import prefill
+from signbridge.vlm.catalog import ModelParams
 from signbridge.vlm.extraction import Reader
 from signbridge.vlm.key_value_cache import roomy_cache
-from signbridge.vlm.loading import (
-    LoadedModel,
-    ModelParams,
-    device_from_environment,
-    expand_nf4,
-    load,
-)
+from signbridge.vlm.loading import LoadedModel, device_from_environment, expand_nf4, load
 from signbridge.vlm.random_weights import write_random_llava
 
 T = TypeVar("T")

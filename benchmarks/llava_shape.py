@@ -24,8 +24,9 @@ from benchmarks.machine import describe, keep
 from signbridge.core import params
 from signbridge.core.command_line import run
 from signbridge.vlm.answering import read_and_answer
+from signbridge.vlm.catalog import FolderModel
 from signbridge.vlm.extraction import Reader
-from signbridge.vlm.loading import FolderModel, device_from_environment, load
+from signbridge.vlm.loading import device_from_environment, load
 from signbridge.vlm.memory import expanded_matrix_bytes, image_bytes
 from signbridge.vlm.random_weights import IMAGE_TOKEN, SPECIAL_TOKENS, write_random_llava
 

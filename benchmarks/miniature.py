@@ -32,8 +32,9 @@ from signbridge.datasets.near_duplicates import PhotosParams, find_photos
 from signbridge.datasets.sign_mnist import read_archive
 from signbridge.rendered.dataset import RenderedParams, render
 from signbridge.statistics.intervals import StatisticsParams, photo_bootstrap
+from signbridge.vlm.catalog import FolderModel
 from signbridge.vlm.extraction import Reader
-from signbridge.vlm.loading import FolderModel, LoadedModel, load
+from signbridge.vlm.loading import LoadedModel, load
 
 COPIES = 3  # of each photo, asked for an answer and a sentence
 MAX_SENTENCE = 60  # new tokens

@@ -40,13 +40,9 @@ from signbridge.core import params, tables
 from signbridge.core.command_line import run
 from signbridge.core.names import PATCHED
 from signbridge.vlm.branching import image_span
+from signbridge.vlm.catalog import ModelParams
 from signbridge.vlm.extraction import Reader
-from signbridge.vlm.loading import (
-    LoadedModel,
-    ModelParams,
-    device_from_environment,
-    load,
-)
+from signbridge.vlm.loading import LoadedModel, device_from_environment, load
 from signbridge.vlm.residual import decoder_sites
 
 try:

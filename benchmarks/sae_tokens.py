@@ -40,8 +40,9 @@ from signbridge.sae.token_sums import Autoencoders, summed_images, summed_phrase
 from signbridge.statistics.autoencoders import SHARED_MASS, EvaluateParams, Items, shares_of_modality
 from signbridge.statistics.concept import Readings, told_by_features
 from signbridge.statistics.intervals import StatisticsParams
+from signbridge.vlm.catalog import ModelParams
 from signbridge.vlm.extraction import Reader
-from signbridge.vlm.loading import ModelParams, device_from_environment, load
+from signbridge.vlm.loading import device_from_environment, load
 from signbridge.vlm.text import phrases
 
 IMAGES, HANDS, SAMPLE = Path("data/images.parquet"), Path("data/hands.parquet"), Path("data/sample.parquet")

@@ -1,7 +1,7 @@
 """Fetch a model's files from the hub and check them: on a login node, for compute nodes that have no network.
 
     python -m signbridge.fetch_model             # the chosen model
-    python -m signbridge.fetch_model NAME        # another of models.yaml
+    python -m signbridge.fetch_model NAME        # another of models.yaml, or some-org/some-name@commit
 
 Files that are there are not fetched again: after a break, run it again. Every file is compared with the size and, where
 the hub has one, the SHA-256 that it says. Exit status 0 only if all of the model is there and whole.
@@ -18,7 +18,8 @@ from signbridge.core.command_line import run
 from signbridge.core.errors import SignBridgeError
 from signbridge.core.model_folder import MODEL_FILES, check_model_folder
 from signbridge.vlm import hub
-from signbridge.vlm.loading import HubModel, check_family
+from signbridge.vlm.catalog import HubModel
+from signbridge.vlm.loading import check_family
 from signbridge.vlm.machine import free_disk
 from signbridge.vlm.preflight import name_of_arguments, named_or_chosen
 

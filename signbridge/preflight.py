@@ -1,7 +1,7 @@
 """Can the study run here, and how long does it take? Asked before anything is downloaded or loaded.
 
     python -m signbridge.preflight              # the chosen model
-    python -m signbridge.preflight NAME         # another of models.yaml
+    python -m signbridge.preflight NAME         # another of models.yaml, or some-org/some-name@commit
 
 Prints what the model needs beside what this machine has, and how many operations each stage of the study takes. Ends
 with `go`, or with what to do and exit status 1. Environment: SIGNBRIDGE_DEVICE.
@@ -15,6 +15,7 @@ import torch
 from signbridge.core import params
 from signbridge.core.command_line import run
 from signbridge.datasets.control_images import NO_IMAGE, ControlsParams
+from signbridge.vlm.chosen import complete
 from signbridge.vlm.letter_scoring import PLACEHOLDER, PromptsParams
 from signbridge.vlm.loading import device_from_environment
 from signbridge.vlm.needs import CHARACTERS_OF_A_TOKEN, Needs
@@ -44,6 +45,7 @@ def main() -> None:
     if found.problems:
         raise found.problems[0]
     if found.needs is not None:
+        model = complete(model)
         images = images_of_study()
         costs = study_costs(found.needs, images or NOTEBOOK_IMAGES, model.max_new_tokens)
         rate = matmul_rate(device, getattr(torch, model.dtype), SECONDS)

@@ -1,30 +1,20 @@
-"""What the chosen model consists of, so that `extract` reruns when the files of a local model change, and only then.
+"""What the chosen model is and consists of, so that the stages that read it rerun when that changes, and only then.
 
-A model of the hub is pinned by its commit in models.yaml, a random one by its seed: nothing is looked at for those.
+A model of the hub is pinned by its commit in models.yaml, a random one by its seed; of a local one the files count.
+What an entry leaves to the model's own files, its dtype and the question in its chat template, is found here: no
+weights are fetched for it.
 """
-
-import json
-from pathlib import Path
-from typing import Any
 
 from signbridge.core import params
 from signbridge.core.command_line import run
-from signbridge.core.model_folder import check_model_folder, folder_sha256
-from signbridge.core.tables import whole_file
-
-MODEL = Path("data/model.json")
+from signbridge.vlm.catalog import ModelParams
+from signbridge.vlm.chosen import MODEL, write_model
 
 
 def main() -> None:
-    """Read the params `model` and `models`; check a local model's files and write their digest."""
-    _, entry = params.selected("model", params.MODELS, dict[str, Any])
-    digest = None
-    if entry.get("source") == "folder":
-        folder = Path(str(entry.get("path"))).expanduser()
-        check_model_folder(folder, entry.get("quantization", "none"))
-        digest = folder_sha256(folder)
-    with whole_file(MODEL) as unfinished:
-        unfinished.write_text(json.dumps({"folder_sha256": digest}) + "\n", encoding="utf-8", newline="\n")
+    """Read `model`, its entry in models.yaml and `question`; check a local model's files; write data/model.json."""
+    name, entry = params.selected("model", params.MODELS, ModelParams)
+    write_model(MODEL, name, entry)
 
 
 if __name__ == "__main__":

@@ -44,10 +44,10 @@ def _only_checked(stage: Path, key: str) -> bool:
 
 
 def _model_consists_of(names: dict[str, Any]) -> str:
-    entry = _yaml(Path("models.yaml"))[names["model"]]
-    if entry["source"] != "folder":
-        return f"none of this repository: {names['model']}"
-    return hashlib.sha256(_contents(Path(entry["path"]))).hexdigest()
+    entry = _yaml(Path("models.yaml")).get(names["model"], {"source": "hub"})
+    files = hashlib.sha256(_contents(Path(entry["path"]))).hexdigest() if entry["source"] == "folder" else ""
+    asked = names["question"] if entry.get("prompt", "auto") == "auto" else ""
+    return hashlib.sha256(json.dumps([names["model"], entry, files, asked]).encode()).hexdigest()
 
 
 def _params(listed: list[Any], names: dict[str, Any]) -> Any:

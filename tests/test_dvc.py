@@ -176,6 +176,23 @@ def test_other_files_of_the_miniature_are_read_again_only_where_it_is_the_model(
     assert clone.dvc("repro", "extract").ran == {"model"}
 
 
+def test_another_question_is_put_to_models_that_are_asked_in_their_own_chat_template_alone(clone):
+    clone.set_params(question="Which letter?")
+    assert clone.dvc("repro", "extract").ran == {"model"}
+    clone.set_params(models__miniature__prompt="auto")
+    assert clone.dvc("repro", "extract").ran == {"model", "extract"}
+    clone.set_params(question="Which sign?")
+    assert clone.dvc("repro", "extract").ran == {"model", "extract"}
+
+
+def test_a_model_of_the_hub_that_no_catalog_has_is_chosen_by_name_and_commit(clone):
+    name = f"some-org/some.name-2@{'0' * 40}"
+    experiment = clone.dvc("exp", "run", "extract", "--set-param", f"model={name}")
+    assert {"choice", "model", "extract"} <= experiment.ran
+    assert experiment.ran.isdisjoint({"fetch", "photos", "sample"})
+    assert f"model: {name}\n" in (clone.root / "params.yaml").read_text(encoding="utf-8")
+
+
 # Experiments -------------------------------------------------------------------------------------------------------
 
 

@@ -10,14 +10,14 @@ from signbridge import preflight
 from signbridge.core import params
 from signbridge.core.command_line import run
 from signbridge.vlm.needs import needs_of
-from tests.vlm.conftest import PROMPT
+from tests.vlm.conftest import tiny_random
 
 CPU = torch.device("cpu")
 STUDY_TFLOP = 10_600  # of LLaVA-1.5-7B at the notebook's size, with one grey image and no batch that is filled up
 
 
 def test_the_study_of_the_notebooks_model_takes_as_much_as_was_counted(workspace):
-    needs = needs_of(llava_1_5_7b_config(), "nf4", "float16", PROMPT, 20)
+    needs = needs_of(llava_1_5_7b_config(), tiny_random(quantization="nf4", dtype="float16"))
     costs = preflight.study_costs(needs, images=300, answer_tokens=20)
     assert [cost.stage for cost in costs] == ["extract", "extract_controls", "score_letters"]
     assert [cost.prompts for cost in costs] == [300, 601, 300]

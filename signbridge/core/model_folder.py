@@ -12,7 +12,8 @@ from typing import Any, Literal
 from signbridge.core.errors import SignBridgeError, place_tried, refusal
 
 # In a hub repository or a folder: no pickles, no code.
-MODEL_FILES = ("*.json", "*.safetensors", "*.model", "*.txt", "*.jinja")
+SETTINGS_FILES = ("*.json", "*.model", "*.txt", "*.jinja")
+MODEL_FILES = ("*.safetensors", *SETTINGS_FILES)
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 INDEX = f"{WEIGHTS}.index.json"
@@ -58,7 +59,7 @@ def check_model_folder(folder: Path, quantization: Quantization = "none") -> Non
             if file.suffix != ".safetensors":  # of which those that are read are looked at below
                 _check_file(file)
         _check_weights(folder)
-        _check_processor(folder)
+        check_processor_files(folder)
         _check_packing(folder, quantization)
     except OSError as error:
         raise _unreadable(Path(error.filename or folder), error) from None
@@ -212,7 +213,8 @@ def _why_no_weights(folder: Path) -> str:
     return f"{folder}: no weights here. Expected {WEIGHTS}, or its shards with {INDEX}."
 
 
-def _check_processor(folder: Path) -> None:
+def check_processor_files(folder: Path) -> None:
+    """Raises `SignBridgeError` if `folder` lacks how images are prepared, or a tokenizer."""
     for kind, names in (("how images are prepared", IMAGE_PROCESSING), ("a tokenizer", TOKENIZERS)):
         if not any((folder / name).exists() for name in names):
             raise SignBridgeError(

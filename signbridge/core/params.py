@@ -60,9 +60,25 @@ def selected(choice: str, catalog: Path, model: Any, path: Path = PARAMS) -> tup
     for key in choice.split("."):
         named = _lookup(named, key, path)
     name, entries = _check(named, choice, str, path), _read(catalog)
+    if catalog == MODELS and "/" in name:
+        return name, _check(at_commit(name), name, model, path)
     if name not in entries:
         raise SignBridgeError(f"{path}: {choice}: no '{name}' in {catalog}. There are: {', '.join(sorted(entries))}.")
     return name, _check(entries[name], name, model, catalog)
+
+
+def at_commit(name: str) -> dict[str, str]:
+    """The catalog entry of `some-org/some-name@commit`, which names a model of the hub that the catalog lacks.
+
+    Raises `SignBridgeError` if it does not name a commit.
+    """
+    found = re.fullmatch(r"(?P<hub_id>[\w.-]+/[\w.-]+)@(?P<revision>[0-9a-f]{40})", name)
+    if not found:
+        raise SignBridgeError(
+            f"model: '{name}' names no commit of a model of the hub. Write some-org/some-name@commit, with all 40 "
+            "digits of the commit, or choose a key of models.yaml."
+        )
+    return {"source": "hub", **found.groupdict()}
 
 
 def _read(path: Path) -> dict[str, Any]:

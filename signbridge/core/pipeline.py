@@ -62,7 +62,7 @@ def _written_by(path: Path | str) -> tuple[str, bool]:
         for entry in YAML(typ="safe").load(file.read_text(encoding="utf-8"))["stages"].values():
             for out in (out for kind in ("outs", "metrics", "plots") for out in entry.get(kind, [])):
                 [(name, settings)] = out.items() if isinstance(out, dict) else [(out, {})]
-                if Path(name) in (path, *path.parents):
+                if Path(name.partition("${")[0]) in (path, *path.parents):  # of a matrix: the folder of all its outputs
                     return file.relative_to(ROOT).as_posix(), settings.get("cache", True)
     return STUDY, True
 

@@ -17,12 +17,7 @@ from signbridge.datasets.images import decode_png, decoded, grey_pixels
 from signbridge.datasets.near_duplicates import unit_rows
 from signbridge.probing.peak import chosen_layer, headline_position
 from signbridge.probing.probes import Probe, load
-from signbridge.vlm.loading import (
-    FolderModel,
-    HubModel,
-    ModelParams,
-    TinyRandomModel,
-)
+from signbridge.vlm.catalog import FolderModel, HubModel, ModelParams, TinyRandomModel
 
 SAMPLE = Path("data/sample.parquet")
 PHOTOS = Path("data/photos.parquet")

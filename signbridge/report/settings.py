@@ -38,8 +38,13 @@ def read_settings(
 
 
 def entry(catalog: str, name: str) -> str:
-    """The lines of the YAML text `catalog` from the top-level key `name` to the next one, with their comments."""
+    """The lines of the YAML text `catalog` from the top-level key `name` to the next one, with their comments.
+
+    Of a model that no entry describes, `some-org/some-name@commit`, the name alone.
+    """
     lines = catalog.splitlines()
+    if "/" in name:
+        return f"{name}\n"
     [first] = [place for place, line in enumerate(lines) if line.startswith(f"{name}:")]
     rest = lines[first + 1 :]
     end = next((place for place, line in enumerate(rest) if line and not line.startswith((" ", "\t"))), len(rest))

@@ -5,19 +5,15 @@ library loses that on the way it does not ask on standard input either, but refu
 """
 
 import gc
-import hashlib
 import json
 import logging
 import os
 import re
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
-import tokenizers
 import torch
-import transformers
-from pydantic import Field
 from transformers import (
     AutoConfig,
     AutoModelForImageTextToText,
@@ -28,9 +24,15 @@ from transformers import (
 )
 
 from signbridge.core.errors import SignBridgeError
-from signbridge.core.model_folder import MODEL_FILES, check_model_folder, packing
-from signbridge.core.params import Section
-from signbridge.vlm import hub, random_weights
+from signbridge.core.model_folder import (
+    MODEL_FILES,
+    SETTINGS_FILES,
+    check_model_folder,
+    check_processor_files,
+    packing,
+)
+from signbridge.vlm import hub
+from signbridge.vlm.catalog import AUTO, Model
 from signbridge.vlm.families import (
     FAMILIES,
     Parts,
@@ -43,51 +45,16 @@ from signbridge.vlm.families import (
 from signbridge.vlm.library_errors import own_code, said_of_files
 from signbridge.vlm.machine import why_no_gpu
 from signbridge.vlm.memory import said_when_full
-from signbridge.vlm.nf4 import expanded_weights_fit, prepare_packed, quantization_of
+from signbridge.vlm.nf4 import expanded_weights_fit, outside_decoder, prepare_packed, quantization_of
 from signbridge.vlm.packed_weights import is_kept, keep_packed, packed_folder
-from signbridge.vlm.prompts import check_prompt
-from signbridge.vlm.random_weights import tiny_config, write_random_llava
+from signbridge.vlm.prompts import check_prompt, in_chat_template
+from signbridge.vlm.random_weights import tiny_config, tiny_folder
 from signbridge.vlm.untrained_twin import from_untrained
 
 log = logging.getLogger(__name__)
 
 _SMALLER = "Free some, or choose a smaller one or quantization: nf4."
 _PACKED = "Free some, or set dequantize: never for this model in models.yaml."
-
-
-class _ModelParams(Section):
-    """What every entry of `models.yaml` says."""
-
-    quantization: Literal["none", "nf4"]
-    dequantize: Literal["auto", "always", "never"]
-    dtype: Literal["float32", "float16", "bfloat16"]
-    prompt: str = Field(min_length=1)
-    max_new_tokens: int = Field(ge=1)
-
-
-class HubModel(_ModelParams):
-    """A model of the Hugging Face hub, at one commit."""
-
-    source: Literal["hub"]
-    hub_id: str
-    revision: str = Field(pattern=r"^[0-9a-f]{40}$")
-
-
-class FolderModel(_ModelParams):
-    """A model in a local folder, in the Hugging Face layout."""
-
-    source: Literal["folder"]
-    path: str
-
-
-class TinyRandomModel(_ModelParams):
-    """LLaVA's architecture at a few million parameters, with seeded random weights."""
-
-    source: Literal["tiny_random"]
-    seed: int
-
-
-ModelParams = Annotated[HubModel | FolderModel | TinyRandomModel, Field(discriminator="source")]
 
 
 class LoadedModel(NamedTuple):
@@ -116,18 +83,19 @@ def device_from_environment() -> torch.device:
     return device
 
 
-def load(
-    params: HubModel | FolderModel | TinyRandomModel, scratch: Path, device: torch.device, twin_seed: int | None = None
-) -> LoadedModel:
+def load(params: Model, scratch: Path, device: torch.device, twin_seed: int | None = None) -> LoadedModel:
     """Load the model of a catalog entry onto `device`; random models are written below `scratch` first.
 
-    With a `twin_seed` it is the model's untrained twin: the same but for its weights, which are drawn from that seed.
-    Of a large model that is packed here, the packed weights are kept below `scratch`, and loaded the next time.
+    The entry must be complete (`completed`). With a `twin_seed`, or where the entry says `untrained`, it is the model's
+    untrained twin: the same but for its weights, which are drawn from that seed. Of a large model that is packed here,
+    the packed weights are kept below `scratch`, and loaded the next time.
     Raises `SignBridgeError` if the hub cannot be reached, the files in a folder make no model that can be loaded, the
     family is not known or bitsandbytes is missing.
     """
+    twin_seed = params.untrained if twin_seed is None else twin_seed
     folder = model_folder(params, scratch)
-    quantization = quantization_of(params.quantization, getattr(torch, params.dtype))
+    skipped = outside_decoder(folder) if params.quantization == "nf4" and params.quantize == "decoder" else None
+    quantization = quantization_of(params.quantization, getattr(torch, params.dtype), skipped)
     kept = None if twin_seed is not None else packed_folder(folder, quantization, device, scratch)
     weights = kept if is_kept(kept) else folder
     how_packed = {} if packing(weights) else {"quantization_config": quantization}  # else config.json says it
@@ -190,7 +158,7 @@ def expand_nf4(loaded: LoadedModel, policy: Literal["auto", "always", "never"]) 
     return loaded._replace(model=model, parts=parts_of(model))
 
 
-def model_folder(params: HubModel | FolderModel | TinyRandomModel, scratch: Path) -> Path:
+def model_folder(params: Model, scratch: Path) -> Path:
     """The folder with the files of a catalog entry: fetched from the hub, or written below `scratch` if random.
 
     Raises `SignBridgeError` if the hub cannot be reached, or the files make no model that can be loaded.
@@ -199,16 +167,46 @@ def model_folder(params: HubModel | FolderModel | TinyRandomModel, scratch: Path
         return _checked(hub.fetch(params.hub_id, params.revision, MODEL_FILES), params)
     if params.source == "folder":
         return _checked(Path(params.path).expanduser(), params)
-    config = tiny_config()
-    code = [Path(random_weights.__file__).read_text(encoding="utf-8")]
-    versions = [torch.__version__, transformers.__version__, tokenizers.__version__]
-    made_from = json.dumps([params.seed, config.to_json_string(), versions, code])
-    folder = scratch / f"tiny-random-{hashlib.sha256(made_from.encode()).hexdigest()[:16]}"
-    write_random_llava(folder, config, params.seed)
-    return folder
+    return tiny_folder(params.family, params.seed, scratch)
 
 
-def stream_width(params: HubModel | FolderModel | TinyRandomModel) -> int:
+def completed(params: Model, question: str, scratch: Path) -> Model:
+    """The catalog entry with what it leaves to the model's own files: dtype, and `question` in their chat template.
+
+    No weights are fetched or read; random models are written below `scratch`. Raises `SignBridgeError` if the files
+    cannot be had, there is no processor, or it has no chat template.
+    """
+    if params.is_complete:
+        return params
+    if params.source == "hub":
+        folder = hub.fetch(params.hub_id, params.revision, SETTINGS_FILES)
+        check_processor_files(folder)
+        check_family(folder)
+    else:
+        folder = model_folder(params, scratch)
+    found = {}
+    with said_of_files(folder):
+        if params.dtype == AUTO:
+            found["dtype"] = _dtype_of_weights(folder)
+        if params.prompt == AUTO:
+            processor = AutoProcessor.from_pretrained(
+                folder, backend="pil", local_files_only=True, trust_remote_code=False
+            )
+            found["prompt"] = in_chat_template(question, processor, folder)
+    return params.model_copy(update=found)
+
+
+def _dtype_of_weights(folder: Path) -> str:
+    """The dtype that config.json in `folder` says the weights are in, float32 where it says none."""
+    config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    said = config.dtype or config.get_text_config().dtype or torch.float32
+    dtype = str(said).removeprefix("torch.")
+    if dtype not in ("float32", "float16", "bfloat16"):
+        raise SignBridgeError(f"{folder / 'config.json'}: dtype {dtype} is not read here. Set dtype in models.yaml.")
+    return dtype
+
+
+def stream_width(params: Model) -> int:
     """The width of the residual stream, from the configuration alone: no weights are fetched or read.
 
     Raises `SignBridgeError` if the hub cannot be reached, or the files make no model that can be loaded.
@@ -216,14 +214,14 @@ def stream_width(params: HubModel | FolderModel | TinyRandomModel) -> int:
     return _text_config(params).hidden_size
 
 
-def decoder_blocks(params: HubModel | FolderModel | TinyRandomModel) -> int:
+def decoder_blocks(params: Model) -> int:
     """How many decoder blocks the model has, as `stream_width` has it."""
     return _text_config(params).num_hidden_layers
 
 
-def _text_config(params: HubModel | FolderModel | TinyRandomModel) -> PreTrainedConfig:
+def _text_config(params: Model) -> PreTrainedConfig:
     if params.source == "tiny_random":
-        return tiny_config().get_text_config()
+        return tiny_config(params.family).get_text_config()
     if params.source == "hub":
         folder = hub.fetch(params.hub_id, params.revision, ["config.json"])
         check_family(folder)
@@ -250,7 +248,7 @@ def _check_complete(found: dict[str, Any], folder: Path) -> None:
         )
 
 
-def _checked(folder: Path, params: _ModelParams) -> Path:
+def _checked(folder: Path, params: Model) -> Path:
     """The folder, if it holds a model that can be loaded and whose family is described here; no weights are read."""
     check_model_folder(folder, params.quantization)
     check_family(folder)

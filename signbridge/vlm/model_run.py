@@ -23,49 +23,44 @@ from typing import Any
 
 import numpy as np
 import torch
+from pydantic import TypeAdapter
 
 from signbridge.core import activations, params, tables
 from signbridge.core.errors import SignBridgeError
-from signbridge.core.pipeline import code_digest, how_to_get
+from signbridge.core.pipeline import code_digest
 from signbridge.core.shards import names_of, vectors_of
 from signbridge.datasets.images import grey_pixels
 from signbridge.vlm import preflight
+from signbridge.vlm.catalog import Model, ModelParams
+from signbridge.vlm.chosen import MODEL, SCRATCH, read_model, with_found
 from signbridge.vlm.extraction import IMAGES_PER_SHARD, Reader, Work, read_in_shards
-from signbridge.vlm.loading import (
-    FolderModel,
-    HubModel,
-    ModelParams,
-    TinyRandomModel,
-    device_from_environment,
-    load,
-)
+from signbridge.vlm.loading import device_from_environment, load
 from signbridge.vlm.nf4 import Kind, packed_layers
 
 PACKAGES = ("torch", "transformers", "bitsandbytes", "pillow")
-MODEL = Path("data/model.json")  # what the stage `model` wrote
 ANSWERS = Path("data/answers.parquet")  # the sample's, as the study read it
-SCRATCH = Path(".scratch")
 READ_ON = "read_on"
 log = logging.getLogger(__name__)
 
-Model = HubModel | FolderModel | TinyRandomModel
-
 
 class ModelRun:
-    """A run of the chosen model by one stage; made by `model_run`."""
+    """A run of one model by one stage; made by `model_run`."""
 
-    def __init__(self, stage_file: str, name: str, model: Model, made_by: dict[str, Any], earlier: Path | None = None):
-        """`name` and `model` are the entry of the catalog; `made_by` is what else makes the stage's results.
+    def __init__(
+        self, stage_file: str, model: Model, made_by: dict[str, Any], answers: Path = ANSWERS, of: Path | None = None
+    ):
+        """`model` is the complete entry of the catalog; `made_by` is what makes the stage's results.
 
-        `earlier` is as `model_run` has it.
+        `answers` is a table that an earlier run of the model wrote, where there is one; `of` is as `model_run` has it.
         """
         stage = Path(stage_file)
-        folder = stage.parent.name
+        within = [] if stage.parent.name == "stages" else [stage.parent.name]
+        names = [*within, stage.stem, *([of.stem] if of else [])]
         self.device = device_from_environment()
-        self._made_by = {**read_with(name, model, earlier), **made_by}
-        self.model = as_the_study_has_it(model, earlier or ANSWERS, self._made_by["model"])
+        self._made_by = made_by
+        self.model = as_the_study_has_it(model, answers, made_by["model"])
         self._read_on: dict[str, Any] = {}  # of the reader that was used last, which is not held here
-        self.scratch = SCRATCH / (stage.stem if folder == "stages" else f"{folder}_{stage.stem}")
+        self.scratch = SCRATCH / "_".join(names)
         self.folder = self.scratch / fingerprint(self._made_by, self.device, stage_file)
 
     @property
@@ -123,40 +118,59 @@ class ModelRun:
 
 @contextmanager
 def model_run(
-    stage_file: str, *, sample: Path | None = None, earlier: Path | None = None, **made_by: Any
+    stage_file: str,
+    *,
+    of: Path | None = None,
+    sample: Path | None = None,
+    earlier: Path | None = None,
+    **made_by: Any,
 ) -> Iterator[ModelRun]:
-    """The run of the model that `params.yaml` chooses, by the stage `stage_file`, and its end.
+    """The run of the model that `params.yaml` chooses, or of the one that the file `of` describes, and its end.
 
-    `made_by` says what else makes the results; `sample`, a table of images, is told by its digest. A stage that reads
-    a table which an `earlier` run of the model wrote needs no `data/model.json`: the table's metadata say the same. The
-    scratch folder goes when the block ends without an error, with what other settings left there.
+    `stage_file` is the stage. `made_by` says what else makes the results; `sample`, a table of images, is told by its
+    digest. A stage that reads a table which an `earlier` run of the model wrote needs no `data/model.json`: the table's
+    metadata say the same. The scratch folder goes when the block ends without an error, with what other settings left
+    there.
     """
-    name, model = params.selected("model", params.MODELS, ModelParams)
+    read_by = read_with(of, earlier)
+    name, model = read_by["model"]["name"], entry_of(read_by["model"])
     of_sample = {"sample_sha256": tables.file_sha256(sample)} if sample else {}
-    run = ModelRun(stage_file, name, model, {**of_sample, **made_by}, earlier)
+    run = ModelRun(stage_file, model, {**read_by, **of_sample, **made_by}, earlier or ANSWERS, of)
     preflight.check(name, run.model, run.device, stage_file, SCRATCH)
     yield run
     shutil.rmtree(run.scratch, ignore_errors=True)
 
 
-def read_with(name: str, model: Model, earlier: Path | None = None) -> dict[str, Any]:
-    """What reads a run, for the metadata of its tables: the entry `name` of the catalog, its files and packages.
+def read_with(of: Path | None = None, earlier: Path | None = None) -> dict[str, Any]:
+    """What reads a run, for the metadata of its tables: the complete entry of the catalog, its files and packages.
 
-    Raises `SignBridgeError` if `data/model.json` is not there, or the table `earlier` is of another model.
+    `of` and `earlier` are as `model_run` has them. Raises `SignBridgeError` if one is not there, or is of another model
+    than the one that is chosen.
     """
-    entry = {"name": name, **model.model_dump()}
-    if earlier is None:
-        digest = _folder_sha256(MODEL)
+    if of is not None:
+        described = read_model(of)
+        model, digest = {"name": described["name"], **described["entry"]}, described["folder_sha256"]
     else:
-        known = tables.made_by(earlier)
-        if known["model"] != entry:
+        name, entry = params.selected("model", params.MODELS, ModelParams)
+        if earlier is None:
+            described = read_model(MODEL)
+            known, digest = {"name": described.get("name"), **described.get("entry", {})}, described["folder_sha256"]
+        else:
+            made_by = tables.made_by(earlier)
+            known, digest = made_by["model"], made_by["model_folder_sha256"]
+        model = {"name": name, **with_found(name, entry, known, earlier or MODEL).model_dump()}
+        if earlier is not None and model != known:
             raise SignBridgeError(f"{earlier}: made by another model than {name}. Make it again with `dvc repro`.")
-        digest = known["model_folder_sha256"]
     return {
-        "model": entry,
+        "model": model,
         "model_folder_sha256": digest,
         "packages": {package: _version(package) for package in PACKAGES},
     }
+
+
+def entry_of(named: dict[str, Any]) -> Model:
+    """The entry of the catalog that a table's metadata have with its name."""
+    return TypeAdapter(ModelParams).validate_python({key: value for key, value in named.items() if key != "name"})
 
 
 def read_on(reader: Reader, model: Model) -> dict[str, Any]:
@@ -215,13 +229,6 @@ def write_sites(
     for site, there in positions.items():
         vectors = {position: vectors_of(shards, f"{site}.{position}") for position in there}
         activations.write(folder, site, image_ids, vectors, made_by)
-
-
-def _folder_sha256(model_digest: Path) -> str | None:
-    try:
-        return json.loads(model_digest.read_text(encoding="utf-8"))["folder_sha256"]
-    except FileNotFoundError:
-        raise SignBridgeError(f"{model_digest}: not there. {how_to_get(model_digest)}") from None
 
 
 def _version(package: str) -> str:

@@ -12,10 +12,12 @@ from transformers import AutoConfig, AutoModelForImageTextToText, PreTrainedConf
 from transformers.models.llava_next.modeling_llava_next import get_anyres_image_grid_shape
 
 from signbridge.core.activations import SITES_BEFORE_LAYERS, layer_site, positions_of
+from signbridge.vlm.catalog import Model
 from signbridge.vlm.extraction import stored_dtype
 from signbridge.vlm.families import parts_of
 from signbridge.vlm.library_errors import said_of_files
 from signbridge.vlm.memory import image_bytes
+from signbridge.vlm.nf4 import in_decoder
 
 CHARACTERS_OF_A_TOKEN = 4  # of English, roughly; a prompt's image takes far more tokens than its words
 STUDY_IMAGE = (28, 28)  # pixels, as those of Sign Language MNIST
@@ -41,8 +43,8 @@ def config_of(folder: Path) -> PreTrainedConfig:
         return AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
 
 
-def needs_of(config: PreTrainedConfig, quantization: str, dtype: str, prompt: str, max_new_tokens: int) -> Needs:
-    """What a model of that configuration needs, loaded and asked as its entry of the catalog says.
+def needs_of(config: PreTrainedConfig, entry: Model) -> Needs:
+    """What a model of that configuration needs, loaded and asked as its `entry` of the catalog, a complete one, says.
 
     Raises `SignBridgeError` if the family is not known.
     """
@@ -50,14 +52,16 @@ def needs_of(config: PreTrainedConfig, quantization: str, dtype: str, prompt: st
         if hasattr(one, "quantization_config"):  # of weights that were packed when they were saved
             del one.quantization_config
     with torch.device("meta"):
-        model = AutoModelForImageTextToText.from_config(config, dtype=getattr(torch, dtype), trust_remote_code=False)
+        model = AutoModelForImageTextToText.from_config(
+            config, dtype=getattr(torch, entry.dtype), trust_remote_code=False
+        )
     image_tokens = tokens_of_image(config)
-    tokens = image_tokens + 1 + len(prompt) // CHARACTERS_OF_A_TOKEN
+    tokens = image_tokens + 1 + len(entry.prompt) // CHARACTERS_OF_A_TOKEN
     expanded = model.get_memory_footprint()
     return Needs(
-        weights=expanded - _saved_by_packing(model) if quantization == "nf4" else expanded,
+        weights=expanded - _saved_by_packing(model, entry.quantize) if entry.quantization == "nf4" else expanded,
         expanded=expanded,
-        image=image_bytes(config, tokens, max_new_tokens, model.dtype.itemsize),
+        image=image_bytes(config, tokens, entry.max_new_tokens, model.dtype.itemsize),
         stored=_stored(config, model.dtype),
         image_tokens=image_tokens,
         prompt_tokens=tokens,
@@ -83,11 +87,15 @@ def _grid(config: PreTrainedConfig) -> tuple[int, int]:
     return get_anyres_image_grid_shape(STUDY_IMAGE, config.image_grid_pinpoints, config.vision_config.image_size)
 
 
-def _saved_by_packing(model: PreTrainedModel) -> int:
-    """Bytes that NF4 with double quantisation saves: every linear layer is packed, but for the unembedding."""
+def _saved_by_packing(model: PreTrainedModel, quantize: str) -> int:
+    """Bytes that NF4 with double quantisation saves: every linear layer is packed, or every one of the decoder.
+
+    The unembedding is not.
+    """
+    packs = model.get_submodule(in_decoder(model)) if quantize == "decoder" else model
     unembedding = model.get_output_embeddings()
     weights = sum(
-        layer.weight.numel() for layer in model.modules() if isinstance(layer, nn.Linear) and layer is not unembedding
+        layer.weight.numel() for layer in packs.modules() if isinstance(layer, nn.Linear) and layer is not unembedding
     )
     packed = weights / 2 + weights / PACKED_BLOCK + 4 * weights / PACKED_BLOCK / 256
     return int(weights * model.dtype.itemsize - packed)

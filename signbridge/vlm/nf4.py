@@ -5,13 +5,16 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from typing import Literal
 
 import torch
 from torch import Tensor
-from transformers import BitsAndBytesConfig, PreTrainedModel
+from transformers import AutoConfig, AutoModelForImageTextToText, BitsAndBytesConfig, PreTrainedModel
 
 from signbridge.core.errors import SignBridgeError
+from signbridge.vlm.families import parts_of
+from signbridge.vlm.library_errors import said_of_files
 from signbridge.vlm.memory import SHARE_USED, all_bytes
 
 log = logging.getLogger(__name__)
@@ -22,8 +25,12 @@ Kind = Literal["plain", "packed", "expanded"]  # of weights: never packed, packe
 BYTES_BESIDE_EXPANDED_WEIGHTS = 6 * 2**30
 
 
-def quantization_of(wanted: Literal["none", "nf4"], dtype: torch.dtype) -> BitsAndBytesConfig | None:
-    """How Transformers is told to pack weights; `dtype` is what is computed in.
+def quantization_of(
+    wanted: Literal["none", "nf4"], dtype: torch.dtype, skipped: list[str] | None = None
+) -> BitsAndBytesConfig | None:
+    """How Transformers is told to pack weights; `dtype` is what is computed in. Modules in `skipped` are left as is.
+
+    Without `skipped` the library itself leaves out the unembedding; with it, only what it names.
 
     Raises `SignBridgeError` if bitsandbytes is missing.
     """
@@ -41,7 +48,38 @@ def quantization_of(wanted: Literal["none", "nf4"], dtype: torch.dtype) -> BitsA
         bnb_4bit_quant_type="nf4",
         bnb_4bit_use_double_quant=True,
         bnb_4bit_compute_dtype=dtype,
+        llm_int8_skip_modules=skipped,
     )
+
+
+def outside_decoder(folder: Path) -> list[str]:
+    """What `quantize: decoder` leaves in 16 bits of the model in `folder`: tower, projector, unembedding, by name.
+
+    bitsandbytes compares each with the start of a module's name, up to a dot.
+    """
+    with said_of_files(folder), torch.device("meta"):
+        config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        model = AutoModelForImageTextToText.from_config(config, trust_remote_code=False)
+    return modules_beside(model, in_decoder(model))
+
+
+def in_decoder(model: PreTrainedModel) -> str:
+    """The name of the module that holds the decoder blocks: `model.language_model.layers`."""
+    first = parts_of(model).blocks[0]
+    [name] = [name for name, module in model.named_modules() if module is first]
+    return name.rpartition(".")[0]
+
+
+def modules_beside(model: torch.nn.Module, name: str) -> list[str]:
+    """The names of the largest modules of `model` that neither hold the module `name` nor lie in it."""
+    way = name.split(".")
+    above = [".".join(way[:length]) for length in range(len(way))]
+    return [
+        f"{parent}.{child}".removeprefix(".")
+        for parent in above
+        for child, _ in model.get_submodule(parent).named_children()
+        if f"{parent}.{child}".removeprefix(".") not in (*above, name)
+    ]
 
 
 def prepare_packed(model: PreTrainedModel) -> None:

@@ -24,7 +24,9 @@ from signbridge.core.tables import whole_file
 from signbridge.datasets.control_images import ControlsParams
 from signbridge.datasets.sampling import SampleParams
 from signbridge.vlm import hub
-from signbridge.vlm.loading import FolderModel, HubModel, ModelParams, TinyRandomModel, check_family
+from signbridge.vlm.catalog import HubModel, Model, ModelParams
+from signbridge.vlm.chosen import complete
+from signbridge.vlm.loading import check_family
 from signbridge.vlm.machine import driver_version, free_disk, free_memory, standing, torch_build, why_no_gpu
 from signbridge.vlm.memory import all_bytes, fitting_batch, free_bytes
 from signbridge.vlm.needs import Needs, config_of, needs_of
@@ -33,10 +35,10 @@ from signbridge.vlm.random_weights import tiny_config
 
 log = logging.getLogger(__name__)
 
-Model = HubModel | FolderModel | TinyRandomModel
 SMALL = 10**9  # weights of a model that is not looked at further, in bytes
 PROCESS = 3 * 2**30  # of main memory: Python, PyTorch and CUDA, and a weight that is on its way to the GPU
 SAMPLE = Path("data/sample.parquet")
+_NAME = "of models.yaml, or some-org/some-name@commit; default: the one in params.yaml"
 TWICE = 2  # what a stage writes lies in .scratch/ and in data/ at first, then in data/ and in DVC's cache
 
 
@@ -95,7 +97,10 @@ def preflight(name: str, model: Model, device: torch.device, stage: str = "extra
     files = _files(model, problems)
     needs = None
     if files.config is not None:
-        needs = needs_of(files.config, model.quantization, model.dtype, model.prompt, model.max_new_tokens)
+        try:
+            needs = needs_of(files.config, complete(model))
+        except SignBridgeError as problem:
+            problems.append(problem)
     rows = [Row("", "needed", "there"), _device(device), *files.rows]
     if needs is not None:
         rows += _memory(name, model, device, needs, problems)
@@ -106,17 +111,19 @@ def preflight(name: str, model: Model, device: torch.device, stage: str = "extra
 def name_of_arguments(program: str, doc: str) -> str | None:
     """The name of a model on the command line of `python -m PROGRAM [NAME]`, where there is one."""
     parser = argparse.ArgumentParser(prog=f"python -m {program}", description=doc.splitlines()[0])
-    parser.add_argument("name", nargs="?", metavar="NAME", help="of models.yaml; default: the one in params.yaml")
+    parser.add_argument("name", nargs="?", metavar="NAME", help=_NAME)
     return parser.parse_args().name
 
 
 def named_or_chosen(name: str | None = None) -> tuple[str, Model]:
-    """The entry `name` of models.yaml, or the one that params.yaml chooses, with its name.
+    """The entry `name` of models.yaml, the model of the hub that it names, or the one that params.yaml chooses.
 
     Raises `SignBridgeError` saying which entries exist.
     """
     if name is None:
         return params.selected("model", params.MODELS, ModelParams)
+    if "/" in name:
+        return name, HubModel.model_validate(params.at_commit(name))
     return name, params.section(name, RootModel[ModelParams], params.MODELS).root
 
 
@@ -138,7 +145,7 @@ class _Files(NamedTuple):
 def _files(model: Model, problems: list[SignBridgeError]) -> _Files:
     """Where the model's files are, and how much of them must be fetched."""
     if model.source == "tiny_random":
-        return _Files(tiny_config(), 0, [Row("model", "", "drawn at random here")])
+        return _Files(tiny_config(model.family), 0, [Row("model", "", "drawn at random here")])
     try:
         if model.source == "hub":
             return _of_hub(model)

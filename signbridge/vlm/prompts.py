@@ -1,4 +1,8 @@
-"""Prompts that the params hold."""
+"""Prompts: those that the params hold, and the study's question in the chat template of a model's own processor."""
+
+from pathlib import Path
+
+from transformers import ProcessorMixin
 
 from signbridge.core.errors import SignBridgeError
 
@@ -13,6 +17,37 @@ def prompt_for(prompt: str, key: str, image_token: str) -> str:
     own = prompt.replace(IMAGE, image_token)
     _check_once(own, image_token, key, IMAGE if image_token == IMAGE else f"{IMAGE} (or {image_token})")
     return own
+
+
+# What models were trained on whose processors have no chat template, by the class of the processor.
+WRITTEN_OUT = {
+    "PaliGemmaProcessor": "<image>answer en {question}",
+    "Blip2Processor": "<image>Question: {question} Answer:",
+    "InstructBlipProcessor": "<image>{question}",
+}
+
+
+def in_chat_template(question: str, processor: ProcessorMixin, folder: Path) -> str:
+    """The prompt that asks `question` about one image, as the chat template of `processor`, of `folder`, has it.
+
+    It ends where the answer begins. A token for the start of the text that the template writes is left out where the
+    tokenizer adds it by itself. Raises `SignBridgeError` if there is no chat template.
+    """
+    if not getattr(processor, "chat_template", None):
+        known = WRITTEN_OUT.get(type(processor).__name__, "the form that its card shows, with <image> for the image")
+        raise SignBridgeError(
+            f"{folder}: its processor has no chat template, so prompt: auto says nothing. Write the prompt of this "
+            f"model out in models.yaml: {known.format(question=question)!r}"
+        )
+    content = [{"type": "image"}, {"type": "text", "text": question}]
+    chat = [{"role": "user", "content": content}]
+    prompt = processor.apply_chat_template(chat, add_generation_prompt=True, tokenize=False)
+    tokenizer = processor.tokenizer
+    start = tokenizer.bos_token
+    if start and prompt.startswith(start) and tokenizer("a")["input_ids"][0] == tokenizer.bos_token_id:
+        prompt = prompt.removeprefix(start)
+    check_prompt(prompt, f"{folder}: its chat template", processor.image_token)
+    return prompt
 
 
 def check_prompt(prompt: str, key: str, image_token: str) -> None:

@@ -1,26 +1,39 @@
-"""LLaVA with seeded random weights, as a Hugging Face folder: a model that has learnt nothing, with a small tokenizer.
+"""Models with seeded random weights, as Hugging Face folders: they have learnt nothing, and their tokenizer is small.
 
-The code that reads trained weights reads it too. `tiny-random` has a few million parameters; any other `LlavaConfig`
-works as well, LLaVA-1.5-7B's own included. In the tokenizer the words that it learns from are tokens; other text is
-spelt.
+The code that reads trained weights reads them too. `tiny-random` is a LLaVA, `tiny-gemma3` a Gemma 3, of a few million
+parameters each; any other `LlavaConfig` works as well, LLaVA-1.5-7B's own included. In the tokenizer the words that it
+learns from are tokens; other text is spelt.
 """
 
+import hashlib
+import json
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+import tokenizers
 import torch
+import transformers
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import (
     CLIPImageProcessorPil,
     CLIPVisionConfig,
+    Gemma3Config,
+    Gemma3ForConditionalGeneration,
+    Gemma3ImageProcessorPil,
+    Gemma3Processor,
+    Gemma3TextConfig,
     GenerationConfig,
     LlamaConfig,
     LlavaConfig,
     LlavaForConditionalGeneration,
     LlavaProcessor,
+    PreTrainedConfig,
+    PreTrainedModel,
     PreTrainedTokenizerFast,
+    ProcessorMixin,
+    SiglipVisionConfig,
 )
 
 from signbridge.core.errors import refusal
@@ -42,18 +55,20 @@ def llava_processor(config: LlavaConfig, tokenizer: PreTrainedTokenizerFast) -> 
     )
 
 
-def small_tokenizer(texts: Iterable[str], vocab_size: int) -> PreTrainedTokenizerFast:
+def small_tokenizer(texts: Iterable[str], vocab_size: int, image_marks: Sequence[str] = ()) -> PreTrainedTokenizerFast:
     """Byte-level BPE learnt from `texts`, of at most `vocab_size` tokens, with Llama's special tokens.
 
+    `image_marks` are Gemma's tokens for the start and the end of an image, which follow those.
     Merges go on while there is anything to merge, so with room enough every word of `texts` is one token.
     """
+    named_marks = dict(zip(("boi_token", "eoi_token"), image_marks, strict=False))
     tokenizer = Tokenizer(models.BPE(unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=vocab_size,
         min_frequency=1,
-        special_tokens=SPECIAL_TOKENS,
+        special_tokens=[*SPECIAL_TOKENS, *image_marks],
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,
     )
@@ -67,7 +82,7 @@ def small_tokenizer(texts: Iterable[str], vocab_size: int) -> PreTrainedTokenize
         bos_token="<s>",
         eos_token="</s>",
         pad_token="<pad>",
-        extra_special_tokens={"image_token": IMAGE_TOKEN},
+        extra_special_tokens={"image_token": IMAGE_TOKEN, **named_marks},
         padding_side="left",
     )
 
@@ -79,8 +94,13 @@ WORDS = (
 )
 
 
-def tiny_config() -> LlavaConfig:
-    """LLaVA-1.5's architecture at a few million parameters: 56 x 56 pixels, 49 image tokens, 9 decoder blocks."""
+def tiny_config(family: str = "llava") -> LlavaConfig | Gemma3Config:
+    """The architecture of a family at a few million parameters: LLaVA-1.5's or Gemma 3's."""
+    return {"llava": _tiny_llava, "gemma3": _tiny_gemma3}[family]()
+
+
+def _tiny_llava() -> LlavaConfig:
+    """56 x 56 pixels, 49 image tokens, 9 decoder blocks."""
     return LlavaConfig(
         vision_config=CLIPVisionConfig(
             hidden_size=128,
@@ -109,22 +129,103 @@ def tiny_config() -> LlavaConfig:
     )
 
 
+# Gemma 3's own tokens for the start and the end of an image, and its chat template without the words for turns.
+START_OF_IMAGE, END_OF_IMAGE = "<start_of_image>", "<end_of_image>"
+CHAT_TEMPLATE = (
+    r"{{ bos_token }}{% for message in messages %}{{ 'user\n' }}{% for part in message['content'] %}"
+    r"{{ '<start_of_image>' if part['type'] == 'image' else part['text'] }}{% endfor %}{{ '\nmodel\n' }}{% endfor %}"
+)
+
+
+def _tiny_gemma3() -> Gemma3Config:
+    """56 x 56 pixels, 16 image tokens that see one another, 6 decoder blocks, every third of which looks far back."""
+    return Gemma3Config(
+        vision_config=SiglipVisionConfig(
+            hidden_size=128,
+            intermediate_size=512,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            image_size=56,
+            patch_size=7,
+            vision_use_head=False,
+        ),
+        text_config=Gemma3TextConfig(
+            vocab_size=512,
+            hidden_size=256,
+            intermediate_size=512,
+            num_hidden_layers=6,
+            num_attention_heads=4,
+            num_key_value_heads=2,
+            head_dim=64,
+            query_pre_attn_scalar=64,
+            sliding_window=16,
+            layer_types=["sliding_attention", "sliding_attention", "full_attention"] * 2,
+            max_position_embeddings=512,
+            bos_token_id=1,
+            eos_token_id=2,
+            pad_token_id=3,
+            initializer_range=256**-0.5,
+        ),
+        mm_tokens_per_image=16,
+        image_token_index=SPECIAL_TOKENS.index(IMAGE_TOKEN),
+        boi_token_index=len(SPECIAL_TOKENS),
+        eoi_token_index=len(SPECIAL_TOKENS) + 1,
+    )
+
+
+def gemma3_processor(config: Gemma3Config) -> Gemma3Processor:
+    """A processor of Gemma 3's kind for `config`, with a chat template."""
+    size, marks = config.vision_config.image_size, [START_OF_IMAGE, END_OF_IMAGE]
+    tokenizer = small_tokenizer([WORDS], vocab_size=500, image_marks=marks)
+    return Gemma3Processor(
+        Gemma3ImageProcessorPil(size={"height": size, "width": size}),
+        tokenizer,
+        chat_template=CHAT_TEMPLATE,
+        image_seq_length=config.mm_tokens_per_image,
+    )
+
+
+def tiny_folder(family: str, seed: int, scratch: Path) -> Path:
+    """The folder below `scratch` with the random model of a family and a seed, which is written if it is not there."""
+    config = tiny_config(family)
+    versions = [torch.__version__, transformers.__version__, tokenizers.__version__]
+    made_from = json.dumps([seed, config.to_json_string(), versions, Path(__file__).read_text(encoding="utf-8")])
+    folder = scratch / f"tiny-random-{family}-{hashlib.sha256(made_from.encode()).hexdigest()[:16]}"
+    if family == "gemma3":
+        _write(folder, Gemma3ForConditionalGeneration, config, gemma3_processor(config), seed, torch.float32)
+    else:
+        write_random_llava(folder, config, seed)
+    return folder
+
+
 def write_random_llava(folder: Path, config: LlavaConfig, seed: int, dtype: torch.dtype = torch.float32) -> None:
     """Write model, tokenizer and processor to `folder`, whole or not at all; nothing to do if it is there.
 
     The weights are drawn as the library initialises them, by a generator seeded with `seed`. Raises `SignBridgeError`
     if the operating system does not let them be written.
     """
+    processor = llava_processor(config, small_tokenizer([WORDS], vocab_size=512))
+    _write(folder, LlavaForConditionalGeneration, config, processor, seed, dtype)
+
+
+def _write(
+    folder: Path,
+    family: type[PreTrainedModel],
+    config: PreTrainedConfig,
+    processor: ProcessorMixin,
+    seed: int,
+    dtype: torch.dtype,
+) -> None:
     if folder.exists():
         return
     unfinished = folder.with_name(f".{folder.name}.{os.getpid()}.unfinished")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = LlavaForConditionalGeneration._from_config(config, dtype=dtype)
+        model = family._from_config(config, dtype=dtype)
     model.generation_config = GenerationConfig(bos_token_id=1, eos_token_id=2, pad_token_id=3)
     try:
         model.save_pretrained(unfinished)
-        llava_processor(config, small_tokenizer([WORDS], vocab_size=512)).save_pretrained(unfinished)
+        processor.save_pretrained(unfinished)
         os.replace(unfinished, folder)
     except Exception as error:  # `tokenizers` raises the very class
         shutil.rmtree(unfinished, ignore_errors=True)

@@ -14,7 +14,8 @@ from signbridge.rendered.dataset import (
     frame_of,
     photo_in_numbers,
 )
-from signbridge.vlm.loading import FolderModel, LoadedModel, load
+from signbridge.vlm.catalog import FolderModel
+from signbridge.vlm.loading import LoadedModel, load
 from tests.conftest import ROOT
 from tests.vlm.conftest import images, model_scratch, tiny  # noqa: F401 (fixtures)
 

@@ -16,7 +16,8 @@ from models.miniature.lessons import SENTENCE_PROMPT, WORD_PROMPT, vocabulary
 from models.miniature.teaching import IGNORED, Teacher
 from models.miniature.train import Phase, Recipe, miniature_config, train
 from signbridge.rendered.dataset import RenderedParams, render
-from signbridge.vlm.loading import FolderModel, load
+from signbridge.vlm.catalog import FolderModel
+from signbridge.vlm.loading import load
 from signbridge.vlm.random_weights import llava_processor, small_tokenizer
 
 CPU = torch.device("cpu")

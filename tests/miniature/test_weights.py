@@ -15,8 +15,9 @@ from models.miniature.lessons import SENTENCE_PROMPT, hands
 from signbridge.core.model_folder import MODEL_FILES
 from signbridge.rendered.dataset import RenderedParams, render
 from signbridge.statistics.answers import named_letter
+from signbridge.vlm.catalog import FolderModel
 from signbridge.vlm.extraction import Reader
-from signbridge.vlm.loading import FolderModel, LoadedModel, load
+from signbridge.vlm.loading import LoadedModel, load
 
 FOLDER = Path("models/miniature")
 ENTRY = FolderModel.model_validate(YAML(typ="safe").load(Path("models.yaml").read_text())["miniature"])

@@ -8,8 +8,9 @@ from signbridge.core.errors import SignBridgeError
 from signbridge.sae.autoencoders import check_fits_model
 from signbridge.sae.features import AT_POSITION, features_at
 from signbridge.sae.splicing import read_together
+from signbridge.vlm.catalog import FolderModel
 from signbridge.vlm.extraction import Reader
-from signbridge.vlm.loading import FolderModel, load
+from signbridge.vlm.loading import load
 from tests.sae.hand_made import identity
 from tests.vlm import other_families
 from tests.vlm.test_other_families import picture, streams_of

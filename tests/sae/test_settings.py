@@ -23,7 +23,8 @@ from signbridge.sae.settings import (
     sae_sites,
 )
 from signbridge.vlm import machine
-from signbridge.vlm.loading import FolderModel, TinyRandomModel, decoder_blocks, stream_width
+from signbridge.vlm.catalog import FolderModel, TinyRandomModel
+from signbridge.vlm.loading import decoder_blocks, stream_width
 from tests.conftest import ROOT, Workspace
 from tests.sae.conftest import PRESETS
 

@@ -17,8 +17,9 @@ from torch import Tensor
 
 from signbridge.core import params, tables
 from signbridge.datasets.images import decoded, encode_png
+from signbridge.vlm.catalog import FolderModel
 from signbridge.vlm.extraction import Reader
-from signbridge.vlm.loading import FolderModel, load
+from signbridge.vlm.loading import load
 from signbridge.vlm.residual import reading
 from tests.conftest import Workspace
 from tests.pretrained import formats

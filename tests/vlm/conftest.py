@@ -11,8 +11,9 @@ from PIL import Image
 
 from benchmarks.live_memory import LiveMemory
 from signbridge.core.shards import Shard
+from signbridge.vlm.catalog import TinyRandomModel
 from signbridge.vlm.extraction import Work
-from signbridge.vlm.loading import LoadedModel, TinyRandomModel, load
+from signbridge.vlm.loading import LoadedModel, load
 from signbridge.vlm.residual import reading
 
 PROMPT = "USER: <image>\nWhat sign is being made in this image? Answer with one word.\nASSISTANT:"

@@ -15,13 +15,9 @@ from safetensors.torch import load_file, save_file
 
 from signbridge.core.errors import SignBridgeError
 from signbridge.vlm import random_weights
+from signbridge.vlm.catalog import FolderModel, HubModel, ModelParams
 from signbridge.vlm.extraction import Reader
-from signbridge.vlm.loading import (
-    FolderModel,
-    HubModel,
-    ModelParams,
-    load,
-)
+from signbridge.vlm.loading import load
 from tests.conftest import ROOT
 from tests.vlm.conftest import CPU, PROMPT, tiny_random
 
@@ -195,7 +191,8 @@ def test_an_unreachable_hub_is_said_in_two_lines(tmp_path):
         "import sys, time, torch, pathlib\n"
         "time.sleep = lambda seconds: None  # the library waits between its attempts\n"
         "from signbridge.core.command_line import run\n"
-        "from signbridge.vlm.loading import HubModel, load\n"
+        "from signbridge.vlm.catalog import HubModel\n"
+        "from signbridge.vlm.loading import load\n"
         f"params = HubModel(source='hub', hub_id='some/model', revision='{'0' * 40}', **{SETTINGS!r})\n"
         f"run(lambda: load(params, pathlib.Path({str(tmp_path)!r}), torch.device('cpu')))\n"
     )

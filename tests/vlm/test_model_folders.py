@@ -13,8 +13,9 @@ from safetensors.torch import load_file, save_file
 
 from signbridge.core.errors import SignBridgeError
 from signbridge.core.model_folder import check_model_folder
+from signbridge.vlm.catalog import FolderModel
 from signbridge.vlm.extraction import Reader
-from signbridge.vlm.loading import FolderModel, load
+from signbridge.vlm.loading import load
 from signbridge.vlm.random_weights import tiny_config, write_random_llava
 from tests.vlm.conftest import CPU, PROMPT
 

@@ -15,7 +15,7 @@ NOTEBOOK_PROMPT_TFLOP = 8.4  # docs/gpu.md, counted with 32 stubbed blocks
 
 
 def of(config: LlavaConfig, quantization: str = "none", dtype: str = "float32") -> Needs:
-    return needs_of(config, quantization, dtype, PROMPT, 20)
+    return needs_of(config, tiny_random(quantization=quantization, dtype=dtype))
 
 
 def bytes_held(loaded: LoadedModel) -> int:

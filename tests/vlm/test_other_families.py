@@ -13,10 +13,11 @@ from signbridge.causal.patching import patch, patch_one_by_one
 from signbridge.core.names import PATCHED
 from signbridge.vlm.answering import prefill, read_and_answer
 from signbridge.vlm.branching import clean_run, leave
+from signbridge.vlm.catalog import FolderModel
 from signbridge.vlm.extraction import Reader
 from signbridge.vlm.key_value_cache import roomy_cache
 from signbridge.vlm.letter_scoring import class_log_probabilities
-from signbridge.vlm.loading import FolderModel, LoadedModel, load
+from signbridge.vlm.loading import LoadedModel, load
 from signbridge.vlm.needs import tokens_of_image
 from signbridge.vlm.residual import decoder_sites, editing, reading, reading_up_to
 from tests.vlm import other_families

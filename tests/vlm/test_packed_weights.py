@@ -13,8 +13,9 @@ from transformers import BitsAndBytesConfig, PreTrainedModel
 
 from signbridge.core.model_folder import WEIGHTS
 from signbridge.vlm import packed_weights
+from signbridge.vlm.catalog import FolderModel
 from signbridge.vlm.extraction import Reader
-from signbridge.vlm.loading import FolderModel, LoadedModel, load
+from signbridge.vlm.loading import LoadedModel, load
 from tests.vlm.conftest import CPU, PROMPT
 
 

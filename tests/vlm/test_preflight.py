@@ -13,7 +13,7 @@ from benchmarks.llava_shape import llava_1_5_7b_config
 from signbridge.core.errors import SignBridgeError
 from signbridge.vlm import hub as hub_client
 from signbridge.vlm import preflight as module
-from signbridge.vlm.loading import FolderModel, HubModel
+from signbridge.vlm.catalog import FolderModel, HubModel
 from signbridge.vlm.model_run import model_run
 from signbridge.vlm.preflight import check, check_device, named_or_chosen, preflight
 from tests.conftest import ROOT

@@ -12,7 +12,8 @@ import pytest
 
 from signbridge.core.errors import SignBridgeError
 from signbridge.vlm import hub
-from signbridge.vlm.loading import FolderModel, HubModel, load, stream_width
+from signbridge.vlm.catalog import FolderModel, HubModel
+from signbridge.vlm.loading import load, stream_width
 from tests.conftest import ROOT
 from tests.vlm.conftest import CPU, PROMPT
 

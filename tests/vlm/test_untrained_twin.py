@@ -16,8 +16,9 @@ from transformers.initialization import TORCH_INIT_FUNCTIONS
 
 from signbridge.core.errors import SignBridgeError
 from signbridge.vlm import untrained_twin
+from signbridge.vlm.catalog import FolderModel, HubModel, TinyRandomModel
 from signbridge.vlm.extraction import Reader
-from signbridge.vlm.loading import FolderModel, HubModel, LoadedModel, TinyRandomModel, load
+from signbridge.vlm.loading import LoadedModel, load
 from tests.vlm import other_families
 from tests.vlm.conftest import CPU, PROMPT, tiny_random
 

@@ -8,8 +8,9 @@ import pytest
 
 from signbridge.core import params, tables
 from signbridge.lenses.modalities import whole_phrases
+from signbridge.vlm.catalog import ModelParams
 from signbridge.vlm.extraction import Reader
-from signbridge.vlm.loading import ModelParams, device_from_environment, load
+from signbridge.vlm.loading import device_from_environment, load
 from signbridge.vlm.text import text_tokens
 from stages.lenses import lens, modalities, text_index
 from tests.stages.causal_study import copy_to_run, resumes_with_the_same_bytes
