@@ -4,6 +4,7 @@
 # make judge        which patches can a vision model on your server read?   after make lenses
 # make sae          which sparse features?                                  page report/sae.html
 # make pretrained   what do autoencoders that others trained see? Wants a model of models.yaml that has one, and a GPU
+# make models       other models, side by side on the same images            page report/models.html
 # make all          the study, causal, lenses and sae (not pretrained, which the default model has no autoencoder for)
 # make check        does this run reproduce the committed results?
 # make experiments  the table of experiments: headline and changed params
@@ -18,7 +19,7 @@ WORKERS ?= 2# processes that share the tests
 BIN := .venv/bin
 DVC := PATH="$(CURDIR)/$(BIN):$$PATH" dvc
 PIP_INSTALL := $(BIN)/python -m pip --require-virtualenv install --quiet --disable-pip-version-check
-QUESTIONS := causal lenses judge sae pretrained
+QUESTIONS := causal lenses judge sae pretrained models
 
 # pip refuses where .venv is no virtual environment: it would install into the Python that it was made from.
 # What each target installs: extras of pyproject.toml.
@@ -28,6 +29,7 @@ EXTRAS_lenses := $(EXTRAS_study),lenses
 EXTRAS_judge := $(EXTRAS_lenses)
 EXTRAS_sae := $(EXTRAS_study),sae
 EXTRAS_pretrained := $(EXTRAS_sae)
+EXTRAS_models := $(EXTRAS_study)
 EXTRAS_demo := $(EXTRAS_study),demo
 EXTRAS_dev := $(EXTRAS_study),erasure,lenses,sae,demo,dev
 

@@ -17,7 +17,8 @@ from typing import Any, NamedTuple
 
 from ruamel.yaml import YAML
 
-PIPELINES = ("dvc.yaml", *(f"stages/{name}/dvc.yaml" for name in ("causal", "lenses", "judge", "sae", "pretrained")))
+QUESTIONS = ("causal", "lenses", "judge", "sae", "pretrained", "models")
+PIPELINES = ("dvc.yaml", *(f"stages/{name}/dvc.yaml" for name in QUESTIONS))
 README = Path("README.md")
 NOTED = Path(".scratch")
 GIB = 2**30

@@ -20,6 +20,7 @@ QUESTIONS = {
     "judge": "which patches can a vision model read?",
     "sae": "which sparse features?",
     "pretrained": "what do autoencoders that others trained see?",
+    "models": "how do other models compare on the same images?",
 }
 
 

@@ -10,9 +10,7 @@ from pathlib import Path
 
 from signbridge.core import tables
 from signbridge.core.command_line import run
-from signbridge.core.shards import answers_of
-from signbridge.datasets.images import decoded
-from signbridge.vlm.model_run import model_run, sites_of, write_sites
+from signbridge.vlm.model_run import model_run, read_sample
 
 SAMPLE = Path("data/sample.parquet")
 ACTIVATIONS = Path("data/activations")
@@ -21,14 +19,8 @@ ANSWERS = Path("data/answers.parquet")
 
 def main() -> None:
     """Read `data/sample.parquet` and `data/model.json`, write `data/activations/` and `data/answers.parquet`."""
-    sample = tables.read(SAMPLE)
-    pngs = sample["image"].tolist()
     with model_run(__file__, sample=SAMPLE) as reading:
-        shards = reading.read_in_shards(decoded(pngs))
-        made_by = {**reading.made_by, "sites": sites_of(shards)}
-        write_sites(ACTIVATIONS, shards, sample["image_id"].tolist(), pngs, made_by)
-        answers = sample[["image_id", "label"]].assign(prompt=reading.model.prompt, answer=answers_of(shards))
-        tables.write(answers, ANSWERS, made_by)
+        read_sample(reading, tables.read(SAMPLE), ACTIVATIONS, ANSWERS)
 
 
 if __name__ == "__main__":

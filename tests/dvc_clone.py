@@ -32,8 +32,13 @@ class Outcome:
 
     @property
     def ran(self) -> set[str]:
-        """The stages whose commands were run: `probe` of the study, `causal:patch` of a further question."""
-        found = re.findall(r"^Running stage '(?:stages/(\w+)/dvc\.yaml:)?(\w+)':", self.output, re.MULTILINE)
+        """The stages whose commands were run: `probe` of the study, `causal:patch` of a further question.
+
+        A stage with a matrix is named once, however many of its models it ran for.
+        """
+        found = re.findall(
+            r"^Running stage '(?:stages/(\w+)/dvc\.yaml:)?(\w+)(?:@[\w-]+)?':", self.output, re.MULTILINE
+        )
         return {f"{question}:{stage}" if question else stage for question, stage in found}
 
 

@@ -14,17 +14,21 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-STUB = f"import sys\nfrom tests.{Path(__file__).stem} import run\n\nif __name__ == '__main__':\n    run(sys.argv[0])\n"
+STUB = f"import sys\nfrom tests.{Path(__file__).stem} import run\n\nif __name__ == '__main__':\n    run(*sys.argv)\n"
 
 
-def run(stage_file: str) -> None:
-    """Write every output that the pipeline file declares for the stage in `stage_file`, from the project's root."""
+def run(stage_file: str, item: str | None = None) -> None:
+    """Write every output that the pipeline file declares for the stage in `stage_file`, from the project's root.
+
+    `item` is the model of a stage with a matrix.
+    """
     path = Path(stage_file).resolve().relative_to(Path.cwd())
     at_root = path.parent.name == "stages"
     entry = _yaml(Path("dvc.yaml") if at_root else path.parent / "dvc.yaml")["stages"][path.stem]
     names = _yaml(Path("params.yaml"))
     if not at_root and (path.parent / "params.yaml").exists():
         names |= _yaml(path.parent / "params.yaml")
+    names["item"] = {"model": item}
     digest = hashlib.sha256()
     for dep in entry["deps"]:
         dep = _filled(dep, names)
@@ -32,22 +36,22 @@ def run(stage_file: str) -> None:
             digest.update(_contents(Path(dep)))
     found = [(key, value) for key, value in _params(entry.get("params", []), names) if not _only_checked(path, key)]
     digest.update(json.dumps(found, sort_keys=True).encode())
-    found = _model_consists_of(names) if path.stem == "model" else digest.hexdigest()
+    found = _model_consists_of(names, item or names["model"]) if path.stem == "model" else digest.hexdigest()
     for kind in ("outs", "metrics", "plots"):
         for out in entry.get(kind, []):
             name = next(iter(out)) if isinstance(out, dict) else out
-            _write(Path(name), "always the same" if path.stem == "choice" else found, kind)
+            _write(Path(_filled(name, names)), "always the same" if path.stem == "choice" else found, kind)
 
 
 def _only_checked(stage: Path, key: str) -> bool:
     return stage.stem == "sample" and key.startswith("probe.")
 
 
-def _model_consists_of(names: dict[str, Any]) -> str:
-    entry = _yaml(Path("models.yaml")).get(names["model"], {"source": "hub"})
-    files = hashlib.sha256(_contents(Path(entry["path"]))).hexdigest() if entry["source"] == "folder" else ""
+def _model_consists_of(names: dict[str, Any], model: str) -> str:
+    entry = _yaml(Path("models.yaml")).get(model, {"source": "hub"})
+    files = hashlib.sha256(_contents(Path(entry["path"]))).hexdigest() if entry.get("source") == "folder" else ""
     asked = names["question"] if entry.get("prompt", "auto") == "auto" else ""
-    return hashlib.sha256(json.dumps([names["model"], entry, files, asked]).encode()).hexdigest()
+    return hashlib.sha256(json.dumps([model, entry, files, asked]).encode()).hexdigest()
 
 
 def _params(listed: list[Any], names: dict[str, Any]) -> Any:

@@ -22,7 +22,7 @@ STAGES = {
 STUDY = {name for name in STAGES if ":" not in name}
 READ_THROUGH_A_MODEL = {"extract", "extract_controls", "score_letters", "causal:patch", "causal:steer", "causal:erase"}
 READ_THROUGH_A_MODEL |= {"lenses:text_index", "lenses:lens", "lenses:modalities", "sae:train", "sae:twin"}
-READ_THROUGH_A_MODEL |= {"sae:features", "sae:steer", "sae:examples"}
+READ_THROUGH_A_MODEL |= {"sae:features", "sae:steer", "sae:examples", "models:model", "models:extract"}
 READ_THROUGH_A_MODEL |= {"pretrained:fetch", "pretrained:features", "pretrained:steer"} & STAGES.keys()
 REPORTS = {name for name in STAGES if name.rpartition(":")[2] == "report"}
 EDITS = (("steering", "draws"), ("patching", "pairs"), ("erasure", "draws"))
@@ -162,9 +162,9 @@ def test_a_change_of_the_seed_draws_another_sample_and_reads_it(clone):
     assert waiting.isdisjoint({"choice", "fetch", "photos"})
 
 
-def test_a_new_model_in_the_catalog_runs_nothing(clone):
+def test_a_new_model_in_the_catalog_is_looked_for_and_reads_nothing(clone):
     clone.set_params(models__another={"source": "tiny_random", "seed": 1})
-    assert run_all(clone) == set()
+    assert run_all(clone) == {"model", "models:model", "models:report"}  # which shows the licences of the catalog
 
 
 def test_other_files_of_the_miniature_are_read_again_only_where_it_is_the_model(clone):
@@ -191,6 +191,15 @@ def test_a_model_of_the_hub_that_no_catalog_has_is_chosen_by_name_and_commit(clo
     assert {"choice", "model", "extract"} <= experiment.ran
     assert experiment.ran.isdisjoint({"fetch", "photos", "sample"})
     assert f"model: {name}\n" in (clone.root / "params.yaml").read_text(encoding="utf-8")
+
+
+def test_another_model_beside_the_others_runs_that_model_alone(clone):
+    names = YAML(typ="safe").load(clone.root / params.SIDE_BY_SIDE)["models"]
+    clone.set_in(params.SIDE_BY_SIDE, models=[*names, "tiny-random"])
+    ran = clone.dvc("repro", "stages/models/dvc.yaml")
+    assert ran.ran == {f"models:{stage}" for stage in ("model", "extract", "probe", "drift", "compare", "report")}
+
+    assert set(re.findall(r"Running stage '[^']*@([\w-]+)':", ran.output)) == {"tiny-random"}
 
 
 # Experiments -------------------------------------------------------------------------------------------------------

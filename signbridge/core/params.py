@@ -20,6 +20,7 @@ LENSES = Path("stages/lenses/params.yaml")
 JUDGE = Path("stages/judge/params.yaml")
 SAE = Path("stages/sae/params.yaml")
 PRETRAINED = Path("stages/pretrained/params.yaml")
+SIDE_BY_SIDE = Path("stages/models/params.yaml")
 DATASETS, MODELS = Path("datasets.yaml"), Path("models.yaml")  # catalogs, an entry a key
 SAE_PRESETS = Path("stages/sae/presets.yaml")
 AUTOENCODERS = Path("stages/pretrained/autoencoders.yaml")
@@ -38,6 +39,18 @@ def section(name: str, model: type[Checked], path: Path = PARAMS) -> Checked:
     Raises `SignBridgeError` naming file, key and what was expected.
     """
     return _check(_lookup(_read(path), name, path), name, model, path)
+
+
+def whole(model: type[Checked], path: Path) -> Checked:
+    """All of the params file at `path`, as `section` has it."""
+    return _check(_read(path), "", model, path)
+
+
+def entry(name: str, catalog: Path, model: Any) -> Any:
+    """The entry `name` of a catalog, as `selected` has it; of models also `some-org/some-name@commit`."""
+    if catalog == MODELS and "/" in name:
+        return _check(at_commit(name), name, model, catalog)
+    return _check(_lookup(_read(catalog), name, catalog), name, model, catalog)
 
 
 def seed(path: Path = PARAMS) -> int:
@@ -109,7 +122,7 @@ def _check(value: Any, where: str, model: Any, path: Path) -> Any:
         return TypeAdapter(model).validate_python(value)
     except ValidationError as error:
         key, message = _explain(error, value, model)
-        raise SignBridgeError(f"{path}: {'.'.join([where, *key])}: {message}") from None
+        raise SignBridgeError(f"{path}: {'.'.join(filter(None, [where, *key]))}: {message}") from None
 
 
 def _explain(error: ValidationError, value: Any, model: Any) -> tuple[list[str], str]:

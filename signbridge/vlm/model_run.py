@@ -22,14 +22,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from pydantic import TypeAdapter
 
 from signbridge.core import activations, params, tables
 from signbridge.core.errors import SignBridgeError
 from signbridge.core.pipeline import code_digest
-from signbridge.core.shards import names_of, vectors_of
-from signbridge.datasets.images import grey_pixels
+from signbridge.core.shards import answers_of, names_of, vectors_of
+from signbridge.datasets.images import decoded, grey_pixels
 from signbridge.vlm import preflight
 from signbridge.vlm.catalog import Model, ModelParams
 from signbridge.vlm.chosen import MODEL, SCRATCH, read_model, with_found
@@ -206,6 +207,19 @@ def fingerprint(made_by: dict[str, Any], device: torch.device, stage_file: str) 
 def images_per_shard() -> int:
     """`SIGNBRIDGE_SHARD_IMAGES` if it is set, else what suits every batch size."""
     return _from_environment("SIGNBRIDGE_SHARD_IMAGES") or IMAGES_PER_SHARD
+
+
+def read_sample(run: ModelRun, sample: pd.DataFrame, activations: Path, answers: Path, **made_by: Any) -> None:
+    """Read every site of the model at every position for the images of `sample`, and its answers, into two outputs.
+
+    `made_by` says more of what made them.
+    """
+    pngs = sample["image"].tolist()
+    shards = run.read_in_shards(decoded(pngs))
+    made_by = {**run.made_by, **made_by, "sites": sites_of(shards)}
+    write_sites(activations, shards, sample["image_id"].tolist(), pngs, made_by)
+    given = sample[["image_id", "label"]].assign(prompt=run.model.prompt, answer=answers_of(shards))
+    tables.write(given, answers, made_by)
 
 
 def sites_of(shards: list[Path]) -> list[str]:

@@ -3,6 +3,7 @@
 The model is built without weights (PyTorch's meta device), so no parameter is counted by a formula of its own.
 """
 
+import copy
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,6 +28,7 @@ PACKED_BLOCK = 64  # NF4: weights that share a scale of one byte, and 256 such s
 class Needs(NamedTuple):
     """What one model needs; bytes unless it says otherwise."""
 
+    parameters: int  # how many numbers its weights are
     weights: int  # as they are loaded: packed where they are quantised
     expanded: int  # once packed weights are expanded; the same where they are not packed
     image: int  # beside the weights, to read one image and answer
@@ -48,6 +50,7 @@ def needs_of(config: PreTrainedConfig, entry: Model) -> Needs:
 
     Raises `SignBridgeError` if the family is not known.
     """
+    config = copy.deepcopy(config)
     for one in (config, config.get_text_config()):
         if hasattr(one, "quantization_config"):  # of weights that were packed when they were saved
             del one.quantization_config
@@ -59,6 +62,7 @@ def needs_of(config: PreTrainedConfig, entry: Model) -> Needs:
     tokens = image_tokens + 1 + len(entry.prompt) // CHARACTERS_OF_A_TOKEN
     expanded = model.get_memory_footprint()
     return Needs(
+        parameters=sum(weight.numel() for weight in model.parameters()),
         weights=expanded - _saved_by_packing(model, entry.quantize) if entry.quantization == "nf4" else expanded,
         expanded=expanded,
         image=image_bytes(config, tokens, entry.max_new_tokens, model.dtype.itemsize),

@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 
 import pyarrow.parquet as pq
 import torch
-from pydantic import RootModel
 from transformers import PreTrainedConfig
 
 from signbridge.core import params
@@ -122,9 +121,7 @@ def named_or_chosen(name: str | None = None) -> tuple[str, Model]:
     """
     if name is None:
         return params.selected("model", params.MODELS, ModelParams)
-    if "/" in name:
-        return name, HubModel.model_validate(params.at_commit(name))
-    return name, params.section(name, RootModel[ModelParams], params.MODELS).root
+    return name, params.entry(name, params.MODELS, ModelParams)
 
 
 def images_of_study() -> int | None:

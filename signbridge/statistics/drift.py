@@ -1,0 +1,53 @@
+"""How far the vectors of one model lie apart that was read in several kinds of weights, such as NF4 and 16 bits."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from signbridge.statistics.alignment import linear_cka
+
+COLUMNS = ["reference", "model", "site", "position", "relative_error", "cosine", "cka", "same_answer"]
+# What tells one model from another, whatever its weights are packed in and whatever is computed in.
+_ONE_MODEL = ("source", "hub_id", "revision", "path", "seed", "family", "untrained", "prompt")
+_BITS = {"float32": 32, "bfloat16": 16, "float16": 16}
+
+
+class Drift(NamedTuple):
+    """Of one site and position."""
+
+    relative_error: float  # the norm of the difference of all vectors, over that of the reference
+    cosine: float  # of each vector and its reference, averaged over images
+    cka: float  # linear, unbiased (Kornblith et al. 2019); NaN where the vectors of all images are alike
+
+
+def drift(exact: Float[np.ndarray, "images width"], drifted: Float[np.ndarray, "images width"]) -> Drift:
+    """What became of the vectors `exact` of the same images, in order, in other weights."""
+    exact, drifted = exact.astype(np.float64), drifted.astype(np.float64)
+    norms = np.linalg.norm(exact, axis=1) * np.linalg.norm(drifted, axis=1)
+    cosine = (exact * drifted).sum(axis=1) / np.where(norms > 0, norms, 1)
+    error = np.linalg.norm(exact - drifted) / max(np.linalg.norm(exact), np.finfo(float).tiny)
+    return Drift(float(error), float(cosine.mean()), linear_cka(exact, drifted))
+
+
+def in_kinds_of_weights(entries: Mapping[str, Mapping[str, Any]]) -> dict[str, list[str]]:
+    """Models that were read in several kinds of weights: the entry of most bits, and those that are compared with it.
+
+    `entries` are those of the catalog, by name. Of equal bits the first is the reference.
+    """
+    alike: dict[tuple, list[str]] = {}
+    for name, entry in entries.items():
+        alike.setdefault(tuple(entry.get(key) for key in _ONE_MODEL), []).append(name)
+    found = {}
+    for names in alike.values():
+        first = max(names, key=lambda name: _bits(entries[name]))
+        if others := [name for name in names if name != first]:
+            found[first] = others
+    return found
+
+
+def _bits(entry: Mapping[str, Any]) -> float:
+    if entry["quantization"] == "nf4":
+        return 4 + (entry["quantize"] == "decoder")
+    return _BITS[entry["dtype"]]

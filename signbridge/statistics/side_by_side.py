@@ -1,0 +1,238 @@
+"""Models side by side: all their accuracies on the same resamples of the same photos, so that any two are paired.
+
+A layer's relative depth is the share of decoder blocks that a vector has passed: 0 where it enters the first, 1 after
+the last. So models of another number of blocks share an axis.
+"""
+
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+from pydantic import Field
+
+from signbridge.core.activations import TEXT_POSITION, TEXT_SITE
+from signbridge.core.params import Section
+from signbridge.core.tables import Metric
+from signbridge.probing.peak import chosen_layer, headline_predictions
+from signbridge.statistics.answers import with_named
+from signbridge.statistics.curves import BEST, KEY, Curves, curves
+from signbridge.statistics.intervals import StatisticsParams, holm, interval, peak_probability
+
+NAMED = "named"  # a site beside the text: the letter that the answer names is right
+COMPARED = {
+    "decoder": BEST,
+    "vision tower": "vision",
+    "answer names it": NAMED,
+}  # between models, by what is said of it
+OVER = {"pixels": "pixels", "vision": "vision", "named": NAMED, "read_answer": TEXT_SITE}  # the decoder over these
+MOST = 5  # models of which metrics/models.json has keys of their own
+
+
+class SideBySideParams(Section):
+    """stages/models/params.yaml."""
+
+    models: list[str] = Field(min_length=1)  # of models.yaml
+    positions: list[str] = Field(min_length=1)  # at which layers are probed; the first is quoted
+    repeats: int = Field(ge=1)  # of the study's folds
+    same_depth: float = Field(gt=0, le=1)  # of the decoder: how near two peaks must lie to count as one
+
+
+class ModelResults(NamedTuple):
+    """What was found of one model."""
+
+    predictions: pd.DataFrame
+    choices: pd.DataFrame
+    answers: pd.DataFrame  # image_id, label, answer
+    made_by: Mapping[str, Any]  # of the answers
+
+
+def compare_models(
+    results: Mapping[str, ModelResults],
+    photo_of: pd.Series,
+    params: SideBySideParams,
+    statistics: StatisticsParams,
+    generator: np.random.Generator,
+) -> dict[str, pd.DataFrame]:
+    """The tables `accuracy`, `models`, `differences` and `peaks`. `photo_of` is by image_id, of the sample."""
+    position = params.positions[0]
+    measured = curves(_everything(results, position), photo_of, statistics, generator)
+    blocks = {name: _blocks(one.predictions) for name, one in results.items()}
+    depths = {name: _peak_depths(measured, name, position, blocks[name]) for name in results}
+    return {
+        "accuracy": _accuracy(measured, blocks),
+        "models": _models(results, measured, position, blocks, depths),
+        "differences": _differences(measured, list(results), position),
+        "peaks": _peaks(depths, params.same_depth, statistics.confidence),
+    }
+
+
+def relative_depth(site: str, blocks: int) -> float:
+    """The share of decoder blocks that a vector has passed at `site`; NaN before the decoder."""
+    if site == "embedding":
+        return 0.0
+    return (int(site.removeprefix("layer_")) + 1) / blocks if site.startswith("layer_") else float("nan")
+
+
+def _everything(results: Mapping[str, ModelResults], position: str) -> pd.DataFrame:
+    """All predictions, each with its model as the `series`: as they are, of the chosen layers, and of named letters."""
+    tables = []
+    for name, one in results.items():
+        best = headline_predictions(one.predictions, one.choices, position).assign(site=BEST)
+        named = with_named(one.answers).rename(columns={"named": "predicted"})
+        named = named.assign(protocol="grouped", site=NAMED, position=TEXT_POSITION)
+        columns = [*KEY[1:], "image_id", "label", "predicted"]
+        tables += [table[columns].assign(series=name) for table in (one.predictions, best, named)]
+    return pd.concat(tables, ignore_index=True)
+
+
+def _blocks(predictions: pd.DataFrame) -> int:
+    """How many decoder blocks the model has, of which all are probed."""
+    layers = [site for site in predictions["site"].unique() if site.startswith("layer_")]
+    return 1 + max(int(site.removeprefix("layer_")) for site in layers)
+
+
+class _Depths(NamedTuple):
+    """The relative depth of a model's peak; of peaks that tie, the mean."""
+
+    overall: float
+    resampled: Float[np.ndarray, "resamples"]
+
+
+def _layers(measured: Curves, name: str, position: str | None = None) -> pd.DataFrame:
+    table = measured.table
+    rows = table[(table["series"] == name) & table["site"].str.startswith("layer_")]
+    return rows if position is None else rows[rows["position"] == position]
+
+
+def _peak_depths(measured: Curves, name: str, position: str, blocks: int) -> _Depths:
+    layers = _layers(measured, name, position)
+    depth = np.array([relative_depth(site, blocks) for site in layers["site"]])
+    values = np.vstack([layers["accuracy"].to_numpy(), measured.resampled[:, layers.index]])
+    highest = values >= values.max(axis=1, keepdims=True) - 1e-12
+    peaks = (highest * depth).sum(axis=1) / highest.sum(axis=1)
+    return _Depths(float(peaks[0]), peaks[1:])
+
+
+def _accuracy(measured: Curves, blocks: Mapping[str, int]) -> pd.DataFrame:
+    """One row a model, site and position, with the probability of a layer to be the peak of its position."""
+    table = measured.table[~measured.table["site"].isin([BEST, NAMED])].rename(columns={"series": "model"})
+    table["relative_depth"] = [
+        relative_depth(site, blocks[name]) for site, name in zip(table["site"], table["model"], strict=True)
+    ]
+    table["peak_probability"] = np.nan
+    for name in blocks:
+        for _, rows in _layers(measured, name).groupby("position", sort=False):
+            table.loc[rows.index, "peak_probability"] = peak_probability(measured.resampled[:, rows.index])
+    columns = ["model", "site", "position", "relative_depth", "accuracy", "low", "high", "peak_probability"]
+    return table[columns].reset_index(drop=True)
+
+
+def _models(
+    results: Mapping[str, ModelResults],
+    measured: Curves,
+    position: str,
+    blocks: Mapping[str, int],
+    depths: Mapping[str, _Depths],
+) -> pd.DataFrame:
+    """One row a model: what its decoder, tower and text read, each beside the decoder, its peak, and what it takes."""
+    rows = []
+    for name, one in results.items():
+        needs, entry = one.made_by["needs"], one.made_by["model"]
+        low, high = interval(depths[name].resampled[:, None], measured.confidence)
+        row = {
+            "model": name, "quantization": _weights(entry), "dtype": entry["dtype"], "prompt": entry["prompt"],
+            "blocks": blocks[name], "parameters": needs["parameters"], "weights": needs["weights"],
+            "image_tokens": needs["image_tokens"],
+            "flop": needs["prompt"] + needs["word"] * entry["max_new_tokens"],
+            "best_site": chosen_layer(one.choices, position),
+            "peak_depth": depths[name].overall, "peak_depth_low": float(low[0]), "peak_depth_high": float(high[0]),
+        }  # fmt: skip
+        best = _column(measured, name, BEST)
+        row |= _measured(measured, "decoder", best)
+        for what, site in OVER.items():
+            column = _column(measured, name, site)
+            row |= _measured(measured, what, column) | _over(measured, what, best, column)
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _weights(entry: Mapping[str, Any]) -> str:
+    if entry["quantization"] == "none":
+        return str(entry["dtype"])
+    return f"nf4, {entry['dtype']}" if entry["quantize"] == "all" else f"nf4 of the decoder, {entry['dtype']}"
+
+
+def _column(measured: Curves, name: str, site: str) -> int | None:
+    """The column of the one position at which `site` was measured; None where it was not."""
+    found = measured.table.index[(measured.table["series"] == name) & (measured.table["site"] == site)]
+    return int(found[0]) if len(found) else None
+
+
+def _measured(measured: Curves, what: str, column: int | None) -> dict[str, float]:
+    values = [float("nan")] * 3 if column is None else measured.table.loc[column, ["accuracy", "low", "high"]].tolist()
+    return dict(zip((what, f"{what}_low", f"{what}_high"), map(float, values), strict=True))
+
+
+def _over(measured: Curves, what: str, best: int | None, column: int | None) -> dict[str, float]:
+    values = [float("nan")] * 3
+    if best is not None and column is not None:
+        gap = measured.minus(best, column)
+        values = [float(gap.difference[0]), float(gap.low[0]), float(gap.high[0])]
+    return dict(zip((f"over_{what}", f"over_{what}_low", f"over_{what}_high"), values, strict=True))
+
+
+def _differences(measured: Curves, names: Sequence[str], position: str) -> pd.DataFrame:
+    """One row a pair of models and thing compared, on the same photos; Holm corrects for all rows."""
+    rows, columns = [], []
+    for what, site in COMPARED.items():
+        for pair in combinations(names, 2):
+            both = [_column(measured, name, site) for name in pair]
+            if None not in both:
+                rows.append((what, *pair))
+                columns.append(both)
+    first, second = np.array(columns, dtype=int).reshape(-1, 2).T
+    gap = measured.compare(first, second)
+    table = pd.DataFrame(rows, columns=["what", "model_a", "model_b"])
+    return table.assign(**gap._asdict(), p_holm=holm(gap.p_value))
+
+
+def _peaks(depths: Mapping[str, _Depths], same_depth: float, confidence: float) -> pd.DataFrame:
+    """One row a pair of models: how far their peaks lie apart, in shares of the decoder.
+
+    `same` is the share of resamples in which they lie nearer than `same_depth` to each other.
+    """
+    columns = ["model_a", "model_b", "difference", "low", "high", "same"]
+    rows = []
+    for a, b in combinations(depths, 2):
+        apart = depths[a].resampled - depths[b].resampled
+        low, high = interval(apart[:, None], confidence)
+        same = float((np.abs(apart) < same_depth).mean())
+        rows.append((a, b, depths[a].overall - depths[b].overall, float(low[0]), float(high[0]), same))
+    return pd.DataFrame(rows, columns=columns)
+
+
+def findings_of(found: Mapping[str, pd.DataFrame], params: SideBySideParams) -> dict[str, Metric]:
+    """What the tables of `compare_models` amount to, by name; what was not measured is left out."""
+    models, differences = found["models"], found["differences"]
+    best = models.loc[models["decoder"].idxmax()]
+    of_decoder = differences[differences["what"] == "decoder"]
+    findings: dict[str, Metric] = {
+        "models": len(models), "position": params.positions[0], "same_depth": params.same_depth,
+        "best_model": best["model"], "best_accuracy": best["decoder"], "best_accuracy_low": best["decoder_low"],
+        "best_accuracy_high": best["decoder_high"], "pixels": best["pixels"], "pairs": len(of_decoder),
+        "comparisons": len(differences),
+    }  # fmt: skip
+    for row in models.to_dict("records"):
+        findings |= {f"{row['model']}_accuracy": row["decoder"], f"{row['model']}_peak_depth": row["peak_depth"]}
+        findings |= {f"{row['model']}_over_named_letter": row["over_named"]}
+    return {name: value for name, value in findings.items() if value == value}
+
+
+def headline_of(names: Sequence[str]) -> dict[str, str]:
+    """The metrics of `metrics/models.json`, each with the finding that it is: of the first `MOST` models their own."""
+    own = [f"{name}_{what}" for name in names[:MOST] for what in ("accuracy", "peak_depth", "over_named_letter")]
+    keys = ("models", "best_model", "best_accuracy", "best_accuracy_low", "best_accuracy_high", "pixels", "chance")
+    return {key: key for key in (*keys, "images", "photos", *own)}

@@ -1,0 +1,52 @@
+"""Linear probes at every site of one of the models, on the folds of the study, and what is read from its answers.
+
+python -m stages.models.probe NAME
+"""
+
+import sys
+from pathlib import Path
+
+from tqdm import tqdm
+
+from signbridge.core import activations, params, tables
+from signbridge.core.command_line import run
+from signbridge.core.errors import SignBridgeError
+from signbridge.core.tables import whole_folder
+from signbridge.probing.predictions import choices_table, predictions_table, read_answers
+from signbridge.probing.settings import ProbeParams, places, splits_of
+from signbridge.probing.sweep import cells_of, predict, side_by_side
+
+GROUPED = "grouped"
+
+
+def main() -> None:
+    """Read the vectors and answers of the model that the first argument names; write data/models/probed/NAME/."""
+    name = sys.argv[1]
+    read = Path(f"data/models/read/{name}")
+    chosen, seed = params.section("probe", ProbeParams), params.seed()
+    if GROUPED not in chosen.protocols:
+        raise SignBridgeError("params.yaml: probe.protocols: models are compared under `grouped` alone. Add it.")
+    positions = params.section("positions", list[str], params.SIDE_BY_SIDE)
+    repeats = min(chosen.grouped.repeats, params.section("repeats", int, params.SIDE_BY_SIDE))
+    grouped = chosen.grouped.model_copy(update={"repeats": repeats})
+    chosen = chosen.model_copy(update={"protocols": [GROUPED], "positions": positions, "grouped": grouped})
+    sample = tables.read("data/sample.parquet", columns=["image_id", "label", "photo"])
+    image_ids, labels, photos = (sample[column].to_numpy() for column in ("image_id", "label", "photo"))
+    splits = splits_of(chosen, labels, photos, seed)
+
+    probed = places(chosen, activations.sites(read / "activations"))
+    cells = cells_of(read / "activations", probed, list(image_ids))
+    results = side_by_side(predict, cells, labels, splits, chosen.grouped.C, chosen.memory_bytes)
+    scored = list(tqdm(results, total=len(probed), desc=name, unit="site position"))
+    answers = tables.read(read / "answers.parquet", columns=["image_id", "answer"]).set_index("image_id")["answer"]
+    text = read_answers(answers[image_ids].tolist(), labels, splits)
+
+    made_by = {"probe": chosen.model_dump(), "seed": seed, "model": tables.made_by(read / "answers.parquet")["model"]}
+    with whole_folder(Path(f"data/models/probed/{name}")) as unfinished:
+        predictions = predictions_table([*scored, text], splits, image_ids, labels)
+        tables.write(predictions, unfinished / "predictions.parquet", made_by)
+        tables.write(choices_table(scored, splits), unfinished / "choices.parquet", made_by)
+
+
+if __name__ == "__main__":
+    run(main)
