@@ -31,13 +31,11 @@ from signbridge.core.errors import SignBridgeError
 from signbridge.core.model_folder import MODEL_FILES, check_model_folder, packing
 from signbridge.core.params import Section
 from signbridge.vlm import hub, random_weights
-from signbridge.vlm.families import (
-    FAMILIES,
-    Parts,
+from signbridge.vlm.families import FAMILIES, Parts, parts_of, why_refused
+from signbridge.vlm.families.llava import (
     check_processor,
     check_vision_layers,
     complete_processor,
-    parts_of,
     scale_image_tokens,
 )
 from signbridge.vlm.library_errors import own_code, said_of_files
@@ -264,13 +262,17 @@ def check_family(folder: Path) -> None:
     if any("/" in str(part.get("_attn_implementation")) for part in (config, *of_parts)):
         raise own_code(folder / "config.json", "_attn_implementation")
     family = config.get("model_type")
+    if (reason := why_refused(config)) is not None:
+        raise SignBridgeError(
+            f"{folder / 'config.json'}: model family '{family}' cannot be read: {reason}. Choose another model."
+        )
     if family in FAMILIES:
         return
     if config.get("auto_map"):
         raise own_code(folder / "config.json", "auto_map")
     raise SignBridgeError(
         f"{folder / 'config.json'}: model family '{family}' is not known. There are: {', '.join(sorted(FAMILIES))}. "
-        "Choose a model of one of them, or describe this one in signbridge/vlm/families.py."
+        "Choose a model of one of them, or describe this one in signbridge/vlm/families/."
     )
 
 
