@@ -244,9 +244,12 @@ def _in_float32(
     weights = {name: weight.float() for name, weight in loaded.parts.final_norm.named_parameters()}
     normed = functional_call(loaded.parts.final_norm, weights, stream.float())
     if not head.weight.is_floating_point():  # packed, by whoever saved the model
-        return head(normed.to(logits.dtype)).float()
-    found = torch.cat([normed @ rows.float().T for rows in head.weight.split(VOCABULARY_ROWS)], dim=-1)
-    return found if head.bias is None else found + head.bias.float()
+        found = head(normed.to(logits.dtype)).float()
+    else:
+        found = torch.cat([normed @ rows.float().T for rows in head.weight.split(VOCABULARY_ROWS)], dim=-1)
+        found = found if head.bias is None else found + head.bias.float()
+    cap = loaded.parts.softcap
+    return found if cap is None else cap * torch.tanh(found / cap)
 
 
 @torch.inference_mode()

@@ -21,7 +21,6 @@ from pydantic import Field
 from transformers import (
     AutoConfig,
     AutoModelForImageTextToText,
-    AutoProcessor,
     PreTrainedConfig,
     PreTrainedModel,
     ProcessorMixin,
@@ -31,13 +30,14 @@ from signbridge.core.errors import SignBridgeError
 from signbridge.core.model_folder import MODEL_FILES, check_model_folder, packing
 from signbridge.core.params import Section
 from signbridge.vlm import hub, random_weights
-from signbridge.vlm.families import FAMILIES, Parts, parts_of, why_refused
+from signbridge.vlm.families import FAMILIES, Parts, attention_of, parts_of, why_refused
 from signbridge.vlm.families.llava import (
     check_processor,
     check_vision_layers,
     complete_processor,
     scale_image_tokens,
 )
+from signbridge.vlm.families.processors import processor_in
 from signbridge.vlm.library_errors import own_code, said_of_files
 from signbridge.vlm.machine import why_no_gpu
 from signbridge.vlm.memory import said_when_full
@@ -132,7 +132,7 @@ def load(
     with said_of_files(folder):
         config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         check_vision_layers(config, folder)
-        processor = AutoProcessor.from_pretrained(folder, backend="pil", local_files_only=True, trust_remote_code=False)
+        processor = processor_in(folder, config)
     if not hasattr(processor, "image_token"):
         raise SignBridgeError(
             f"{folder}: its processor takes no images. Copy processor_config.json from the model's source."
@@ -147,7 +147,7 @@ def load(
             use_safetensors=True,
             dtype=getattr(torch, params.dtype),
             **how_packed,
-            attn_implementation="sdpa",
+            attn_implementation=attention_of(config),
             device_map={"": device},
             local_files_only=True,
             trust_remote_code=False,

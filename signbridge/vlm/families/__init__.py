@@ -7,16 +7,24 @@ the `Parts` of a model; `FAMILIES` names it by the `model_type` of the configura
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from transformers import PreTrainedModel
+from transformers import PreTrainedConfig, PreTrainedModel
 
 from signbridge.core.errors import SignBridgeError
-from signbridge.vlm.families import gemma, llava
+from signbridge.vlm.families import gemma, idefics3, internvl, llava, mistral3, qwen_vl
 from signbridge.vlm.families.parts import Parts as Parts
 
 FAMILIES: dict[str, Callable[[PreTrainedModel], Parts]] = {
     "llava": llava.llava,
     "llava_next": llava.llava_next,
     "gemma3": gemma.gemma3,
+    "qwen2_5_vl": qwen_vl.qwen2_5_vl,
+    "qwen3_vl": qwen_vl.qwen3_vl,
+    "internvl": internvl.internvl,
+    "smolvlm": idefics3.idefics3,
+    "idefics3": idefics3.idefics3,
+    "llava_onevision": llava.llava_next,
+    "paligemma": gemma.paligemma,
+    "mistral3": mistral3.mistral3,
 }
 
 _ENCODER_DECODER = "its text is written by an encoder-decoder, which has no one residual stream"
@@ -57,6 +65,14 @@ def parts_of(model: PreTrainedModel) -> Parts:
     if len(parts.blocks) != expected:
         raise AssertionError(f"{family}: found {len(parts.blocks)} decoder blocks, the configuration says {expected}")
     return parts
+
+
+def attention_of(config: PreTrainedConfig) -> str:
+    """How the model of `config` computes attention: by PyTorch, but where what the softmax is of has bounds.
+
+    It has in Gemma 2, which is the decoder of PaliGemma 2.
+    """
+    return "eager" if getattr(config.get_text_config(), "attn_logit_softcapping", None) else "sdpa"
 
 
 def why_refused(config: Mapping[str, Any]) -> str | None:

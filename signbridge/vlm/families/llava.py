@@ -1,10 +1,14 @@
-"""LLaVA and its kin: LLaVA-1.5, LLaVA-NeXT.
+"""LLaVA and its kin: LLaVA-1.5, Pixtral 12B, LLaVA-NeXT, LLaVA-OneVision.
 
 What hooks see: everything. Image tokens enter at the embedding alone, between the decoder's words, and attention is
 causal. `vision` is what the projector takes in: the tower's features of the layer that the model uses, without the
-class token. LLaVA-NeXT cuts an image into tiles, by its size, beside the whole: each is a row of tower and projector,
-and the sites have their mean. What they omit: the parts of a tile that are padding and are cut away behind the
-projector are in its mean; the token that ends each row of an image, `image_newline`, is in no site before `embedding`.
+class token. LLaVA-NeXT and LLaVA-OneVision cut an image into tiles, by its size, beside the whole: each is a row of
+tower and projector, and the sites have their mean. What they omit: the parts of a tile that are padding, and are cut
+away behind the projector, are in its mean; the token that ends each row of an image, `image_newline`, is in no site
+before `embedding`.
+
+Pixtral's tower takes images of any shape; their patches lie in one row, image after image, as Mistral 3 has it
+(`mistral3.py`).
 
 Where the text model is Gemma (Intel/llava-gemma-2b), `projector` is read before image tokens are scaled, `embedding`
 after.
@@ -19,22 +23,23 @@ from transformers.models.gemma.modeling_gemma import GemmaTextScaledWordEmbeddin
 from transformers.models.llava_next.modeling_llava_next import image_size_to_num_patches
 
 from signbridge.core.errors import SignBridgeError
-from signbridge.vlm.families.parts import Inputs, Parts
+from signbridge.vlm.families.parts import Inputs, Parts, sharing_by_tokens
 
 
 def llava(model: PreTrainedModel) -> Parts:
     """The parts of a LLaVA, which are those of most families."""
     decoder = model.get_decoder()
-    return Parts(
+    parts = Parts(
         blocks=list(decoder.layers),
         final_norm=decoder.norm,
         projector=model.model.multi_modal_projector,
         image_token_id=model.config.image_token_id,
     )
+    return sharing_by_tokens(parts) if model.config.vision_config.model_type == "pixtral" else parts
 
 
 def llava_next(model: PreTrainedModel) -> Parts:
-    """The parts of a LLaVA-NeXT."""
+    """The parts of a LLaVA-NeXT or a LLaVA-OneVision."""
     return llava(model)._replace(rows_of_images=partial(_tiles, model.config))
 
 
@@ -61,7 +66,7 @@ def scale_image_tokens(model: PreTrainedModel) -> None:
 def complete_processor(processor: ProcessorMixin, model: PreTrainedModel) -> None:
     """Let the processor know how many tokens an image takes, which older repositories say in the model alone."""
     config = model.config
-    if config.model_type not in ("llava", "llava_next"):
+    if config.model_type not in ("llava", "llava_next") or config.vision_config.model_type == "pixtral":
         return
     if processor.patch_size is None:
         processor.patch_size = config.vision_config.patch_size

@@ -10,8 +10,6 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from signbridge.core.errors import SignBridgeError
-
 Inputs = Mapping[str, Tensor]  # what a model takes in, as its processor gives it
 
 
@@ -37,6 +35,16 @@ class Parts(NamedTuple):
     injected: tuple[nn.Module, ...] = ()
     # Which tokens see tokens behind them: none, image tokens those of their own image, or all of the prompt's.
     looks_ahead: Literal["none", "image", "prompt"] = "none"
+    softcap: float | None = None  # logits are drawn to within it, by `softcap * tanh(logits / softcap)`
+
+
+def sharing_by_tokens(parts: Parts) -> Parts:
+    """`parts` where each prompt's image has as large a share of the vectors as of the image tokens."""
+
+    def tokens_of_each(inputs: Inputs) -> list[int]:
+        return (inputs["input_ids"] == parts.image_token_id).sum(1).tolist()
+
+    return parts._replace(rows_of_images=tokens_of_each)
 
 
 def image_means(parts: Parts, inputs: Inputs, stream: Float[Tensor, "*rows width"]) -> Float[Tensor, "images width"]:
@@ -45,17 +53,17 @@ def image_means(parts: Parts, inputs: Inputs, stream: Float[Tensor, "*rows width
     if shares is None:
         return stream.mean(dim=1, dtype=torch.float32)
     vectors = stream.flatten(0, -2)
-    each, left = divmod(len(vectors), sum(shares))
-    if left:
+    counts = [divmod(len(vectors) * share, sum(shares)) for share in shares]
+    if any(left for _, left in counts):
         raise AssertionError(f"{len(vectors)} vectors of images that share them as {shares}")
-    of_images = vectors.split([each * share for share in shares])
+    of_images = vectors.split([count for count, _ in counts])
     return torch.stack([of_image.mean(dim=0, dtype=torch.float32) for of_image in of_images])
 
 
 def completed(parts: Parts, inputs: Inputs) -> dict[str, Tensor]:
-    """A processor's `inputs` with all that the model needs beside them: its positions, if it is not to count them."""
+    """A processor's `inputs` with the positions, where the model is not to count them; without what trains a model."""
     positions = {} if parts.positions is None else {"position_ids": parts.positions(inputs)}
-    return {**inputs, **positions}
+    return {**{name: of_all for name, of_all in inputs.items() if name != "labels"}, **positions}
 
 
 def positions_behind(inputs: Inputs, behind: int, count: int) -> dict[str, Int[Tensor, "3 batch count"]]:
@@ -88,12 +96,3 @@ def with_text_behind(parts: Parts, inputs: Inputs, tokens: Int[Tensor, "batch mo
         name: torch.cat([inputs[name], part.to(ids.device)], dim=-1) for name, part in more.items() if name in inputs
     }
     return {**inputs, **both}
-
-
-def refuse_stateful(inputs: Inputs, wanted: str, family: str) -> None:
-    """Raises `SignBridgeError` if `inputs` hold an image but not `wanted`, which its positions are found by."""
-    if wanted not in inputs:
-        raise SignBridgeError(
-            f"{family}: the processor gives no {wanted}, so image tokens would stand at the wrong positions. "
-            "Take the processor_config.json and the tokenizer of this very model."
-        )
