@@ -17,6 +17,7 @@ from signbridge.core.names import During, ErasedAt, SteeredAt
 from signbridge.vlm.answering import read_and_answer
 from signbridge.vlm.branching import CleanRun, clean_run, image_span
 from signbridge.vlm.extraction import Reader, in_batches
+from signbridge.vlm.families.parts import with_text_behind
 
 
 class Described(NamedTuple):
@@ -70,10 +71,7 @@ def read_described(
     lengths = torch.tensor([len(tokens) for tokens in descriptions], device=ids.device)
     is_token = torch.arange(longest, device=ids.device) < lengths[:, None]
     # The last token is predicted from the one before it, so it is not fed.
-    fed = BatchFeature({**inputs, "input_ids": torch.cat([ids, tokens[:, :-1]], dim=1)})
-    if "token_type_ids" in inputs:  # families that mark image tokens by them
-        types = inputs["token_type_ids"]
-        fed["token_type_ids"] = torch.cat([types, types.new_zeros(len(ids), longest - 1)], dim=1)
+    fed = BatchFeature(with_text_behind(reader.loaded.parts, inputs, tokens[:, :-1]))
     image, prompt_tokens = image_span(reader.loaded, inputs), ids.shape[1]
     clean = clean_run(reader.loaded, fed, first_edited(at, image, prompt_tokens), longest, sites)
     return Described(clean, tokens, is_token, prompt_tokens, image, nll(clean.logits, tokens, is_token))

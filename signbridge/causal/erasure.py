@@ -184,7 +184,9 @@ def erasing_work(reader: Reader, edits: Mapping[str, list[Removal]], at: Sequenc
         image = image_span(reader.loaded, inputs)
         clean = clean_run(reader.loaded, inputs, first=image.start, sites=edits)
         middle = (image.stop - image.start) // 2
-        arrays = {f"{site}.{IMAGE_TOKEN}": clean.streams[site][:, middle].to(dtype).cpu().numpy() for site in edits}
+        arrays = {
+            f"{site}.{IMAGE_TOKEN}": clean.tail(site, image.start)[:, middle].to(dtype).cpu().numpy() for site in edits
+        }
         for one in at:
             for site in edits:
                 arrays |= _under_edits(reader.loaded, one, site, edits, clean, image)

@@ -12,7 +12,7 @@ from torch import Tensor
 from transformers import BatchFeature, PreTrainedModel
 from transformers.cache_utils import Cache
 
-from signbridge.vlm.families import Parts, tiles_of_images
+from signbridge.vlm.families.parts import Parts, image_means, positions_behind
 from signbridge.vlm.key_value_cache import roomy_cache
 from signbridge.vlm.residual import decoder_sites, reading
 
@@ -48,13 +48,15 @@ def read_and_answer(
     def keep_last(site: str, stream: Tensor) -> None:
         fed_back[row_of[site]] = stream[:, -1]
 
-    mask = inputs.get("attention_mask")
+    mask, prompt = inputs.get("attention_mask"), inputs["input_ids"].shape[1]
 
     def step(tokens: Tensor, ended: Tensor) -> Tensor:
         nonlocal mask, answer_last
         if mask is not None:
             mask = torch.cat([mask, mask.new_ones(len(mask), 1)], dim=1)
-        following = _next_token_logits(model, {"input_ids": tokens, "attention_mask": mask}, cache)
+        positions = positions_behind(inputs, cache.get_seq_length() - prompt, 1)
+        fed = {"input_ids": tokens, "attention_mask": mask, **positions}
+        following = _next_token_logits(model, fed, cache)
         answer_last = torch.where(ended[:, None], answer_last, fed_back)
         return following
 
@@ -68,22 +70,22 @@ def read_and_answer(
 def prefill(
     model: PreTrainedModel, parts: Parts, inputs: BatchFeature, cache: Cache
 ) -> tuple[Vectors, Float[Tensor, "batch vocabulary"]]:
-    """Run a batch of prompts, filling `cache`: the vectors at the prompt's positions, and the next token's logits."""
+    """Run a batch of prompts, filling `cache`: the vectors at the prompt's positions, and the next token's logits.
+
+    Without image tokens there is no `image_mean`.
+    """
     is_image = inputs["input_ids"] == parts.image_token_id
-    image_span = _shared_span(is_image)
-    tiles = tiles_of_images(model, inputs)
+    holds_images = bool(is_image.any())
+    image_span = _shared_span(is_image) if holds_images else None
     vectors: Vectors = {}
 
     def keep(site: str, stream: Tensor) -> None:
         if site in ("vision", "projector"):
-            means = stream.mean(dim=1, dtype=torch.float32)
-            of_images = means if tiles is None else torch.stack([part.mean(0) for part in means.split(tiles)])
-            vectors[site] = {"image_mean": of_images}
-        else:
-            vectors[site] = {
-                "prompt_last": stream[:, -1].clone(),
-                "image_mean": _image_mean(stream, is_image, image_span),
-            }
+            vectors[site] = {"image_mean": image_means(parts, inputs, stream)}
+            return
+        vectors[site] = {"prompt_last": stream[:, -1].clone()}
+        if holds_images:
+            vectors[site]["image_mean"] = _image_mean(stream, is_image, image_span)
 
     with reading(parts, keep):
         logits = _next_token_logits(model, inputs, cache)

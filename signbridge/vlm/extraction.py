@@ -27,6 +27,7 @@ from signbridge.core.shards import (
     write_shard,
 )
 from signbridge.vlm.answering import read_and_answer
+from signbridge.vlm.families.parts import completed
 from signbridge.vlm.loading import LoadedModel
 from signbridge.vlm.memory import first_batch_size, halving
 from signbridge.vlm.nf4 import packed_layers
@@ -95,7 +96,7 @@ class Reader:
         inputs = self.loaded.processor(images=of_each, text=texts, return_tensors="pt", padding=True)
         if inputs["attention_mask"].all():
             del inputs["attention_mask"]
-        return inputs
+        return BatchFeature(completed(self.loaded.parts, inputs))
 
     def filled(self, batch: list[T], to: int | None = None) -> list[T]:
         """The batch, filled up `to` a fixed size (that of the reader) with copies of its first item."""

@@ -65,7 +65,7 @@ class BranchedLayer(DynamicLayer):
     def __init__(self, clean: KeysValues, start: int, room: int, scratch: Scratch | None):
         super().__init__()
         self.clean, self.start, self.room, self.scratch = clean, start, room, scratch
-        self.is_initialized = True
+        self.is_initialized = start > 0  # else the first tokens are still to come, and a prompt sees all of itself
         self.length = start
         self.all: KeysValues | None = None  # with room
 

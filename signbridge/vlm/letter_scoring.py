@@ -17,6 +17,7 @@ from signbridge.core.errors import SignBridgeError
 from signbridge.core.params import Section
 from signbridge.core.shards import Shard
 from signbridge.vlm.extraction import Reader, Work, in_batches
+from signbridge.vlm.families.parts import Parts, with_text_behind
 from signbridge.vlm.prompts import located
 
 PLACEHOLDER = "{letters}"
@@ -81,7 +82,7 @@ def added_tokens(processor: ProcessorMixin, prompt: str, answer: str, key: str) 
 
 @torch.inference_mode()
 def class_log_probabilities(
-    model: PreTrainedModel, inputs: BatchFeature, classes: Sequence[Sequence[int]]
+    model: PreTrainedModel, parts: Parts, inputs: BatchFeature, classes: Sequence[Sequence[int]]
 ) -> Float[Tensor, "batch classes"]:
     """The natural log-probability of each class's tokens after each prompt (padded on the left, if at all).
 
@@ -91,7 +92,7 @@ def class_log_probabilities(
     """
     scores = {}
     for fed in dict.fromkeys(tuple(tokens[:-1]) for tokens in classes):
-        following = _following(model, inputs, fed)
+        following = _following(model, parts, inputs, fed)
         so_far = following[:, list(range(len(fed))), list(fed)].sum(dim=1)
         for tokens in classes:
             if tuple(tokens[:-1]) == fed:
@@ -108,7 +109,7 @@ def letter_scores(reader: Reader, classes: Sequence[str]) -> Work:
     tokens = continuations(reader.loaded.processor, reader.prompt, classes)
 
     def read(inputs: BatchFeature, keep: int) -> Shard:
-        found = class_log_probabilities(reader.loaded.model, reader.to_device(inputs), tokens)
+        found = class_log_probabilities(reader.loaded.model, reader.loaded.parts, reader.to_device(inputs), tokens)
         scores = found[:keep].cpu().numpy()
         return Shard({VECTORS: scores}, [classes[best] for best in scores.argmax(axis=1)])
 
@@ -116,15 +117,12 @@ def letter_scores(reader: Reader, classes: Sequence[str]) -> Work:
 
 
 def _following(
-    model: PreTrainedModel, inputs: BatchFeature, fed: tuple[int, ...]
+    model: PreTrainedModel, parts: Parts, inputs: BatchFeature, fed: tuple[int, ...]
 ) -> Float[Tensor, "batch places vocabulary"]:
     """The log-probabilities of the token after the prompt, and after each of the tokens `fed` behind it."""
     ids = inputs["input_ids"]
     behind = ids.new_tensor(fed).expand(len(ids), -1)
-    fed_inputs = {**inputs, "input_ids": torch.cat([ids, behind], dim=1)}
-    if (mask := inputs.get("attention_mask")) is not None:
-        fed_inputs["attention_mask"] = torch.cat([mask, torch.ones_like(behind)], dim=1)
-    logits = model(**fed_inputs, use_cache=False, logits_to_keep=len(fed) + 1).logits
+    logits = model(**with_text_behind(parts, inputs, behind), use_cache=False, logits_to_keep=len(fed) + 1).logits
     return logits.float().log_softmax(dim=-1)
 
 

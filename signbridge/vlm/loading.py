@@ -17,7 +17,6 @@ import torch
 from transformers import (
     AutoConfig,
     AutoModelForImageTextToText,
-    AutoProcessor,
     PreTrainedConfig,
     PreTrainedModel,
     ProcessorMixin,
@@ -33,15 +32,14 @@ from signbridge.core.model_folder import (
 )
 from signbridge.vlm import hub
 from signbridge.vlm.catalog import AUTO, Model
-from signbridge.vlm.families import (
-    FAMILIES,
-    Parts,
+from signbridge.vlm.families import FAMILIES, Parts, attention_of, parts_of, why_refused
+from signbridge.vlm.families.llava import (
     check_processor,
     check_vision_layers,
     complete_processor,
-    parts_of,
     scale_image_tokens,
 )
+from signbridge.vlm.families.processors import processor_in
 from signbridge.vlm.library_errors import own_code, said_of_files
 from signbridge.vlm.machine import why_no_gpu
 from signbridge.vlm.memory import said_when_full
@@ -102,7 +100,7 @@ def load(params: Model, scratch: Path, device: torch.device, twin_seed: int | No
     with said_of_files(folder):
         config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         check_vision_layers(config, folder)
-        processor = AutoProcessor.from_pretrained(folder, backend="pil", local_files_only=True, trust_remote_code=False)
+        processor = processor_in(folder, config)
     if not hasattr(processor, "image_token"):
         raise SignBridgeError(
             f"{folder}: its processor takes no images. Copy processor_config.json from the model's source."
@@ -117,7 +115,7 @@ def load(params: Model, scratch: Path, device: torch.device, twin_seed: int | No
             use_safetensors=True,
             dtype=getattr(torch, params.dtype),
             **how_packed,
-            attn_implementation="sdpa",
+            attn_implementation=attention_of(config),
             device_map={"": device},
             local_files_only=True,
             trust_remote_code=False,
@@ -184,21 +182,16 @@ def completed(params: Model, question: str, scratch: Path) -> Model:
         check_family(folder)
     else:
         folder = model_folder(params, scratch)
-    found = {}
     with said_of_files(folder):
-        if params.dtype == AUTO:
-            found["dtype"] = _dtype_of_weights(folder)
-        if params.prompt == AUTO:
-            processor = AutoProcessor.from_pretrained(
-                folder, backend="pil", local_files_only=True, trust_remote_code=False
-            )
-            found["prompt"] = in_chat_template(question, processor, folder)
-    return params.model_copy(update=found)
+        config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        processor = processor_in(folder, config)
+    dtype = _dtype_of_weights(config, folder) if params.dtype == AUTO else params.dtype
+    prompt = in_chat_template(question, processor, folder) if params.prompt == AUTO else params.prompt
+    return params.model_copy(update={"dtype": dtype, "prompt": prompt})
 
 
-def _dtype_of_weights(folder: Path) -> str:
-    """The dtype that config.json in `folder` says the weights are in, float32 where it says none."""
-    config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+def _dtype_of_weights(config: PreTrainedConfig, folder: Path) -> str:
+    """The dtype that `config`, of `folder`, says the weights are in, float32 where it says none."""
     said = config.dtype or config.get_text_config().dtype or torch.float32
     dtype = str(said).removeprefix("torch.")
     if dtype not in ("float32", "float16", "bfloat16"):
@@ -262,13 +255,17 @@ def check_family(folder: Path) -> None:
     if any("/" in str(part.get("_attn_implementation")) for part in (config, *of_parts)):
         raise own_code(folder / "config.json", "_attn_implementation")
     family = config.get("model_type")
+    if (reason := why_refused(config)) is not None:
+        raise SignBridgeError(
+            f"{folder / 'config.json'}: model family '{family}' cannot be read: {reason}. Choose another model."
+        )
     if family in FAMILIES:
         return
     if config.get("auto_map"):
         raise own_code(folder / "config.json", "auto_map")
     raise SignBridgeError(
         f"{folder / 'config.json'}: model family '{family}' is not known. There are: {', '.join(sorted(FAMILIES))}. "
-        "Choose a model of one of them, or describe this one in signbridge/vlm/families.py."
+        "Choose a model of one of them, or describe this one in signbridge/vlm/families/."
     )
 
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from signbridge.core.activations import layer_site
-from signbridge.vlm.families import Parts
+from signbridge.vlm.families.parts import Parts
 
 OnSite = Callable[[str, Tensor], None]
 Edit = Callable[[str, Tensor], Tensor]
@@ -74,6 +74,16 @@ def editing(parts: Parts, edit: Edit, rows_may_join: bool = False) -> Iterator[N
         yield
 
 
+@contextmanager
+def noting_injected(parts: Parts, found: dict[str, Tensor]) -> Iterator[None]:
+    """While open, every forward pass of this thread notes in `found` what is added to image tokens behind blocks.
+
+    By the site that first has it, image tokens x width, those of all images one after another.
+    """
+    with _hooked(parts), _set(_noted, found):
+        yield
+
+
 class _Editor(NamedTuple):
     edit: Edit
     rows_may_join: bool
@@ -81,6 +91,7 @@ class _Editor(NamedTuple):
 
 _listener: ContextVar[OnSite | None] = ContextVar("on_site", default=None)
 _editor: ContextVar[_Editor | None] = ContextVar("edit", default=None)
+_noted: ContextVar[dict[str, Tensor] | None] = ContextVar("injected", default=None)
 _lock = threading.Lock()
 _in_use: dict[nn.Module, tuple[int, list[RemovableHandle]]] = {}  # readers and hooks, by the model's final norm
 
@@ -118,7 +129,16 @@ def _put_hooks(parts: Parts) -> list[RemovableHandle]:
         # before `families.scale_image_tokens`, which would otherwise run first
         parts.projector.register_forward_hook(lambda _, args, output: _passed_on("projector", output), prepend=True),
         *(_on_input(module, site) for site, module in takers),
+        *(_on_injected(module, layer_site(block)) for block, module in enumerate(parts.injected)),
     ]
+
+
+def _on_injected(module: nn.Module, site: str) -> RemovableHandle:
+    def hook(_: nn.Module, args: tuple, features: Tensor) -> None:
+        if (noted := _noted.get()) is not None:
+            noted[site] = features
+
+    return module.register_forward_hook(hook)
 
 
 def _on_input(module: nn.Module, site: str) -> RemovableHandle:

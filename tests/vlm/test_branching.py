@@ -208,7 +208,7 @@ def test_answers_go_on_from_each_rows_own_keys_and_values(tiny, inputs, where, p
     clean = clean_run(tiny, inputs, first=at.start)
     branches = leave(tiny, clean, at.start, {site: entering(clean, site, at) for site in sites}, room=6)
     tokens = torch.arange(7, 12).repeat(prompts * len(sites), 1) + torch.arange(prompts * len(sites))[:, None]
-    fed = go_on(tiny, branches.cache, tokens)
+    fed = go_on(tiny, branches, tokens)
     rewind(branches, clean.input_ids.shape[1])
     answers = answer_greedily(tiny, branches, 4)
     in_prompt = slice(at.start, at.stop or clean.input_ids.shape[1])
@@ -228,7 +228,7 @@ def test_a_branch_may_leave_twice_from_one_prompt_and_each_goes_on_by_itself(tin
     tokens = torch.full((6, 2), 30)
     plain = [whole_pass(tiny, behind(inputs, tokens[:3]), edit, kept=2)[0] for edit in (
         lambda site, stream: stream, edit_at(site, slice(at.start, at.start + 1)))]  # fmt: skip
-    torch.testing.assert_close(go_on(tiny, branches.cache, tokens), torch.cat(plain), **CLOSE)
+    torch.testing.assert_close(go_on(tiny, branches, tokens), torch.cat(plain), **CLOSE)
 
 
 def test_what_was_fed_and_rewound_leaves_no_trace(tiny, inputs):
@@ -239,10 +239,10 @@ def test_what_was_fed_and_rewound_leaves_no_trace(tiny, inputs):
         return leave(tiny, clean, at.start, {site: entering(clean, site, at) for site in sites}, room=6)
 
     untouched, used = branches(), branches()
-    go_on(tiny, used.cache, torch.full((9, 5), 40))
+    go_on(tiny, used, torch.full((9, 5), 40))
     rewind(used, clean.input_ids.shape[1])
     tokens = torch.full((9, 2), 17)
-    assert torch.equal(go_on(tiny, used.cache, tokens), go_on(tiny, untouched.cache, tokens))
+    assert torch.equal(go_on(tiny, used, tokens), go_on(tiny, untouched, tokens))
     rewind(used, clean.input_ids.shape[1])
     rewind(untouched, clean.input_ids.shape[1])
     assert answer_greedily(tiny, used, 6) == answer_greedily(tiny, untouched, 6)
@@ -256,7 +256,7 @@ def test_an_edit_at_each_step_is_a_whole_pass_with_every_fed_token_edited(tiny, 
     branches = leave(tiny, clean, at.start, {site: entering(clean, site, at)}, room=5)
     tokens = torch.tensor([[7, 9, 11], [30, 31, 32], [5, 6, 8]])
     plain, _ = whole_pass(tiny, behind(inputs, tokens), every_step)
-    torch.testing.assert_close(go_on(tiny, branches.cache, tokens, change), plain, **CLOSE)
+    torch.testing.assert_close(go_on(tiny, branches, tokens, change), plain, **CLOSE)
     rewind(branches, clean.input_ids.shape[1])
     assert answer_greedily(tiny, branches, 4, change) == slow_answers(tiny, inputs, 4, every_step)
 

@@ -100,7 +100,7 @@ def test_classes_of_several_tokens_are_scored_whole(tiny, images):
     """One begins another, two share all but the last token, one stands alone."""
     classes = [[7], [7, 9], [7, 11], [30, 31, 32]]
     inputs = scoring(tiny, PROMPT, ["A"], batch_size=2)[1].prepare(images[:2])
-    scores = class_log_probabilities(tiny.model, inputs, classes)
+    scores = class_log_probabilities(tiny.model, tiny.parts, inputs, classes)
     for image, row in zip(images[:2], scores, strict=True):
         np.testing.assert_allclose(row, [slow_log_probabilities(tiny, image, each) for each in classes], rtol=1e-4)
 
@@ -110,7 +110,7 @@ def test_letters_of_one_token_take_one_pass(tiny, images):
     inputs = scoring(tiny, PROMPT, ["A"], batch_size=2)[1].prepare(images[:2])
     handle = tiny.model.register_forward_hook(lambda *_: passes.append(1))
     try:
-        class_log_probabilities(tiny.model, inputs, [[7], [9], [11]])
+        class_log_probabilities(tiny.model, tiny.parts, inputs, [[7], [9], [11]])
     finally:
         handle.remove()
     assert len(passes) == 1
@@ -121,7 +121,7 @@ def test_padding_on_the_left_changes_no_score(tiny, images):
     together = tiny.processor(images=images[:2], text=[PROMPT, long], return_tensors="pt", padding=True)
     assert not together["attention_mask"].all()
     classes = [[7], [30, 31]]
-    row = class_log_probabilities(tiny.model, together, classes)[0]
+    row = class_log_probabilities(tiny.model, tiny.parts, together, classes)[0]
     slow = [slow_log_probabilities(tiny, images[0], tokens) for tokens in classes]
     np.testing.assert_allclose(row, slow, rtol=1e-3)
 

@@ -210,7 +210,7 @@ def test_classes_of_several_tokens_are_scored_as_by_a_plain_pass(reader):
     """Also where the model is told which tokens are of an image, and where its image token is not `<image>`."""
     loaded, classes = reader.loaded, [[5], [5, 6], [7, 8, 9]]
     inputs = reader.asking("user <image> What is it?:", "prompts.offer_letters", 1).prepare([picture(0)])
-    scores = class_log_probabilities(loaded.model, inputs, classes)[0]
+    scores = class_log_probabilities(loaded.model, loaded.parts, inputs, classes)[0]
     for tokens, score in zip(classes, scores, strict=True):
         ids = torch.cat([inputs["input_ids"], torch.tensor([tokens])], dim=1)
         fed = {**inputs, "input_ids": ids}

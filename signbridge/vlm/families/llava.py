@@ -1,76 +1,51 @@
-"""Where each family of vision-language models keeps its decoder, its projector and its image tokens.
+"""LLaVA and its kin: LLaVA-1.5, Pixtral 12B, LLaVA-NeXT, LLaVA-OneVision.
 
-A new family is one more function in `FAMILIES`, keyed by the `model_type` of its configuration.
+What hooks see: everything. Image tokens enter at the embedding alone, between the decoder's words, and attention is
+causal. `vision` is what the projector takes in: the tower's features of the layer that the model uses, without the
+class token. LLaVA-NeXT and LLaVA-OneVision cut an image into tiles, by its size, beside the whole: each is a row of
+tower and projector, and the sites have their mean. What they omit: the parts of a tile that are padding, and are cut
+away behind the projector, are in its mean; the token that ends each row of an image, `image_newline`, is in no site
+before `embedding`.
+
+Pixtral's tower takes images of any shape; their patches lie in one row, image after image, as Mistral 3 has it
+(`mistral3.py`).
+
+Where the text model is Gemma (Intel/llava-gemma-2b), `projector` is read before image tokens are scaled, `embedding`
+after.
 """
 
-from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
 from transformers import PreTrainedConfig, PreTrainedModel, ProcessorMixin
 from transformers.models.gemma.modeling_gemma import GemmaTextScaledWordEmbedding
 from transformers.models.llava_next.modeling_llava_next import image_size_to_num_patches
 
 from signbridge.core.errors import SignBridgeError
+from signbridge.vlm.families.parts import Inputs, Parts, sharing_by_tokens
 
 
-class Parts(NamedTuple):
-    """The modules of one model that the residual stream is read between."""
-
-    blocks: list[nn.Module]  # the decoder blocks; the input of block i is the residual stream before it
-    final_norm: nn.Module  # its input is the residual stream after the last block
-    projector: nn.Module  # takes the tower's features that the model uses, gives the image tokens, not yet scaled
-    image_token_id: int  # marks the image tokens among the prompt's
-
-
-def parts_of(model: PreTrainedModel) -> Parts:
-    """The parts of `model`. Raises `SignBridgeError` for a family that is not described here."""
-    family = model.config.model_type
-    if family not in FAMILIES:
-        raise SignBridgeError(
-            f"model family '{family}' is not known. There are: {', '.join(sorted(FAMILIES))}. "
-            "Describe it in signbridge/vlm/families.py."
-        )
-    parts = FAMILIES[family](model)
-    expected = model.config.get_text_config().num_hidden_layers
-    if len(parts.blocks) != expected:
-        raise AssertionError(f"{family}: found {len(parts.blocks)} decoder blocks, the configuration says {expected}")
-    return parts
-
-
-def _llava(model: PreTrainedModel) -> Parts:
+def llava(model: PreTrainedModel) -> Parts:
+    """The parts of a LLaVA, which are those of most families."""
     decoder = model.get_decoder()
-    return Parts(
+    parts = Parts(
         blocks=list(decoder.layers),
         final_norm=decoder.norm,
         projector=model.model.multi_modal_projector,
         image_token_id=model.config.image_token_id,
     )
+    return sharing_by_tokens(parts) if model.config.vision_config.model_type == "pixtral" else parts
 
 
-def _gemma3(model: PreTrainedModel) -> Parts:
-    decoder = model.model.language_model
-    return Parts(
-        blocks=list(decoder.layers),
-        final_norm=decoder.norm,
-        projector=model.model.multi_modal_projector,
-        image_token_id=model.config.image_token_id,
-    )
+def llava_next(model: PreTrainedModel) -> Parts:
+    """The parts of a LLaVA-NeXT or a LLaVA-OneVision."""
+    return llava(model)._replace(rows_of_images=partial(_tiles, model.config))
 
 
-FAMILIES = {"llava": _llava, "llava_next": _llava, "gemma3": _gemma3}
-
-
-def tiles_of_images(model: PreTrainedModel, inputs: Mapping[str, Tensor]) -> list[int] | None:
-    """How many rows of tower and projector each image of a batch takes, in order; None where it is one each.
-
-    LLaVA-NeXT cuts an image into tiles, by its size, beside the whole.
-    """
-    if model.config.model_type != "llava_next" or "image_sizes" not in inputs:
-        return None
-    grid, side = model.config.image_grid_pinpoints, model.config.vision_config.image_size
+def _tiles(config: PreTrainedConfig, inputs: Inputs) -> list[int]:
+    """How many rows of tower and projector each image of a batch takes."""
+    grid, side = config.image_grid_pinpoints, config.vision_config.image_size
     return [image_size_to_num_patches(size, grid, side) for size in inputs["image_sizes"]]
 
 
@@ -85,13 +60,13 @@ def scale_image_tokens(model: PreTrainedModel) -> None:
     if model.config.model_type != "llava" or not isinstance(words, GemmaTextScaledWordEmbedding):
         return
     root = torch.tensor(words.embedding_dim**0.5, dtype=words.weight.dtype).item()  # rounded, as it is for words
-    parts_of(model).projector.register_forward_hook(lambda _, args, image_tokens: image_tokens * root)
+    model.model.multi_modal_projector.register_forward_hook(lambda _, args, image_tokens: image_tokens * root)
 
 
 def complete_processor(processor: ProcessorMixin, model: PreTrainedModel) -> None:
     """Let the processor know how many tokens an image takes, which older repositories say in the model alone."""
     config = model.config
-    if config.model_type not in ("llava", "llava_next"):
+    if config.model_type not in ("llava", "llava_next") or config.vision_config.model_type == "pixtral":
         return
     if processor.patch_size is None:
         processor.patch_size = config.vision_config.patch_size
