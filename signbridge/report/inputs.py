@@ -64,6 +64,17 @@ _COLUMNS = {
     "fingers": "reads site feature position finger joint r p within_r within_p",
     "classes": "class rank feature description published",
     "leap": "site text_site share",
+    "model_accuracy": "model site position relative_depth accuracy low high peak_probability",
+    "models": (
+        "model quantization dtype prompt blocks parameters weights image_tokens flop best_site peak_depth "
+        "peak_depth_low peak_depth_high decoder decoder_low decoder_high pixels pixels_low pixels_high over_pixels "
+        "over_pixels_low over_pixels_high vision vision_low vision_high over_vision over_vision_low over_vision_high "
+        "named named_low named_high over_named over_named_low over_named_high read_answer read_answer_low "
+        "read_answer_high over_read_answer over_read_answer_low over_read_answer_high"
+    ),
+    "model_differences": "what model_a model_b difference low high p_value p_holm",
+    "model_peaks": "model_a model_b difference low high same",
+    "drift": "reference model site position relative_error cosine cka same_answer",
     "named_answers": "image_id label answer named",
     "answers_by_letter": "letter rank answer count share",
 }
@@ -262,3 +273,20 @@ class Pretrained(SteeredByFeatures):
     """The page on an autoencoder that others trained."""
 
     classes: pd.DataFrame  # the strongest features of each class: data/pretrained/classes/
+
+
+@dataclass(frozen=True)
+class Models(Inputs):
+    """The page on models side by side."""
+
+    accuracy: pd.DataFrame  # this and the tables below: data/models/compared/
+    models: pd.DataFrame
+    differences: pd.DataFrame
+    peaks: pd.DataFrame
+    drift: pd.DataFrame  # empty where no model was read in several kinds of weights
+    licences: dict[str, str]  # by model
+
+    @property
+    def level(self) -> float:
+        """Below it a corrected p-value tells two models apart."""
+        return 1 - self.found.number("confidence")

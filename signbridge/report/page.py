@@ -38,6 +38,7 @@ PAGES = {
     "lenses.html": Link("What do image tokens say in words?", "make lenses"),
     "sae.html": Link("Which sparse features hold it?", "make sae"),
     "pretrained.html": Link("What do autoencoders that others trained see?", "make pretrained"),
+    "models.html": Link("How do other models compare?", "make models"),
 }
 
 

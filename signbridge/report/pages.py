@@ -1,21 +1,23 @@
-"""The five pages: the question and the answer of each, the facts below them, and the sections in order."""
+"""The six pages: the question and the answer of each, the facts below them, and the sections in order."""
 
 from collections.abc import Sequence
 
 from signbridge.report import settings
-from signbridge.report.inputs import Causal, Inputs, Lenses, Pretrained, Sae, Study
+from signbridge.report.inputs import Causal, Inputs, Lenses, Models, Pretrained, Sae, Study
 from signbridge.report.page import Page
 from signbridge.report.page_parts import Section
 from signbridge.report.sections import (
     alignment,
     audit,
     confusions,
+    drift,
     erasure,
     feature_steering,
     features,
     ladder,
     layers,
     lenses,
+    models,
     patching,
     plane,
     positions,
@@ -77,6 +79,13 @@ def pretrained_page(inputs: Pretrained) -> Page:
     question = "Does an autoencoder that others trained fit this model, and which of its features fire for each {kind}?"
     sections = [pretrained.section(inputs), feature_steering.section(inputs)]
     return _page("pretrained.html", question, pretrained.answer(inputs), inputs, sections)
+
+
+def models_page(inputs: Models) -> Page:
+    """`report/models.html`: how do other models compare?"""
+    question = "Which model's decoder gives the {kind} away, at which relative depth, and does its text say as much?"
+    sections = [models.section(inputs), drift.section(inputs)]
+    return _page("models.html", question, models.answer(inputs), inputs, sections)
 
 
 def _page(file: str, question: str, answer: Sequence[str], inputs: Inputs, sections: Sequence[Section | None]) -> Page:

@@ -222,6 +222,9 @@ def _write(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = family._from_config(config, dtype=dtype)
+        for weight in model.parameters():
+            if weight.dim() > 1 and not weight.any():  # Gemma 3's projector, which would let no image through
+                torch.nn.init.normal_(weight, std=weight.shape[0] ** -0.5)
     model.generation_config = GenerationConfig(bos_token_id=1, eos_token_id=2, pad_token_id=3)
     try:
         model.save_pretrained(unfinished)

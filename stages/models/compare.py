@@ -31,6 +31,7 @@ def main() -> None:
         results, sample.set_index("image_id")["photo"], settings, statistics, np.random.default_rng(seed)
     )
     findings = {
+        "model": ", ".join(settings.models),
         "images": len(sample),
         "photos": int(sample["photo"].nunique()),
         "chance": float(sample["label"].value_counts(normalize=True).max()),

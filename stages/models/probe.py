@@ -29,7 +29,9 @@ def main() -> None:
     positions = params.section("positions", list[str], params.SIDE_BY_SIDE)
     repeats = min(chosen.grouped.repeats, params.section("repeats", int, params.SIDE_BY_SIDE))
     grouped = chosen.grouped.model_copy(update={"repeats": repeats})
-    chosen = chosen.model_copy(update={"protocols": [GROUPED], "positions": positions, "grouped": grouped})
+    chosen = chosen.model_copy(
+        update={"protocols": [GROUPED], "positions": positions, "grouped": grouped, "layers": "all"}
+    )
     sample = tables.read("data/sample.parquet", columns=["image_id", "label", "photo"])
     image_ids, labels, photos = (sample[column].to_numpy() for column in ("image_id", "label", "photo"))
     splits = splits_of(chosen, labels, photos, seed)

@@ -1,6 +1,7 @@
 """Made-up runs of each pipeline, of exactly the tables that its page reads, in memory or on disk."""
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,18 @@ from PIL import Image
 from signbridge.core import tables
 from signbridge.core.activations import SITES_BEFORE_LAYERS, layer_site, positions_of
 from signbridge.report import pages
-from signbridge.report.inputs import COLUMNS, PROBED, Causal, Findings, Inputs, Lenses, Pretrained, Sae, Study
+from signbridge.report.inputs import (
+    COLUMNS,
+    PROBED,
+    Causal,
+    Findings,
+    Inputs,
+    Lenses,
+    Models,
+    Pretrained,
+    Sae,
+    Study,
+)
 from signbridge.report.page import html
 from signbridge.report.settings import Settings
 from tests.report import (
@@ -19,6 +31,7 @@ from tests.report import (
     made_up_causal,
     made_up_features,
     made_up_lenses,
+    made_up_models,
     made_up_pretrained,
     made_up_sae,
     made_up_sae_steering,
@@ -33,6 +46,7 @@ PAGES = {
     Lenses: pages.lenses_page,
     Sae: pages.sae_page,
     Pretrained: pages.pretrained_page,
+    Models: pages.models_page,
 }
 SETTINGS = Settings({}, {"params.yaml": "seed: 42 # of everything\n"})
 
@@ -128,6 +142,13 @@ def pretrained(names: tuple[str, ...] = LETTERS, **changes: Any) -> Pretrained:
     steered = {name: table.iloc[:0] if isinstance(table, pd.DataFrame) else {} for name, table in steered.items()}
     made = {**made_up_pretrained.tables(names), **steered, "sample": sample, "settings": SETTINGS}
     return Pretrained(**_typed({**made, **changes}))
+
+
+def models(names: Sequence[str] = ("large", "small"), *, drifted: bool = False, **changes: Any) -> Models:
+    """A plausible run of models side by side; `changes` are fields of `Models`."""
+    sample = _sample(LETTERS, 30, np.random.default_rng(0))
+    made = {**made_up_models.tables(sample, list(names), drifted), "sample": sample, "settings": SETTINGS}
+    return Models(**_typed({**made, **changes}))
 
 
 def without(*keys: str, of: dict[str, Any]) -> dict[str, Any]:

@@ -64,7 +64,9 @@ def test_the_policy_lets_only_the_pages_own_scripts_run_and_loads_nothing(parsed
 
 def test_every_page_links_to_the_others_and_says_what_makes_each():
     for run, file in zip(
-        (made_up.study, made_up.causal, made_up.lenses, made_up.sae, made_up.pretrained), PAGES, strict=True
+        (made_up.study, made_up.causal, made_up.lenses, made_up.sae, made_up.pretrained, made_up.models),
+        PAGES,
+        strict=True,
     ):
         [others] = Page(made_up.page(run())).all("aside", class_="others")
         items = {item.all("a")[0].attributes["href"]: item.text for item in others.all("li")}
@@ -76,7 +78,7 @@ def test_a_page_has_the_scripts_that_it_needs_and_no_others():
     library, patches, features = "vegaEmbed", "patch-words", "features-browser"
     needs = {
         made_up.study: {library}, made_up.causal: {library}, made_up.lenses: {library, patches},
-        made_up.sae: {library, features}, made_up.pretrained: set(),
+        made_up.sae: {library, features}, made_up.pretrained: set(), made_up.models: {library},
     }  # fmt: skip
     for run, wanted in needs.items():
         scripts = [script.raw for script in Page(made_up.page(run())).all("script") if not script.attributes]

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from signbridge.core import tables
-from signbridge.report.inputs import Causal, Findings, Lenses, Pretrained, Sae
+from signbridge.report.inputs import Causal, Findings, Lenses, Models, Pretrained, Sae
 from tests.report import made_up
 
 
@@ -64,6 +64,15 @@ def write_pretrained(folder: Path) -> None:
     steered = {"descriptions": run.descriptions, "features": run.steered_features}
     steered = {name: table.drop(columns="steered") for name, table in steered.items()}
     _write(folder / "data/pretrained/steering", None, steered)
+    _write(folder / "data", None, {"sample": run.sample})
+
+
+def write_models(folder: Path) -> None:
+    """What `stages.models.report` reads."""
+    run: Models = made_up.models()
+    names = ("accuracy", "models", "differences", "peaks")
+    _write(folder / "data/models/compared", run.found, {name: getattr(run, name) for name in names})
+    _write(folder / "data/models", None, {"drift": run.drift})
     _write(folder / "data", None, {"sample": run.sample})
 
 

@@ -16,14 +16,16 @@ from tests.report import written
 from tests.report.reading import Page
 
 ROOT = Path(__file__).parents[2]
-QUESTIONS = ("causal", "lenses", "sae", "pretrained")
+QUESTIONS = ("causal", "lenses", "sae", "pretrained", "models")
 SECTIONS = {
     "causal": ["patching", "steering", "erasure"],
     "lenses": ["lenses", "alignment"],
     "sae": ["sae", "features", "feature-steering"],
     "pretrained": ["pretrained"],
+    "models": ["models"],
 }
 FIGURES = {"causal": "plots/causal/causal_effects.png", "lenses": "plots/lenses/lens_strip.png"}
+FIGURES |= {"models": "plots/models/accuracy_by_depth.png"}
 CHOSEN = {
     "sae": "stages/sae/presets.yaml: default",
     "pretrained": "stages/pretrained/autoencoders.yaml: llava-gemma-2b",

@@ -1,0 +1,50 @@
+"""The figure for print of models side by side: accuracy against relative depth."""
+
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from matplotlib.ticker import PercentFormatter
+
+from signbridge.report import palette
+from signbridge.report.charts.by_depth import BEFORE, DEPTHS, placed, series_of
+from signbridge.report.figures.names import as_drawn
+
+WIDTH, HEIGHT = 7.0, 3.8  # inches; the width is that of a paper's text
+
+
+def accuracy_by_depth(table: pd.DataFrame, chance: float, confidence: float) -> Figure:
+    """Draw `table` (model, site, relative_depth, accuracy, low, high): a line a model, points before the decoder.
+
+    `chance` is the share of the commonest letter, `confidence` that of the intervals.
+    """
+    table = table.assign(place=placed(table))
+    figure = Figure(figsize=(WIDTH, HEIGHT), layout="constrained")
+    axes = figure.subplots()
+    for series in series_of(list(table["model"].unique())):
+        of_model = table[table["model"] == series.name].sort_values("place")
+        look, decoder = series.matplotlib(), of_model[of_model["place"] >= 0]
+        axes.fill_between(
+            decoder["place"], decoder["low"], decoder["high"], color=series.colour, alpha=0.15, linewidth=0
+        )
+        axes.plot(
+            decoder["place"], decoder["accuracy"], **look, markersize=3, linewidth=1.1, label=as_drawn(series.name)
+        )
+        before = of_model[of_model["place"] < 0]
+        bars = [before["accuracy"] - before["low"], before["high"] - before["accuracy"]]
+        look = {"color": look["color"], "marker": look["marker"], "linestyle": "none"}
+        axes.errorbar(before["place"], before["accuracy"], bars, **look, markersize=3, elinewidth=0.9, capsize=2)
+    axes.axhline(chance, color=palette.GREY, linestyle=(0, (6, 2)), linewidth=0.9, label=f"chance, {chance:.1%}")
+    axes.set_xticks([*BEFORE.values(), *DEPTHS], [*BEFORE, *(f"{depth:.0%}" for depth in DEPTHS)], fontsize=7)
+    axes.set_xlabel("share of decoder blocks passed", fontsize=8)
+    axes.set_ylabel("letters read right, held-out images (%)", fontsize=8)
+    axes.set_ylim(0, 1.03)
+    axes.yaxis.set_major_formatter(PercentFormatter(1, symbol=""))
+    axes.tick_params(axis="y", labelsize=7)
+    axes.grid(axis="y", color=palette.FAINT, linewidth=0.5)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    handles, labels = axes.get_legend_handles_labels()
+    handles.append(Patch(color=palette.GREY, alpha=0.3, linewidth=0))
+    labels.append(f"{confidence:.0%} interval, photos resampled")
+    figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize=7, frameon=False)
+    return figure

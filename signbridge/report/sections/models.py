@@ -1,0 +1,178 @@
+"""Models side by side: what their decoders read, at which relative depth, what their text says, what they take."""
+
+import math
+
+import pandas as pd
+
+from signbridge.report.charts.by_depth import lines_by_depth
+from signbridge.report.inputs import Models
+from signbridge.report.page_parts import Picture, Section, Table
+from signbridge.report.wording import (
+    POSITIONS,
+    count,
+    number,
+    p_value,
+    percent,
+    plural,
+    points_with_interval,
+    share_with_interval,
+)
+
+TITLE = "Models side by side"
+
+
+def answer(models: Models) -> tuple[str, ...]:
+    """Which model reads most, whether it is told apart from the others, and where the peaks lie."""
+    table = models.models.set_index("model")
+    best = str(models.found["best_model"])
+    row = table.loc[best]
+    shown = share_with_interval(row["decoder"], row["decoder_low"], row["decoder_high"])
+    first = (
+        f"The decoder of {best} gives the {models.kind} away best: a linear probe reads {shown} of the {models.kind}s"
+    )
+    if len(table) == 1:
+        return (f"{first}; no other model was read.",)
+    pairs = models.differences[models.differences["what"] == "decoder"]
+    with_best = pairs[(pairs["model_a"] == best) | (pairs["model_b"] == best)]
+    apart = int((with_best["p_holm"] < models.level).sum())
+    others = plural(len(with_best), "other model")
+    verdict = (
+        f"{first}, and it is told apart from "
+        f"{'every other model' if apart == len(with_best) else f'{apart} of {others}'}."
+    )
+    return verdict, _peaks_in_words(models)
+
+
+def section(models: Models) -> Section:
+    """The curves, the table of models, the pairs and their peaks."""
+    quoted = str(models.found["position"])
+    lead = (
+        "Every model was shown the same images and asked the same question in its own form, and probed on the same "
+        "folds. All intervals are over the same resamples of photos, so that any two models are compared in pairs. "
+        "Depth is the share of decoder blocks that a vector has passed.",
+        *_notes(models),
+    )
+    rows = models.accuracy[models.accuracy["position"].isin([quoted, "image_mean", "flat"])]
+    rows = rows[~(rows["site"].str.startswith(("layer_", "embedding")) & (rows["position"] != quoted))]
+    pictures = (_curves(models, rows, quoted), _peaks(models, rows))
+    tables = (_what_they_read(models), _what_they_take(models), *_pairs(models))
+    return Section("models", TITLE, lead, pictures, tables=tables)
+
+
+def _notes(models: Models) -> tuple[str, ...]:
+    notes = str(models.found.get("notes", ""))
+    return (f"{notes}.",) if notes else ()
+
+
+def _curves(models: Models, rows: pd.DataFrame, quoted: str) -> Picture:
+    rows = rows[~((rows["site"] == "embedding") & (quoted != "image_mean"))]  # one vector for all images
+    names = list(models.models["model"])
+    peak = rows.loc[rows[rows["relative_depth"] > 0].groupby("model", sort=False)["accuracy"].idxmax()]
+    sees = " ".join(
+        f"{row['model']} is highest at {row['site']}, {percent(row['relative_depth'], 0)} of the way: "
+        f"{percent(row['accuracy'])}."
+        for row in peak.to_dict("records")
+    )
+    cells = tuple(
+        (row["model"], row["site"], percent(row["relative_depth"], 0),
+         share_with_interval(row["accuracy"], row["low"], row["high"]), percent(row["peak_probability"]))
+        for row in rows.to_dict("records")
+    )  # fmt: skip
+    twin = Table(
+        "Share read right, by model and site",
+        ("model", "site", "depth", "read right", "probability to be the peak"),
+        cells,
+    )
+    title = f"Share read right at the {POSITIONS[quoted]}, against relative depth"
+    return Picture("models-depth", title, sees, twin, lines_by_depth(rows, "accuracy", names, "read right"))
+
+
+def _peaks(models: Models, rows: pd.DataFrame) -> Picture:
+    layers = rows[rows["relative_depth"] > 0]
+    names = list(models.models["model"])
+    twin = Table(
+        "Where the peak of each model lies",
+        ("model", "depth of the peak", "layer that most folds chose"),
+        tuple(
+            (row["model"], share_with_interval(row["peak_depth"], row["peak_depth_low"], row["peak_depth_high"]),
+             row["best_site"]) for row in models.models.to_dict("records")
+        ),
+    )  # fmt: skip
+    spec = lines_by_depth(layers, "peak_probability", names, "probability to be the peak")
+    title = "The probability of each layer to be the peak of its model"
+    return Picture("models-peaks", title, _peaks_in_words(models), twin, spec)
+
+
+def _peaks_in_words(models: Models) -> str:
+    near = percent(models.found.number("same_depth"), 0)
+    if models.peaks.empty:
+        return "With one model there is no other peak to compare."
+    apart = models.peaks[(models.peaks["low"] > 0) | (models.peaks["high"] < 0)]
+    pairs = models.peaks.to_dict("records")
+    said = [f"{row['model_a']} and {row['model_b']} {percent(row['same'], 0)}" for row in pairs[:3]]
+    verdict = (
+        "No two peaks are shown to lie at different relative depths"
+        if apart.empty
+        else f"Of {plural(len(pairs), 'pair')} of models {len(apart)} have their peaks at different relative depths"
+    )
+    return f"{verdict}. The share of resamples in which two peaks lie within {near} of the decoder: {', '.join(said)}."
+
+
+def _what_they_read(models: Models) -> Table:
+    def cell(row: dict, what: str) -> str:
+        return share_with_interval(row[what], row[f"{what}_low"], row[f"{what}_high"])
+
+    def over(row: dict, what: str) -> str:
+        low, high = row[f"over_{what}_low"], row[f"over_{what}_high"]
+        return points_with_interval(row[f"over_{what}"], low, high) if not math.isnan(row[f"over_{what}"]) else "–"
+
+    kind = models.kind
+    return Table(
+        "What each model reads, and what its decoder adds",
+        ("model", "decoder", "over pixels", "vision tower", "over the tower", f"answer names the {kind}",
+         "probe over the answer", f"{kind} guessed from the answer"),
+        tuple(
+            (row["model"], cell(row, "decoder"), over(row, "pixels"), cell(row, "vision"), over(row, "vision"),
+             cell(row, "named"), over(row, "named"), cell(row, "read_answer"))
+            for row in models.models.to_dict("records")
+        ),
+    )  # fmt: skip
+
+
+def _what_they_take(models: Models) -> Table:
+    return Table(
+        "What each model takes: operations are those of one image, at the most tokens of an answer",
+        ("model", "parameters", "weights", "in memory", "decoder blocks", "image tokens", "GFLOP an image",
+         "licence", "prompt"),
+        tuple(
+            (row["model"], f"{number(row['parameters'] / 1e6, 1)} million", row["quantization"],
+             f"{number(row['weights'] / 2**30, 2)} GiB", count(row["blocks"]), count(row["image_tokens"]),
+             number(row["flop"] / 1e9, 1), models.licences.get(row["model"], "–"), row["prompt"])
+            for row in models.models.to_dict("records")
+        ),
+    )  # fmt: skip
+
+
+def _pairs(models: Models) -> tuple[Table, ...]:
+    if models.differences.empty:
+        return ()
+    rows = tuple(
+        (row["what"], f"{row['model_a']} less {row['model_b']}",
+         points_with_interval(row["difference"], row["low"], row["high"]), p_value(row["p_holm"]),
+         "yes" if row["p_holm"] < models.level else "no")
+        for row in models.differences.to_dict("records")
+    )  # fmt: skip
+    caption = f"Every pair of models on the same photos; p after Holm, over all {count(len(rows))} comparisons"
+    columns = ("what", "models", "difference", "p", "told apart")
+    apart = tuple(
+        (f"{row['model_a']} less {row['model_b']}", share_with_interval(row["difference"], row["low"], row["high"]),
+         percent(row["same"], 0))
+        for row in models.peaks.to_dict("records")
+    )  # fmt: skip
+    near = percent(models.found.number("same_depth"), 0)
+    return (
+        Table(caption, columns, rows),
+        Table(
+            "How far peaks lie apart, in shares of the decoder", ("models", "difference", f"nearer than {near}"), apart
+        ),
+    )

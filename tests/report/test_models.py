@@ -1,0 +1,57 @@
+"""The sections on models side by side: what the text says is what the tables say."""
+
+from signbridge.report.charts.by_depth import BEFORE, series_of
+from signbridge.report.sections import drift, models
+from tests.report import made_up
+from tests.report.reading import Page
+
+
+def test_the_answer_names_the_best_model_its_interval_and_whether_it_is_told_apart():
+    run = made_up.models()
+    best = run.models.set_index("model").loc["large"]
+    first, second = models.answer(run)
+    assert first.startswith(
+        f"The decoder of large gives the letter away best: a linear probe reads {best['decoder']:.1%}"[:-1]
+    )
+    assert first.endswith("and it is told apart from every other model.")
+    assert "The share of resamples in which two peaks lie within 10\u202f% of the decoder: large and small" in second
+
+
+def test_one_model_alone_is_compared_with_none():
+    run = made_up.models(["large"])
+    assert models.answer(run)[0].endswith("no other model was read.")
+    assert len(models.section(run).tables) == 2
+    assert Page(made_up.page(run)).section("models").text
+
+
+def test_models_that_are_not_told_apart_are_not_said_to_be():
+    run = made_up.models()
+    alike = made_up.models(differences=run.differences.assign(p_holm=1.0))
+    assert models.answer(alike)[0].endswith("told apart from 0 of 1 other model.")
+    assert {row[-1] for row in models.section(alike).tables[2].rows} == {"no"}
+
+
+def test_what_stands_in_the_table_is_told_with_its_licence_and_what_it_takes():
+    takes = models.section(made_up.models()).tables[1]
+    row = dict(zip(takes.columns, takes.rows[0], strict=True))
+    assert (row["model"], row["parameters"], row["in memory"], row["GFLOP an image"], row["licence"]) == (
+        "large", "7,000.0 million", "4.00 GiB", "8,200.0", "Llama 2"
+    )  # fmt: skip
+
+
+def test_the_curve_has_each_model_at_its_own_depths_and_what_comes_before_on_the_left():
+    [curve, _] = models.section(made_up.models()).pictures
+    rows = curve.spec["datasets"]["rows"]
+    places = {name: sorted(row["place"] for row in rows if row["series"] == name) for name in ("large", "small")}
+    assert places["small"] == [*sorted(BEFORE.values()), 0.25, 0.5, 0.75, 1.0]
+    assert places["large"][3:] == [block / 8 for block in range(1, 9)]
+    looks = series_of([f"model-{number}" for number in range(7)])
+    assert len({(one.colour, one.shape) for one in looks}) == 7
+
+
+def test_drift_is_shown_only_where_a_model_was_read_in_several_kinds_of_weights():
+    assert drift.section(made_up.models()) is None
+    section = drift.section(made_up.models(drifted=True))
+    assert "gives 90.0\u202f% of the images the answer of large" in section.lead[1]
+    assert "relative error 0.010, cosine 0.999" in section.pictures[0].sees
+    assert len(section.pictures[0].spec["datasets"]["rows"]) == 3
