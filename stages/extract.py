@@ -19,8 +19,9 @@ ANSWERS = Path("data/answers.parquet")
 
 def main() -> None:
     """Read `data/sample.parquet` and `data/model.json`, write `data/activations/` and `data/answers.parquet`."""
+    sample = tables.read(SAMPLE)
     with model_run(__file__, sample=SAMPLE) as reading:
-        read_sample(reading, tables.read(SAMPLE), ACTIVATIONS, ANSWERS)
+        read_sample(reading, sample, ACTIVATIONS, ANSWERS)
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ SIDE_BY_SIDE = Path("stages/models/params.yaml")
 DATASETS, MODELS = Path("datasets.yaml"), Path("models.yaml")  # catalogs, an entry a key
 SAE_PRESETS = Path("stages/sae/presets.yaml")
 AUTOENCODERS = Path("stages/pretrained/autoencoders.yaml")
+NAMES = 250  # characters of the names that a message lists
 Checked = TypeVar("Checked")
 
 
@@ -46,13 +47,6 @@ def whole(model: type[Checked], path: Path) -> Checked:
     return _check(_read(path), "", model, path)
 
 
-def entry(name: str, catalog: Path, model: Any) -> Any:
-    """The entry `name` of a catalog, as `selected` has it; of models also `some-org/some-name@commit`."""
-    if catalog == MODELS and "/" in name:
-        return _check(at_commit(name), name, model, catalog)
-    return _check(_lookup(_read(catalog), name, catalog), name, model, catalog)
-
-
 def seed(path: Path = PARAMS) -> int:
     """The study's seed, which NumPy, scikit-learn and UMAP all take."""
     return _check(_lookup(_read(path), "seed", path), "seed", Annotated[int, Field(strict=True, ge=0, lt=2**32)], path)
@@ -73,11 +67,30 @@ def selected(choice: str, catalog: Path, model: Any, path: Path = PARAMS) -> tup
     for key in choice.split("."):
         named = _lookup(named, key, path)
     name, entries = _check(named, choice, str, path), _read(catalog)
+    if name not in entries and not (catalog == MODELS and "/" in name):
+        raise SignBridgeError(f"{path}: {choice}: no '{name}' in {catalog}. There are: {_listed(sorted(entries))}.")
+    return name, entry(name, catalog, model)
+
+
+def entry(name: str, catalog: Path, model: Any) -> Any:
+    """The entry `name` of a catalog as `model`; of models also `some-org/some-name@commit`.
+
+    An entry that is `like` another is that one, but for what it says itself. Raises `SignBridgeError` as `selected`.
+    """
     if catalog == MODELS and "/" in name:
-        return name, _check(at_commit(name), name, model, path)
-    if name not in entries:
-        raise SignBridgeError(f"{path}: {choice}: no '{name}' in {catalog}. There are: {', '.join(sorted(entries))}.")
-    return name, _check(entries[name], name, model, catalog)
+        return _check(at_commit(name), name, model, catalog)
+    entries = _read(catalog)
+    return _check(_with_likes(name, entries, catalog, ()), name, model, catalog)
+
+
+def _with_likes(name: str, entries: dict[str, Any], catalog: Path, seen: tuple[str, ...]) -> Any:
+    said = _lookup(entries, name, catalog)
+    if not isinstance(said, dict) or "like" not in said:
+        return said
+    if name in seen:
+        raise SignBridgeError(f"{catalog}: {name}.like: leads back to itself. Let one of them say everything.")
+    own = {key: value for key, value in said.items() if key != "like"}
+    return {**_with_likes(said["like"], entries, catalog, (*seen, name)), **own}
 
 
 def at_commit(name: str) -> dict[str, str]:
@@ -186,7 +199,14 @@ def _models(model: Any, location: tuple) -> list[type[BaseModel]]:
 def _hint(key: str, known: Iterable[str]) -> str:
     known = list(dict.fromkeys(known))
     close = difflib.get_close_matches(key, known, n=1)
-    return f" Did you mean '{close[0]}'?" if close else f" There are: {', '.join(known)}."
+    return f" Did you mean '{close[0]}'?" if close else f" There are: {_listed(known)}."
+
+
+def _listed(names: list[str]) -> str:
+    """As many of the names as a line of a message holds, and how many more there are."""
+    shown = [name for place, name in enumerate(names) if len(", ".join(names[: place + 1])) <= NAMES]
+    more = len(names) - len(shown)
+    return ", ".join(shown) + (f" and {more} more" if more else "")
 
 
 def _either(choices: list[str]) -> str:

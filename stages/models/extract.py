@@ -17,14 +17,11 @@ SAMPLE = Path("data/sample.parquet")
 
 def main() -> None:
     """Read the sample and the description of the model that the first argument names; write vectors and answers."""
-    name = sys.argv[1]
+    name, sample = sys.argv[1], tables.read(SAMPLE)
     with model_run(__file__, of=Path(f"data/models/described/{name}.json"), sample=SAMPLE) as reading:
-        needs = needs_of(reading.reader.loaded.model.config, reading.model)
+        needs = needs_of(reading.reader.loaded.model.config, reading.model)._asdict()
         with whole_folder(Path(f"data/models/read/{name}")) as unfinished:
-            read_sample(
-                reading, tables.read(SAMPLE), unfinished / "activations", unfinished / "answers.parquet",
-                needs=needs._asdict(),
-            )  # fmt: skip
+            read_sample(reading, sample, unfinished / "activations", unfinished / "answers.parquet", needs=needs)
 
 
 if __name__ == "__main__":

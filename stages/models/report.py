@@ -36,7 +36,7 @@ def main() -> None:
 
 def licences() -> dict[str, str]:
     """The licence of each model of the catalog that says one."""
-    entries = params.whole(dict, params.MODELS)
+    entries = {name: params.entry(name, params.MODELS, dict) for name in params.whole(dict, params.MODELS)}
     return {name: entry["about"]["licence"] for name, entry in entries.items() if "about" in entry}
 
 

@@ -185,3 +185,24 @@ def test_a_long_value_is_shortened(file):
 def test_a_seed_that_some_library_would_refuse_later_is_refused_at_once(file, seed):
     file.write_text(f"seed: {seed}\n")
     assert "seed" in message(lambda: params.seed(file))
+
+
+def test_an_entry_that_is_like_another_is_that_one_but_for_what_it_says(tmp_path):
+    catalog = tmp_path / "models.yaml"
+    catalog.write_text(
+        "a:\n  x: 1\n  y: 2\nb:\n  like: a\n  y: 3\nc:\n  like: b\nd:\n  like: e\ne:\n  like: d\nf:\n  like: g\n"
+    )
+    assert params.entry("c", catalog, dict) == {"x": 1, "y": 3}
+    with pytest.raises(SignBridgeError, match="leads back to itself"):
+        params.entry("d", catalog, dict)
+    with pytest.raises(SignBridgeError, match="key 'g' is missing"):
+        params.entry("f", catalog, dict)
+
+
+def test_a_message_lists_as_many_entries_as_a_line_holds(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "params.yaml").write_text("model: none\n")
+    catalog = tmp_path / "catalog.yaml"
+    catalog.write_text("".join(f"model-{number:02d}: 1\n" for number in range(90)))
+    with pytest.raises(SignBridgeError, match=r"There are: model-00, model-01, .*, model-24 and 65 more\.$"):
+        params.selected("model", catalog, int)
