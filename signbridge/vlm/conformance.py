@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
+from transformers import BatchFeature
 
 from signbridge.core.command_line import run
 from signbridge.vlm.answering import Vectors, read_and_answer
@@ -202,7 +203,7 @@ def without_image(reader: Reader) -> Iterator[Finding]:
     """Text without an image is read at the decoder's sites alone, and answered as a whole pass would."""
     loaded = reader.loaded
     ids = torch.tensor([loaded.processor.tokenizer(TEXT)["input_ids"]], device=loaded.device)
-    inputs = {"input_ids": ids}
+    inputs = BatchFeature({"input_ids": ids})
     vectors, answers = _flat(read_and_answer(loaded.model, loaded.parts, inputs, ANSWER, []))
     expected = _expected(loaded, inputs, answers[0])
     pairs = [(vectors[name][0], vector) for name, vector in expected.items()]

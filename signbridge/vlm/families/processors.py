@@ -4,7 +4,9 @@ Transformers gives some processors with torchvision alone, which must fit PyTorc
 videos, and Pixtral's, which uses it for nothing that is needed here.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import no_type_check
 
 from transformers import AutoProcessor, PreTrainedConfig, ProcessorMixin
 from transformers.models.auto.processing_auto import PROCESSOR_MAPPING
@@ -35,6 +37,7 @@ def without_videos(kind: type[ProcessorMixin]) -> type[ProcessorMixin]:
 class SmolVLMProcessor(processing_smolvlm.SmolVLMProcessor):
     """SmolVLM's, which is not made without a package that only the words around its videos need."""
 
+    @no_type_check  # Transformers looks up the names of its arguments
     def __init__(self, image_processor, tokenizer, image_seq_len=169, chat_template=None, **kwargs):
         processing_smolvlm.num2words = processing_smolvlm.num2words or str
         super().__init__(image_processor, tokenizer, None, image_seq_len, chat_template, **kwargs)
@@ -43,6 +46,7 @@ class SmolVLMProcessor(processing_smolvlm.SmolVLMProcessor):
 class PixtralProcessor(ProcessorMixin):
     """Pixtral's (`transformers.models.pixtral`), restated: one token a patch, and one behind each row."""
 
+    @no_type_check  # Transformers looks up the names of its arguments
     def __init__(
         self,
         image_processor,
@@ -69,7 +73,7 @@ class PixtralProcessor(ProcessorMixin):
     def _process_images(self, images, **how):
         return super()._process_images(images, **{**how, "patch_size": self.patch_size * self.spatial_merge_size})
 
-    def replace_image_token(self, image_inputs: dict, image_idx: int, **_) -> str:
+    def replace_image_token(self, image_inputs: Mapping, image_idx: int, **_) -> str:
         """The tokens of one image, whose size in pixels its processor gives."""
         height, width = (
             side // (self.patch_size * self.spatial_merge_size) for side in image_inputs["image_sizes"][image_idx]
