@@ -102,7 +102,8 @@ def sites(reader: Reader, images: list[Image.Image]) -> Iterator[Finding]:
     plain = plain_pass(loaded, reader.to_device(reader.prepare(images[:1])))
     names, added = decoder_sites(loaded.parts), len(loaded.parts.injected)
     tolerance, behind = _tolerance(loaded), names[1 : added + 1]  # the sites that have features added before them
-    streams = {**plain.streams, "normed": loaded.parts.final_norm(plain.streams[names[-1]])}
+    with torch.inference_mode():
+        streams = {**plain.streams, "normed": loaded.parts.final_norm(plain.streams[names[-1]])}
     ours = [*names[:-1], "normed"]
     hidden = [(streams[site], state) for site, state in zip(ours, plain.hidden, strict=True) if site not in behind]
     yield Finding("sites", "the library's hidden states", _largest(hidden), tolerance)

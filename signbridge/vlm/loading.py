@@ -30,12 +30,11 @@ from signbridge.core.errors import SignBridgeError
 from signbridge.core.model_folder import MODEL_FILES, check_model_folder, packing
 from signbridge.core.params import Section
 from signbridge.vlm import hub, random_weights
-from signbridge.vlm.families import FAMILIES, Parts, attention_of, parts_of, why_refused
+from signbridge.vlm.families import FAMILIES, Parts, adapt, attention_of, parts_of, why_refused
 from signbridge.vlm.families.llava import (
     check_processor,
     check_vision_layers,
     complete_processor,
-    scale_image_tokens,
 )
 from signbridge.vlm.families.processors import processor_in
 from signbridge.vlm.library_errors import own_code, said_of_files
@@ -159,7 +158,7 @@ def load(
         keep_packed(model, folder, kept)
     model.eval()
     prepare_packed(model)
-    scale_image_tokens(model)
+    adapt(model)
     complete_processor(processor, model)
     check_processor(processor, model, folder, params.prompt)
     processor.tokenizer.padding_side = "left"

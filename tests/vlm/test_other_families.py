@@ -165,6 +165,19 @@ def test_classes_of_several_tokens_are_scored_as_by_a_plain_pass(reader):
         torch.testing.assert_close(score, expected, atol=1e-4, rtol=1e-4)
 
 
+def test_the_greedy_answer_is_that_of_the_librarys_own_loop(reader):
+    """Which counts positions, marks tokens and calls the model in its own way."""
+    loaded = reader.loaded
+    inputs = reader.prepare([picture(0, 56, 28)])
+    answer = read_and_answer(loaded.model, loaded.parts, inputs, 4, loaded.end_tokens).answers[0]
+    own = {name: given for name, given in inputs.items() if name != "position_ids"}
+    said = loaded.model.generate(**own, max_new_tokens=4, do_sample=False)[0].tolist()
+    for module in loaded.model.modules():
+        if hasattr(module, "rope_deltas"):
+            module.rope_deltas = None
+    assert said[-len(answer) :] == answer
+
+
 def test_patching_is_a_whole_pass_for_each_cell(reader):
     loaded = reader.loaded
     inputs = reader.prepare([picture(0), picture(1)])
