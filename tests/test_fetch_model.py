@@ -5,10 +5,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 from signbridge import fetch_model
 from signbridge.core import params
 from signbridge.core.command_line import run
+from signbridge.core.errors import SignBridgeError
+from signbridge.vlm.catalog import HubModel
+from signbridge.vlm.loading import load
+from stages import model
 from tests.conftest import ROOT, Workspace
 from tests.vlm import hub_server
 
@@ -130,3 +135,33 @@ def test_a_model_that_is_not_of_the_hub_is_not_fetched(hub, monkeypatch, capsys,
     Path("models").symlink_to(ROOT / "models")
     assert "lies whole in" in fetched(capsys)
     assert hub.asked == []
+
+
+def test_a_model_that_no_catalog_has_is_fetched_by_its_name_and_commit(hub, capsys, monkeypatch):
+    name = f"{hub_server.HUB_ID}@{hub_server.REVISION}"
+    monkeypatch.setattr(sys, "argv", ["fetch_model", name])
+    assert f"{name} lies whole in {hub.snapshot}" in fetched(capsys)
+
+
+def test_a_commit_that_the_repository_lacks_is_one_sentence_and_nothing_is_fetched(hub, chosen, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["fetch_model", f"{hub_server.HUB_ID}@{hub_server.OTHER_REVISION}"])
+    lacks = f"some/model: no commit {hub_server.OTHER_REVISION} on the hub. Correct revision in models.yaml."
+    assert lacks in chosen.message_of_failure(fetch_model.main)
+    chosen.set(model=f"{hub_server.HUB_ID}@{hub_server.OTHER_REVISION}")
+    assert lacks in chosen.message_of_failure(model.main)
+    assert hub.fetched == []
+
+
+def test_only_the_settings_are_fetched_of_a_model_without_a_chat_template(hub, chosen):
+    chosen.set(model=f"{hub_server.HUB_ID}@{hub_server.REVISION}")
+    assert "its processor has no chat template" in chosen.message_of_failure(model.main)
+    assert WEIGHTS not in hub.fetched
+    assert not (hub.snapshot / WEIGHTS).exists()
+
+
+def test_a_prompt_without_the_image_token_is_refused_before_the_weights_are_fetched(hub, chosen, tmp_path):
+    asked = {"hub_id": hub_server.HUB_ID, "revision": hub_server.REVISION, "prompt": "Which?", "dtype": "float32"}
+    with pytest.raises(SignBridgeError, match="must hold <image> exactly once, not 0 times"):
+        load(HubModel.model_validate(asked), tmp_path, torch.device("cpu"))
+    assert WEIGHTS not in hub.fetched
+    assert "config.json" in hub.fetched

@@ -9,7 +9,8 @@ put in comes from a run like any other, and logits are compared, not probabiliti
 Two clean runs a pair give nearly all of it. Before the image the two prompts are the same, so with the donor's image
 tokens everything up to the last of them is the donor's run, at every site, and only the question behind them is run
 again. With the donor's last token alone only that token is run again. With all tokens the run is the donor's own, so
-that row is filled in from it (the tests do run it).
+that row is filled in from it (the tests do run it). Where blocks above a site add features of the receiver's image, or
+tokens before the image see it, neither is so: there all tokens from the image on, or from the first, are run again.
 
 Each image is also patched into itself, in batches of the same shape. Whatever that moves is rounding: the noise below
 which an effect says nothing.
@@ -173,19 +174,31 @@ def patch(
     """
     image_tokens = image_span(loaded, inputs)
     behind, last = image_tokens.stop, inputs["input_ids"].shape[1] - 1
-    clean = clean_run(loaded, inputs, first=behind)
+    sites = decoder_sites(loaded.parts)
+    again = sites if loaded.parts.looks_ahead == "prompt" else sites[: len(loaded.parts.injected)]
+    others = sites[len(again) :]  # above which the donor's image tokens go on as in the donor's run
+    clean = clean_run(loaded, inputs, first=0 if again else behind)
     runs = torch.arange(len(inputs["input_ids"]), device=clean.logits.device)
     donors = runs.roll(len(tokens))
-    sites, of_donors = decoder_sites(loaded.parts), clean.of(donors)
+    of_donors = clean.of(donors)
     of_receiver, of_donor = compared_tokens(clean.logits[:, -1], donors, tokens)
 
     def cells(put_in: CleanRun) -> Iterator[Float[Tensor, "sites runs vocabulary"]]:
         """The last logits where the stream of `put_in` stands in the runs on the receivers, for each of `PATCHED`."""
-        last_token = leave_in_turn(loaded, clean, last, {site: put_in.tail(site, last) for site in sites}, most)
-        yield last_token[:, -1].view(len(sites), len(runs), -1)
-        image = leave_in_turn(loaded, put_in, behind, {site: clean.tail(site, behind) for site in sites}, most)
-        yield image[:, -1].view(len(sites), len(runs), -1)
-        yield put_in.logits[:, -1].expand(len(sites), -1, -1)
+
+        def swapped(site: str) -> Float[Tensor, "runs tail width"]:
+            of_image = put_in.tail(site, image_tokens.start)[:, : behind - image_tokens.start]
+            return torch.cat([of_image, clean.tail(site, behind)], dim=1)
+
+        def last_logits(run: CleanRun, start: int, tails: dict[str, Tensor]) -> Float[Tensor, "sites runs vocabulary"]:
+            logits = leave_in_turn(loaded, run, start, tails, most)[:, -1] if tails else run.logits[:0, -1]
+            return logits.view(len(tails), len(runs), logits.shape[-1])
+
+        yield last_logits(clean, last, {site: put_in.tail(site, last) for site in sites})
+        image = last_logits(clean, image_tokens.start, {site: swapped(site) for site in again})
+        yield torch.cat([image, last_logits(put_in, behind, {site: clean.tail(site, behind) for site in others})])
+        every = last_logits(clean, 0, {site: put_in.tail(site, 0) for site in again})
+        yield torch.cat([every, put_in.logits[:, -1].expand(len(others), -1, -1)])
 
     def difference(logits: Float[Tensor, "*sites runs vocabulary"]) -> Float[Tensor, "*sites runs"]:
         return logit_difference(logits, of_receiver, of_donor)

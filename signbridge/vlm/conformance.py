@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
+from transformers import BatchFeature
 
 from signbridge.core.command_line import run
 from signbridge.vlm.answering import Vectors, read_and_answer
@@ -101,7 +102,8 @@ def sites(reader: Reader, images: list[Image.Image]) -> Iterator[Finding]:
     plain = plain_pass(loaded, reader.to_device(reader.prepare(images[:1])))
     names, added = decoder_sites(loaded.parts), len(loaded.parts.injected)
     tolerance, behind = _tolerance(loaded), names[1 : added + 1]  # the sites that have features added before them
-    streams = {**plain.streams, "normed": loaded.parts.final_norm(plain.streams[names[-1]])}
+    with torch.inference_mode():
+        streams = {**plain.streams, "normed": loaded.parts.final_norm(plain.streams[names[-1]])}
     ours = [*names[:-1], "normed"]
     hidden = [(streams[site], state) for site, state in zip(ours, plain.hidden, strict=True) if site not in behind]
     yield Finding("sites", "the library's hidden states", _largest(hidden), tolerance)
@@ -202,7 +204,7 @@ def without_image(reader: Reader) -> Iterator[Finding]:
     """Text without an image is read at the decoder's sites alone, and answered as a whole pass would."""
     loaded = reader.loaded
     ids = torch.tensor([loaded.processor.tokenizer(TEXT)["input_ids"]], device=loaded.device)
-    inputs = {"input_ids": ids}
+    inputs = BatchFeature({"input_ids": ids})
     vectors, answers = _flat(read_and_answer(loaded.model, loaded.parts, inputs, ANSWER, []))
     expected = _expected(loaded, inputs, answers[0])
     pairs = [(vectors[name][0], vector) for name, vector in expected.items()]

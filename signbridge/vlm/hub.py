@@ -69,6 +69,8 @@ def fetch(hub_id: str, revision: str, files: Sequence[str]) -> Path:
         return Path(snapshot_download(hub_id, revision=revision, allow_patterns=list(files)))
     except GatedRepoError:
         raise no_entry(hub_id) from None
+    except RevisionNotFoundError:
+        raise no_commit(hub_id, revision) from None
     except (OSError, ValueError, RuntimeError, HTTPError) as error:  # RuntimeError: of the library that fetches
         if said := refusal(error):  # the cache: read-only, or full
             raise said from error
@@ -89,7 +91,7 @@ def listing(hub_id: str, revision: str) -> Listing:
     except GatedRepoError:
         raise no_entry(hub_id) from None
     except RevisionNotFoundError:
-        raise SignBridgeError(f"{hub_id}: no commit {revision} on the hub. Correct revision in models.yaml.") from None
+        raise no_commit(hub_id, revision) from None
     except RepositoryNotFoundError:
         raise SignBridgeError(
             f"{hub_id}: no such model on the hub, or it is private and HF_TOKEN is of somebody else. "
@@ -122,6 +124,11 @@ def no_entry(hub_id: str) -> SignBridgeError:
         f"{hub_id} is gated, and {who}: accept its licence on https://huggingface.co/{hub_id}, then "
         "run `hf auth login` or set HF_TOKEN."
     )
+
+
+def no_commit(hub_id: str, revision: str) -> SignBridgeError:
+    """The refusal of a commit that a repository does not have."""
+    return SignBridgeError(f"{hub_id}: no commit {revision} on the hub. Correct revision in models.yaml.")
 
 
 def out_of_reach(hub_id: str, error: Exception) -> SignBridgeError:

@@ -1,8 +1,10 @@
 """What Transformers raises over a model's files, said in the project's words; and that it never asks to run code."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import transformers
 from transformers import dynamic_module_utils
@@ -46,6 +48,23 @@ def said_of_files(folder: Path) -> Iterator[None]:
         ) from error
     finally:
         transformers.logging.set_verbosity(loud)
+
+
+def check_complete(found: dict[str, Any], folder: Path) -> None:
+    """Transformers draws at random what it does not find, and reads part of a decoder: here those are errors."""
+    for problem in ("missing_keys", "mismatched_keys"):
+        if found[problem]:
+            first = sorted(map(str, found[problem]))[0]
+            raise SignBridgeError(
+                f"{folder}: the weights do not fit config.json: {len(found[problem])} {problem.replace('_', ' ')}, "
+                f"first {first}. Save model and configuration again, together."
+            )
+    left = sorted(name for name in map(str, found["unexpected_keys"]) if re.search(r"language_model\.layers\.\d", name))
+    if left:
+        raise SignBridgeError(
+            f"{folder}: the weights do not fit config.json, whose decoder lacks {len(left)} of them, first {left[0]}. "
+            "Save model and configuration again, together."
+        )
 
 
 def own_code(file: Path, key: str) -> SignBridgeError:

@@ -8,10 +8,9 @@ import gc
 import json
 import logging
 import os
-import re
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from transformers import (
@@ -32,20 +31,19 @@ from signbridge.core.model_folder import (
 )
 from signbridge.vlm import hub
 from signbridge.vlm.catalog import AUTO, Model
-from signbridge.vlm.families import FAMILIES, Parts, attention_of, parts_of, why_refused
+from signbridge.vlm.families import FAMILIES, Parts, adapt, attention_of, parts_of, why_refused
 from signbridge.vlm.families.llava import (
     check_processor,
     check_vision_layers,
     complete_processor,
-    scale_image_tokens,
 )
 from signbridge.vlm.families.processors import processor_in
-from signbridge.vlm.library_errors import own_code, said_of_files
+from signbridge.vlm.library_errors import check_complete, own_code, said_of_files
 from signbridge.vlm.machine import why_no_gpu
 from signbridge.vlm.memory import said_when_full
 from signbridge.vlm.nf4 import expanded_weights_fit, outside_decoder, prepare_packed, quantization_of
 from signbridge.vlm.packed_weights import is_kept, keep_packed, packed_folder
-from signbridge.vlm.prompts import check_prompt, in_chat_template
+from signbridge.vlm.prompts import check_length, check_prompt, in_chat_template
 from signbridge.vlm.random_weights import tiny_config, tiny_folder
 from signbridge.vlm.untrained_twin import from_untrained
 
@@ -91,21 +89,19 @@ def load(params: Model, scratch: Path, device: torch.device, twin_seed: int | No
     family is not known or bitsandbytes is missing.
     """
     twin_seed = params.untrained if twin_seed is None else twin_seed
+    folder, config, processor = _settings(params, scratch)
+    check_vision_layers(config, folder)
+    if not hasattr(processor, "image_token"):
+        raise SignBridgeError(
+            f"{folder}: its processor takes no images. Copy processor_config.json from the model's source."
+        )
+    check_prompt(params.prompt, "models.yaml: <model>.prompt", processor.image_token)
     folder = model_folder(params, scratch)
     skipped = outside_decoder(folder) if params.quantization == "nf4" and params.quantize == "decoder" else None
     quantization = quantization_of(params.quantization, getattr(torch, params.dtype), skipped)
     kept = None if twin_seed is not None else packed_folder(folder, quantization, device, scratch)
     weights = kept if is_kept(kept) else folder
     how_packed = {} if packing(weights) else {"quantization_config": quantization}  # else config.json says it
-    with said_of_files(folder):
-        config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-        check_vision_layers(config, folder)
-        processor = processor_in(folder, config)
-    if not hasattr(processor, "image_token"):
-        raise SignBridgeError(
-            f"{folder}: its processor takes no images. Copy processor_config.json from the model's source."
-        )
-    check_prompt(params.prompt, "models.yaml: <model>.prompt", processor.image_token)
     from_pretrained = AutoModelForImageTextToText.from_pretrained
     if twin_seed is not None:
         from_pretrained = partial(from_untrained, seed=twin_seed)
@@ -122,14 +118,15 @@ def load(params: Model, scratch: Path, device: torch.device, twin_seed: int | No
             output_loading_info=True,
             ignore_mismatched_sizes=True,  # reported, and refused below with their names
         )
-    _check_complete(found, weights)
+    check_complete(found, weights)
     if kept is not None and weights is folder:
         keep_packed(model, folder, kept)
     model.eval()
     prepare_packed(model)
-    scale_image_tokens(model)
+    adapt(model)
     complete_processor(processor, model)
     check_processor(processor, model, folder, params.prompt)
+    check_length(params.prompt, processor, config, params.max_new_tokens)
     processor.tokenizer.padding_side = "left"
     _complete_padding(processor)
     loaded = LoadedModel(
@@ -168,14 +165,8 @@ def model_folder(params: Model, scratch: Path) -> Path:
     return tiny_folder(params.family, params.seed, scratch)
 
 
-def completed(params: Model, question: str, scratch: Path) -> Model:
-    """The catalog entry with what it leaves to the model's own files: dtype, and `question` in their chat template.
-
-    No weights are fetched or read; random models are written below `scratch`. Raises `SignBridgeError` if the files
-    cannot be had, there is no processor, or it has no chat template.
-    """
-    if params.is_complete:
-        return params
+def _settings(params: Model, scratch: Path) -> tuple[Path, PreTrainedConfig, ProcessorMixin]:
+    """The folder of an entry, and what it holds beside the weights, of which none is fetched."""
     if params.source == "hub":
         folder = hub.fetch(params.hub_id, params.revision, SETTINGS_FILES)
         check_processor_files(folder)
@@ -184,7 +175,18 @@ def completed(params: Model, question: str, scratch: Path) -> Model:
         folder = model_folder(params, scratch)
     with said_of_files(folder):
         config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-        processor = processor_in(folder, config)
+        return folder, config, processor_in(folder, config)
+
+
+def completed(params: Model, question: str, scratch: Path) -> Model:
+    """The catalog entry with what it leaves to the model's own files: dtype, and `question` in their chat template.
+
+    No weights are fetched or read; random models are written below `scratch`. Raises `SignBridgeError` if the files
+    cannot be had, there is no processor, or it has no chat template.
+    """
+    if params.is_complete:
+        return params
+    folder, config, processor = _settings(params, scratch)
     dtype = _dtype_of_weights(config, folder) if params.dtype == AUTO else params.dtype
     prompt = in_chat_template(question, processor, folder) if params.prompt == AUTO else params.prompt
     return params.model_copy(update={"dtype": dtype, "prompt": prompt})
@@ -222,23 +224,6 @@ def _text_config(params: Model) -> PreTrainedConfig:
         folder = _checked(Path(params.path).expanduser(), params)
     with said_of_files(folder):
         return AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False).get_text_config()
-
-
-def _check_complete(found: dict[str, Any], folder: Path) -> None:
-    """Transformers draws at random what it does not find, and reads part of a decoder: here those are errors."""
-    for problem in ("missing_keys", "mismatched_keys"):
-        if found[problem]:
-            first = sorted(map(str, found[problem]))[0]
-            raise SignBridgeError(
-                f"{folder}: the weights do not fit config.json: {len(found[problem])} {problem.replace('_', ' ')}, "
-                f"first {first}. Save model and configuration again, together."
-            )
-    left = sorted(name for name in map(str, found["unexpected_keys"]) if re.search(r"language_model\.layers\.\d", name))
-    if left:
-        raise SignBridgeError(
-            f"{folder}: the weights do not fit config.json, whose decoder lacks {len(left)} of them, first {left[0]}. "
-            "Save model and configuration again, together."
-        )
 
 
 def _checked(folder: Path, params: Model) -> Path:

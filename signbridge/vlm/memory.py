@@ -48,8 +48,10 @@ def image_bytes(config: PretrainedConfig, tokens: int, room: int, itemsize: int)
     """
     text = config.get_text_config()
     head_width = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
-    cache = (tokens + room) * 2 * text.num_hidden_layers * text.num_key_value_heads * head_width
-    in_one_block = tokens * (7 * text.hidden_size + 3 * text.intermediate_size)
+    heads = getattr(text, "num_key_value_heads", None) or text.num_attention_heads  # OPT has none that share
+    of_mlp = getattr(text, "intermediate_size", None) or text.ffn_dim
+    cache = (tokens + room) * 2 * text.num_hidden_layers * heads * head_width
+    in_one_block = tokens * (7 * text.hidden_size + 3 * of_mlp)
     return (cache + in_one_block) * itemsize + 3 * (text.num_hidden_layers + 1) * text.hidden_size * 4
 
 

@@ -10,18 +10,17 @@ from typing import NamedTuple
 import torch
 from torch import nn
 from transformers import AutoConfig, AutoModelForImageTextToText, PreTrainedConfig, PreTrainedModel
-from transformers.models.llava_next.modeling_llava_next import get_anyres_image_grid_shape
 
 from signbridge.core.activations import SITES_BEFORE_LAYERS, layer_site, positions_of
 from signbridge.vlm.catalog import Model
 from signbridge.vlm.extraction import stored_dtype
 from signbridge.vlm.families import parts_of
+from signbridge.vlm.families.image_sizes import of_image
 from signbridge.vlm.library_errors import said_of_files
 from signbridge.vlm.memory import image_bytes
 from signbridge.vlm.nf4 import in_decoder
 
 CHARACTERS_OF_A_TOKEN = 4  # of English, roughly; a prompt's image takes far more tokens than its words
-STUDY_IMAGE = (28, 28)  # pixels, as those of Sign Language MNIST
 PACKED_BLOCK = 64  # NF4: weights that share a scale of one byte, and 256 such scales one of four bytes
 
 
@@ -58,7 +57,7 @@ def needs_of(config: PreTrainedConfig, entry: Model) -> Needs:
         model = AutoModelForImageTextToText.from_config(
             config, dtype=getattr(torch, entry.dtype), trust_remote_code=False
         )
-    image_tokens = tokens_of_image(config)
+    image_tokens = of_image(config).tokens
     tokens = image_tokens + 1 + len(entry.prompt) // CHARACTERS_OF_A_TOKEN
     expanded = model.get_memory_footprint()
     return Needs(
@@ -72,23 +71,6 @@ def needs_of(config: PreTrainedConfig, entry: Model) -> Needs:
         prompt=_flop_of_image(model) + _flop_of_tokens(model, tokens),
         word=2.0 * _of_decoder(model),
     )
-
-
-def tokens_of_image(config: PreTrainedConfig) -> int:
-    """How many tokens an image of the study takes in a prompt."""
-    if config.model_type == "gemma3":
-        return config.mm_tokens_per_image
-    tower = config.vision_config
-    side = tower.image_size // tower.patch_size
-    if config.model_type != "llava_next":
-        return side**2
-    across = min(_grid(config)) * side  # of a square image, whose padding is cut off
-    return side**2 + across**2 + across  # the whole, the tiles, and a token at the end of each of their lines
-
-
-def _grid(config: PreTrainedConfig) -> tuple[int, int]:
-    """Rows and columns of the tiles that LLaVA-NeXT cuts an image of the study into, beside the whole."""
-    return get_anyres_image_grid_shape(STUDY_IMAGE, config.image_grid_pinpoints, config.vision_config.image_size)
 
 
 def _saved_by_packing(model: PreTrainedModel, quantize: str) -> int:
@@ -128,10 +110,7 @@ def _flop_of_tokens(model: PreTrainedModel, tokens: int) -> float:
 
 def _flop_of_image(model: PreTrainedModel) -> float:
     """The tower and the projector: each of their parameters, for every patch."""
-    tower = model.config.vision_config
-    patches = (tower.image_size // tower.patch_size) ** 2
     of_text = {id(weight) for weight in model.get_decoder().parameters()}
     words = {id(weight) for weight in model.get_output_embeddings().parameters()}
     others = sum(weight.numel() for weight in model.parameters() if id(weight) not in of_text | words)
-    rows, columns = _grid(model.config) if model.config.model_type == "llava_next" else (0, 0)
-    return 2.0 * patches * others * (1 + rows * columns)
+    return 2.0 * of_image(model.config).patches * others

@@ -2,9 +2,12 @@
 
 from pathlib import Path
 
-from transformers import ProcessorMixin
+from PIL import Image
+from transformers import PreTrainedConfig, ProcessorMixin
 
 from signbridge.core.errors import SignBridgeError
+from signbridge.vlm.families.image_sizes import STUDY_IMAGE
+from signbridge.vlm.library_errors import first_line
 
 IMAGE = "<image>"  # in a study's prompts: where the model takes the image, whatever its own token for it
 
@@ -48,6 +51,27 @@ def in_chat_template(question: str, processor: ProcessorMixin, folder: Path) -> 
         prompt = prompt.removeprefix(start)
     check_prompt(prompt, f"{folder}: its chat template", processor.image_token)
     return prompt
+
+
+def check_length(prompt: str, processor: ProcessorMixin, config: PreTrainedConfig, max_new_tokens: int) -> None:
+    """Raises `SignBridgeError` if the prompt with an image, and an answer, are longer than the model of `config` reads.
+
+    What lies beyond is cut off, or has a position that the model has never seen.
+    """
+    most = getattr(config.get_text_config(), "max_position_embeddings", None)
+    try:
+        inputs = processor(images=[[Image.new("RGB", STUDY_IMAGE)]], text=[prompt], return_tensors="pt")
+    except ValueError as error:
+        raise SignBridgeError(
+            f"models.yaml: <model>.prompt: its processor does not take it with an image ({first_line(error)}). "
+            "If its settings cut texts short (truncation, max_length), take that out."
+        ) from None
+    tokens = inputs["input_ids"].shape[1]
+    if most is not None and tokens + max_new_tokens > most:
+        raise SignBridgeError(
+            f"models.yaml: <model>: the prompt takes {tokens} tokens with an image, and an answer up to "
+            f"{max_new_tokens} more; the model reads {most}. Shorten the prompt, or lower max_new_tokens."
+        )
 
 
 def check_prompt(prompt: str, key: str, image_token: str) -> None:

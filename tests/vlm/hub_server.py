@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from huggingface_hub import constants
 
-HUB_ID, REVISION = "some/model", "0" * 40
+HUB_ID, REVISION, OTHER_REVISION = "some/model", "0" * 40, "1" * 40
 
 
 class Hub:
@@ -43,6 +43,8 @@ class Hub:
         if path == f"/api/models/{HUB_ID}/revision/{REVISION}":
             siblings = [{"rfilename": name, "size": size, **self._lfs(name, "sha256")} for name, size in names.items()]
             return {"id": HUB_ID, "sha": REVISION, "gated": "manual" if self.gated else False, "siblings": siblings}
+        if path.startswith((f"/api/models/{HUB_ID}/", f"/{HUB_ID}/resolve/")) and OTHER_REVISION in path:
+            return "RevisionNotFound"
         if self.gated and not self.lets_in:
             return "GatedRepo"
         if path == f"/api/models/{HUB_ID}/auth-check":

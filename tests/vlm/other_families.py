@@ -8,6 +8,9 @@ from pathlib import Path
 
 import torch
 from transformers import (
+    Blip2Config,
+    Blip2ForConditionalGeneration,
+    BlipImageProcessorPil,
     CLIPImageProcessorPil,
     CLIPVisionConfig,
     Gemma2Config,
@@ -19,6 +22,8 @@ from transformers import (
     GemmaConfig,
     GenerationConfig,
     GotOcr2ImageProcessorPil,
+    InstructBlipConfig,
+    InstructBlipForConditionalGeneration,
     InternVLConfig,
     InternVLForConditionalGeneration,
     InternVLProcessor,
@@ -38,6 +43,7 @@ from transformers import (
     Mistral3Config,
     Mistral3ForConditionalGeneration,
     MistralConfig,
+    OPTConfig,
     PaliGemmaConfig,
     PaliGemmaForConditionalGeneration,
     PaliGemmaProcessor,
@@ -63,7 +69,12 @@ from transformers import (
     SmolVLMProcessor,
 )
 
-from signbridge.vlm.families.processors import PixtralProcessor, without_videos
+from signbridge.vlm.families.processors import (
+    Blip2Processor,
+    InstructBlipProcessor,
+    PixtralProcessor,
+    without_videos,
+)
 from signbridge.vlm.random_weights import WORDS, small_tokenizer
 
 WIDTH, BLOCKS, SIDE, PATCH = 32, 3, 28, 7
@@ -79,6 +90,8 @@ PROMPTS = {
     "paligemma": "<image>Describe the hand.",
     "mistral3": "[INST]Describe the hand.[IMG][/INST]",
     "pixtral": "[INST]Describe the hand.[IMG][/INST]",
+    "instructblip": "<image>Describe the hand.",
+    "blip-2": "<image>Question: Describe the hand. Answer:",
 }
 
 _VISION = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2,
@@ -262,6 +275,34 @@ def _pixtral_processor(merged: int) -> PixtralProcessor:
     return PixtralProcessor(images, _pixtral_tokenizer(), patch_size=PATCH, spatial_merge_size=merged)
 
 
+def write_instructblip(folder: Path) -> None:
+    """InstructBLIP with Llama: four queries, which read the prompt as well."""
+    tokenizer = _tokenizer({"image_token": "<image>"})
+    config = InstructBlipConfig(
+        vision_config=_VISION, qformer_config=_QFORMER, text_config=LlamaConfig(**_TEXT, num_key_value_heads=2),
+        num_query_tokens=4, image_token_index=tokenizer.image_token_id,
+    )  # fmt: skip
+    images = BlipImageProcessorPil(size=_SQUARE)
+    reads = _tokenizer({"image_token": "<image>"})
+    reads.padding_side = "right"
+    _write(folder, InstructBlipForConditionalGeneration, config, InstructBlipProcessor(images, tokenizer, reads, 4))
+
+
+def write_blip_2(folder: Path) -> None:
+    """BLIP-2 with OPT, whose tokens have learnt positions: four queries."""
+    tokenizer = _tokenizer({"image_token": "<image>"})
+    text = {"ffn_dim": 64, "word_embed_proj_dim": WIDTH, "do_layer_norm_before": True}
+    config = Blip2Config(
+        vision_config=_VISION, qformer_config=_QFORMER, num_query_tokens=4, image_token_index=tokenizer.image_token_id,
+        text_config=OPTConfig(**{name: size for name, size in _TEXT.items() if name != "intermediate_size"}, **text),
+    )  # fmt: skip
+    _write(
+        folder, Blip2ForConditionalGeneration, config, Blip2Processor(BlipImageProcessorPil(size=_SQUARE), tokenizer, 4)
+    )
+
+
+_QFORMER = {"vocab_size": 512, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2,
+            "num_attention_heads": 2, "encoder_hidden_size": 32}  # fmt: skip
 WRITERS = {"llava-gemma": write_llava_gemma, "gemma3": write_gemma3, "llava-next": write_llava_next}
 ALL_WRITERS = WRITERS | {
     "qwen2-5-vl": write_qwen2_5_vl,
@@ -272,6 +313,8 @@ ALL_WRITERS = WRITERS | {
     "paligemma": write_paligemma,
     "mistral3": write_mistral3,
     "pixtral": write_pixtral,
+    "instructblip": write_instructblip,
+    "blip-2": write_blip_2,
 }
 _SQUARE = {"height": SIDE, "width": SIDE}
 

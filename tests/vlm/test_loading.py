@@ -12,6 +12,7 @@ import torch
 from pydantic import ValidationError
 from ruamel.yaml import YAML
 from safetensors.torch import load_file, save_file
+from transformers import LlavaProcessor
 
 from signbridge.core.errors import SignBridgeError
 from signbridge.vlm import random_weights
@@ -225,3 +226,16 @@ def test_a_half_written_model_is_not_taken_for_a_whole_one(tmp_path, tiny):
     again = load(tiny_random(seed=9), tmp_path, CPU)
     assert again.model is not tiny.model
     assert folder.exists()
+
+
+def test_a_prompt_and_an_answer_longer_than_the_model_reads_are_refused(tmp_path):
+    message = refusal(tiny_random(max_new_tokens=600), tmp_path)
+    assert "an answer up to 600 more; the model reads 512. Shorten the prompt, or lower max_new_tokens" in message
+
+
+def test_a_processor_that_cuts_image_tokens_is_refused(tmp_path, monkeypatch):
+    def cut(self, *arguments, **how):
+        raise ValueError("Mismatch in `image` token count between text and `input_ids`.")
+
+    monkeypatch.setattr(LlavaProcessor, "__call__", cut)
+    assert "If its settings cut texts short (truncation, max_length), take that out" in refusal(tiny_random(), tmp_path)

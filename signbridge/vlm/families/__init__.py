@@ -10,7 +10,7 @@ from typing import Any
 from transformers import PreTrainedConfig, PreTrainedModel
 
 from signbridge.core.errors import SignBridgeError
-from signbridge.vlm.families import gemma, idefics3, internvl, llava, mistral3, qwen_vl
+from signbridge.vlm.families import blip, gemma, idefics3, internvl, llava, mistral3, qwen_vl
 from signbridge.vlm.families.parts import Parts as Parts
 
 FAMILIES: dict[str, Callable[[PreTrainedModel], Parts]] = {
@@ -25,6 +25,8 @@ FAMILIES: dict[str, Callable[[PreTrainedModel], Parts]] = {
     "llava_onevision": llava.llava_next,
     "paligemma": gemma.paligemma,
     "mistral3": mistral3.mistral3,
+    "instructblip": blip.blip,
+    "blip-2": blip.blip,
 }
 
 _ENCODER_DECODER = "its text is written by an encoder-decoder, which has no one residual stream"
@@ -67,6 +69,13 @@ def parts_of(model: PreTrainedModel) -> Parts:
     return parts
 
 
+def adapt(model: PreTrainedModel) -> None:
+    """Let `model` compute as it was trained, and be called as those of other families are, for good."""
+    llava.scale_image_tokens(model)
+    if model.config.model_type in blip.QUERYING:
+        blip.call_decoder(model)
+
+
 def attention_of(config: PreTrainedConfig) -> str:
     """How the model of `config` computes attention: by PyTorch, but where what the softmax is of has bounds.
 
@@ -85,4 +94,7 @@ def why_refused(config: Mapping[str, Any]) -> str | None:
             return _ENCODER_DECODER
         if set(part.get("layer_types") or ()) - set(_ATTENTION):
             return _RECURRENT
+    tokens = (config.get(name) for name in ("image_token_index", "image_token_id"))
+    if config.get("model_type") in blip.QUERYING and not any(isinstance(token, int) for token in tokens):
+        return "its configuration has no image_token_index, as those of older commits"
     return None
