@@ -60,6 +60,15 @@ class ProbeParams(Section):
         return int(self.memory_gib * 2**30)
 
 
+class SideBySideParams(Section):
+    """stages/models/params.yaml."""
+
+    models: list[str] = Field(min_length=1)  # of models.yaml
+    positions: list[str] = Field(min_length=1)  # at which layers are probed; the first is quoted
+    repeats: int = Field(ge=1)  # of the study's folds
+    same_depth: float = Field(gt=0, le=1)  # of the decoder: how near two peaks must lie to count as one
+
+
 def splits_of(params: ProbeParams, labels: np.ndarray, photos: np.ndarray, seed: int) -> list[Split]:
     """The splits of every protocol of `params`, the notebook's first. Raises `SignBridgeError` as they do."""
     splits = []

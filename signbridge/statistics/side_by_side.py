@@ -11,12 +11,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
-from pydantic import Field
 
 from signbridge.core.activations import TEXT_POSITION, TEXT_SITE
-from signbridge.core.params import Section
 from signbridge.core.tables import Metric
 from signbridge.probing.peak import chosen_layer, headline_predictions
+from signbridge.probing.settings import SideBySideParams
 from signbridge.statistics.answers import with_named
 from signbridge.statistics.curves import BEST, KEY, Curves, curves
 from signbridge.statistics.intervals import StatisticsParams, holm, interval, peak_probability
@@ -29,15 +28,6 @@ COMPARED = {
 }  # between models, by what is said of it
 OVER = {"pixels": "pixels", "vision": "vision", "named": NAMED, "read_answer": TEXT_SITE}  # the decoder over these
 MOST = 5  # models of which metrics/models.json has keys of their own
-
-
-class SideBySideParams(Section):
-    """stages/models/params.yaml."""
-
-    models: list[str] = Field(min_length=1)  # of models.yaml
-    positions: list[str] = Field(min_length=1)  # at which layers are probed; the first is quoted
-    repeats: int = Field(ge=1)  # of the study's folds
-    same_depth: float = Field(gt=0, le=1)  # of the decoder: how near two peaks must lie to count as one
 
 
 class ModelResults(NamedTuple):

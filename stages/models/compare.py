@@ -6,8 +6,9 @@ import numpy as np
 
 from signbridge.core import params, tables
 from signbridge.core.command_line import run
+from signbridge.probing.settings import SideBySideParams
 from signbridge.statistics.intervals import StatisticsParams
-from signbridge.statistics.side_by_side import ModelResults, SideBySideParams, compare_models, findings_of, headline_of
+from signbridge.statistics.side_by_side import ModelResults, compare_models, findings_of, headline_of
 
 READ, PROBED = Path("data/models/read"), Path("data/models/probed")
 WRITTEN = Path("data/models/compared")

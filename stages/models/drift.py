@@ -6,6 +6,7 @@ import pandas as pd
 
 from signbridge.core import activations, params, tables
 from signbridge.core.command_line import run
+from signbridge.probing.settings import SideBySideParams
 from signbridge.statistics.drift import COLUMNS, drift, in_kinds_of_weights
 
 READ = Path("data/models/read")
@@ -14,7 +15,7 @@ DRIFT = Path("data/models/drift.parquet")
 
 def main() -> None:
     """Read the vectors of all models; write data/models/drift.parquet, empty where no model was read twice."""
-    names = params.section("models", list[str], params.SIDE_BY_SIDE)
+    names = params.whole(SideBySideParams, params.SIDE_BY_SIDE).models
     image_ids = tables.read("data/sample.parquet", columns=["image_id"])["image_id"].tolist()
     entries = {name: tables.made_by(READ / name / "answers.parquet")["model"] for name in names}
     answers = {name: tables.read(READ / name / "answers.parquet", ["image_id", "answer"]) for name in names}

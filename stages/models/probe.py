@@ -13,7 +13,7 @@ from signbridge.core.command_line import run
 from signbridge.core.errors import SignBridgeError
 from signbridge.core.tables import whole_folder
 from signbridge.probing.predictions import choices_table, predictions_table, read_answers
-from signbridge.probing.settings import ProbeParams, places, splits_of
+from signbridge.probing.settings import ProbeParams, SideBySideParams, places, splits_of
 from signbridge.probing.sweep import cells_of, predict, side_by_side
 
 GROUPED = "grouped"
@@ -26,12 +26,7 @@ def main() -> None:
     chosen, seed = params.section("probe", ProbeParams), params.seed()
     if GROUPED not in chosen.protocols:
         raise SignBridgeError("params.yaml: probe.protocols: models are compared under `grouped` alone. Add it.")
-    positions = params.section("positions", list[str], params.SIDE_BY_SIDE)
-    repeats = min(chosen.grouped.repeats, params.section("repeats", int, params.SIDE_BY_SIDE))
-    grouped = chosen.grouped.model_copy(update={"repeats": repeats})
-    chosen = chosen.model_copy(
-        update={"protocols": [GROUPED], "positions": positions, "grouped": grouped, "layers": "all"}
-    )
+    chosen = _of_every_model(chosen, params.whole(SideBySideParams, params.SIDE_BY_SIDE))
     sample = tables.read("data/sample.parquet", columns=["image_id", "label", "photo"])
     image_ids, labels, photos = (sample[column].to_numpy() for column in ("image_id", "label", "photo"))
     splits = splits_of(chosen, labels, photos, seed)
@@ -48,6 +43,13 @@ def main() -> None:
         predictions = predictions_table([*scored, text], splits, image_ids, labels)
         tables.write(predictions, unfinished / "predictions.parquet", made_by)
         tables.write(choices_table(scored, splits), unfinished / "choices.parquet", made_by)
+
+
+def _of_every_model(study: ProbeParams, settings: SideBySideParams) -> ProbeParams:
+    """The study's probes, at every layer of any model: the protocol without leakage alone, and its first repeats."""
+    grouped = study.grouped.model_copy(update={"repeats": min(study.grouped.repeats, settings.repeats)})
+    change = {"protocols": [GROUPED], "positions": settings.positions, "grouped": grouped, "layers": "all"}
+    return study.model_copy(update=change)
 
 
 if __name__ == "__main__":

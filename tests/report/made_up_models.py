@@ -5,9 +5,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from signbridge.probing.settings import SideBySideParams
 from signbridge.statistics import drift, side_by_side
 from signbridge.statistics.intervals import StatisticsParams
-from signbridge.statistics.side_by_side import ModelResults, SideBySideParams
+from signbridge.statistics.side_by_side import ModelResults
 
 STATISTICS = StatisticsParams(confidence=0.95, resamples=200)
 BLOCKS = {"large": 8, "small": 4}  # of the models

@@ -1,0 +1,152 @@
+"""The stages of models side by side, on what small models would leave; and once with models that are read."""
+
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from signbridge.core import activations, params, tables
+from signbridge.datasets.images import encode_png
+from stages.models import compare, drift, extract, model, probe, report
+from tests.conftest import Workspace
+from tests.report.made_up_models import ENTRY, NEEDS
+from tests.stages import small_study
+from tests.stages.small_study import ACTIVATIONS, IDS, LABELS, as_declared, copy_into, declared, written_by
+
+NAMES = ["first", "second"]
+READ = Path("data/models/read")
+
+
+def of_models(stage: str) -> set[str]:
+    """What the stage is declared to write, of each model where it has a matrix."""
+    return {name.replace("${item.model}", one) for name in declared(f"models.{stage}") for one in NAMES}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> Workspace:
+    """A folder in which two models were read, the second in fewer bits, and probed."""
+    with small_study.working_in(tmp_path_factory.mktemp("models")) as workspace, pytest.MonkeyPatch.context() as patch:
+        small_study.write_study(workspace)
+        workspace.set_in(params.SIDE_BY_SIDE, models=NAMES, repeats=1)
+        for name, quantization in zip(NAMES, ("none", "nf4"), strict=True):
+            entry = {**ENTRY, "name": name, "quantization": quantization, "source": "hub", "hub_id": "a/b"}
+            made_by = {"model": entry, "needs": NEEDS, "read_on": {"device": "cpu"}}
+            answers = pd.DataFrame({"image_id": IDS, "label": LABELS, "prompt": "?", "answer": LABELS})
+            tables.write(answers, READ / name / "answers.parquet", made_by)
+            shutil.copytree(ACTIVATIONS, READ / name / "activations")
+        _nudge(READ / "second/activations", "layer_01")
+        for name in NAMES:
+            patch.setattr(sys, "argv", ["probe", name])
+            probe.main()
+        yield workspace
+
+
+def _nudge(folder: Path, site: str) -> None:
+    """Other vectors of the same images, as other weights would give them."""
+    vectors = {
+        position: activations.read(folder, site, position, IDS) + np.float32(0.01)
+        for position in activations.positions_of(site)
+    }
+    activations.write(folder, site, IDS, vectors, {"sites": activations.sites(folder)})
+
+
+def test_each_model_is_probed_on_the_studys_folds_without_leakage(finished):
+    written = {path.as_posix() for path in Path("data/models/probed").rglob("*.parquet")}
+    assert as_declared_of_models("probe", written) == of_models("probe")
+    for name in NAMES:
+        table = tables.read(f"data/models/probed/{name}/predictions.parquet")
+        assert set(table["protocol"]) == {"grouped"}
+        assert table["repeat"].max() == 0
+        assert set(table.loc[table["site"].str.startswith("layer_"), "position"]) == {"prompt_last"}
+        assert (table.groupby("site")["image_id"].nunique() == len(IDS)).all()
+    first, second = (tables.read(f"data/models/probed/{name}/choices.parquet") for name in NAMES)
+    assert first[["site", "repeat", "fold"]].equals(second[["site", "repeat", "fold"]])
+
+
+def as_declared_of_models(stage: str, written: set[str]) -> set[str]:
+    names = of_models(stage)
+    return {next((name for name in names if Path(path).is_relative_to(name)), path) for path in written}
+
+
+@pytest.fixture
+def study(finished, workspace) -> Workspace:
+    """The folder, to do with as one likes."""
+    return copy_into(workspace, finished.folder)
+
+
+def test_they_are_compared_on_the_same_resamples_and_the_page_is_made(study):
+    assert as_declared("models.drift", written_by(drift.main)) == declared("models.drift")
+    assert as_declared("models.compare", written_by(compare.main)) == declared("models.compare")
+    report.main()
+    page = report.REPORT.read_text(encoding="utf-8")
+    assert 'id="models"' in page
+    assert 'id="drift"' in page
+    table = tables.read("data/models/compared/models.parquet").set_index("model")
+    assert table.loc["first", "named"] == 1
+    assert table.loc["first", "decoder"] == pytest.approx(table.loc["second", "decoder"], abs=0.1)
+    of_drift = tables.read(drift.DRIFT)
+    assert set(of_drift["reference"]) == {"first"}
+    moved = of_drift[of_drift["relative_error"] > 0]
+    assert set(moved["site"]) == {"layer_01"}
+    assert len(tables.read_findings("metrics/models.json")) <= 25
+    first = page_and_tables()
+    compare.main()
+    report.main()
+    assert page_and_tables() == first
+
+
+def page_and_tables() -> dict[str, bytes]:
+    return {
+        path.as_posix(): path.read_bytes() for path in [report.REPORT, *sorted(Path("data/models").rglob("*.parquet"))]
+    }
+
+
+def test_without_the_protocol_that_does_not_leak_nothing_is_compared(study, monkeypatch):
+    study.set(probe__protocols=["signbridge"])
+    monkeypatch.setattr(sys, "argv", ["probe", "first"])
+    assert "models are compared under `grouped` alone" in study.message_of_failure(probe.main)
+
+
+def test_a_misspelt_setting_is_named(study):
+    study.set_in(params.SIDE_BY_SIDE, repeat=2)
+    assert "stages/models/params.yaml: repeat: unknown key. Did you mean 'repeats'?" in (
+        study.message_of_failure(compare.main)
+    )
+
+
+@pytest.mark.slow
+def test_three_models_of_two_families_go_all_the_way_through(workspace, monkeypatch):
+    """A LLaVA, its untrained twin packed and not, and a Gemma 3, each small and random: every stage, on few images."""
+    pixels = np.random.default_rng(0).integers(0, 256, (12, 28, 28), dtype=np.uint8)
+    ids = [f"i{row}" for row in range(12)]
+    images = [encode_png(image) for image in pixels]
+    sample = pd.DataFrame({"image_id": ids, "label": list("ABC") * 4, "photo": ids, "image": images})
+    tables.write(sample, "data/sample.parquet", {})
+    twin = {"like": "tiny-random", "untrained": 0, "max_new_tokens": 2}
+    names = ["twin", "packed", "tower", "half", "tiny-gemma3"]
+    workspace.set(
+        probe__grouped={"folds": 2, "repeats": 1, "inner_folds": 2, "C": [0.1]},
+        statistics={"confidence": 0.95, "resamples": 50}, models__twin=twin,
+        models__packed={**twin, "like": "twin", "quantization": "nf4"},
+        models__tower={"like": "packed", "quantize": "decoder"}, models__half={"like": "twin", "dtype": "bfloat16"},
+    )  # fmt: skip
+    workspace.set_in(params.SIDE_BY_SIDE, models=names, repeats=1)
+    monkeypatch.setenv("SIGNBRIDGE_DEVICE", "cpu")
+    for name in names:
+        monkeypatch.setattr(sys, "argv", ["stage", name])
+        for stage in (model, extract, probe):
+            stage.main()
+    drift.main()
+    compare.main()
+    report.main()
+    table = tables.read(drift.DRIFT)
+    assert set(table["reference"]) == {"twin"}
+    of_tower = table[(table["site"] == "vision")].set_index("model")["relative_error"]
+    assert of_tower["half"] < of_tower["packed"]
+    assert of_tower["tower"] < of_tower["packed"], "whose tower is packed"
+    described = tables.read_json("data/models/described/tiny-gemma3.json")
+    assert described["entry"]["prompt"].startswith("user\n<start_of_image>What sign")
+    assert report.REPORT.exists()
