@@ -22,7 +22,7 @@ ELSEWHERE = {  # functions that are handed what one of the two yields, and what 
     "signbridge/pretrained/files.py: write_pretrained": "within whole_folder",
     "signbridge/sae/autoencoders.py: write_autoencoder": "within whole_folder",
     "signbridge/sae/pca.py: write_pca": "within whole_folder",
-    "signbridge/vlm/random_weights.py: write_random_llava": "to a folder of the process's own, which is renamed",
+    "signbridge/vlm/random_weights.py: _write": "to a folder of the process's own, which is renamed",
 }
 SOURCES = sorted(path for folder in ("signbridge", "stages", "models") for path in (ROOT / folder).rglob("*.py"))
 
