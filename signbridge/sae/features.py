@@ -128,7 +128,7 @@ def _places(
     position: int | str,
     behind: int | None,
 ) -> Int[Tensor, "images"]:
-    """Which token of each row, which are filled up on the left, is read: that behind the last token `behind`, if given."""
+    """Which token of each row, filled up on the left, is read: that behind the last token `behind`, if given."""
     tokens = token_ids.shape[1]
     if behind is not None:
         is_marker = token_ids == behind

@@ -1,10 +1,10 @@
 """The strongest features of each class, by an autoencoder that others trained, and whether it fits the model at all.
 
-As "Finding Language Concepts in a Multimodal Model" (2024) goes: the activations of a class's images are summed,
-and the strongest are listed without features that say nothing of a class. Where the entry of the autoencoder names those
-(the published table left out ten), they are left out of the strongest. Else features that fire for every class are
-left out, before the strongest are chosen; a feature fires for a class if it fires for any of its images. The list says
-something only where the autoencoder reconstructs image tokens.
+As "Finding Language Concepts in a Multimodal Model" (2024) goes: the activations of a class's images are summed, and
+the strongest features are listed, without those that say nothing of a class. Where the entry of the autoencoder names
+such features (the published table left out ten), they are left out of the strongest. Else features that fire for every
+class are left out, before the strongest are chosen. A feature fires for a class if it fires for any of its images. The
+list says something only where the autoencoder reconstructs image tokens.
 """
 
 from collections.abc import Collection, Mapping, Sequence
