@@ -41,7 +41,7 @@ from signbridge.vlm.families.processors import processor_in
 from signbridge.vlm.library_errors import check_complete, own_code, said_of_files
 from signbridge.vlm.machine import why_no_gpu
 from signbridge.vlm.memory import said_when_full
-from signbridge.vlm.nf4 import expanded_weights_fit, outside_decoder, prepare_packed, quantization_of
+from signbridge.vlm.nf4 import expanded_weights_fit, packing_in_parts, prepare_packed, quantization_for
 from signbridge.vlm.packed_weights import is_kept, keep_packed, packed_folder
 from signbridge.vlm.prompts import check_length, check_prompt, in_chat_template
 from signbridge.vlm.random_weights import tiny_config, tiny_folder
@@ -97,15 +97,14 @@ def load(params: Model, scratch: Path, device: torch.device, twin_seed: int | No
         )
     check_prompt(params.prompt, "models.yaml: <model>.prompt", processor.image_token)
     folder = model_folder(params, scratch)
-    skipped = outside_decoder(folder) if params.quantization == "nf4" and params.quantize == "decoder" else None
-    quantization = quantization_of(params.quantization, getattr(torch, params.dtype), skipped)
+    quantization = quantization_for(params, folder)
     kept = None if twin_seed is not None else packed_folder(folder, quantization, device, scratch)
     weights = kept if is_kept(kept) else folder
     how_packed = {} if packing(weights) else {"quantization_config": quantization}  # else config.json says it
     from_pretrained = AutoModelForImageTextToText.from_pretrained
     if twin_seed is not None:
         from_pretrained = partial(from_untrained, seed=twin_seed)
-    with said_of_files(weights), said_when_full(device, "loading the model", _SMALLER):
+    with said_of_files(weights), said_when_full(device, "loading the model", _SMALLER), packing_in_parts():
         model, found = from_pretrained(
             weights,
             use_safetensors=True,
