@@ -1,6 +1,7 @@
 """Models of every family conform, on small random weights: what is read and edited is what the library computes."""
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -24,15 +25,18 @@ def folders(tmp_path_factory) -> Path:
     return tmp_path_factory.mktemp("families")
 
 
-def reader_of(folders: Path, family: str, quantization: str = "none") -> Reader:
+def entry_of(folders: Path, family: str, quantization: str = "none") -> FolderModel:
     if not (folders / family).exists():
         other_families.ALL_WRITERS[family](folders / family)
-    prompt = other_families.PROMPTS[family]
-    entry = FolderModel(
+    return FolderModel(
         source="folder", path=str(folders / family), quantization=quantization, dequantize="never", dtype="float32",
-        prompt=prompt, max_new_tokens=3,
+        prompt=other_families.PROMPTS[family], max_new_tokens=3,
     )  # fmt: skip
-    return Reader(load(entry, folders, CPU), prompt, 3, 2)
+
+
+def reader_of(folders: Path, family: str, quantization: str = "none") -> Reader:
+    entry = entry_of(folders, family, quantization)
+    return Reader(load(entry, folders, CPU), entry.prompt, 3, 2)
 
 
 @pytest.mark.parametrize("family", list(other_families.ALL_WRITERS))
@@ -51,7 +55,7 @@ def test_images_of_two_shapes_take_different_numbers_of_tokens(folders, family):
     """Else nothing would be shown of prompts that differ in length for their images."""
     reader = reader_of(folders, family)
     draw = np.random.default_rng(0)
-    images = [conformance._noise(draw, size) for size in (conformance.SQUARE, conformance.WIDE)]
+    images = [conformance.noise(draw, size) for size in (conformance.SQUARE, conformance.WIDE)]
     is_image = reader.prepare(images)["input_ids"] == reader.loaded.parts.image_token_id
     assert len(set(is_image.sum(1).tolist())) == 2
 
@@ -84,7 +88,7 @@ def test_plain_positions_of_qwen_do_not_conform(folders):
 def test_a_processor_that_does_not_mark_image_tokens_is_refused(folders):
     reader = reader_of(folders, "qwen2-5-vl")
     draw = np.random.default_rng(0)
-    inputs = reader.prepare([conformance._noise(draw, conformance.SQUARE)])
+    inputs = reader.prepare([conformance.noise(draw, conformance.SQUARE)])
     del inputs["mm_token_type_ids"]
     with pytest.raises(SignBridgeError, match="mm_token_type_ids"):
         completed(reader.loaded.parts, inputs)
@@ -94,7 +98,7 @@ def test_images_of_as_many_tokens_in_other_shapes_are_not_compared(folders):
     """Their tokens stand at other positions: a branch of one could not stand for the other."""
     reader = reader_of(folders, "qwen2-5-vl")
     draw = np.random.default_rng(0)
-    images = [conformance._noise(draw, size) for size in ((112, 56), (56, 112))]
+    images = [conformance.noise(draw, size) for size in ((112, 56), (56, 112))]
     inputs = reader.prepare(images)
     assert "attention_mask" not in inputs
     with pytest.raises(SignBridgeError, match="differ in shape"):
@@ -139,6 +143,17 @@ def test_what_cannot_be_read_is_refused_by_its_configuration(tmp_path, config, r
 def test_what_can_be_read_is_not_refused():
     layers = ["sliding_attention", "full_attention"]
     assert why_refused({"model_type": "gemma3", "text_config": {"layer_types": layers}}) is None
+
+
+@pytest.mark.parametrize(("tolerance", "ends"), [(1e-3, False), (-1.0, True)])
+def test_the_command_prints_a_table_and_fails_where_a_check_does(folders, monkeypatch, capsys, tolerance, ends):
+    entry = entry_of(folders, "blip-2")
+    monkeypatch.setattr("sys.argv", ["conformance", "small"])
+    monkeypatch.setattr(conformance, "named_or_chosen", lambda name: (name, entry))
+    monkeypatch.setattr(conformance, "TOLERANCE", {torch.float32: tolerance})
+    with pytest.raises(SystemExit, match="small does not conform") if ends else nullcontext():
+        conformance.main()
+    assert ("FAILS" in capsys.readouterr().out) == ends
 
 
 def test_the_table_says_where_a_model_fails():

@@ -16,7 +16,7 @@ from signbridge.vlm.branching import clean_run, leave
 from signbridge.vlm.conformance import plain_pass
 from signbridge.vlm.extraction import Reader
 from signbridge.vlm.families.parts import with_text_behind
-from signbridge.vlm.letter_scoring import class_log_probabilities
+from signbridge.vlm.letter_scoring import class_log_probabilities, continuations
 from signbridge.vlm.loading import FolderModel, LoadedModel, load
 from signbridge.vlm.needs import needs_of
 from signbridge.vlm.residual import decoder_sites, editing, reading, reading_up_to
@@ -70,7 +70,7 @@ def streams_of(loaded: LoadedModel, inputs) -> dict[str, torch.Tensor]:
 
 
 # In tiles, patches or pixels that the processor's own file decides, the small ones differ from what is published.
-OF_PUBLISHED_SIZES = ("qwen2-5-vl", "qwen3-vl", "smolvlm")
+OF_PUBLISHED_SIZES = ("qwen2-vl", "qwen2-5-vl", "qwen3-vl", "smolvlm")
 
 
 def test_an_image_takes_as_many_tokens_as_the_configuration_tells(family, reader):
@@ -163,6 +163,13 @@ def test_classes_of_several_tokens_are_scored_as_by_a_plain_pass(reader):
         logits = with_behind(loaded, inputs, [tokens]).logits[0, -len(tokens) - 1 : -1]
         expected = logits.log_softmax(-1).gather(-1, torch.tensor(tokens)[:, None]).sum()
         torch.testing.assert_close(score, expected, atol=1e-4, rtol=1e-4)
+
+
+def test_an_answer_follows_the_prompt_as_the_processor_ends_it(family, reader):
+    """PaliGemma's puts a new line behind a prompt: the answer's first token has no space before it."""
+    tokenizer, prompt = reader.loaded.processor.tokenizer, reader.prompt
+    (answer,) = continuations(reader.loaded.processor, prompt, ["fist"])
+    assert tokenizer.decode(answer) == ("fist" if family == "paligemma" else " fist")
 
 
 def test_the_greedy_answer_is_that_of_the_librarys_own_loop(reader):
