@@ -1,5 +1,6 @@
 """Shapes and types of every annotated function are checked while the tests run; a project folder to run stages in."""
 
+import gc
 import os
 import shutil
 import subprocess
@@ -56,6 +57,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest first, so that no process ends long after the other."""
     rank = {prefix: place for place, prefix in enumerate(LONGEST_FIRST)}
     items.sort(key=lambda item: min((rank[p] for p in rank if item.location[0].startswith(p)), default=len(rank)))
+
+
+def pytest_collection_finish() -> None:
+    """What the imports of all files made stays: the collector, which stages call, need not go through it each time."""
+    gc.freeze()
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

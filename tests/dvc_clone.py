@@ -19,6 +19,8 @@ from tests.stub_stage import STUB
 
 PROJECT = Path(__file__).parents[1]
 OTHERS_SETTINGS = ("DVC_", "GIT_", "HF_", "KAGGLE", "PYTEST_", "SIGNBRIDGE_", "XDG_")
+NO_DEPS = ("tests/", "docs/", "benchmarks/")  # no stage reads them: a clone with stubs does without
+STUBS_IMPORT = ("tests/__init__.py", "tests/stub_stage.py")
 # Two images a batch and a shard, so that even a small study has many shards.
 SMALL_SHARDS = {"SIGNBRIDGE_BATCH_SIZE": "2", "SIGNBRIDGE_SHARD_IMAGES": "2"}
 
@@ -134,8 +136,13 @@ class Clone:
             opened.write(text)
 
     def copy(self, root: Path) -> "Clone":
-        """A copy with its cache and its outputs."""
-        shutil.copytree(self.root, root, symlinks=True)
+        """A copy with its cache and its outputs. What git and DVC store by digest is linked, since it never changes."""
+        stored = (f"{self.root}/.git/objects/", f"{self.root}/.dvc/cache/files/")
+
+        def copy(source: str, target: str) -> None:
+            (os.link if source.startswith(stored) else shutil.copy2)(source, target)
+
+        shutil.copytree(self.root, root, symlinks=True, copy_function=copy)
         return Clone(root, self.home)
 
     def clone(self, root: Path) -> "Clone":
@@ -164,7 +171,8 @@ def clone_of_the_working_tree(root: Path, home: Path, stubs: bool = False) -> Cl
     )
     for name in filter(None, listed.stdout.split("\0")):
         made_by_dvc = name.endswith("dvc.lock") or name.startswith(("metrics/", "plots/", "data/", "report/"))
-        if not (PROJECT / name).is_file() or made_by_dvc or (stubs and name.endswith(".safetensors")):
+        unread = name.endswith(".safetensors") or (name.startswith(NO_DEPS) and name not in STUBS_IMPORT)
+        if not (PROJECT / name).is_file() or made_by_dvc or (stubs and unread):
             continue
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(PROJECT / name, root / name)

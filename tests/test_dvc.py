@@ -5,6 +5,7 @@ params (tests/stub_stage.py). What real stages have to prove is in test_dvc_stud
 """
 
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -35,12 +36,20 @@ def depending_on(path: str) -> set[str]:
 
 
 @pytest.fixture(scope="module")
-def study(tmp_path_factory) -> Clone:
-    """All pipelines, run and committed. Not to be changed: take a `clone`."""
+def study_alone(tmp_path_factory) -> tuple[Clone, set[str], list[str]]:
+    """The study, run by itself; the stages that ran; the pages there were then."""
     folder = tmp_path_factory.mktemp("study")
     clone = clone_of_the_working_tree(folder / "project", folder / "home", stubs=True)
     clone.commit("The pipelines")
-    assert clone.dvc("repro", "--all-pipelines").ran == set(STAGES)
+    ran = clone.dvc("repro").ran
+    return clone, ran, [path.name for path in (clone.root / "report").glob("*.html")]
+
+
+@pytest.fixture(scope="module")
+def study(study_alone) -> Clone:
+    """All pipelines, run and committed. Not to be changed: take a `clone`."""
+    clone, _, _ = study_alone
+    assert clone.dvc("repro", "--all-pipelines").ran == set(STAGES) - STUDY
     clone.commit("Their results")
     return clone
 
@@ -87,11 +96,19 @@ def test_other_folds_are_checked_against_the_sample_and_read_no_model(clone):
     assert clone.dvc("repro", "probe").ran == {"sample", "probe"}
 
 
-def test_another_confidence_draws_other_intervals_around_the_same_predictions(clone):
+def test_another_confidence_draws_other_intervals_and_a_question_that_fails_takes_nothing_from_the_others(clone):
     clone.set_params(statistics__confidence=0.9)
-    further = {"causal:effects", "lenses:readable", "lenses:alignment", "judge:judge"}
+    steer = clone.root / "stages/causal/steer.py"
+    code = steer.read_text()
+    steer.write_text("raise SystemExit('error: no such layer')\n")
+    failed = clone.dvc_fails("repro", "--keep-going", "--all-pipelines")
+    assert "error: no such layer" in failed.output
+    further = {"lenses:readable", "lenses:alignment", "judge:judge"}
     further |= {"sae:probes", "sae:evaluate", "sae:effects", "pretrained:classes", "pretrained:effects"}
-    assert run_all(clone) == {"statistics", "answers"} | further | REPORTS
+    after_steer = {"causal:effects", "causal:report"}
+    assert failed.ran - {"causal:steer"} == ({"statistics", "answers"} | further | REPORTS) - after_steer
+    steer.write_text(code)
+    assert run_all(clone) - {"causal:steer"} == after_steer
 
 
 def test_another_twin_is_read_and_nothing_else_through_the_model(clone):
@@ -100,14 +117,11 @@ def test_another_twin_is_read_and_nothing_else_through_the_model(clone):
     assert run_all(clone) == of_the_study | {"sae:twin", "sae:probes", "sae:evaluate"} | REPORTS
 
 
-def test_more_draws_of_shuffled_labels_read_no_model(clone):
-    clone.set_params(shuffled_labels__draws=2)
-    assert run_all(clone) == {"controls", "statistics", "answers"} | REPORTS
-
-
-def test_another_prompt_for_the_letters_extracts_nothing_again(clone):
-    clone.set_params(prompts__offer_letters="USER: <image>\nOne of {letters}?\nASSISTANT:")
-    assert run_all(clone) == {"score_letters", "answers"} | REPORTS  # which show params.yaml as it is
+def test_more_draws_of_shuffled_labels_and_another_prompt_for_the_letters_extract_nothing_again(clone):
+    clone.set_params(shuffled_labels__draws=2, prompts__offer_letters="USER: <image>\nOne of {letters}?\nASSISTANT:")
+    direct = set(re.findall(r"^(\w+):$", clone.dvc("status").output, re.MULTILINE))
+    assert direct == {"controls", "score_letters", "report"}  # the page shows params.yaml as it is
+    assert run_all(clone) == {"controls", "statistics", "score_letters", "answers"} | REPORTS
 
 
 # Questions do not read one another, so one run shows what a setting of each of them reruns: the new settings of a
@@ -198,17 +212,34 @@ def test_an_experiment_with_one_question_reruns_that_question_alone(clone):
     assert "metrics/probe.json" not in changed
 
 
+def test_dvc_draws_every_committed_plot_without_a_complaint(tmp_path):
+    """`dvc plots show` of what is committed; what it draws of a new study is in test_dvc_study.py."""
+    clone = clone_of_the_working_tree(tmp_path / "project", tmp_path / "home", stubs=True)
+    plots = {next(iter(plot)) for entry in STAGES.values() for plot in entry.get("plots", [])}
+    plots = {plot for plot in plots if (PROJECT / plot).is_file()}
+    assert {"plots/layers.csv", "plots/causal/patching.csv", "plots/lenses/readable.csv"} <= plots
+    for plot in plots:
+        (clone.root / plot).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(PROJECT / plot, clone.root / plot)
+    clone.commit("The plots")
+    shown = clone.dvc("plots", "show", *sorted(plots)).output
+    assert "WARNING" not in shown
+    assert "ERROR" not in shown
+    drawn = (clone.root / "dvc_plots/index.html").read_text()
+    assert [plot for plot in plots if plot not in drawn and plot.replace("/", "_") not in drawn] == []
+
+
 # Questions that fail or are not run --------------------------------------------------------------------------------
 
 
-def test_the_study_runs_by_itself(tmp_path, study):
-    fresh = study.clone(tmp_path / "fresh")
-    (fresh.root / "dvc.lock").unlink()
-    assert fresh.dvc("repro").ran == STUDY
-    assert [path.name for path in (fresh.root / "report").glob("*.html")] == ["index.html"]
+def test_the_study_runs_by_itself(study_alone):
+    _, ran, pages = study_alone
+    assert ran == STUDY
+    assert pages == ["index.html"]
 
 
-def test_a_question_that_fails_takes_nothing_from_the_study_and_the_other_questions(tmp_path, study):
+@pytest.mark.slow
+def test_a_question_that_fails_in_a_first_run_takes_nothing_from_the_study_and_the_other_questions(tmp_path, study):
     fresh = study.clone(tmp_path / "fresh")
     for lock in fresh.root.rglob("dvc.lock"):
         lock.unlink()
@@ -253,6 +284,7 @@ def test_a_fresh_clone_that_pulls_runs_nothing(clone, tmp_path):
     assert fresh.outputs() == clone.outputs()
 
 
+@pytest.mark.slow
 def test_a_fresh_clone_that_pulls_as_it_goes_runs_nothing(clone, tmp_path):
     push(clone, tmp_path / "remote")
     fresh = clone.clone(tmp_path / "fresh")
@@ -260,6 +292,7 @@ def test_a_fresh_clone_that_pulls_as_it_goes_runs_nothing(clone, tmp_path):
     assert fresh.outputs() == clone.outputs()
 
 
+@pytest.mark.slow
 def test_two_shared_experiments_are_both_restored_elsewhere_without_a_run(clone, tmp_path):
     push(clone, tmp_path / "remote")
     expected = {"first": clone.outputs()}
@@ -280,6 +313,7 @@ def test_two_shared_experiments_are_both_restored_elsewhere_without_a_run(clone,
         assert fresh.outputs() == expected[branch]
 
 
+@pytest.mark.slow
 def test_lost_lock_files_are_made_again_without_a_run(clone):
     locks = {path: path.read_bytes() for path in clone.root.rglob("dvc.lock")}
     assert len(locks) == len(FILES)

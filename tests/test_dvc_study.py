@@ -20,6 +20,8 @@ from ruamel.yaml import YAML
 from signbridge.core import params
 from tests.dvc_clone import PROJECT, Clone, clone_of_the_working_tree
 
+pytestmark = pytest.mark.slow  # a whole study end to end; `make repro` runs one too
+
 QUESTIONS = ("causal", "lenses", "sae")  # that run with any model and need no server
 STEERED = {"pairs": 1, "images": 2, "others": 2, "at": ["every"], "during": ["every_step"], "strengths": [1.0],
            "draws": 1, "answer_tokens": 1}  # fmt: skip
@@ -104,7 +106,7 @@ def study(tmp_path_factory) -> Clone:
     for file, changes in SMALL_QUESTIONS.items():
         clone.set_in(file, **changes)
     clone.commit("A small study")
-    clone.dvc("repro")
+    assert clone.dvc("repro").ran == set(stages_of("dvc.yaml"))
     clone.commit("Its results")
     return clone
 
@@ -202,7 +204,6 @@ def test_a_killed_extract_goes_on_where_it_stopped_and_ends_with_the_same_bytes(
     assert shards(clone) == []
 
 
-@pytest.mark.slow
 def test_a_corpus_that_grows_is_read_as_far_as_it_is_new_though_dvc_empties_the_output(clone):
     index, corpus = "stages/lenses/dvc.yaml:text_index", clone.root / "corpora/miniature.txt"
     stage = clone.root / "stages/lenses/text_index.py"
@@ -251,10 +252,9 @@ def test_mistakes_say_what_there_is_and_all_outputs_come_back_once_they_are_mend
     assert clone.git("status", "--porcelain") == ""
 
 
-# Slow: whole pipelines ---------------------------------------------------------------------------------------------
+# Whole pipelines ---------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.slow
 def test_every_further_question_goes_all_the_way_through_and_its_plots_are_drawn(clone):
     files = [f"stages/{question}/dvc.yaml" for question in QUESTIONS]
     before = {name: contents for name, contents in clone.outputs().items() if not name.endswith(".gitignore")}
@@ -271,7 +271,6 @@ def test_every_further_question_goes_all_the_way_through_and_its_plots_are_drawn
     assert clone.dvc("repro", *files).ran == set()
 
 
-@pytest.mark.slow
 def test_real_signs_go_all_the_way_through(study, tmp_path, real_signs):
     clone = study.clone(tmp_path / "real")
     shutil.rmtree(clone.root / "metrics", ignore_errors=True)

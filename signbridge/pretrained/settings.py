@@ -13,6 +13,7 @@ from signbridge.sae.settings import check_pretrained_fits
 
 NONE = "none"  # of `classes.descriptions`: features are not described
 Format = Literal["sae_lens", "gemma_scope_2", "sparsify"]
+AfterToken = Annotated[str, Field(pattern=r"^after \S+$")]  # the token after the last of these: after <end_of_turn>
 Commit = Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
 
 
@@ -22,9 +23,11 @@ class _Entry(Section):
     model: str  # an entry of models.yaml: the one that it is read with
     layer: int = Field(ge=0)  # the decoder block that it was trained after, 0-based
     prompt: str = Field(min_length=1)  # under which images are read
-    position: Annotated[int, Field(ge=0)] | Literal["prompt_last", "image_mean"]  # a token of the prompt, or the mean
+    # A token of the prompt, counted from 0 or named; or the mean of the image's.
+    position: Annotated[int, Field(ge=0)] | Literal["prompt_last", "image_mean"] | AfterToken
     neuronpedia: Annotated[str, Field(pattern=r"^[^/]+/[^/]+$")] | None  # model and SAE, as it calls them
     published: dict[str, list[int]] | None  # features by class, to compare with
+    dropped: list[Annotated[int, Field(ge=0)]] | None  # features that say nothing of a class; None: found out
 
 
 class OfRelease(_Entry):

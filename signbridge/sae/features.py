@@ -13,11 +13,12 @@ import pyarrow as pa
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
-from transformers import BatchFeature
+from transformers import BatchFeature, PreTrainedTokenizerBase
 
 from signbridge.core import activations, tables
 from signbridge.core.errors import SignBridgeError
 from signbridge.core.names import KINDS, POSITIONS, STREAM
+from signbridge.core.params import AUTOENCODERS
 from signbridge.core.shards import Shard, answers_of, names_of, vectors_of
 from signbridge.vlm.extraction import Reader, Work, in_batches
 from signbridge.vlm.residual import reading, reading_up_to
@@ -69,18 +70,21 @@ def features_of_images(reader: Reader, autoencoders: Mapping[str, nn.Module], an
 def features_at(reader: Reader, site: str, autoencoder: nn.Module, position: int | str) -> Work:
     """Of images: their features at one site and position (`AT_POSITION`); the answers are the tokens there, as text.
 
-    A number is a token of the prompt, 0-based; `prompt_last` is the last one; `image_mean` is the mean of the features
-    of all image tokens, and its text is empty. `autoencoder` lies on the reader's device. Reading raises
-    `SignBridgeError` if a prompt is too short for the position.
+    A number is a token of the prompt, 0-based; `prompt_last` is the last one; `after TOKEN` is the one behind the last
+    TOKEN; `image_mean` is the mean of the features of all image tokens, and its text is empty. `autoencoder` lies on
+    the reader's device. Raises `SignBridgeError` if the tokenizer has no such TOKEN; reading does if a prompt does not
+    have the position.
     """
     loaded = reader.loaded
+    behind = _marker(loaded.processor.tokenizer, position)
 
     @torch.inference_mode()
     def read(inputs: BatchFeature, keep: int) -> Shard:
         inputs = reader.to_device(inputs)
         token_ids = inputs["input_ids"]
         is_image = token_ids == loaded.parts.image_token_id
-        places = None if position == "image_mean" else _places(token_ids, inputs.get("attention_mask"), position)
+        mask = inputs.get("attention_mask")
+        places = None if position == "image_mean" else _places(token_ids, mask, position, behind)
         found: list[Tensor] = []
 
         def keep_features(here: str, stream: Tensor) -> None:
@@ -108,18 +112,37 @@ def _features(
     return autoencoder.encode(stream[torch.arange(len(stream), device=stream.device), places].float())
 
 
+def _marker(tokenizer: PreTrainedTokenizerBase, position: int | str) -> int | None:
+    """The token that `after TOKEN` names; None for another position."""
+    if isinstance(position, int) or not position.startswith("after "):
+        return None
+    name = position.removeprefix("after ")
+    if name not in tokenizer.get_vocab():
+        raise SignBridgeError(f"{AUTOENCODERS}: position '{position}': the model's tokenizer has no token '{name}'.")
+    return tokenizer.convert_tokens_to_ids(name)
+
+
 def _places(
-    token_ids: Int[Tensor, "images tokens"], mask: Int[Tensor, "images tokens"] | None, position: int | str
+    token_ids: Int[Tensor, "images tokens"],
+    mask: Int[Tensor, "images tokens"] | None,
+    position: int | str,
+    behind: int | None,
 ) -> Int[Tensor, "images"]:
-    """Which token of each row, which are filled up on the left, is read."""
+    """Which token of each row, filled up on the left, is read: that behind the last token `behind`, if given."""
     tokens = token_ids.shape[1]
+    if behind is not None:
+        is_marker = token_ids == behind
+        last = tokens - 1 - is_marker.flip(1).int().argmax(1)
+        if not is_marker[:, :-1].any(1).all() or (last == tokens - 1).any():
+            raise SignBridgeError(f"{AUTOENCODERS}: position '{position}': the prompt has no token behind such a one.")
+        return last + 1
     lengths = token_ids.new_full((len(token_ids),), tokens) if mask is None else mask.sum(1)
     if position == "prompt_last":
         return torch.full_like(lengths, tokens - 1)
     shortest = int(lengths.min())
     if position >= shortest:
         raise SignBridgeError(
-            f"stages/pretrained/autoencoders.yaml: position {position}: the prompt has {shortest} tokens with its "
+            f"{AUTOENCODERS}: position {position}: the prompt has {shortest} tokens with its "
             f"image, 0 to {shortest - 1}. Correct the entry's position or prompt."
         )
     return tokens - lengths + position

@@ -1,11 +1,13 @@
 """The strongest features of each class, by an autoencoder that others trained, and whether it fits the model at all.
 
-As "Finding Language Concepts in a Multimodal Model" (2024) goes: the activations of a class's images are summed,
-features that fire for every class are dropped, and the strongest are listed. A feature fires for a class if it fires
-for any of its images. The list says something only where the autoencoder reconstructs image tokens.
+As "Finding Language Concepts in a Multimodal Model" (2024) goes: the activations of a class's images are summed, and
+the strongest features are listed, without those that say nothing of a class. Where the entry of the autoencoder names
+such features (the published table left out ten), they are left out of the strongest. Else features that fire for every
+class are left out, before the strongest are chosen. A feature fires for a class if it fires for any of its images. The
+list says something only where the autoencoder reconstructs image tokens.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -13,8 +15,9 @@ import pandas as pd
 from jaxtyping import Float
 from pydantic import Field
 
+from signbridge.core.errors import SignBridgeError
 from signbridge.core.names import published_of_classes
-from signbridge.core.params import Section
+from signbridge.core.params import AUTOENCODERS, Section
 from signbridge.core.tables import Metric
 from signbridge.statistics.autoencoders import Bounds
 
@@ -37,28 +40,41 @@ class ClassFeatures(NamedTuple):
     """The strongest features of each class, and how many features were dropped."""
 
     table: pd.DataFrame  # LISTED: `rank` from 1, `activation` the sum, `images_firing` the share of the class's images
-    dropped: int  # features that fire for every class
+    dropped: int  # features: those named, or those that fire for every class
 
 
-def class_features(activations: Float[np.ndarray, "images features"], labels: Sequence[str], top: int) -> ClassFeatures:
+def class_features(
+    activations: Float[np.ndarray, "images features"],
+    labels: Sequence[str],
+    top: int,
+    named: Collection[int] | None = None,
+) -> ClassFeatures:
     """Up to `top` features of each class, in the order of their names; ties go to the lower index.
 
-    None is dropped where there is one class alone, which every feature of it would fire for.
+    The features `named` are left out of the `top`, so that fewer stay, and ranks count them, as the published code has
+    it. Without names those that fire for every class are dropped first; none is where there is one class alone, which
+    every feature of it would fire for. Raises `SignBridgeError` if a named one is not there.
     """
+    if named and max(named) >= activations.shape[1]:
+        raise SignBridgeError(
+            f"{AUTOENCODERS}: dropped: there is no feature {max(named)}, they are 0 to {activations.shape[1] - 1}."
+        )
     labels = np.asarray(labels)
     classes = np.unique(labels)
     fires = activations > 0
     for_class = np.stack([fires[labels == name].any(0) for name in classes])
-    everywhere = for_class.all(0) if len(classes) > 1 else np.zeros(activations.shape[1], bool)
+    everywhere = for_class.all(0) if named is None and len(classes) > 1 else np.zeros(activations.shape[1], bool)
     rows = []
     for name in classes:
         of_class = labels == name
         sums = np.where(everywhere, 0, activations[of_class].sum(0, dtype=np.float64))
         strongest = np.argsort(-sums, kind="stable")[:top]
         for rank, feature in enumerate(strongest[sums[strongest] > 0], start=1):
+            if named and feature in named:
+                continue
             share = float(fires[of_class, feature].mean())
             rows.append((str(name), rank, int(feature), float(sums[feature]), share))
-    return ClassFeatures(pd.DataFrame(rows, columns=list(LISTED)), int(everywhere.sum()))
+    return ClassFeatures(pd.DataFrame(rows, columns=list(LISTED)), len(named or ()) + int(everywhere.sum()))
 
 
 def share_found(table: pd.DataFrame, published: Mapping[str, set[int]]) -> dict[str, float]:

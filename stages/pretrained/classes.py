@@ -34,7 +34,7 @@ HEADLINE = {
     **{f"fidelity_image{end}": f"fidelity_image{end}" for end in ENDS},
     "variance_explained_text": "variance_explained_text", "fidelity_text": "fidelity_text",
     "active_features_image": "l0_image", "active_features_text": "l0_text", "features": "features",
-    "features_of_every_class": "dropped", "described_features": "described",
+    "dropped_features": "dropped", "dropped_by": "dropped_by", "described_features": "described",
     **{name: name for name in ("published_classes", "published_found", "images", "phrases")},
 }  # fmt: skip
 
@@ -52,14 +52,15 @@ def main() -> None:
     fits = is_fitting(fit, settings.fits)
     sample = tables.read(SAMPLE, columns=["image_id", "label"])
     read = activations.read(FEATURES / "sample", site, str(about["position"]), sample["image_id"].tolist())
-    found = class_features(read, sample["label"].tolist(), settings.top)
+    found = class_features(read, sample["label"].tolist(), settings.top, about["dropped"])
     described = tables.read(DESCRIPTIONS).set_index("feature")["description"].to_dict()
     descriptions = [described.get(feature, "") for feature in found.table["feature"]]
     table = with_published(found.table.assign(description=descriptions, fits=fits), published)
     findings = {
         "pretrained": about["pretrained"], "model": model_name(FEATURES / "features.parquet", params.model_notes()),
         "site": site, "position": str(about["position"]), "token": made_by["token"], "prompt": about["prompt"],
-        "features": int(read.shape[1]), "dropped": found.dropped, "fits": fits, "threshold": settings.fits,
+        "features": int(read.shape[1]), "dropped": found.dropped,
+        "dropped_by": "every_class" if about["dropped"] is None else "name", "fits": fits, "threshold": settings.fits,
         "descriptions": tables.made_by(DESCRIPTIONS)["descriptions"], "described": sum(map(bool, descriptions)),
         "confidence": statistics.confidence, "images": made_by["images"], "phrases": made_by["phrases"],
         **fit, **published_findings(found.table, published),

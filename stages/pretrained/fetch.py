@@ -16,7 +16,7 @@ from signbridge.pretrained.settings import chosen_pretrained
 from signbridge.sae.settings import require_sae_lens
 
 FOLDER = Path("data/pretrained/autoencoder")
-READ_WITH = {"model", "layer", "prompt", "position", "published"}  # of the entry: how images are read
+READ_WITH = {"model", "layer", "prompt", "position", "published", "dropped"}  # of the entry: how images are read
 
 
 def main() -> None:

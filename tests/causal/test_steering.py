@@ -47,6 +47,9 @@ AT = ["image", "prompt_last", "every"]
 NAMES = [*((name, 0) for name in DIRECTIONS), (RANDOM, 0), ("clamp", 0)]
 CLAMP = len(NAMES) - 1
 every_place = pytest.mark.parametrize("at", AT)
+the_widest_place = pytest.mark.parametrize(  # by default; it holds the tokens of the others
+    "at", [*(pytest.param(at, marks=pytest.mark.slow) for at in AT[:-1]), AT[-1]]
+)
 
 
 def sweep(**changes) -> SteeringSweep:
@@ -190,7 +193,7 @@ def test_the_descriptions_told_are_of_the_first_image_under_the_last_kind_of_edi
         assert [found.descriptions[SITES[1]][number]] == texts(tiny, greedy(tiny, inputs, 3, edit))
 
 
-@every_place
+@the_widest_place
 def test_a_feature_that_is_held_in_what_is_decoded_is_held_so_at_every_token_edited(tiny, images, steered, at):
     """The strength is the length of what the feature adds, as it is of a direction."""
     made, kept = steered(at)

@@ -124,6 +124,7 @@ def test_another_layer_and_position_follow_without_the_model(page, server, analy
     assert server.readings() == before
 
 
+@pytest.mark.slow
 def test_the_switch_shows_the_model_the_whole_picture(page, analysis, tmp_path):
     wide = Image.fromarray(np.random.default_rng(0).integers(0, 256, (60, 120, 3), np.uint8))
     wide.save(tmp_path / "wide.png")
@@ -136,6 +137,7 @@ def test_the_switch_shows_the_model_the_whole_picture(page, analysis, tmp_path):
     assert_shows(page, analysis, tmp_path / "wide.png", *analysis.study.best, like_dataset=False)
 
 
+@pytest.mark.slow
 def test_an_example_of_the_sample_is_said_to_be_one(page, analysis):
     study = analysis.study
     page.locator("#examples button:has(img)").nth(2).click()
@@ -147,6 +149,7 @@ def test_an_example_of_the_sample_is_said_to_be_one(page, analysis):
     assert [row[0] for row in table(page, "likeliest")] == likeliest["letter"].tolist()
 
 
+@pytest.mark.slow
 def test_an_example_takes_the_place_of_an_upload(page, analysis, hand):
     upload(page, hand)
     page.wait_for_selector("[data-testid=verdict]")
@@ -157,6 +160,7 @@ def test_an_example_takes_the_place_of_an_upload(page, analysis, hand):
     assert_shows_reading(page, analysis, reading, *analysis.study.best)
 
 
+@pytest.mark.slow
 def test_a_picture_can_be_pasted(server, browser, analysis, hand):
     context = browser.new_context(permissions=["clipboard-read", "clipboard-write"])
     page = opened(context.new_page(), server)
@@ -174,6 +178,7 @@ def test_a_picture_can_be_pasted(server, browser, analysis, hand):
     context.close()
 
 
+@pytest.mark.slow
 def test_a_picture_can_be_dropped(page, analysis, hand):
     files = page.evaluate_handle(
         """png => {
@@ -191,6 +196,7 @@ def test_a_picture_can_be_dropped(page, analysis, hand):
     assert_shows(page, analysis, hand, *analysis.study.best)
 
 
+@pytest.mark.slow
 def test_a_webcam_picture_is_not_mirrored_into_the_model(page):
     page.click("#picture button[aria-label='Capture from camera']")
     page.click("#picture button:has-text('Click to Access Webcam')")
@@ -202,6 +208,7 @@ def test_a_webcam_picture_is_not_mirrored_into_the_model(page):
     assert page.locator("#words [data-testid=note]").count() == 0
 
 
+@pytest.mark.slow
 def test_live_a_frame_a_second_is_read(page, server):
     before = server.readings()
     page.click("button[role=tab]:has-text('Live')")
@@ -218,6 +225,7 @@ def test_live_a_frame_a_second_is_read(page, server):
     assert shades[:, :15].mean() < shades[:, -15:].mean()
 
 
+@pytest.mark.slow
 def test_live_stops_when_its_tab_is_left(page, server, hand, analysis):
     page.click("button[role=tab]:has-text('Live')")
     page.click("#live button:has-text('Click to Access Webcam')")
@@ -233,6 +241,7 @@ def test_live_stops_when_its_tab_is_left(page, server, hand, analysis):
     assert_shows(page, analysis, hand, *analysis.study.best)
 
 
+@pytest.mark.slow
 def test_no_frame_of_a_webcam_lies_on_the_disk_when_live_has_ended(page, server):
     page.click("button[role=tab]:has-text('Live')")
     page.click("#live button:has-text('Click to Access Webcam')")
@@ -243,6 +252,7 @@ def test_no_frame_of_a_webcam_lies_on_the_disk_when_live_has_ended(page, server)
     assert {file for file in server.uploads.rglob("*") if file.is_file()} <= before
 
 
+@pytest.mark.slow
 def test_a_copy_of_a_photo_of_the_sample_is_known_again(page, in_study, tmp_path):
     sample = pd.read_parquet("data/sample.parquet")
     (tmp_path / "known.png").write_bytes(sample["image"].iloc[4])
@@ -265,6 +275,7 @@ UNUSUAL = [
 ]
 
 
+@pytest.mark.slow
 def test_bad_files_get_a_sentence_each_and_the_app_goes_on(page, server, tmp_path, hand):
     for make, sentence in BAD:
         upload(page, make(tmp_path))
@@ -275,6 +286,7 @@ def test_bad_files_get_a_sentence_each_and_the_app_goes_on(page, server, tmp_pat
     assert "Traceback" not in server.log.read_text()
 
 
+@pytest.mark.slow
 def test_unusual_pictures_are_read_and_the_visitor_is_told(page, server, tmp_path):
     for make, sentence in UNUSUAL:
         upload(page, make(tmp_path))
@@ -285,6 +297,7 @@ def test_unusual_pictures_are_read_and_the_visitor_is_told(page, server, tmp_pat
     assert shades[30:, :10].mean() < shades[30:, -10:].mean() - 50
 
 
+@pytest.mark.slow
 def test_a_text_that_says_what_it_is_is_refused_before_it_is_sent(page, tmp_path):
     (tmp_path / "notes.txt").write_text("Not a picture.")
     upload(page, tmp_path / "notes.txt")
@@ -292,6 +305,7 @@ def test_a_text_that_says_what_it_is_is_refused_before_it_is_sent(page, tmp_path
     assert page.locator("[data-testid=verdict]").count() == 0
 
 
+@pytest.mark.slow
 def test_two_visitors_at_once_each_get_their_own(browser, server, analysis, hand, tmp_path):
     Image.fromarray(pictures.shades()).save(tmp_path / "other.png")
     visits = []
@@ -307,6 +321,7 @@ def test_two_visitors_at_once_each_get_their_own(browser, server, analysis, hand
         context.close()
 
 
+@pytest.mark.slow
 def test_the_page_asks_nobody_but_this_machine(server, browser, hand):
     context = browser.new_context()
     page = context.new_page()
@@ -319,6 +334,7 @@ def test_the_page_asks_nobody_but_this_machine(server, browser, hand):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.slow
 def test_on_a_phone_nothing_runs_over_the_edge(server, browser, hand, scheme):
     context = browser.new_context(viewport={"width": 360, "height": 740}, color_scheme=scheme)
     page = opened(context.new_page(), server)

@@ -29,6 +29,7 @@ def test_before_the_study_has_run_it_says_which_command_runs_it(workspace, monke
     assert re.fullmatch(r"error: .*sample\.parquet: no such table\. Make it with `dvc repro`.*", said)
 
 
+@pytest.mark.slow
 def test_a_port_that_is_taken_is_one_message(finished):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -63,6 +64,7 @@ def test_it_listens_on_this_machine_and_shares_only_when_told_with_a_warning(in_
     ]
 
 
+@pytest.mark.slow
 def test_the_page_comes_up_and_its_folder_goes_with_it(finished, tmp_path):
     with serving(finished, tmp_path) as server:
         page = urllib.request.urlopen(server.url, timeout=30).read().decode()

@@ -32,7 +32,7 @@ def streams() -> torch.Tensor:
 
 def entry(folder: Path, format: str, **changes: object) -> OfFolder:
     said = {**formats.folder_entry(folder, format, 3), "model": "tiny", "prompt": "<image>",
-            "position": "prompt_last", "neuronpedia": None, "published": None}  # fmt: skip
+            "position": "prompt_last", "neuronpedia": None, "published": None, "dropped": None}  # fmt: skip
     return OfFolder.model_validate(said | changes)
 
 

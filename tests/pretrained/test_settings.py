@@ -17,7 +17,7 @@ def test_an_entry_that_is_there_is_chosen_in_the_params_as_committed(workspace):
 @pytest.mark.parametrize(
     ("name", "source", "layer", "position"),
     [
-        ("llava-gemma-2b", OfRelease, 12, 586),
+        ("llava-gemma-2b", OfRelease, 12, "after <end_of_turn>"),
         ("gemma-3-4b-it", OfRelease, 17, "prompt_last"),
         ("llava-next-llama3-8b", OfHub, 24, "image_mean"),
     ],
@@ -46,7 +46,8 @@ def test_an_unknown_entry_is_named_with_those_that_there_are(workspace):
 
 @pytest.mark.parametrize(
     ("key", "value"),
-    [("layer", -1), ("position", "answer_last"), ("revision", "main"), ("neuronpedia", "12-res-jb"), ("source", "web"),
+    [("layer", -1), ("position", "answer_last"), ("position", "after "), ("dropped", [-1]),
+     ("revision", "main"), ("neuronpedia", "12-res-jb"), ("source", "web"),
      ("published", {"pizza": "4270"})],
 )  # fmt: skip
 def test_a_setting_that_cannot_be_is_named(workspace, key, value):

@@ -61,23 +61,20 @@ def test_the_best_of_nothing_is_refused_by_saying_what_was_not_probed(probed):
         choose_site(params(), SITES, probed)
 
 
-def test_images_that_are_alike_lie_together():
-    coordinates = project(clusters(), params(), seed=0)
+def test_images_that_are_alike_lie_together_and_nothing_is_warned_of():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        coordinates = project(clusters(), params(), seed=0)
     first, second = coordinates[:20], coordinates[20:]
     spread = max(np.ptp(first, axis=0).max(), np.ptp(second, axis=0).max())
     assert np.linalg.norm(first.mean(axis=0) - second.mean(axis=0)) > spread
 
 
+@pytest.mark.slow
 def test_a_seed_gives_the_same_bytes_and_another_seed_others():
     first, again, other = (project(clusters(), params(), seed) for seed in (1, 1, 2))
     assert first.tobytes() == again.tobytes()
     assert first.tobytes() != other.tobytes()
-
-
-def test_a_projection_warns_of_nothing():
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        project(clusters(), params(), seed=0)
 
 
 def test_as_few_images_as_the_message_allows_are_enough():
@@ -92,5 +89,6 @@ def test_too_few_images_are_refused_by_saying_how_many_it_takes(images, neighbor
         project(clusters(images), params(neighbors=neighbors), seed=0)
 
 
+@pytest.mark.slow
 def test_images_with_one_and_the_same_vector_still_get_a_place():
     assert np.isfinite(project(np.ones((30, 8), np.float32), params(), seed=0)).all()

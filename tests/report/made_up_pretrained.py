@@ -10,6 +10,7 @@ from signbridge.report.inputs import COLUMNS
 FOUND = {
     "pretrained": "pair", "model": "tiny (a test bed)", "site": "layer_01", "position": "586",
     "token": "<start_of_turn>", "prompt": "<image>\ndescribe the image", "features": 16384, "dropped": 12,
+    "dropped_by": "every_class",
     "fits": True, "threshold": 0.5, "descriptions": "neuronpedia gemma-2b/12-res-jb", "described": 1, "images": 6,
     "phrases": 8, "confidence": 0.95, "variance_explained_image": 0.71, "variance_explained_image_low": 0.7,
     "variance_explained_image_high": 0.72, "variance_explained_text": 0.9, "variance_explained_text_low": 0.89,

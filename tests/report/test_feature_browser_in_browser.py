@@ -54,6 +54,7 @@ def test_the_first_feature_of_the_first_letter_is_open_and_a_click_opens_another
     expect(card).to_contain_text("It fires in none of the images read.")
 
 
+@pytest.mark.slow
 def test_patches_are_lit_where_the_feature_fires(usual, opened):
     page = opened(usual)
     for number in (10, 20, 40):
@@ -77,6 +78,7 @@ def test_patches_are_lit_where_the_feature_fires(usual, opened):
         assert f"strongest at row {number % 9 // 3 + 1}, column {number % 3 + 1}; fires on 3 of 9 patches" in alt
 
 
+@pytest.mark.slow
 def test_sentences_have_their_tokens_marked_by_strength(usual, opened):
     page = opened(usual)
     first, second = page.locator(".feature ol li").all()
@@ -99,6 +101,7 @@ def test_sentences_have_their_tokens_marked_by_strength(usual, opened):
         ("shared", ["3"]), ("text only w2", ["2"]), ("w2 shared", []), ("silver", []), ("  ", 7),
     ],
 )  # fmt: skip
+@pytest.mark.slow
 def test_a_search_finds_numbers_letters_words_joints_and_kinds(usual, opened, text, found):
     page = opened(usual)
     page.locator(SEARCH).fill(text)
@@ -114,6 +117,7 @@ def test_a_search_finds_numbers_letters_words_joints_and_kinds(usual, opened, te
         expect(page.locator(".feature")).to_have_text("No feature is like that at this layer.")
 
 
+@pytest.mark.slow
 def test_a_search_stays_while_the_layer_changes_and_counts_the_other_layers(usual, opened):
     page = opened(usual)
     page.locator(SEARCH).fill("index")
@@ -130,6 +134,7 @@ def test_a_search_stays_while_the_layer_changes_and_counts_the_other_layers(usua
     )
 
 
+@pytest.mark.slow
 def test_arrow_keys_go_through_the_list_and_one_stop_of_the_tab_key_is_enough(usual, opened):
     page = opened(usual)
     page.locator(SEARCH).focus()
@@ -145,6 +150,7 @@ def test_arrow_keys_go_through_the_list_and_one_stop_of_the_tab_key_is_enough(us
         expect(page.locator(HEADING)).to_have_text(f"Feature {number}, layer_00")
 
 
+@pytest.mark.slow
 def test_a_feature_of_two_letters_is_known_again_in_the_other_list(folder, opened):
     letters = made_up.sae().letters
     other = letters[(letters["letter"] == "A") & (letters["reads"] == "sae")].assign(letter="B", rank=2)
@@ -157,6 +163,7 @@ def test_a_feature_of_two_letters_is_known_again_in_the_other_list(folder, opene
     expect(page.locator(".feature")).to_contain_text("In the list of A (no. 1, AUC 0.900) and B (no. 2, AUC 0.900)")
 
 
+@pytest.mark.slow
 def test_bars_say_the_mean_on_each_letter(usual, opened):
     page = opened(usual)
     bars = page.locator(".bars li")
@@ -166,6 +173,7 @@ def test_bars_say_the_mean_on_each_letter(usual, opened):
     assert [bar.get_attribute("class") for bar in bars.all()] == ["own", "", "", ""]
 
 
+@pytest.mark.slow
 def test_a_finger_taps_and_the_page_fits_a_phone(usual, opened):
     page = opened(usual, viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
     page.get_by_role("option", name=re.compile("^20, ")).tap()
@@ -176,6 +184,7 @@ def test_a_finger_taps_and_the_page_fits_a_phone(usual, opened):
     assert page.locator(SEARCH).bounding_box()["height"] >= 44
 
 
+@pytest.mark.slow
 def test_what_a_screen_reader_hears_has_the_feature_and_its_images(usual, opened):
     page = opened(usual)
     page.get_by_role("option", name=re.compile("^20, B")).click()
@@ -188,6 +197,7 @@ def test_what_a_screen_reader_hears_has_the_feature_and_its_images(usual, opened
     expect(page.locator(SEARCH)).to_have_accessible_name("Search features")
 
 
+@pytest.mark.slow
 def test_tokens_without_a_grid_are_a_strip_below_the_image(folder, opened):
     images = made_up.sae().images
     line = images.assign(activations=[activations_of(number, tokens=7) for number in images["feature"]])
@@ -201,6 +211,7 @@ def test_tokens_without_a_grid_are_a_strip_below_the_image(folder, opened):
     assert "strongest at token 4 of 7" in lit.locator("img").get_attribute("alt")
 
 
+@pytest.mark.slow
 def test_text_stands_out_from_its_ground_in_both_schemes(usual, opened):
     texts = "#features-browser :is(p, legend, label, h4, h5, [role=option], .of, .score, .text, figcaption, .name)"
     for scheme in ("light", "dark"):
@@ -209,6 +220,7 @@ def test_text_stands_out_from_its_ground_in_both_schemes(usual, opened):
         assert min(found) >= 4.5
 
 
+@pytest.mark.slow
 def test_markup_in_sentences_and_labels_is_shown_as_text(folder, opened):
     hostile = "<img src=x onerror=document.title='hacked'></script>"
     run = made_up.sae(names=(hostile, "B"))
@@ -220,6 +232,7 @@ def test_markup_in_sentences_and_labels_is_shown_as_text(folder, opened):
     assert page.locator(".lists img, .feature ol img").count() == 0
 
 
+@pytest.mark.slow
 def test_without_a_script_there_is_the_table_and_a_line_on_what_is_missing(usual, opened):
     page = opened(usual, java_script_enabled=False)
     expect(page.locator("#features-browser noscript")).to_be_visible()

@@ -58,6 +58,7 @@ def test_hovering_shows_a_patchs_words_as_long_as_the_mouse_is_there(usual, open
     expect(page.locator(POINTED)).to_have_count(0)
 
 
+@pytest.mark.slow
 def test_latentlens_shows_its_sentence_with_the_word_and_the_text_layer(usual, opened):
     page = opened(usual)
     cell(page, 1).click()
@@ -74,6 +75,7 @@ def test_latentlens_shows_its_sentence_with_the_word_and_the_text_layer(usual, o
     expect(page.locator(".about")).to_have_text("Words that hold for this hand: together, up.")
 
 
+@pytest.mark.slow
 def test_the_patch_that_was_clicked_stays_while_layer_and_image_change(usual, opened):
     page = opened(usual)
     cell(page, 5).click()
@@ -89,6 +91,7 @@ def test_the_patch_that_was_clicked_stays_while_layer_and_image_change(usual, op
     expect(page.locator(KEPT)).to_have_attribute("data-patch", "5")
 
 
+@pytest.mark.slow
 def test_the_slider_goes_by_its_own_keys(usual, opened):
     page = opened(usual)
     page.locator(SLIDER).focus()
@@ -103,6 +106,7 @@ def test_the_slider_goes_by_its_own_keys(usual, opened):
         assert words(page, 0)[0] == f"embedding.A-000-0.{site}.4.1"
 
 
+@pytest.mark.slow
 def test_arrow_keys_go_through_the_grid_and_one_stop_of_the_tab_key_is_enough(usual, opened):
     page = opened(usual)
     page.locator(".hands input").first.focus()
@@ -122,6 +126,7 @@ def test_arrow_keys_go_through_the_grid_and_one_stop_of_the_tab_key_is_enough(us
     expect(page.locator(SLIDER)).to_be_focused()
 
 
+@pytest.mark.slow
 def test_what_has_the_focus_is_seen_to_have_it(usual, opened):
     page = opened(usual)
     outline = "element => getComputedStyle(element).outlineStyle + getComputedStyle(element).outlineWidth"
@@ -135,6 +140,7 @@ def test_what_has_the_focus_is_seen_to_have_it(usual, opened):
         assert page.locator(":focus").evaluate(outline) == "solid3px"
 
 
+@pytest.mark.slow
 def test_patches_that_say_a_word_that_holds_are_marked_and_counted_under_the_chosen_lens(usual, opened):
     page = opened(usual)
     marks = "cell => getComputedStyle(cell.querySelector('.patch'), '::after').content"
@@ -148,6 +154,7 @@ def test_patches_that_say_a_word_that_holds_are_marked_and_counted_under_the_cho
     assert {cell(page, patch).evaluate(marks) for patch in range(9)} == {"none"}
 
 
+@pytest.mark.slow
 def test_a_finger_taps_and_the_page_fits_a_phone(usual, opened):
     page = opened(usual, viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
     cell(page, 6).tap()
@@ -161,6 +168,7 @@ def test_a_finger_taps_and_the_page_fits_a_phone(usual, opened):
     assert all(one.bounding_box()["height"] >= 36 for one in page.locator(".under label").all())
 
 
+@pytest.mark.slow
 def test_what_a_screen_reader_hears_has_the_patch_the_layer_and_the_words(usual, opened):
     page = opened(usual)
     live = page.locator("#patch-words [aria-live=polite]")
@@ -176,6 +184,7 @@ def test_what_a_screen_reader_hears_has_the_patch_the_layer_and_the_words(usual,
     expect(page.get_by_role("slider")).to_have_accessible_name("Visual layer")
 
 
+@pytest.mark.slow
 def test_text_stands_out_from_its_ground_in_both_schemes(usual, opened):
     for scheme in ("light", "dark"):
         page = opened(usual, color_scheme=scheme)
@@ -184,6 +193,7 @@ def test_text_stands_out_from_its_ground_in_both_schemes(usual, opened):
         assert min(found) >= 4.5
 
 
+@pytest.mark.slow
 def test_of_a_grid_that_is_looked_at_in_part_pointing_near_a_patch_means_it(folder, opened):
     patches = grid_of(144, 16).tolist()
     lens_words = made_up_lenses.words_table(["A-000-0"], ["embedding"], patches)
@@ -198,6 +208,7 @@ def test_of_a_grid_that_is_looked_at_in_part_pointing_near_a_patch_means_it(fold
     assert frame["width"] == pytest.approx(whole["width"] / 12, abs=1)
 
 
+@pytest.mark.slow
 def test_tokens_without_a_grid_are_a_line_of_numbers(folder, opened):
     page = opened(written(folder / "line.html", grid=None))
     assert page.locator(".cells [role=gridcell]").all_inner_texts() == [str(number) for number in range(1, 10)]
@@ -210,12 +221,14 @@ def test_tokens_without_a_grid_are_a_line_of_numbers(folder, opened):
     expect(page.locator("#patch-words h4")).to_have_text("Patch 1, embedding")
 
 
+@pytest.mark.slow
 def test_where_no_words_are_known_to_hold_nothing_is_marked_and_it_says_so(folder, opened):
     page = opened(written(folder / "unknown.html", true_words={}))
     expect(page.locator(COUNT)).to_contain_text("is not known")
     expect(page.locator(".cells .holds")).to_have_count(0)
 
 
+@pytest.mark.slow
 def test_markup_in_words_and_sentences_is_shown_as_text(folder, opened):
     hostile = "<img src=x onerror=document.title='hacked'></script>"
     lens_words = made_up.lenses().words.assign(word=hostile, sentence=hostile, start=0, end=len(hostile))
@@ -226,6 +239,7 @@ def test_markup_in_words_and_sentences_is_shown_as_text(folder, opened):
     assert page.locator("#patch-words .lenses img").count() == 0
 
 
+@pytest.mark.slow
 def test_without_a_script_there_is_the_sample_and_a_line_on_what_is_missing(usual, opened):
     page = opened(usual, java_script_enabled=False)
     expect(page.locator("#patch-words noscript")).to_be_visible()

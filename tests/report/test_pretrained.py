@@ -20,6 +20,13 @@ def test_it_says_what_was_read_where_and_how_much_it_explains():
     assert "Neither is below 0.50" in said
 
 
+def test_a_named_token_and_named_features_are_said():
+    run = made_up.pretrained(**with_metrics(position="after <end_of_turn>", dropped_by="name"))
+    said = " ".join(pretrained.section(run).lead)
+    assert "read at the token after <end_of_turn> (" in said
+    assert "12 features that the catalog names, as they say nothing of a class, were dropped" in said
+
+
 def test_features_stand_with_their_words_and_whether_they_are_published():
     (table,) = pretrained.section(made_up.pretrained()).tables
     assert table.rows[0] == ("A", "4500 (mentions of <b>dogs</b>, published); 7")

@@ -58,6 +58,29 @@ def test_a_position_that_only_the_longest_prompt_has_is_refused(reader):
         reader.read([picture(0, *size) for size in SIZES], work)
 
 
+def test_the_token_behind_a_named_one_is_found_wherever_it_stands(reader):
+    """The last `<image>` of prompts of several lengths, filled up on the left."""
+    tokenizer, images = reader.loaded.processor.tokenizer, [picture(seed, *size) for seed, size in enumerate(SIZES)]
+    autoencoder = identity(other_families.WIDTH)
+    shard = reader.read(images, features_at(reader, SITE, autoencoder, "after <image>"))
+    for row, image in enumerate(images):
+        inputs = reader.prepare([image])
+        ids = inputs["input_ids"][0]
+        place = int((ids == reader.loaded.parts.image_token_id).nonzero().max()) + 1
+        assert shard.answers[row] == tokenizer.decode([int(ids[place])])
+        expected = autoencoder.encode(streams_of(reader.loaded, inputs)[SITE][0, place]).detach().numpy()
+        np.testing.assert_allclose(shard.vectors[AT_POSITION][row], expected, atol=1e-4)
+
+
+def test_a_named_token_that_is_not_there_is_refused(reader):
+    autoencoder, tokenizer = identity(other_families.WIDTH), reader.loaded.processor.tokenizer
+    with pytest.raises(SignBridgeError, match="has no token '<end_of_turn>'"):
+        features_at(reader, SITE, autoencoder, "after <end_of_turn>")
+    other = next(token for token in tokenizer.all_special_tokens if token not in reader.prompt and token != "<s>")
+    with pytest.raises(SignBridgeError, match="no token behind"):
+        reader.read([picture(0, *SIZES[0])], features_at(reader, SITE, autoencoder, f"after {other}"))
+
+
 def test_an_autoencoder_of_another_width_is_refused(reader):
     with pytest.raises(SignBridgeError, match=r"takes vectors of 16 numbers, and the model's residual stream has 32"):
         check_fits_model("mine", identity(16), 1, reader.loaded)

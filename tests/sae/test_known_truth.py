@@ -55,6 +55,8 @@ pytestmark = pytest.mark.slow  # two autoencoders are trained
 __all__ = ["miniature"]
 
 SITE, PHOTOS, TOKENS = "layer_06", 8, 40_000
+STRENGTHS = [1.0, 2.0, 4.0]  # natural doses
+NULLS = (RANDOM, LIKE_FEATURES, NEIGHBOURS)  # of the feature's length
 DESCRIBE = "USER: <image>\nDescribe the hand.\nASSISTANT:"
 ASKED = f"{DESCRIBE} The index finger is"
 CPU = torch.device("cpu")
@@ -129,13 +131,19 @@ def test_one_feature_tells_whether_the_index_finger_is_up_clearly_better_than_an
     assert metrics["concept_model_over_untrained_twin_low"] > 0
 
 
-def test_pushing_that_feature_has_the_miniature_say_up_of_an_unchanged_image(miniature, sample, of_model):
+def test_pushing_that_feature_has_the_miniature_say_up_of_an_unchanged_image_more_than_nulls_of_that_length_do(
+    miniature, sample, of_model
+):
+    """Noise of equal logit effect is no null here: after so short a training the feature is not clearly above it.
+
+    That of the study is (`concept_over_equal_logit_low` in metrics/sae/steering.json).
+    """
     autoencoders, found = of_model
     answers = pd.DataFrame({"image_id": sample["image_id"], "answer": found.answers})
     rows = with_answers(*with_concept(sample, "index", known(sample)), answers)
     places = rows["image_id"].map({one: number for number, one in enumerate(sample["image_id"])}).to_numpy()
     features = {(SITE, "prompt_last"): found.vectors[f"{SITE}.prompt_last"][places]}
-    doses = Doses(pairs=2, images=6, others=1, at=["every"], during=["every_step"], strengths=[2.0], draws=4,
+    doses = Doses(pairs=2, images=12, others=1, at=["every"], during=["every_step"], strengths=STRENGTHS, draws=8,
                   answer_tokens=1)  # fmt: skip
 
     def fit(half: np.ndarray) -> FeatureDirections:
@@ -145,10 +153,23 @@ def test_pushing_that_feature_has_the_miniature_say_up_of_an_unchanged_image(min
     reader, describer = Reader(miniature, ASKED, 1, 32), Reader(miniature, DESCRIBE, 2, 32)
     todo = [one for one in courses(reader, describer, doses, [SITE], rows, fit, 1) if one.pair.answer_b == "up"]
     assert len(todo) == 1
-    steered = steer(reader, describer, doses, todo[0])
-    likely = dict(zip(todo[0].names, steered.probability[0, 0, :, 0].mean(-1), strict=True))
-    assert steered.clean_probability.mean() < 0.1
+    course = todo[0]._replace(unit={SITE: 1.0})  # of a feature a strength of 1 is its largest natural dose
+    steered = steer(reader, describer, doses, course)
+    probability = steered.probability[0, 0]  # directions, strengths, images
+    clean = steered.clean_probability
+    assert clean.mean() < 0.1
+    null = {name: probability[[one == name for one, _ in course.names]].mean(0) for name in NULLS}
     for push in (FEATURE, CLAMP):
-        assert likely[push, 0] > 0.3
-        for null in (RANDOM, LIKE_FEATURES, NEIGHBOURS):
-            assert np.mean([likely[null, draw] for draw in range(doses.draws)]) < likely[push, 0] / 2
+        pushed = probability[course.names.index((push, 0))]
+        means = [clean.mean(), *pushed.mean(-1)]
+        assert means == sorted(means), "the larger the dose the more likely, here up to four times the natural one"
+        assert means[-1] > 0.3
+        for name, of_null in null.items():
+            assert of_null[-1].mean() < means[-1] / 2, (push, name)
+            assert low_end(pushed[-1] - of_null[-1]) > 0, (push, name)
+
+
+def low_end(differences: np.ndarray) -> float:
+    """Of the 95 % interval of a mean, from 2,000 resamples of the images."""
+    drawn = np.random.default_rng(0).integers(0, len(differences), (2000, len(differences)))
+    return float(np.quantile(differences[drawn].mean(1), 0.025))

@@ -45,7 +45,9 @@ def preset(request):
     return PRESETS[request.param]
 
 
-@pytest.fixture(scope="module", params=["batchtopk", "topk", "standard"])
+@pytest.fixture(
+    scope="module", params=["batchtopk", *(pytest.param(one, marks=pytest.mark.slow) for one in ("topk", "standard"))]
+)
 def long_trained(request, tmp_path_factory) -> tuple[Path, PlantedTokens, Trained]:
     """Autoencoders trained long enough to have found what is planted, stored in a folder."""
     folder = tmp_path_factory.mktemp("long")

@@ -65,7 +65,7 @@ def made(folder: Path, family: str) -> Iterator[Workspace]:
         prompt = other_families.PROMPTS[family].replace("<start_of_image>", "<image>")
         entry = {**formats.folder_entry(Path("text_sae"), format, LAYER), "model": "tiny",
                  "prompt": prompt, "position": position, "neuronpedia": None,
-                 "published": {"Golden Retriever": [1, 900], "pizza": [2], "alps": [0]}}  # fmt: skip
+                 "published": {"Golden Retriever": [1, 900], "pizza": [2], "alps": [0]}, "dropped": None}  # fmt: skip
         workspace.set(
             model="tiny", models__tiny=model, autoencoders__pair=entry, questions__corpus="corpus.txt",
             questions__templates=[], questions__describe_tokens=3,

@@ -258,6 +258,7 @@ def test_one_letter_is_refused_before_any_model_is_loaded(study, monkeypatch):
     assert "other_letter needs two letters at least" in study.message_of_failure(main)
 
 
+@pytest.mark.slow
 def test_the_command_of_the_stage_runs(study):
     study.set(controls__read=["no_image"])
     done = study.run("extract_controls")

@@ -52,6 +52,7 @@ def test_every_image_has_a_score_for_every_letter_of_the_sample(study):
     assert not (study.folder / ".scratch/score_letters").exists(), "finished shards are cleared away"
 
 
+@pytest.mark.slow
 def test_two_runs_are_equal_to_the_byte(study):
     main()
     first = SCORES.read_bytes()

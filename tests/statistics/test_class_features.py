@@ -1,7 +1,9 @@
 """From classes to features: what is summed, dropped and listed."""
 
 import numpy as np
+import pytest
 
+from signbridge.core.errors import SignBridgeError
 from signbridge.core.names import published_of_classes
 from signbridge.statistics.class_features import class_features, share_found
 
@@ -30,6 +32,19 @@ def test_a_feature_that_fires_for_some_image_of_every_class_is_dropped_however_s
     found = class_features(ACTIVATIONS, LABELS, 10)
     assert found.dropped == 1
     assert 0 not in found.table["feature"].tolist()
+
+
+def test_features_that_are_named_are_left_out_of_the_strongest_and_no_others():
+    found = class_features(ACTIVATIONS, LABELS, 2, named=[0])
+    assert found.dropped == 1
+    assert rows(found.table, "a") == [(2, 1, 3.5)], "its rank counts the one that is left out"
+    assert rows(found.table, "b") == [(2, 2, 3.5)], "the third is not taken instead"
+    assert rows(class_features(ACTIVATIONS, LABELS, 2, named=[4]).table, "a") == [(1, 0, 7.0), (2, 1, 3.5)]
+
+
+def test_a_named_feature_that_is_not_there_is_refused():
+    with pytest.raises(SignBridgeError, match="there is no feature 5, they are 0 to 4"):
+        class_features(ACTIVATIONS, LABELS, 2, named=[5])
 
 
 def test_no_more_are_listed_than_asked_for():

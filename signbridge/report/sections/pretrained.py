@@ -47,13 +47,15 @@ def _none(pretrained: Pretrained) -> bool:
 def _lead(pretrained: Pretrained) -> str:
     said = pretrained.found
     position, token = str(said["position"]), str(said["token"])
-    where = POSITIONS.get(position, f"token {position} of the prompt, counted from 0")
+    number = f"token {position} of the prompt, counted from 0"
+    where = POSITIONS.get(position, number if position.isdecimal() else f"the token {position}")
     named = f" ({token!r})" if token else ""
+    every = f"that fired for some image of every {pretrained.kind}"
+    why = every if said["dropped_by"] == "every_class" else "that the catalog names, as they say nothing of a class,"
     return (
         f"{said['pretrained']}: {count(pretrained.found.number('features'))} features at {said['site']}, read at "
         f"{where}{named}, under the prompt {str(said['prompt'])!r}. Of each {pretrained.kind} the activations of its "
-        f"images are summed. {plural(pretrained.found.number('dropped'), 'feature')} that fired for some image of "
-        f"every {pretrained.kind} were dropped."
+        f"images are summed. {plural(pretrained.found.number('dropped'), 'feature')} {why} were dropped."
     )
 
 

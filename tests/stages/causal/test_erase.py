@@ -118,6 +118,7 @@ def test_where_images_can_be_drawn_erasers_are_fitted_on_those_and_not_on_the_sa
         list(drawn[2][keys].itertuples(index=False, name=None)), "damage"])  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_to_the_same_bytes_whatever_the_settings_of_the_other_sweep(study, monkeypatch):
     """A shard for each half of the photos under its erasers, then two under the prompt that asks for a description.
 

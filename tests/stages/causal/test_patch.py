@@ -74,6 +74,7 @@ def test_another_seed_draws_other_pairs(study):
     assert pairs_of(tables.read(PATCHING)) != pairs
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_to_the_same_bytes_whatever_the_settings_of_the_other_sweep(study, monkeypatch):
     """DVC does not look at those, so it would not run the stage again."""
     monkeypatch.setenv("SIGNBRIDGE_SHARD_IMAGES", "2")

@@ -92,6 +92,7 @@ def test_damage_is_told_by_other_images_for_each_pair_and_texts_are_kept_of_as_m
     assert told == answers[["a", "b"]].to_numpy()[:1].tolist()
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_to_the_same_bytes_whatever_the_settings_of_the_other_sweep(study, monkeypatch):
     """DVC does not look at those, so it would not run the stage again."""
     study.set_in(params.CAUSAL, steering__full__draws=9)

@@ -93,10 +93,12 @@ def test_the_grid_of_all_image_tokens_is_in_the_table(study):
     assert words["patch"].max() < rows * columns
 
 
+@pytest.mark.slow
 def test_a_killed_index_goes_on_to_the_same_bytes(study, monkeypatch):
     resumes_with_the_same_bytes(text_index.main, monkeypatch, killed_after=1, shards=2)
 
 
+@pytest.mark.slow
 def test_a_killed_lens_goes_on_to_the_same_bytes(study, monkeypatch):
     resumes_with_the_same_bytes(lens.main, monkeypatch, killed_after=0, shards=1)
 

@@ -199,7 +199,7 @@ def test_a_shorter_corpus_has_the_bytes_of_a_whole_run(study):
 
 
 @pytest.mark.parametrize(
-    "before_the_end", [pytest.param(count, marks=[] if count in (0, 4) else pytest.mark.slow) for count in range(8)]
+    "before_the_end", [pytest.param(count, marks=[] if count == 4 else pytest.mark.slow) for count in range(8)]
 )
 def test_a_run_that_is_killed_leaves_nothing_that_a_later_one_takes_for_whole(study, monkeypatch, before_the_end):
     """The kill comes before one of the last files or folders is renamed into place; then the corpus runs once more."""

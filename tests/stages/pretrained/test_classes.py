@@ -208,6 +208,7 @@ def test_classes_are_steered_by_their_published_features_and_those_classes_are_l
     assert answers["probability"].between(0, 1).all()
 
 
+@pytest.mark.slow
 def test_steering_goes_on_where_it_was_killed(study, monkeypatch):
     resumes_with_the_same_bytes(steer.main, monkeypatch, killed_after=0, shards=1)
 

@@ -59,6 +59,7 @@ def empty(kind: str) -> None:
         tables.write(tables.read(path).head(0), path, tables.made_by(path))
 
 
+@pytest.mark.slow
 def test_what_was_found_is_written_under_the_names_that_dvc_knows(study, finished):
     assert as_declared("sae.effects", finished[1]) == declared("sae.effects")
     metrics = found()
@@ -90,6 +91,7 @@ def test_the_largest_natural_dose_is_quoted_where_the_push_works_best_at_any_dos
     assert natural_doses(doses, {}) == {}
 
 
+@pytest.mark.slow
 def test_towards_the_concept_and_away_from_it_are_told_apart(study):
     doses, answers = read("steering"), tables.read(steer.STEERING / CONCEPT / "answers.parquet")
     assert set(doses["steered"]) == {CLASSES, CONCEPT, CONCEPT_UNDONE}
@@ -103,6 +105,7 @@ def test_towards_the_concept_and_away_from_it_are_told_apart(study):
             assert quoted.tolist() == pytest.approx([of_images.mean()], rel=1e-2)
 
 
+@pytest.mark.slow
 def test_what_is_subtracted_is_compared_with_what_is_subtracted_and_the_rest_with_what_is_added(study):
     before = found()
     for kind in (CLASSES, CONCEPT):
@@ -122,6 +125,7 @@ def test_what_is_subtracted_is_compared_with_what_is_subtracted_and_the_rest_wit
         assert after[name] == pytest.approx(after[f"{kind}_feature_down_probability"])
 
 
+@pytest.mark.slow
 def test_every_interval_holds_its_value(study):
     for name in TABLES:
         table = read(name)
@@ -132,6 +136,7 @@ def test_every_interval_holds_its_value(study):
             assert ((low <= value + 1e-6) & (value <= high + 1e-6)).all(), (name, column)
 
 
+@pytest.mark.slow
 def test_a_second_run_writes_the_same_bytes(study):
     first = outputs()
     main()
@@ -141,6 +146,7 @@ def test_a_second_run_writes_the_same_bytes(study):
 @pytest.mark.parametrize(
     ("nothing", "left"), [(CLASSES, {CONCEPT, CONCEPT_UNDONE}), (CONCEPT, {CLASSES})], ids=[CLASSES, CONCEPT]
 )
+@pytest.mark.slow
 def test_where_one_found_nothing_to_do_the_other_is_told_as_ever(study, nothing, left):
     before, columns = found(), {name: list(read(name).columns) for name in TABLES}
     empty(nothing)
@@ -152,6 +158,7 @@ def test_where_one_found_nothing_to_do_the_other_is_told_as_ever(study, nothing,
         assert list(read(name).columns) == columns[name]
 
 
+@pytest.mark.slow
 def test_where_nothing_was_steered_at_all_the_tables_keep_their_columns(study):
     columns = {name: list(read(name).columns) for name in TABLES}
     empty(CLASSES)
@@ -163,6 +170,7 @@ def test_where_nothing_was_steered_at_all_the_tables_keep_their_columns(study):
         assert list(read(name).columns) == columns[name]
 
 
+@pytest.mark.slow
 def test_another_finger_names_another_concept(study):
     """Whoever changes it steers again first: else nothing was steered towards it."""
     study.set_in(params.SAE, concept__finger="pinky")
@@ -170,12 +178,14 @@ def test_another_finger_names_another_concept(study):
     assert f"{CONCEPT}_class_pairs" not in found()
 
 
+@pytest.mark.slow
 def test_a_misspelt_key_is_named(study):
     study.set_in(params.SAE, steering_effects={"most_damge": 0.3, "breakdown": 1.0})
     assert "steering_effects.most_damge: unknown key. Did you mean 'most_damage'?" in study.message_of_failure(main)
 
 
 @pytest.mark.parametrize("missing", ["classes/answers", "concept/damage"])
+@pytest.mark.slow
 def test_a_missing_table_is_reported_by_path(study, missing):
     (steer.STEERING / f"{missing}.parquet").unlink()
     assert f"data/sae/steering/{missing}.parquet: no such table" in study.message_of_failure(main)

@@ -184,6 +184,7 @@ def test_the_same_study_gives_the_same_bytes(study, finished):
 
 
 @pytest.mark.parametrize("killed_after", [1, 3])
+@pytest.mark.slow
 def test_a_killed_run_goes_on_to_the_same_bytes(study, monkeypatch, killed_after):
     resumes_with_the_same_bytes(features_stage.main, monkeypatch, killed_after, shards=1 + 2 + 2 + 2 + 1)
 
