@@ -85,6 +85,22 @@ def test_plain_positions_of_qwen_do_not_conform(folders):
     assert {"steps", "branches"} <= {finding.check for finding in conformance.conformance(reader) if not finding.holds}
 
 
+@pytest.mark.parametrize("family", ["qwen2-5-vl", "qwen3-vl", "internvl", "smolvlm", "llava-onevision"])
+def test_a_processor_that_was_saved_with_its_part_for_videos_is_read_without_it(tmp_path, family):
+    """As published ones are, and where torchvision is not installed."""
+    other_families.ALL_WRITERS[family](tmp_path / family)
+    file = tmp_path / family / "processor_config.json"
+    saved = json.loads(file.read_text(encoding="utf-8"))
+    for_videos = {"video_processor_type": "OwnVideoProcessor", "size": {"shortest_edge": 64}}
+    file.write_text(json.dumps({**saved, "video_processor": for_videos}), encoding="utf-8")
+    (tmp_path / family / "video_preprocessor_config.json").write_text(json.dumps(for_videos), encoding="utf-8")
+    draw = np.random.default_rng(0)
+    reader = reader_of(tmp_path, family)
+    inputs = reader.prepare([conformance.noise(draw, conformance.SQUARE)])
+    assert (inputs["input_ids"] == reader.loaded.parts.image_token_id).any()
+    assert not hasattr(reader.loaded.processor, "video_processor")
+
+
 def test_a_processor_that_does_not_mark_image_tokens_is_refused(folders):
     reader = reader_of(folders, "qwen2-5-vl")
     draw = np.random.default_rng(0)

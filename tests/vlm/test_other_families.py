@@ -198,6 +198,24 @@ def test_patching_is_a_whole_pass_for_each_cell(reader):
         np.testing.assert_allclose(found.patched[run].ravel(), expected, atol=1e-4, rtol=1e-4)
 
 
+def test_what_is_heard_of_a_branch_is_the_stream_of_a_whole_edited_pass_from_its_start_on(reader):
+    """Also where the branch is run from an earlier token on than it was asked to leave at."""
+    loaded = reader.loaded
+    inputs = reader.prepare([picture(0), picture(1)])
+    start, (*_, site, last) = inputs["input_ids"].shape[1] - 1, decoder_sites(loaded.parts)
+    clean, heard = clean_run(loaded, inputs, start), {}
+    rows = clean.tail(site, start).roll(1, 0)
+    leave(loaded, clean, start, {site: rows}, on_site=lambda at, stream: heard.update({at: stream.clone()}))
+
+    def edit(at: str, stream: torch.Tensor) -> torch.Tensor:
+        return torch.cat([stream[:, :start], rows], dim=1) if at == site else stream
+
+    expected = plain_pass(loaded, inputs, edit).streams
+    assert list(heard) == [site, last]
+    torch.testing.assert_close(heard[site], rows)
+    torch.testing.assert_close(heard[last], expected[last][:, start:], atol=1e-4, rtol=1e-4)
+
+
 def test_descriptions_are_fed_behind_the_prompt(reader):
     """Their tokens are text, also where the model is told which tokens are of an image."""
     images, described = [picture(0), picture(1)], [[5, 6, 7], [8, 9]]
