@@ -1,12 +1,16 @@
 """Models of every family conform, on small random weights: what is read and edited is what the library computes."""
 
+import importlib
 import json
+import sys
 from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from transformers.models.pixtral import image_processing_pil_pixtral as pil
 
 from signbridge.core.errors import SignBridgeError
 from signbridge.vlm import conformance
@@ -99,6 +103,26 @@ def test_a_processor_that_was_saved_with_its_part_for_videos_is_read_without_it(
     inputs = reader.prepare([conformance.noise(draw, conformance.SQUARE)])
     assert (inputs["input_ids"] == reader.loaded.parts.image_token_id).any()
     assert not hasattr(reader.loaded.processor, "video_processor")
+
+
+@pytest.mark.parametrize("merged", [1, 2])
+def test_pixtrals_processor_gives_what_the_librarys_own_does(monkeypatch, merged):
+    """Whose module is not imported without torchvision, for a function that the Pillow backend has too."""
+    name = "transformers.models.pixtral."
+    with_torchvision = SimpleNamespace(get_resize_output_image_size=pil.get_resize_output_image_size)
+    monkeypatch.setitem(sys.modules, f"{name}image_processing_pixtral", with_torchvision)
+    monkeypatch.delitem(sys.modules, f"{name}processing_pixtral", raising=False)
+    theirs = importlib.import_module(f"{name}processing_pixtral").PixtralProcessor
+    monkeypatch.delitem(sys.modules, f"{name}processing_pixtral")
+    ours = other_families._pixtral_processor(merged)
+    theirs = theirs(ours.image_processor, ours.tokenizer, patch_size=other_families.PATCH, spatial_merge_size=merged)
+    draw = np.random.default_rng(0)
+    for sizes in ([(28, 28), (56, 28)], [(30, 90), (100, 40)]):
+        given = {"images": [[conformance.noise(draw, size)] for size in sizes], "text": ["[INST]a[IMG]b[/INST]"] * 2,
+                 "return_tensors": "pt", "padding": True}  # fmt: skip
+        found, expected = ours(**given), theirs(**given)
+        assert found.keys() == expected.keys()
+        assert all(torch.equal(torch.as_tensor(found[name]), torch.as_tensor(expected[name])) for name in expected)
 
 
 def test_a_processor_that_does_not_mark_image_tokens_is_refused(folders):
