@@ -10,12 +10,14 @@ from transformers import LlavaForConditionalGeneration
 
 from signbridge.causal.damage import read_described
 from signbridge.causal.patching import patch, patch_one_by_one
+from signbridge.core.errors import SignBridgeError
 from signbridge.core.names import PATCHED
+from signbridge.lenses.patches import patch_tokens
 from signbridge.vlm.answering import read_and_answer
 from signbridge.vlm.branching import clean_run, leave
 from signbridge.vlm.conformance import plain_pass
 from signbridge.vlm.extraction import Reader
-from signbridge.vlm.families.parts import with_text_behind
+from signbridge.vlm.families.parts import grid_of_image, with_text_behind
 from signbridge.vlm.letter_scoring import class_log_probabilities, continuations
 from signbridge.vlm.loading import FolderModel, LoadedModel, load
 from signbridge.vlm.needs import needs_of
@@ -23,6 +25,7 @@ from signbridge.vlm.residual import decoder_sites, editing, reading, reading_up_
 from tests.vlm import other_families
 
 CPU = torch.device("cpu")
+SIZES = ((28, 28), (56, 28))
 
 
 @pytest.fixture(scope="module")
@@ -163,6 +166,24 @@ def test_classes_of_several_tokens_are_scored_as_by_a_plain_pass(reader):
         logits = with_behind(loaded, inputs, [tokens]).logits[0, -len(tokens) - 1 : -1]
         expected = logits.log_softmax(-1).gather(-1, torch.tensor(tokens)[:, None]).sum()
         torch.testing.assert_close(score, expected, atol=1e-4, rtol=1e-4)
+
+
+GRIDS = {  # rows and columns of the tokens of an image of 28 x 28 pixels, and of 56 x 28
+    "llava-gemma": ((4, 4), (4, 4)), "gemma3": ((2, 2), (2, 2)), "paligemma": ((4, 4), (4, 4)),
+    "qwen2-vl": ((2, 2), (2, 4)), "qwen2-5-vl": ((2, 2), (2, 4)), "qwen3-vl": ((2, 2), (2, 4)),
+    "mistral3": ((2, 2), (2, 4)), "pixtral": ((4, 4), (4, 8)), "internvl": ((2, 2), None),
+}  # fmt: skip
+
+
+def test_image_tokens_that_are_tiles_or_queries_are_no_grid_of_patches(family, reader):
+    found = tuple(grid_of_image(reader.loaded.parts, reader.prepare([picture(0, *size)])) for size in SIZES)
+    assert found == GRIDS.get(family, (None, None))
+
+
+def test_lenses_do_not_mix_up_the_patches_of_images_that_take_different_numbers_of_tokens(folders):
+    reader = _reader(folders, "llava-next")
+    with pytest.raises(SignBridgeError, match="different numbers of tokens"):
+        reader.read([picture(0, *size) for size in SIZES], patch_tokens(reader, ["embedding"], 4))
 
 
 def test_an_answer_follows_the_prompt_as_the_processor_ends_it(family, reader):

@@ -35,6 +35,7 @@ def qwen2_5_vl(model: PreTrainedModel) -> Parts:
         image_token_id=model.config.image_token_id,
         rows_of_images=_patches,
         positions=partial(_positions, model.model),
+        grid=partial(_grid, model.config.vision_config.spatial_merge_size),
     )
 
 
@@ -45,6 +46,11 @@ def qwen3_vl(model: PreTrainedModel) -> Parts:
 
 def _patches(inputs: Inputs) -> list[int]:
     return inputs["image_grid_thw"].prod(-1).tolist()
+
+
+def _grid(merged: int, inputs: Inputs) -> tuple[int, int]:
+    _, height, width = inputs["image_grid_thw"][0].tolist()
+    return height // merged, width // merged
 
 
 def _positions(model: PreTrainedModel, inputs: Inputs) -> Int[Tensor, "3 batch tokens"]:
