@@ -66,7 +66,7 @@ class Plain(NamedTuple):
 def conformance(reader: Reader, seed: int = 0) -> Iterator[Finding]:
     """The findings of all checks of `reader`'s model, under its prompt, on images of noise drawn from `seed`."""
     draw = np.random.default_rng(seed)
-    square, other, wide = (_noise(draw, size) for size in (SQUARE, SQUARE, WIDE))
+    square, other, wide = (noise(draw, size) for size in (SQUARE, SQUARE, WIDE))
     for check in (sites, steps, threads):
         yield from check(reader, [square, wide, other])
     yield from reach(reader, square)
@@ -129,7 +129,7 @@ def steps(reader: Reader, images: list[Image.Image]) -> Iterator[Finding]:
         ):
             expected = _expected(loaded, inputs, said)
             pairs = [(vectors[name][of_row], vector) for name, vector in expected.items()]
-            yield Finding("steps", f"image of {image.width} x {image.height}, {how}", _largest(pairs), tolerance)
+            yield Finding("steps", f"{image.width} x {image.height} pixels, {how}", _largest(pairs), tolerance)
     for site in ("vision", "projector"):
         name = f"{site}.image_mean"
         pairs = [(together[name][row], own[name][0]) for row, own in enumerate(alone)]
@@ -155,15 +155,15 @@ def reach(reader: Reader, image: Image.Image) -> Iterator[Finding]:
     inputs = reader.to_device(reader.prepare([image]))
     span, tokens = image_span(loaded, inputs), inputs["input_ids"].shape[1]
     is_image = (inputs["input_ids"][0] == loaded.parts.image_token_id).tolist()
-    *_, last = decoder_sites(loaded.parts)
-    clean = plain_pass(loaded, inputs).streams
-    for name, token in {"an image token": span.stop - 2, "the token behind": span.stop, "the last": tokens - 1}.items():
+    clean, last = plain_pass(loaded, inputs).streams, decoder_sites(loaded.parts)[-1]
+    one = [place for place, of_image in enumerate(is_image) if of_image][-2:][0]  # not the last, which none sees ahead
+    for name, token in {"an image token": one, "the token behind": span.stop, "the last": tokens - 1}.items():
         edit = _put("embedding", slice(token, token + 1), -2 * clean["embedding"][:, token : token + 1])
         reached = (plain_pass(loaded, inputs, edit).streams[last] != clean[last]).any(-1)[0].tolist()
         ahead = {
-            "none": [False] * tokens, "image": [one and is_image[token] for one in is_image], "prompt": [True] * tokens,
+            "none": [False] * tokens, "image": [of and is_image[token] for of in is_image], "prompt": [True] * tokens,
         }[loaded.parts.looks_ahead]  # fmt: skip
-        wrong = sum(one != (place >= token or ahead[place]) for place, one in enumerate(reached))
+        wrong = sum(there != (place >= token or ahead[place]) for place, there in enumerate(reached))
         yield Finding("reach", f"{name} is edited: wrong tokens", wrong, 0)
 
 
@@ -214,7 +214,7 @@ def without_image(reader: Reader) -> Iterator[Finding]:
 
 def table(findings: Sequence[Finding]) -> str:
     """The findings, one a line."""
-    rows = [("check", "compared", "difference", "tolerance", "verdict")]
+    rows = [("check", "compared", "largest difference", "tolerance", "verdict")]
     rows += [
         (*one[:2], f"{one.difference:.2g}", f"{one.tolerance:g}", "ok" if one.holds else "FAILS") for one in findings
     ]
@@ -277,10 +277,10 @@ def _largest(pairs: Iterable[tuple[Tensor, Tensor]]) -> float:
 
 
 def _tolerance(loaded: LoadedModel) -> float:
-    return TOLERANCE[loaded.model.dtype]
+    return TOLERANCE[loaded.parts.final_norm.weight.dtype]
 
 
-def _noise(draw: np.random.Generator, size: tuple[int, int]) -> Image.Image:
+def noise(draw: np.random.Generator, size: tuple[int, int]) -> Image.Image:
     return Image.fromarray(draw.integers(0, 256, (size[1], size[0], 3), dtype=np.uint8))
 
 

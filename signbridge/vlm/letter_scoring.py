@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor
-from transformers import BatchFeature, PreTrainedModel, ProcessorMixin
+from transformers import BatchFeature, PaliGemmaProcessor, PreTrainedModel, ProcessorMixin
 
 from signbridge.core.errors import SignBridgeError
 from signbridge.core.params import Section
@@ -68,10 +68,12 @@ def continuations(
 def added_tokens(processor: ProcessorMixin, prompt: str, answer: str, key: str) -> list[int]:
     """The tokens that `answer`, after a space, adds to `prompt`; `key` is where the params have the prompt.
 
-    Raises `SignBridgeError` if the prompt's own tokens change where the answer follows.
+    PaliGemma's processor ends a prompt in a new line, and the answer begins there. Raises `SignBridgeError` if the
+    prompt's own tokens change where the answer follows.
     """
-    before = processor.tokenizer(prompt)["input_ids"]
-    after = processor.tokenizer(f"{prompt} {answer}")["input_ids"]
+    end, space = ("\n", "") if isinstance(processor, PaliGemmaProcessor) else ("", " ")
+    before = processor.tokenizer(prompt + end)["input_ids"]
+    after = processor.tokenizer(prompt + end + space + answer)["input_ids"]
     if after[: len(before)] != before or len(after) == len(before):
         raise SignBridgeError(
             f"{located(key)}: this model's tokenizer joins the prompt's end {prompt[-12:]!r} "

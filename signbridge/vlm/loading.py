@@ -147,7 +147,7 @@ def expand_nf4(loaded: LoadedModel, policy: Literal["auto", "always", "never"]) 
     if policy == "never" or (policy == "auto" and not expanded_weights_fit(loaded.model, loaded.device)):
         return loaded
     with said_when_full(loaded.device, "expanding the NF4 weights", _PACKED):
-        model = loaded.model.dequantize(dtype=loaded.model.dtype)
+        model = loaded.model.dequantize(dtype=loaded.parts.final_norm.weight.dtype)  # BLIP keeps others in float32
     gc.collect()
     return loaded._replace(model=model, parts=parts_of(model))
 

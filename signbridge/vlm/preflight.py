@@ -100,7 +100,8 @@ def preflight(name: str, model: Model, device: torch.device, stage: str = "extra
     if files.config is not None:
         packs = model.quantization == "nf4" and not hasattr(files.config, "quantization_config")
         try:
-            needs = needs_of(files.config, complete(model))
+            model = complete(model)
+            needs = needs_of(files.config, model)
         except SignBridgeError as problem:
             problems.append(problem)
         else:

@@ -20,7 +20,7 @@ from signbridge.core.shards import vectors_of
 from signbridge.datasets.images import decoded
 from signbridge.datasets.sampling import looked_at
 from signbridge.lenses import lens
-from signbridge.lenses.patches import grid_shape, patch_tokens
+from signbridge.lenses.patches import grid_of_all, patch_tokens
 from signbridge.lenses.search import imported_faiss
 from signbridge.lenses.stored_vectors import open_index
 from signbridge.vlm.model_run import model_run
@@ -49,7 +49,7 @@ def main() -> None:
         sites = evenly_spread(settings.layers, decoder_sites(loaded.parts))
         work = patch_tokens(reading.reader, sites, settings.patches)
         shards = reading.read_in_shards(decoded(sample["image"]), work, "lens")
-        patches = vectors_of(shards, "patch")[0]
+        patches, grid = vectors_of(shards, "patch")[0], grid_of_all(shards)
         vocabulary = lens.vocabulary_table(loaded.processor.tokenizer, len(loaded.model.get_input_embeddings().weight))
         parts, checks = [], [("text_words", "", lens.reads_text(index, settings.text_words, of_text, memory_bytes))]
         for site in tqdm(sites, desc="lenses", unit="layer"):
@@ -62,9 +62,7 @@ def main() -> None:
         for _, site, share in checks[1:]:
             of = min(lens.RECALL_OF, len(ids) * len(patches))
             log.info("%s: approximate search finds %.1f %% of the exact neighbours (%d patches)", site, 100 * share, of)
-        words = lens.with_grid(
-            pd.concat(parts, ignore_index=True), grid_shape(int(vectors_of(shards, "image_tokens")[0]))
-        )
+        words = lens.with_grid(pd.concat(parts, ignore_index=True), grid)
         tables.write(pd.DataFrame(checks, columns=["check", "site", "share"]), CHECKS, reading.made_by)
         tables.write(words, WORDS, reading.made_by)
 

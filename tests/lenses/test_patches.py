@@ -2,11 +2,13 @@
 
 import numpy as np
 import pandas as pd
+import torch
 
 from signbridge.core.activations import layer_site
 from signbridge.datasets.sampling import looked_at
-from signbridge.lenses.patches import grid_of, grid_shape, patch_tokens
+from signbridge.lenses.patches import grid_of, patch_tokens
 from signbridge.vlm.extraction import Reader
+from signbridge.vlm.families.parts import grid_of_image
 from signbridge.vlm.residual import decoder_sites
 from tests.vlm.conftest import PROMPT, plain_streams
 
@@ -37,9 +39,10 @@ def test_a_grid_is_even_and_no_patch_is_looked_at_twice():
     assert len(set(grid_of(50, 9))) == 9  # no square: along the sequence
 
 
-def test_only_a_square_number_of_image_tokens_makes_a_grid():
-    assert grid_shape(576) == [24, 24]
-    assert grid_shape(575) is None
+def test_only_a_square_number_of_image_tokens_makes_a_grid(tiny):
+    of_image = lambda tokens: {"input_ids": torch.full((1, tokens), tiny.parts.image_token_id)}  # noqa: E731
+    assert grid_of_image(tiny.parts, of_image(576)) == (24, 24)
+    assert grid_of_image(tiny.parts, of_image(575)) is None
 
 
 def test_the_lenses_look_at_one_image_of_each_photo_as_the_seed_draws_them():

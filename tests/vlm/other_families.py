@@ -57,7 +57,10 @@ from transformers import (
     Qwen2_5_VLForConditionalGeneration,
     Qwen2_5_VLProcessor,
     Qwen2Config,
+    Qwen2VLConfig,
+    Qwen2VLForConditionalGeneration,
     Qwen2VLImageProcessorPil,
+    Qwen2VLProcessor,
     Qwen3VLConfig,
     Qwen3VLForConditionalGeneration,
     Qwen3VLProcessor,
@@ -83,6 +86,7 @@ PROMPTS = {
     "gemma3": "user\n<start_of_image>Describe the hand. model\n",
     "llava-next": "user\n<image>\nDescribe the hand. model\n",
     "llava-onevision": "user\n<image>\nDescribe the hand. model\n",
+    "qwen2-vl": "user\n<|vision_start|><|image_pad|><|vision_end|>Describe the hand. model\n",
     "qwen2-5-vl": "user\n<|vision_start|><|image_pad|><|vision_end|>Describe the hand. model\n",
     "qwen3-vl": "user\n<|vision_start|><|image_pad|><|vision_end|>Describe the hand. model\n",
     "internvl": "user\n<IMG_CONTEXT>\nDescribe the hand. model\n",
@@ -160,6 +164,12 @@ def write_llava_onevision(folder: Path) -> None:
         images, tokenizer, num_image_tokens=(SIDE // PATCH) ** 2, vision_feature_select_strategy="full"
     )
     _write(folder, LlavaOnevisionForConditionalGeneration, config, processor)
+
+
+def write_qwen2_vl(folder: Path) -> None:
+    """Qwen2-VL: four patches a token."""
+    vision = {"depth": 2, "embed_dim": 32, "hidden_size": WIDTH, "num_heads": 2, "patch_size": PATCH}
+    _write_qwen(folder, Qwen2VLForConditionalGeneration, Qwen2VLConfig, Qwen2VLProcessor, vision, {})
 
 
 def write_qwen2_5_vl(folder: Path) -> None:
@@ -305,6 +315,7 @@ _QFORMER = {"vocab_size": 512, "hidden_size": 32, "intermediate_size": 64, "num_
             "num_attention_heads": 2, "encoder_hidden_size": 32}  # fmt: skip
 WRITERS = {"llava-gemma": write_llava_gemma, "gemma3": write_gemma3, "llava-next": write_llava_next}
 ALL_WRITERS = WRITERS | {
+    "qwen2-vl": write_qwen2_vl,
     "qwen2-5-vl": write_qwen2_5_vl,
     "qwen3-vl": write_qwen3_vl,
     "internvl": write_internvl,

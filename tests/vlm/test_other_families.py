@@ -10,14 +10,16 @@ from transformers import LlavaForConditionalGeneration
 
 from signbridge.causal.damage import read_described
 from signbridge.causal.patching import patch, patch_one_by_one
+from signbridge.core.errors import SignBridgeError
 from signbridge.core.names import PATCHED
+from signbridge.lenses.patches import patch_tokens
 from signbridge.vlm.answering import read_and_answer
 from signbridge.vlm.branching import clean_run, leave
 from signbridge.vlm.catalog import FolderModel
 from signbridge.vlm.conformance import plain_pass
 from signbridge.vlm.extraction import Reader
-from signbridge.vlm.families.parts import with_text_behind
-from signbridge.vlm.letter_scoring import class_log_probabilities
+from signbridge.vlm.families.parts import grid_of_image, with_text_behind
+from signbridge.vlm.letter_scoring import class_log_probabilities, continuations
 from signbridge.vlm.loading import LoadedModel, load
 from signbridge.vlm.needs import needs_of
 from signbridge.vlm.residual import decoder_sites, editing, reading, reading_up_to
@@ -25,6 +27,7 @@ from tests.vlm import other_families
 from tests.vlm.conftest import tiny_random
 
 CPU = torch.device("cpu")
+SIZES = ((28, 28), (56, 28))
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +75,7 @@ def streams_of(loaded: LoadedModel, inputs) -> dict[str, torch.Tensor]:
 
 
 # In tiles, patches or pixels that the processor's own file decides, the small ones differ from what is published.
-OF_PUBLISHED_SIZES = ("qwen2-5-vl", "qwen3-vl", "smolvlm")
+OF_PUBLISHED_SIZES = ("qwen2-vl", "qwen2-5-vl", "qwen3-vl", "smolvlm")
 
 
 def test_an_image_takes_as_many_tokens_as_the_configuration_tells(family, reader):
@@ -167,6 +170,31 @@ def test_classes_of_several_tokens_are_scored_as_by_a_plain_pass(reader):
         torch.testing.assert_close(score, expected, atol=1e-4, rtol=1e-4)
 
 
+GRIDS = {  # rows and columns of the tokens of an image of 28 x 28 pixels, and of 56 x 28
+    "llava-gemma": ((4, 4), (4, 4)), "gemma3": ((2, 2), (2, 2)), "paligemma": ((4, 4), (4, 4)),
+    "qwen2-vl": ((2, 2), (2, 4)), "qwen2-5-vl": ((2, 2), (2, 4)), "qwen3-vl": ((2, 2), (2, 4)),
+    "mistral3": ((2, 2), (2, 4)), "pixtral": ((4, 4), (4, 8)), "internvl": ((2, 2), None),
+}  # fmt: skip
+
+
+def test_image_tokens_that_are_tiles_or_queries_are_no_grid_of_patches(family, reader):
+    found = tuple(grid_of_image(reader.loaded.parts, reader.prepare([picture(0, *size)])) for size in SIZES)
+    assert found == GRIDS.get(family, (None, None))
+
+
+def test_lenses_do_not_mix_up_the_patches_of_images_that_take_different_numbers_of_tokens(folders):
+    reader = _reader(folders, "llava-next")
+    with pytest.raises(SignBridgeError, match="different numbers of tokens"):
+        reader.read([picture(0, *size) for size in SIZES], patch_tokens(reader, ["embedding"], 4))
+
+
+def test_an_answer_follows_the_prompt_as_the_processor_ends_it(family, reader):
+    """PaliGemma's puts a new line behind a prompt: the answer's first token has no space before it."""
+    tokenizer, prompt = reader.loaded.processor.tokenizer, reader.prompt
+    (answer,) = continuations(reader.loaded.processor, prompt, ["fist"])
+    assert tokenizer.decode(answer) == ("fist" if family == "paligemma" else " fist")
+
+
 def test_the_greedy_answer_is_that_of_the_librarys_own_loop(reader):
     """Which counts positions, marks tokens and calls the model in its own way."""
     loaded = reader.loaded
@@ -191,6 +219,24 @@ def test_patching_is_a_whole_pass_for_each_cell(reader):
             slow = torch.stack(list(patch_one_by_one(loaded, receiver, donor, cells)))
         expected = slow[:, of_donor] - slow[:, of_receiver]
         np.testing.assert_allclose(found.patched[run].ravel(), expected, atol=1e-4, rtol=1e-4)
+
+
+def test_what_is_heard_of_a_branch_is_the_stream_of_a_whole_edited_pass_from_its_start_on(reader):
+    """Also where the branch is run from an earlier token on than it was asked to leave at."""
+    loaded = reader.loaded
+    inputs = reader.prepare([picture(0), picture(1)])
+    start, (*_, site, last) = inputs["input_ids"].shape[1] - 1, decoder_sites(loaded.parts)
+    clean, heard = clean_run(loaded, inputs, start), {}
+    rows = clean.tail(site, start).roll(1, 0)
+    leave(loaded, clean, start, {site: rows}, on_site=lambda at, stream: heard.update({at: stream.clone()}))
+
+    def edit(at: str, stream: torch.Tensor) -> torch.Tensor:
+        return torch.cat([stream[:, :start], rows], dim=1) if at == site else stream
+
+    expected = plain_pass(loaded, inputs, edit).streams
+    assert list(heard) == [site, last]
+    torch.testing.assert_close(heard[site], rows)
+    torch.testing.assert_close(heard[last], expected[last][:, start:], atol=1e-4, rtol=1e-4)
 
 
 def test_descriptions_are_fed_behind_the_prompt(reader):

@@ -17,6 +17,7 @@ FAMILIES: dict[str, Callable[[PreTrainedModel], Parts]] = {
     "llava": llava.llava,
     "llava_next": llava.llava_next,
     "gemma3": gemma.gemma3,
+    "qwen2_vl": qwen_vl.qwen2_5_vl,
     "qwen2_5_vl": qwen_vl.qwen2_5_vl,
     "qwen3_vl": qwen_vl.qwen3_vl,
     "internvl": internvl.internvl,

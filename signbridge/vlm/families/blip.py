@@ -15,7 +15,7 @@ from typing import Any
 
 from transformers import PreTrainedModel
 
-from signbridge.vlm.families.parts import Parts
+from signbridge.vlm.families.parts import Parts, no_grid
 
 QUERYING = ("instructblip", "blip-2")
 
@@ -29,6 +29,7 @@ def blip(model: PreTrainedModel) -> Parts:
         final_norm=decoder.norm if hasattr(decoder, "norm") else decoder.final_layer_norm,
         projector=model.language_projection,
         image_token_id=model.config.image_token_index,
+        grid=no_grid,
     )
 
 

@@ -8,7 +8,7 @@ the first image token to the last, which patching and erasure replace as a whole
 
 from transformers import PreTrainedModel
 
-from signbridge.vlm.families.parts import Parts, sharing_by_tokens
+from signbridge.vlm.families.parts import Parts, no_grid, sharing_by_tokens
 
 
 def idefics3(model: PreTrainedModel) -> Parts:
@@ -20,4 +20,4 @@ def idefics3(model: PreTrainedModel) -> Parts:
         projector=model.model.connector,
         image_token_id=model.config.image_token_id,
     )
-    return sharing_by_tokens(parts)
+    return sharing_by_tokens(parts)._replace(grid=no_grid)

@@ -5,12 +5,20 @@ projector, which takes in four neighbouring vectors of the tower as one; so `vis
 The inputs do not say how many tiles an image has: its image tokens do, which are as many for each tile.
 """
 
+import math
+
 from transformers import PreTrainedModel
 
 from signbridge.vlm.families.llava import llava
-from signbridge.vlm.families.parts import Parts, sharing_by_tokens
+from signbridge.vlm.families.parts import Inputs, Parts, sharing_by_tokens
 
 
 def internvl(model: PreTrainedModel) -> Parts:
     """The parts of an InternVL."""
-    return sharing_by_tokens(llava(model))
+    parts, of_tile = sharing_by_tokens(llava(model)), model.config.image_seq_length
+    side = math.isqrt(of_tile)
+
+    def grid(inputs: Inputs) -> tuple[int, int] | None:
+        return (side, side) if (inputs["input_ids"][0] == parts.image_token_id).sum() == of_tile else None
+
+    return parts._replace(grid=grid)

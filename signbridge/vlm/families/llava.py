@@ -23,7 +23,7 @@ from transformers.models.gemma.modeling_gemma import GemmaTextScaledWordEmbeddin
 from transformers.models.llava_next.modeling_llava_next import image_size_to_num_patches
 
 from signbridge.core.errors import SignBridgeError
-from signbridge.vlm.families.parts import Inputs, Parts, sharing_by_tokens
+from signbridge.vlm.families.parts import Inputs, Parts, no_grid, sharing_by_tokens
 
 
 def llava(model: PreTrainedModel) -> Parts:
@@ -35,12 +35,23 @@ def llava(model: PreTrainedModel) -> Parts:
         projector=model.model.multi_modal_projector,
         image_token_id=model.config.image_token_id,
     )
-    return sharing_by_tokens(parts) if model.config.vision_config.model_type == "pixtral" else parts
+    return of_any_shape(parts, model.config) if model.config.vision_config.model_type == "pixtral" else parts
+
+
+def of_any_shape(parts: Parts, config: PreTrainedConfig) -> Parts:
+    """`parts` of a model with Pixtral's tower."""
+    pixels = config.vision_config.patch_size * getattr(config, "spatial_merge_size", 1)  # a side of what is one token
+
+    def grid(inputs: Inputs) -> tuple[int, int]:
+        height, width = inputs["image_sizes"][0].tolist()
+        return height // pixels, width // pixels
+
+    return sharing_by_tokens(parts)._replace(grid=grid)
 
 
 def llava_next(model: PreTrainedModel) -> Parts:
     """The parts of a LLaVA-NeXT or a LLaVA-OneVision."""
-    return llava(model)._replace(rows_of_images=partial(_tiles, model.config))
+    return llava(model)._replace(rows_of_images=partial(_tiles, model.config), grid=no_grid)
 
 
 def _tiles(config: PreTrainedConfig, inputs: Inputs) -> list[int]:

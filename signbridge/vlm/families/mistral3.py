@@ -8,10 +8,10 @@ last, which patching and erasure replace as a whole. Pixtral 12B is a LLaVA with
 
 from transformers import PreTrainedModel
 
-from signbridge.vlm.families.llava import llava
-from signbridge.vlm.families.parts import Parts, sharing_by_tokens
+from signbridge.vlm.families.llava import llava, of_any_shape
+from signbridge.vlm.families.parts import Parts
 
 
 def mistral3(model: PreTrainedModel) -> Parts:
     """The parts of a Mistral 3."""
-    return sharing_by_tokens(llava(model))
+    return of_any_shape(llava(model), model.config)

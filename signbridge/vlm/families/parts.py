@@ -3,6 +3,7 @@
 Each fact is LLaVA's by default. A family that differs says so in its own module.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Literal, NamedTuple
 
@@ -35,7 +36,23 @@ class Parts(NamedTuple):
     injected: tuple[nn.Module, ...] = ()
     # Which tokens see tokens behind them: none, image tokens those of their own image, or all of the prompt's.
     looks_ahead: Literal["none", "image", "prompt"] = "none"
+    # Rows and columns of the grid of patches that the tokens of the first image make, from the top left; None where
+    # they make none. Without it a square, if their number is one.
+    grid: Callable[[Inputs], tuple[int, int] | None] | None = None
     softcap: float | None = None  # logits are drawn to within it, by `softcap * tanh(logits / softcap)`
+
+
+def no_grid(inputs: Inputs) -> None:
+    """Of tiles, or of queries: the tokens of an image are not its patches line by line."""
+
+
+def grid_of_image(parts: Parts, inputs: Inputs) -> tuple[int, int] | None:
+    """Rows and columns of the patches that the first image's tokens are; None if they make no grid."""
+    if parts.grid is not None:
+        return parts.grid(inputs)
+    tokens = int((inputs["input_ids"][0] == parts.image_token_id).sum())
+    side = math.isqrt(tokens)
+    return (side, side) if side * side == tokens else None
 
 
 def sharing_by_tokens(parts: Parts) -> Parts:

@@ -1,4 +1,4 @@
-"""Qwen2.5-VL and Qwen3-VL: images of any shape, tokens with three positions each, and in Qwen3-VL DeepStack.
+"""Qwen2-VL, Qwen2.5-VL and Qwen3-VL: images of any shape, tokens with three positions each, and in Qwen3-VL DeepStack.
 
 What hooks see. Image tokens enter at the embedding, attention is causal. Each token has a position in time, height and
 width. The model would count them itself, but keeps on itself what it needs for the answer, where another thread or a
@@ -26,7 +26,7 @@ from signbridge.vlm.families.parts import Inputs, Parts
 
 
 def qwen2_5_vl(model: PreTrainedModel) -> Parts:
-    """The parts of a Qwen2.5-VL."""
+    """The parts of a Qwen2-VL or a Qwen2.5-VL."""
     decoder = model.get_decoder()
     return Parts(
         blocks=list(decoder.layers),
@@ -35,6 +35,7 @@ def qwen2_5_vl(model: PreTrainedModel) -> Parts:
         image_token_id=model.config.image_token_id,
         rows_of_images=_patches,
         positions=partial(_positions, model.model),
+        grid=partial(_grid, model.config.vision_config.spatial_merge_size),
     )
 
 
@@ -45,6 +46,11 @@ def qwen3_vl(model: PreTrainedModel) -> Parts:
 
 def _patches(inputs: Inputs) -> list[int]:
     return inputs["image_grid_thw"].prod(-1).tolist()
+
+
+def _grid(merged: int, inputs: Inputs) -> tuple[int, int]:
+    _, height, width = inputs["image_grid_thw"][0].tolist()
+    return height // merged, width // merged
 
 
 def _positions(model: PreTrainedModel, inputs: Inputs) -> Int[Tensor, "3 batch tokens"]:
