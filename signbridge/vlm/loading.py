@@ -31,6 +31,7 @@ from signbridge.core.model_folder import (
 )
 from signbridge.vlm import hub
 from signbridge.vlm.catalog import AUTO, Model
+from signbridge.vlm.chosen import complete
 from signbridge.vlm.families import FAMILIES, Parts, adapt, attention_of, parts_of, why_refused
 from signbridge.vlm.families.llava import (
     check_processor,
@@ -82,12 +83,13 @@ def device_from_environment() -> torch.device:
 def load(params: Model, scratch: Path, device: torch.device, twin_seed: int | None = None) -> LoadedModel:
     """Load the model of a catalog entry onto `device`; random models are written below `scratch` first.
 
-    The entry must be complete (`completed`). With a `twin_seed`, or where the entry says `untrained`, it is the model's
+    What the entry leaves to the model's own files is found first (`completed`). With a `twin_seed`, or where the entry says `untrained`, it is the model's
     untrained twin: the same but for its weights, which are drawn from that seed. Of a large model that is packed here,
     the packed weights are kept below `scratch`, and loaded the next time.
     Raises `SignBridgeError` if the hub cannot be reached, the files in a folder make no model that can be loaded, the
     family is not known or bitsandbytes is missing.
     """
+    params = complete(params)
     twin_seed = params.untrained if twin_seed is None else twin_seed
     folder, config, processor = _settings(params, scratch)
     check_vision_layers(config, folder)

@@ -239,3 +239,9 @@ def test_a_processor_that_cuts_image_tokens_is_refused(tmp_path, monkeypatch):
 
     monkeypatch.setattr(LlavaProcessor, "__call__", cut)
     assert "If its settings cut texts short (truncation, max_length), take that out" in refusal(tiny_random(), tmp_path)
+
+
+def test_what_an_entry_leaves_out_is_found_as_it_is_loaded(workspace, tmp_path):
+    entry = TypeAdapter(ModelParams).validate_python({"source": "tiny_random", "family": "gemma3", "seed": 0})
+    loaded = load(entry, tmp_path, CPU)
+    assert loaded.model.dtype == torch.float32
