@@ -83,9 +83,9 @@ def device_from_environment() -> torch.device:
 def load(params: Model, scratch: Path, device: torch.device, twin_seed: int | None = None) -> LoadedModel:
     """Load the model of a catalog entry onto `device`; random models are written below `scratch` first.
 
-    What the entry leaves to the model's own files is found first (`completed`). With a `twin_seed`, or where the entry says `untrained`, it is the model's
-    untrained twin: the same but for its weights, which are drawn from that seed. Of a large model that is packed here,
-    the packed weights are kept below `scratch`, and loaded the next time.
+    What the entry leaves to the model's own files is found first (`completed`). With a `twin_seed`, or where the entry
+    says `untrained`, it is the model's untrained twin: the same but for its weights, which are drawn from that seed. Of
+    a large model that is packed here, the packed weights are kept below `scratch`, and loaded the next time.
     Raises `SignBridgeError` if the hub cannot be reached, the files in a folder make no model that can be loaded, the
     family is not known or bitsandbytes is missing.
     """

@@ -16,7 +16,7 @@ from transformers import LlavaProcessor
 
 from signbridge.core.errors import SignBridgeError
 from signbridge.vlm import random_weights
-from signbridge.vlm.catalog import FolderModel, HubModel, ModelParams
+from signbridge.vlm.catalog import FolderModel, HubModel, ModelParams, TinyRandomModel
 from signbridge.vlm.extraction import Reader
 from signbridge.vlm.loading import load
 from tests.conftest import ROOT
@@ -242,6 +242,5 @@ def test_a_processor_that_cuts_image_tokens_is_refused(tmp_path, monkeypatch):
 
 
 def test_what_an_entry_leaves_out_is_found_as_it_is_loaded(workspace, tmp_path):
-    entry = TypeAdapter(ModelParams).validate_python({"source": "tiny_random", "family": "gemma3", "seed": 0})
-    loaded = load(entry, tmp_path, CPU)
+    loaded = load(TinyRandomModel(source="tiny_random", family="gemma3", seed=0), tmp_path, CPU)
     assert loaded.model.dtype == torch.float32
