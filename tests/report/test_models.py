@@ -27,7 +27,7 @@ def test_one_model_alone_is_compared_with_none():
 def test_models_that_are_not_told_apart_are_not_said_to_be():
     run = made_up.models()
     alike = made_up.models(differences=run.differences.assign(p_holm=1.0))
-    assert models.answer(alike)[0].endswith("told apart from 0 of 1 other model.")
+    assert models.answer(alike)[0].endswith("told apart from none of the 1 other model.")
     assert {row[-1] for row in models.section(alike).tables[2].rows} == {"no"}
 
 

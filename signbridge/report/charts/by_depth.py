@@ -47,8 +47,9 @@ def lines_by_depth(table: pd.DataFrame, value: str, models: Sequence[str], title
         title="share of decoder blocks passed", values=places, labelAngle=-45, grid=False, labelOverlap=False,
         labelExpr=f"{json.dumps(names)}[indexof({json.dumps(places)}, datum.value)]",
     )  # fmt: skip
+    most = 1 if value == "accuracy" else 1.1 * max(float(drawn["value"].max()), 1e-6)
     x = alt.X("place:Q", scale=alt.Scale(domain=[min(places) - 0.04, 1.04], nice=False), axis=axis)
-    y = alt.Y("value:Q", scale=alt.Scale(domain=[0, 1]), axis=share_axis(title))
+    y = alt.Y("value:Q", scale=alt.Scale(domain=[0, most]), axis=share_axis(title))
     looks = series_scales(series_of(models))
     colour, shape, dash = looks["color"], looks["shape"], looks["strokeDash"]
     tooltip = [alt.Tooltip("series:N", title="model"), alt.Tooltip("site:N"), alt.Tooltip("reads:N", title="value")]

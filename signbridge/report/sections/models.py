@@ -34,12 +34,9 @@ def answer(models: Models) -> tuple[str, ...]:
         return (f"{first}; no other model was read.",)
     pairs = models.differences[models.differences["what"] == "decoder"]
     with_best = pairs[(pairs["model_a"] == best) | (pairs["model_b"] == best)]
-    apart = int((with_best["p_holm"] < models.level).sum())
-    others = plural(len(with_best), "other model")
-    verdict = (
-        f"{first}, and it is told apart from "
-        f"{'every other model' if apart == len(with_best) else f'{apart} of {others}'}."
-    )
+    apart, others = int((with_best["p_holm"] < models.level).sum()), plural(len(with_best), "other model")
+    which = "every other model" if apart == len(with_best) else f"{apart or 'none'} of the {others}"
+    verdict = f"{first}, and it is told apart from {which}."
     return verdict, _peaks_in_words(models)
 
 
@@ -146,11 +143,15 @@ def _what_they_take(models: Models) -> Table:
          "licence", "prompt"),
         tuple(
             (row["model"], f"{number(row['parameters'] / 1e6, 1)} million", row["quantization"],
-             f"{number(row['weights'] / 2**30, 2)} GiB", count(row["blocks"]), count(row["image_tokens"]),
+             _memory(row["weights"]), count(row["blocks"]), count(row["image_tokens"]),
              number(row["flop"] / 1e9, 1), models.licences.get(row["model"], "–"), row["prompt"])
             for row in models.models.to_dict("records")
         ),
     )  # fmt: skip
+
+
+def _memory(size: float) -> str:
+    return f"{number(size / 2**30, 2)} GiB" if size >= 2**27 else f"{number(size / 2**20, 1)} MiB"
 
 
 def _pairs(models: Models) -> tuple[Table, ...]:
