@@ -8,17 +8,31 @@ with `go`, or with what to do and exit status 1. Environment: SIGNBRIDGE_DEVICE.
 """
 
 import time
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
 
 from signbridge.core import params
 from signbridge.core.command_line import run
+from signbridge.core.errors import SignBridgeError
+from signbridge.core.sweeps import QuestionsParams
 from signbridge.datasets.control_images import NO_IMAGE, ControlsParams
+from signbridge.lenses.text_index import TextIndexParams, text_sites
+from signbridge.sae.settings import SaeParams, chosen_preset, features_of, sae_sites, training_bytes
 from signbridge.vlm.letter_scoring import PLACEHOLDER, PromptsParams
-from signbridge.vlm.loading import device_from_environment
+from signbridge.vlm.loading import decoder_blocks, device_from_environment, stream_width
+from signbridge.vlm.machine import free_disk
 from signbridge.vlm.needs import CHARACTERS_OF_A_TOKEN, Needs
-from signbridge.vlm.preflight import check_device, images_of_study, name_of_arguments, named_or_chosen, preflight
+from signbridge.vlm.preflight import (
+    TWICE,
+    Model,
+    check_device,
+    images_of_study,
+    name_of_arguments,
+    named_or_chosen,
+    preflight,
+)
 
 SECONDS = 2.0  # of measuring
 LETTERS = 20  # that the prompt of `score_letters` offers, where the sample does not say: `A, `, four characters each
@@ -48,6 +62,7 @@ def main() -> None:
         costs = study_costs(found.needs, images or NOTEBOOK_IMAGES, model.max_new_tokens)
         rate = matmul_rate(device, getattr(torch, model.dtype), SECONDS)
         print("\n".join(["", *table(costs, rate, str(device), model.dtype, images is not None)]))
+        print(disk_of_questions(model))
     print("go")
 
 
@@ -65,6 +80,38 @@ def study_costs(needs: Needs, images: int, answer_tokens: int) -> list[Cost]:
         Cost("extract_controls", read, read, read * answered),
         Cost("score_letters", images, 0, images * (needs.prompt + needs.word * more_tokens)),
     ]
+
+
+def written_by_questions(width: int, blocks: int) -> dict[str, int]:
+    """Bytes of disk that further questions take of a decoder of that width and so many blocks.
+
+    Of `lenses` those of the text index, as long as the corpus has tokens. Of `sae` the checkpoints of its training, and
+    the autoencoders of the model and of its twin.
+    """
+    index = params.section("text_index", TextIndexParams, params.LENSES)
+    asked = params.section("questions", QuestionsParams)
+    characters = Path(asked.corpus).stat().st_size if Path(asked.corpus).is_file() else 0
+    tokens = max(1, len(asked.templates)) * characters // CHARACTERS_OF_A_TOKEN
+    number = {"float8": 1, "float16": 2}[index.storage]
+    (_, preset), layers = chosen_preset(), params.section("sae", SaeParams, params.SAE).layers
+    sites = len(sae_sites(layers, blocks))
+    autoencoders = 2 * 4 * sites * 2 * features_of(preset, width) * width
+    return {
+        "lenses": TWICE * tokens * len(text_sites(index.layers, blocks)) * width * number,
+        "sae": training_bytes(preset, sites, width) + TWICE * autoencoders,
+    }
+
+
+def disk_of_questions(model: Model) -> str:
+    """A line on the disk that further questions take, and one more where there is too little."""
+    try:
+        written = written_by_questions(stream_width(model), decoder_blocks(model))
+    except SignBridgeError as error:  # a setting of theirs does not suit the model, which is no matter of the study
+        return f"Disk of further questions: not known. {error}"
+    free, needed = free_disk(Path.cwd()), sum(written.values())
+    of_each = ", ".join(f"{question} {size / 1e9:.1f} GB" for question, size in written.items())
+    less = "" if needed <= free else "\nThat is too little for all: free some before you run them."
+    return f"Disk of further questions: {of_each}; {free / 1e9:.1f} GB are free.{less}"
 
 
 def table(costs: list[Cost], rate: float, device: str, dtype: str, known: bool) -> list[str]:

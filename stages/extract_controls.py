@@ -27,7 +27,7 @@ from signbridge.datasets.control_images import (
     uniform_image,
 )
 from signbridge.datasets.images import decoded
-from signbridge.vlm.model_run import ModelRun, model_run, sites_of, write_sites
+from signbridge.vlm.model_run import READ_ON, ModelRun, model_run, sites_of, write_sites
 
 SAMPLE = Path("data/sample.parquet")
 ACTIVATIONS = Path("data/controls")
@@ -109,6 +109,7 @@ def _write_tables(
             }
             answers.append(sample[["image_id", "label"]].assign(**of_control)[ANSWER_COLUMNS])
         made_by = {"controls": {control: shows.made_by for control, shows in controls.items()}}
+        made_by |= {READ_ON: reading.made_by[READ_ON]} if controls else {}
         tables.write(pd.concat(answers, ignore_index=True), unfinished / ANSWERS.name, made_by)
 
 

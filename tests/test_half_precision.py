@@ -14,13 +14,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from signbridge.core import params, tables
 from signbridge.datasets.images import encode_png
 from signbridge.rendered.dataset import copy_of, develop, frame_of, photo_in_numbers
 from tests.conftest import ROOT, Workspace
-from tests.stages import causal_study, lens_study, sae_study
+from tests.stages import causal_study, lens_study, pretrained_study, sae_study
 from tests.stages.small_study import working_in
 
 LINEAR = nn.functional.linear
@@ -30,6 +31,8 @@ STAGES = [
     "extract", "extract_controls", "score_letters", "causal.patch", "causal.steer", "causal.erase", "lenses.text_index",
     "lenses.lens", "lenses.modalities", "sae.train", "sae.twin", "sae.features", "sae.steer", "sae.examples",
 ]  # fmt: skip
+
+OF_PUBLISHED = ["pretrained.fetch", "pretrained.features", "pretrained.steer"]
 
 
 @contextmanager
@@ -83,9 +86,14 @@ def write_study(workspace: Workspace, photos: int) -> None:
 
 def run(workspace: Workspace, dtype: str, dequantize: str, stages: list[str], words: int = 20) -> None:
     """The stages with the miniature in NF4, which compute in `dtype`; answers have at most so many words."""
-    model = {"path": str(ROOT / "models/miniature"), "quantization": "nf4", "dtype": dtype, "dequantize": dequantize}
-    model["max_new_tokens"] = words
-    workspace.set_in(params.MODELS, **{f"miniature__{key}": value for key, value in model.items()})
+    model = {"path": str(ROOT / "models/miniature"), "max_new_tokens": words}
+    run_packed(workspace, "miniature", {**model, "dtype": dtype, "dequantize": dequantize}, stages)
+
+
+def run_packed(workspace: Workspace, name: str, model: dict[str, str | int], stages: list[str]) -> None:
+    """The stages with the model of that name in NF4, whose entry of the catalog has these values."""
+    workspace.set_in(params.MODELS, **{f"{name}__{key}": value for key, value in model.items()})
+    workspace.set_in(params.MODELS, **{f"{name}__quantization": "nf4"})
     with half_products(), pytest.MonkeyPatch.context() as here:
         for name, value in causal_study.ENVIRONMENT.items():
             here.setenv(name, value)
@@ -187,6 +195,18 @@ TOLERANCES: dict[str, tuple[Compared, float, float]] = {
 }  # fmt: skip
 
 
+TOLERANCES_OF_PUBLISHED: dict[str, tuple[Compared, float, float]] = {
+    "features": (vectors("data/pretrained/features/sample"), 0.003, 0.02),
+    "splicing, nats": (
+        column("data/pretrained/features/items/layer_01.parquet", "nll_sae", ["kind", "item"]), 0.0002, 0.002
+    ),
+    "probability, of itself": (
+        column("data/pretrained/steering/answers.parquet", "probability", EDIT, over="probability"), 0.001, 0.01
+    ),
+    "damage, nats": (column("data/pretrained/steering/damage.parquet", "damage", EDIT), 0.0005, 0.03),
+}  # fmt: skip
+
+
 @pytest.fixture(scope="module")
 def reference(tmp_path_factory) -> Path:
     """The folder of a study that computed in float32."""
@@ -206,6 +226,35 @@ def test_half_precision_and_packed_weights_find_what_float32_finds_in_every_stag
         write_study(workspace, photos=4)
         run(workspace, dtype, dequantize, STAGES)
     assert_close(tmp_path, reference, dtype, TOLERANCES)
+
+
+@contextmanager
+def published(folder: Path) -> Iterator[Workspace]:
+    """A study with an autoencoder that others trained; the model's weights are numbers of either half precision."""
+    with pretrained_study.made(folder, "llava-gemma") as workspace:
+        for file in Path("tiny").glob("*.safetensors"):
+            weights = {name: one.bfloat16().half().to(one.dtype) for name, one in load_file(file).items()}
+            save_file(weights, file, metadata={"format": "pt"})
+        yield workspace
+
+
+@pytest.fixture(scope="module")
+def reference_of_published(tmp_path_factory) -> Path:
+    """The folder of a study with an autoencoder that others trained, which computed in float32."""
+    folder = tmp_path_factory.mktemp("published_float32")
+    with published(folder) as workspace:
+        run_packed(workspace, "tiny", {"dtype": "float32", "dequantize": "never"}, OF_PUBLISHED)
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("dtype", "dequantize"), COMBINATIONS)
+def test_half_precision_and_packed_weights_find_it_in_the_stages_of_published_autoencoders(
+    reference_of_published, tmp_path, dtype, dequantize
+):
+    with published(tmp_path) as workspace:
+        run_packed(workspace, "tiny", {"dtype": dtype, "dequantize": dequantize}, OF_PUBLISHED)
+    assert_close(tmp_path, reference_of_published, dtype, TOLERANCES_OF_PUBLISHED)
 
 
 def test_extraction_in_half_precision_finds_what_float32_finds(tmp_path_factory):

@@ -9,7 +9,9 @@ from benchmarks.llava_shape import llava_1_5_7b_config
 from signbridge import preflight
 from signbridge.core import params
 from signbridge.core.command_line import run
+from signbridge.vlm.loading import ModelParams
 from signbridge.vlm.needs import needs_of
+from tests.conftest import ROOT
 from tests.vlm.conftest import PROMPT
 
 CPU = torch.device("cpu")
@@ -51,7 +53,27 @@ def test_the_command_prints_the_table_the_costs_and_go(workspace, monkeypatch, c
     assert "drawn at random here" in said
     assert "main memory" in said
     assert "the study" in said
+    assert "Disk of further questions: lenses 0.0 GB, sae 0." in said
     assert said.endswith("\ngo\n")
+
+
+def test_the_disk_of_further_questions_is_that_of_checkpoints_autoencoders_and_the_text_index(workspace, monkeypatch):
+    (workspace.folder / "corpora").mkdir()
+    (workspace.folder / "corpora/miniature.txt").write_text("a" * 4 * 1000)
+    written = preflight.written_by_questions(width=4096, blocks=32)
+    assert written["lenses"] == 2 * 1000 * 8 * 4096
+    weights = 2 * 2 * (4 * 4096) * 4096 * 4  # of two layers, encoder and decoder, 16,384 features, in bytes
+    buffer = 2 * 8192 * 4096 * 4
+    assert written["sae"] == 2 * (3 * weights + buffer) + 2 * 2 * weights
+    model = params.selected("model", params.MODELS, ModelParams)[1]
+    monkeypatch.setattr(preflight, "stream_width", lambda _: 4096)
+    monkeypatch.setattr(preflight, "decoder_blocks", lambda _: 32)
+    monkeypatch.setattr(preflight, "free_disk", lambda _: 10**10)
+    assert "sae 11.3 GB; 10.0 GB are free.\nThat is too little" in preflight.disk_of_questions(model)
+    guide = (ROOT / "docs/gpu.md").read_text(encoding="utf-8")
+    assert "| autoencoders and the checkpoints of their training, two layers | 11 |" in guide
+    monkeypatch.setattr(preflight, "decoder_blocks", lambda _: 4)
+    assert "not known. " in preflight.disk_of_questions(model)
 
 
 def test_the_command_shows_the_table_before_it_stops(workspace, monkeypatch, capsys):

@@ -1,11 +1,12 @@
 """One step of training on a batch that may not fit into memory at once: gradients are summed over parts of it.
 
 The mean over the batch is the sum of its parts' means, each weighted by its share of the tokens, so the step is the
-same but for rounding. Only `batchtopk` is taken whole: it chooses its features among those of all tokens.
+same but for rounding. `batchtopk` chooses its features among those of all tokens. So in parts the batch is encoded
+twice: first for the activations that are chosen, of which the least is the threshold of the second time.
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Literal, NamedTuple
 
 import torch
@@ -15,7 +16,6 @@ from sae_lens.training.sae_trainer import SAETrainer
 from torch import Tensor
 
 from signbridge.core import params
-from signbridge.core.errors import SignBridgeError
 from signbridge.vlm.memory import halving, said_when_full
 
 REMEDY = f"Free some, or lower `width` of the preset in {params.SAE_PRESETS}, or train fewer `sae.layers` at a time."
@@ -38,16 +38,12 @@ def take_step(trainer: SAETrainer, vectors: Float[Tensor, "tokens width"], at_on
     device = trainer.sae.device
     trainer.maybe_reset_sparsity()
     trainer.sae.train()
-    whole = trainer.sae.cfg.architecture() == "batchtopk"
+    over_batch = trainer.sae.cfg.architecture() == "batchtopk"
 
     def gradients(size: int) -> tuple[StepOutput, Tensor]:
-        if whole and size < len(vectors):
-            raise SignBridgeError(
-                f"{device}: out of memory with a batch of {len(vectors)} tokens, which batchtopk takes whole. "
-                f"Lower `batch` of the preset in {params.SAE_PRESETS}."
-            )
         trainer.optimizer.zero_grad()
-        return _gradients(trainer, vectors, size)
+        with _over_batch(trainer, vectors, size) if over_batch else nullcontext():
+            return _gradients(trainer, vectors, size)
 
     (output, fired), at_once = halving(gradients, at_once, device, "one token at a time", REMEDY)
     trainer.n_training_samples += len(vectors)
@@ -86,6 +82,58 @@ def _gradients(
     losses = {name: sum(part.losses[name] for part in parts) for name in parts[0].losses}
     _, *joined = zip(*parts, strict=True)
     return StepOutput(losses, *map(torch.cat, joined)), fired
+
+
+class _AtLeast(torch.nn.Module):
+    """Activations of at least `threshold`; all others are 0."""
+
+    def __init__(self, threshold: Float[Tensor, ""]):
+        super().__init__()
+        self.threshold = threshold
+
+    def forward(self, x: Tensor) -> Tensor:
+        active = x.relu()
+        return active * (active >= self.threshold)
+
+
+@contextmanager
+def _over_batch(trainer: SAETrainer, vectors: Float[Tensor, "tokens width"], at_once: int) -> Iterator[None]:
+    """Within the block a `batchtopk` autoencoder that is given parts of the batch keeps what it would of the whole.
+
+    The running threshold, which becomes that of the stored autoencoder, moves once a batch, also where memory ran out
+    on the way. Of activations that equal the least one that is chosen all are kept.
+    """
+    sae = trainer.sae
+    before, library = sae.topk_threshold, sae.activation_fn
+    try:
+        if at_once >= len(vectors):
+            yield
+            return
+        chosen = _chosen(trainer, vectors, at_once)
+        sae.activation_fn = _AtLeast(chosen.min())
+        yield
+        sae.topk_threshold = before
+        sae.update_topk_threshold(chosen)
+    except BaseException:
+        sae.topk_threshold = before
+        raise
+    finally:
+        sae.activation_fn = library
+
+
+@torch.no_grad()
+def _chosen(trainer: SAETrainer, vectors: Float[Tensor, "tokens width"], at_once: int) -> Float[Tensor, " activations"]:
+    """The largest activations of the batch, k a token."""
+    sae = trainer.sae
+    wanted = int(sae.cfg.k * len(vectors))
+    sae.activation_fn = torch.nn.ReLU()
+    largest = torch.zeros(0, device=sae.device)
+    for part in vectors.split(at_once):
+        active, _ = sae.encode_with_hidden_pre(trainer.activation_scaler(part.to(sae.device, torch.float32)))
+        of_part = active.flatten().topk(min(wanted, active.numel())).values
+        both = torch.cat([largest, of_part])
+        largest = both.topk(min(wanted, len(both))).values
+    return largest
 
 
 @contextmanager

@@ -40,7 +40,7 @@ from signbridge.vlm.families.processors import processor_in
 from signbridge.vlm.library_errors import own_code, said_of_files
 from signbridge.vlm.machine import why_no_gpu
 from signbridge.vlm.memory import said_when_full
-from signbridge.vlm.nf4 import expanded_weights_fit, prepare_packed, quantization_of
+from signbridge.vlm.nf4 import expanded_weights_fit, packing_in_parts, prepare_packed, quantization_of
 from signbridge.vlm.packed_weights import is_kept, keep_packed, packed_folder
 from signbridge.vlm.prompts import check_prompt
 from signbridge.vlm.random_weights import tiny_config, write_random_llava
@@ -140,7 +140,7 @@ def load(
     from_pretrained = AutoModelForImageTextToText.from_pretrained
     if twin_seed is not None:
         from_pretrained = partial(from_untrained, seed=twin_seed)
-    with said_of_files(weights), said_when_full(device, "loading the model", _SMALLER):
+    with said_of_files(weights), said_when_full(device, "loading the model", _SMALLER), packing_in_parts():
         model, found = from_pretrained(
             weights,
             use_safetensors=True,

@@ -5,7 +5,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Literal
+from inspect import signature
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -17,6 +18,10 @@ from signbridge.vlm.memory import SHARE_USED, all_bytes
 log = logging.getLogger(__name__)
 
 Kind = Literal["plain", "packed", "expanded"]  # of weights: never packed, packed now, packed once
+
+# Weights that a processor packs at once, of which bitsandbytes' temporaries take 20 bytes each: whole blocks of 64, and
+# 256 of those, which share a scale of the scales.
+PACKED_AT_ONCE = 2**22
 
 # What expanded weights must leave for activations and the key-value cache of a good batch: 16 images of LLaVA-1.5-7B.
 BYTES_BESIDE_EXPANDED_WEIGHTS = 6 * 2**30
@@ -42,6 +47,41 @@ def quantization_of(wanted: Literal["none", "nf4"], dtype: torch.dtype) -> BitsA
         bnb_4bit_use_double_quant=True,
         bnb_4bit_compute_dtype=dtype,
     )
+
+
+@contextmanager
+def packing_in_parts() -> Iterator[None]:
+    """Within the block a processor packs a matrix `PACKED_AT_ONCE` weights at a time, to the same bytes.
+
+    A block of 64 weights is packed by itself. The scales of all blocks are packed together at the end, since it is
+    their common mean that is taken off. GPUs have a kernel that needs no temporaries.
+    """
+    functional = sys.modules.get("bitsandbytes.functional")
+    if functional is None:  # `quantization_of` has not imported it: nothing is packed
+        yield
+        return
+    at_once = functional.quantize_4bit
+
+    def in_parts(A: Tensor, *args: Any, **how: Any) -> tuple[Tensor, Any]:
+        told = signature(at_once).bind(A, *args, **how)
+        told.apply_defaults()
+        asked = told.arguments
+        if A.device.type != "cpu" or A.numel() <= PACKED_AT_ONCE or asked["blocksize"] not in (None, 64):
+            return at_once(A, *args, **how)
+        kind = {"quant_type": asked["quant_type"], "quant_storage": asked["quant_storage"]}
+        parts = [at_once(part, compress_statistics=False, **kind) for part in A.reshape(-1).split(PACKED_AT_ONCE)]
+        packed, state = torch.cat([part for part, _ in parts]), parts[0][1]
+        state.shape, state.absmax = A.shape, torch.cat([of_part.absmax for _, of_part in parts])
+        if asked["compress_statistics"]:
+            state.nested, state.offset = True, state.absmax.mean()
+            state.absmax, state.state2 = functional.quantize_blockwise(state.absmax - state.offset, blocksize=256)
+        return packed, state
+
+    functional.quantize_4bit = in_parts
+    try:
+        yield
+    finally:
+        functional.quantize_4bit = at_once
 
 
 def prepare_packed(model: PreTrainedModel) -> None:

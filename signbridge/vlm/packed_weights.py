@@ -22,6 +22,7 @@ from signbridge.vlm.machine import free_disk
 log = logging.getLogger(__name__)
 
 LARGE = 2 * 2**30  # bytes of weights from which on keeping them saves more than it takes
+ROOM = 1.1  # times the weights: what must be free on the disk
 SHARD_SIZE = "1GB"  # what writing holds in memory beside the weights
 MAKERS = ("torch", "transformers", "bitsandbytes")
 GENERATION = "generation_config.json"
@@ -73,7 +74,7 @@ def keep_packed(model: PreTrainedModel, source: Path, folder: Path) -> None:
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         free = free_disk(folder.parent)
-        if free < 1.1 * needed:
+        if free < ROOM * needed:
             log.warning(_WITHOUT, folder, f"they take {needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are free")
             return
         with whole_folder(folder) as unfinished:

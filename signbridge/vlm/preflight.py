@@ -28,7 +28,8 @@ from signbridge.vlm.loading import FolderModel, HubModel, ModelParams, TinyRando
 from signbridge.vlm.machine import driver_version, free_disk, free_memory, standing, torch_build, why_no_gpu
 from signbridge.vlm.memory import all_bytes, fitting_batch, free_bytes
 from signbridge.vlm.needs import Needs, config_of, needs_of
-from signbridge.vlm.nf4 import room_for_expanded
+from signbridge.vlm.nf4 import quantization_of, room_for_expanded
+from signbridge.vlm.packed_weights import LARGE, ROOM, packed_folder
 from signbridge.vlm.random_weights import tiny_config
 
 log = logging.getLogger(__name__)
@@ -37,6 +38,7 @@ Model = HubModel | FolderModel | TinyRandomModel
 SMALL = 10**9  # weights of a model that is not looked at further, in bytes
 PROCESS = 3 * 2**30  # of main memory: Python, PyTorch and CUDA, and a weight that is on its way to the GPU
 SAMPLE = Path("data/sample.parquet")
+MODELS = Path(".scratch/models")  # where packed weights are kept
 TWICE = 2  # what a stage writes lies in .scratch/ and in data/ at first, then in data/ and in DVC's cache
 
 
@@ -93,13 +95,15 @@ def preflight(name: str, model: Model, device: torch.device, stage: str = "extra
     """
     problems: list[SignBridgeError] = []
     files = _files(model, problems)
-    needs = None
+    needs, packed = None, 0
     if files.config is not None:
+        packs = model.quantization == "nf4" and not hasattr(files.config, "quantization_config")
         needs = needs_of(files.config, model.quantization, model.dtype, model.prompt, model.max_new_tokens)
+        packed = _packed_copy(model, files.folder, device, needs) if packs else 0
     rows = [Row("", "needed", "there"), _device(device), *files.rows]
     if needs is not None:
         rows += _memory(name, model, device, needs, problems)
-    rows += _disk(name, files.to_fetch, needs, stage, problems)
+    rows += _disk(name, files.to_fetch, packed, needs, stage, problems)
     return Preflight(rows, problems, needs)
 
 
@@ -131,6 +135,7 @@ def images_of_study() -> int | None:
 
 class _Files(NamedTuple):
     config: PreTrainedConfig | None  # None where it cannot be had
+    folder: Path | None  # None where they are not all at hand
     to_fetch: int  # bytes
     rows: list[Row]
 
@@ -138,22 +143,22 @@ class _Files(NamedTuple):
 def _files(model: Model, problems: list[SignBridgeError]) -> _Files:
     """Where the model's files are, and how much of them must be fetched."""
     if model.source == "tiny_random":
-        return _Files(tiny_config(), 0, [Row("model", "", "drawn at random here")])
+        return _Files(tiny_config(), None, 0, [Row("model", "", "drawn at random here")])
     try:
         if model.source == "hub":
             return _of_hub(model)
         folder = Path(model.path).expanduser()
         check_model_folder(folder, model.quantization)
-        return _Files(_config(folder), 0, [Row("model", "", f"at hand in {folder}")])
+        return _Files(_config(folder), folder, 0, [Row("model", "", f"at hand in {folder}")])
     except SignBridgeError as problem:
         problems.append(problem)
-        return _Files(None, 0, [Row("model", "size not known", "cannot be had, see below")])
+        return _Files(None, None, 0, [Row("model", "size not known", "cannot be had, see below")])
 
 
 def _of_hub(model: HubModel) -> _Files:
     folder = hub.at_hand(model.hub_id, model.revision, model.quantization)
     if folder is not None:
-        return _Files(_config(folder), 0, [Row("model", "", f"at hand in {folder}")])
+        return _Files(_config(folder), folder, 0, [Row("model", "", f"at hand in {folder}")])
     listed = hub.listing(model.hub_id, model.revision)
     if listed.gated:
         hub.check_entry(model.hub_id)
@@ -161,7 +166,7 @@ def _of_hub(model: HubModel) -> _Files:
     config = _config(hub.fetch(model.hub_id, model.revision, ["config.json"]))
     where = f"to be fetched from the hub: {model.hub_id}, {_gb(listed.size)}"
     token = Row("hub token", "yes" if listed.gated else "no", "lets you in" if listed.gated else "")
-    return _Files(config, to_fetch, [Row("model", f"{_gb(to_fetch)} more", where), token])
+    return _Files(config, None, to_fetch, [Row("model", f"{_gb(to_fetch)} more", where), token])
 
 
 def _config(folder: Path) -> PreTrainedConfig:
@@ -208,8 +213,22 @@ def _memory(
         )
 
 
-def _disk(name: str, to_fetch: int, needs: Needs | None, stage: str, problems: list[SignBridgeError]) -> Iterator[Row]:
-    """Room for the model's files, and for what the stages write of every image."""
+def _packed_copy(model: Model, folder: Path | None, device: torch.device, needs: Needs) -> int:
+    """Bytes of disk for the packed weights that the first stage keeps; 0 where it has, or keeps none."""
+    if needs.expanded < LARGE:
+        return 0
+    if folder is not None:
+        quantization = quantization_of(model.quantization, getattr(torch, model.dtype))
+        kept = packed_folder(folder, quantization, device, MODELS)
+        if kept is None or kept.is_dir():
+            return 0
+    return int(ROOM * needs.weights)
+
+
+def _disk(
+    name: str, to_fetch: int, packed: int, needs: Needs | None, stage: str, problems: list[SignBridgeError]
+) -> Iterator[Row]:
+    """Room for the model's files, for its packed weights, and for what the stages write of every image."""
     here, cache = Path.cwd(), hub.cache_folder()
     images = images_of_study()
     written = {
@@ -219,7 +238,9 @@ def _disk(name: str, to_fetch: int, needs: Needs | None, stage: str, problems: l
     for of_stage, size in written.items():
         there = f"{_gb(free_disk(here))} free in {here}"
         yield Row(f"disk, {of_stage}", "not known" if size is None else _gb(size), there)
-    data = sum(size or 0 for size in written.values())
+    data = packed + sum(size or 0 for size in written.values())
+    if packed:
+        yield Row("disk, packed weights", _gb(packed), f"{_gb(free_disk(here))} free in {here}")
     if to_fetch:
         yield Row("disk, model", _gb(to_fetch), f"{_gb(free_disk(cache))} free in {cache}")
     shared = standing(here).stat().st_dev == standing(cache).stat().st_dev
@@ -227,7 +248,8 @@ def _disk(name: str, to_fetch: int, needs: Needs | None, stage: str, problems: l
         if free_disk(folder) < needed and not (shared and folder == cache):
             problems.append(
                 SignBridgeError(
-                    f"{folder}: {name} needs {_gb(needed)} on this disk ({_gb(to_fetch)} to fetch), "
+                    f"{folder}: {name} needs {_gb(needed)} on this disk ({_gb(to_fetch)} to fetch, {_gb(packed)} for "
+                    f"its packed weights), "
                     f"{_gb(free_disk(folder))} are free. Free some, or set HF_HOME to a disk with room for the model."
                 )
             )

@@ -50,7 +50,7 @@ def test_a_step_on_a_whole_batch_is_the_librarys_to_the_bit(name, batches):
         assert getattr(ours, key) == getattr(theirs, key)
 
 
-@pytest.mark.parametrize("name", ["topk", "standard"])
+@pytest.mark.parametrize("name", ["batchtopk", "topk", "standard"])
 def test_parts_of_a_batch_have_the_whole_ones_gradients_and_losses(name, batches):
     whole, parts = trainer_of(name), trainer_of(name)
     for batch in batches:
@@ -59,16 +59,18 @@ def test_parts_of_a_batch_have_the_whole_ones_gradients_and_losses(name, batches
         for loss, value in expected.losses.items():
             torch.testing.assert_close(found.losses[loss], value, msg=loss)
         torch.testing.assert_close(found.given_back, expected.given_back, rtol=1e-4, atol=1e-4)
+        assert torch.equal(found.active, expected.active)
     for key, value in state_of(whole).items():
         torch.testing.assert_close(state_of(parts)[key], value, rtol=1e-3, atol=1e-5, msg=key)
 
 
-def test_memory_that_runs_out_halves_what_is_taken_together_and_no_step_is_taken_twice(batches):
+@pytest.mark.parametrize("name", ["batchtopk", "standard"])
+def test_memory_that_runs_out_halves_what_is_taken_together_and_no_step_is_taken_twice(name, batches):
     with LiveMemory() as room_for_half:
-        expected = trainer_of("standard", width="64x")
+        expected = trainer_of(name, width="64x")
         take_step(expected, batches[0], BATCH // 2)
     with LiveMemory(budget=1.02 * room_for_half.peak):
-        trainer = trainer_of("standard", width="64x")
+        trainer = trainer_of(name, width="64x")
         _, at_once = take_step(trainer, batches[0], BATCH)
     assert at_once == BATCH // 2
     assert trainer.n_training_steps == 1
@@ -76,14 +78,20 @@ def test_memory_that_runs_out_halves_what_is_taken_together_and_no_step_is_taken
         assert torch.equal(state_of(trainer)[key], value), key
 
 
-def test_a_batch_that_has_to_be_whole_and_does_not_fit_is_said(batches):
-    trainer = trainer_of("batchtopk", width="64x")
-    with LiveMemory(budget=1000), pytest.raises(SignBridgeError) as refused:
-        take_step(trainer, batches[0], BATCH)
-    assert str(refused.value) == (
-        "cpu: out of memory with a batch of 64 tokens, which batchtopk takes whole. "
-        "Lower `batch` of the preset in stages/sae/presets.yaml."
-    )
+def test_batchtopk_is_the_librarys_again_after_parts_and_its_threshold_moves_once_a_batch(batches):
+    whole, parts = trainer_of("batchtopk"), trainer_of("batchtopk")
+    library = type(parts.sae.activation_fn)
+    for batch in batches:
+        take_step(parts, batch, 16)
+        take_step(whole, batch, BATCH)
+        assert type(parts.sae.activation_fn) is library
+        torch.testing.assert_close(parts.sae.topk_threshold, whole.sae.topk_threshold, rtol=1e-4, atol=1e-6)
+    before = parts.sae.topk_threshold
+    assert before > 0
+    with LiveMemory(budget=1000), pytest.raises(SignBridgeError, match="out of memory"):
+        take_step(parts, batches[0], 16)
+    assert parts.sae.topk_threshold is before
+    assert type(parts.sae.activation_fn) is library
 
 
 class Tf32(TorchDispatchMode):

@@ -76,6 +76,7 @@ def test_every_control_has_every_site_and_says_what_it_showed_and_what_made_it(s
         made_by = tables.made_by(ACTIVATIONS / control / "layer_03.parquet")
         assert (made_by["control"], made_by["model"]["name"]) == (control, "tiny-random")
         assert (made_by["read_on"]["device"], made_by["read_on"]["weights"]) == ("cpu", "plain")
+    assert tables.made_by(ANSWERS)["read_on"] == made_by["read_on"]
     answers = tables.read(ANSWERS)
     assert answers.columns.tolist() == ["control", "image_id", "label", "prompt", "answer", "shown"]
     for control, rows in answers.groupby("control"):

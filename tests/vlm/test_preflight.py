@@ -15,6 +15,7 @@ from signbridge.vlm import hub as hub_client
 from signbridge.vlm import preflight as module
 from signbridge.vlm.loading import FolderModel, HubModel
 from signbridge.vlm.model_run import model_run
+from signbridge.vlm.needs import needs_of
 from signbridge.vlm.preflight import check, check_device, named_or_chosen, preflight
 from tests.conftest import ROOT
 from tests.vlm import hub_server
@@ -77,6 +78,7 @@ def test_a_model_that_fits_goes_and_only_its_configuration_was_fetched(hub, mach
     assert rows["GPU memory"][1].endswith("80.0 GiB free of 80.0 GiB, for batches of 64")
     assert rows["disk, extract"][0] == "0.5 GB"  # 300 images, in .scratch/ and in data/, then in DVC's cache
     assert rows["disk, extract_controls"][0] == "1.5 GB"
+    assert rows["disk, packed weights"][0] == "4.4 GB"
     assert rows["hub token"][0] == "no"
 
 
@@ -112,13 +114,28 @@ def test_too_little_main_memory_stops_with_figures(hub, machine):
 
 
 def test_a_disk_too_small_stops_before_the_download_with_figures(hub, machine):
-    machine(disk=15 * 10**9)
+    machine(disk=20 * 10**9)
     said = problems(llava())
-    assert "llava needs 16.1 GB on this disk (14.1 GB to fetch), 15.0 GB are free" in said
+    assert (
+        "llava needs 20.5 GB on this disk (14.1 GB to fetch, 4.4 GB for its packed weights), 20.0 GB are free" in said
+    )
     assert "HF_HOME" in said
     assert hub.fetched == ["config.json"]
-    machine(disk=17 * 10**9)
+    machine(disk=21 * 10**9)
     assert problems(llava()) == ""
+    machine(disk=17 * 10**9)
+    assert problems(llava(quantization="none")) == "", "nothing is packed"
+
+
+def test_packed_weights_that_are_kept_already_take_no_more_disk(machine, tmp_path, monkeypatch):
+    needs = needs_of(llava_1_5_7b_config(), "nf4", "float16", PROMPT, 20)
+    monkeypatch.setattr(module, "packed_folder", lambda *_: tmp_path / "kept")
+    assert module._packed_copy(llava(), tmp_path, GPU, needs) == int(1.1 * needs.weights)
+    (tmp_path / "kept").mkdir()
+    assert module._packed_copy(llava(), tmp_path, GPU, needs) == 0
+    assert module._packed_copy(llava(), None, GPU, needs) > 0, (
+        "the model is not at hand, so nor is what is packed of it"
+    )
 
 
 def test_a_gated_repository_without_a_token_stops_in_one_sentence(hub, machine, monkeypatch):
