@@ -31,6 +31,7 @@ from signbridge.core.model_folder import (
 )
 from signbridge.vlm import hub
 from signbridge.vlm.catalog import AUTO, Model
+from signbridge.vlm.chat_template import check_length, in_chat_template
 from signbridge.vlm.chosen import complete
 from signbridge.vlm.families import FAMILIES, Parts, adapt, attention_of, parts_of, why_refused
 from signbridge.vlm.families.llava import (
@@ -44,7 +45,7 @@ from signbridge.vlm.machine import why_no_gpu
 from signbridge.vlm.memory import said_when_full
 from signbridge.vlm.nf4 import expanded_weights_fit, packing_in_parts, prepare_packed, quantization_for
 from signbridge.vlm.packed_weights import is_kept, keep_packed, packed_folder
-from signbridge.vlm.prompts import check_length, check_prompt, in_chat_template
+from signbridge.vlm.prompts import check_prompt
 from signbridge.vlm.random_weights import tiny_config, tiny_folder
 from signbridge.vlm.untrained_twin import from_untrained
 
