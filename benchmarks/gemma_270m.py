@@ -23,7 +23,7 @@ from transformers import (
 
 from signbridge.core.errors import SignBridgeError
 from signbridge.core.tables import whole_folder
-from signbridge.vlm.loading import FolderModel
+from signbridge.vlm.catalog import FolderModel
 
 SIDE, IMAGE_TOKENS = 28, 4  # pixels, and tokens that they become
 IMAGE_TOKEN, BEGIN, END = "<unused0>", "<start_of_image>", "<end_of_image>"
