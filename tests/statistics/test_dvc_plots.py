@@ -57,11 +57,11 @@ def test_without_layers_the_columns_are_there():
     assert list(layers(ACCURACY.iloc[:1]).columns) == list(layers(ACCURACY).columns)
 
 
-@pytest.mark.parametrize("name", ["layers", "controls", "confusions", "letters"])
-def test_every_template_that_the_pipeline_names_takes_data_and_both_axes(name):
-    stages = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
-    named = {entry["template"] for plot in stages["statistics"]["plots"] for entry in plot.values()}
-    assert name in named
-    template = (ROOT / f".dvc/plots/{name}.json").read_text(encoding="utf-8")
-    assert json.loads(template)["data"]["values"] == "<DVC_METRIC_DATA>"
-    assert {"<DVC_METRIC_X>", "<DVC_METRIC_Y>", "<DVC_METRIC_TITLE>"} <= set(template.split('"'))
+@pytest.mark.parametrize("pipeline", ["dvc.yaml", *sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("stages/*/dvc.yaml"))])
+def test_every_template_that_a_pipeline_names_takes_data_and_both_axes(pipeline):
+    stages = YAML(typ="safe").load((ROOT / pipeline).read_text(encoding="utf-8"))["stages"]
+    plots = [entry for stage in stages.values() for plot in stage.get("plots", []) for entry in plot.values()]
+    for name in {entry["template"] for entry in plots if "template" in entry}:
+        template = (ROOT / f".dvc/plots/{name}.json").read_text(encoding="utf-8")
+        assert json.loads(template)["data"]["values"] == "<DVC_METRIC_DATA>"
+        assert {"<DVC_METRIC_X>", "<DVC_METRIC_Y>", "<DVC_METRIC_TITLE>"} <= set(template.split('"'))
