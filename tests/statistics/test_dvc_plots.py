@@ -11,6 +11,7 @@ from ruamel.yaml import YAML
 from signbridge.statistics.dvc_plots import confusion, controls, layers
 
 ROOT = Path(__file__).parents[2]
+PIPELINES = ["dvc.yaml", *sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("stages/*/dvc.yaml"))]
 ACCURACY = pd.DataFrame(
     [
         ("signbridge", "pixels", "flat", 0.8, True),
@@ -57,7 +58,7 @@ def test_without_layers_the_columns_are_there():
     assert list(layers(ACCURACY.iloc[:1]).columns) == list(layers(ACCURACY).columns)
 
 
-@pytest.mark.parametrize("pipeline", ["dvc.yaml", *sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("stages/*/dvc.yaml"))])
+@pytest.mark.parametrize("pipeline", PIPELINES)
 def test_every_template_that_a_pipeline_names_takes_data_and_both_axes(pipeline):
     stages = YAML(typ="safe").load((ROOT / pipeline).read_text(encoding="utf-8"))["stages"]
     plots = [entry for stage in stages.values() for plot in stage.get("plots", []) for entry in plot.values()]
