@@ -1,0 +1,200 @@
+"""Attention knockout: held to a whole pass with an explicit mask, to identities, and to what the miniature must do."""
+
+import numpy as np
+import pytest
+import torch
+from transformers import BatchFeature
+
+from signbridge.causal.knockout import (
+    Cut,
+    Span,
+    edges_of,
+    knock_out,
+    knock_out_one_by_one,
+    onwards,
+    tokens_at,
+    windows,
+)
+from signbridge.causal.within_blocks import Within, within_blocks, without
+from signbridge.core.errors import SignBridgeError
+from signbridge.vlm.branching import clean_run, image_span
+from signbridge.vlm.extraction import Reader
+from tests.causal.conftest import ENTRY
+from tests.vlm import other_families
+from tests.vlm.test_other_families import _reader, picture
+
+
+def edges_between(inputs: BatchFeature, span: slice) -> dict[str, tuple[slice, slice]]:
+    last = inputs["input_ids"].shape[1] - 1
+    question = slice(span.stop, last)
+    return {
+        "last to image": (slice(last, None), span),
+        "last to question": (slice(last, None), question),
+        "question to image": (question, span),
+        "question and last to image": (slice(span.stop, None), span),
+        "last to what is before": (slice(last, None), slice(0, span.start)),
+    }
+
+
+def cuts_of(loaded, inputs, spans: list[Span]) -> list[Cut]:
+    tokens = inputs["input_ids"].shape[1]
+    pairs = edges_between(inputs, image_span(loaded, inputs)).values()
+    return [Cut(tokens_at(tokens, queries), tokens_at(tokens, keys), span) for queries, keys in pairs for span in spans]
+
+
+def clean_of(loaded, inputs):
+    return clean_run(loaded, inputs, first=image_span(loaded, inputs).stop)
+
+
+@pytest.fixture(scope="module")
+def reader(tmp_path_factory) -> Reader:
+    """Of a small model, with images of many tokens."""
+    return _reader(tmp_path_factory.mktemp("small"), "llava-next")
+
+
+@pytest.fixture(scope="module")
+def small(reader):
+    return reader.loaded
+
+
+@pytest.fixture(scope="module")
+def inputs(reader):
+    return reader.prepare([picture(0), picture(1)])
+
+
+@torch.inference_mode()
+def test_a_run_with_cuts_is_a_whole_pass_of_an_explicit_mask_given_to_the_model(small, inputs):
+    """The library's own way in: a 4-D mask for all blocks, of nothing of this project."""
+    tokens = inputs["input_ids"].shape[1]
+    for cut in cuts_of(small, inputs, [Span(0, len(small.parts.blocks))]):
+        sees = np.tril(np.ones((tokens, tokens), dtype=bool)) & ~edges_of(cut)
+        mask = torch.zeros(1, 1, tokens, tokens).masked_fill(~torch.from_numpy(sees), torch.finfo(torch.float32).min)
+        given = {**inputs, "attention_mask": mask.expand(2, -1, -1, -1)}
+        expected = small.model(**given, logits_to_keep=1).logits[:, -1]
+        [found] = knock_out(small, clean_of(small, inputs), [cut])
+        torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
+        [slow] = knock_out_one_by_one(small, inputs, [cut])
+        torch.testing.assert_close(slow, expected, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("most", [5, 2**30])
+def test_every_cut_of_a_walk_is_that_of_a_whole_pass(small, inputs, most):
+    spans = [*windows(len(small.parts.blocks), 2), *onwards(len(small.parts.blocks))]
+    cuts = cuts_of(small, inputs, spans)
+    found = knock_out(small, clean_of(small, inputs), cuts, most)
+    slow = knock_out_one_by_one(small, inputs, cuts)
+    torch.testing.assert_close(found, slow, atol=1e-4, rtol=1e-4)
+    assert len({round(float(logits[0, 0]), 4) for logits in slow}) > len(spans), (
+        "cuts that do nothing would show nothing"
+    )
+
+
+@pytest.mark.parametrize("family", list(other_families.WRITERS))
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+def test_in_every_family_and_kind_of_attention_a_walk_is_whole_passes_and_a_cut_of_nothing_is_nothing(
+    tmp_path_factory, family, attention
+):
+    """Gemma 3 among them: its sliding blocks see few tokens, and what they do not see stays unseen."""
+    reader = _reader(tmp_path_factory.getbasetemp(), family)
+    loaded = reader.loaded
+    loaded.model.set_attn_implementation(attention)
+    inputs = reader.prepare([picture(0), picture(1)])
+    cuts = cuts_of(loaded, inputs, [Span(0, 3), Span(1, 2), Span(2, 3)])
+    slow = knock_out_one_by_one(loaded, inputs, cuts)
+    torch.testing.assert_close(knock_out(loaded, clean_of(loaded, inputs), cuts), slow, atol=1e-4, rtol=1e-4)
+    nothing = np.zeros_like(cuts[0].keys)
+    [uncut] = knock_out_one_by_one(loaded, inputs, [Cut(cuts[0].queries, nothing, Span(0, 3))])
+    with torch.inference_mode():
+        assert torch.equal(uncut, loaded.model(**inputs, logits_to_keep=1).logits[:, -1])
+    assert (slow[0] - uncut).abs().max() > 1e-3
+
+
+def test_a_cut_of_nothing_changes_nothing_to_the_last_bit(small, inputs):
+    """Of a walk, against the branch that leaves where it does and is cut nowhere, hooks and all."""
+    tokens = inputs["input_ids"].shape[1]
+    nobody, last = np.zeros(tokens, dtype=bool), tokens_at(tokens, slice(tokens - 1, None))
+    clean, span = clean_of(small, inputs), Span(2, 5)
+    cuts = [Cut(last, nobody, span), Cut(nobody, last, span), Cut(last, last, span)]
+    found = knock_out(small, clean, cuts)
+    torch.testing.assert_close(found, clean.logits[:, -1].expand(3, -1, -1), atol=1e-5, rtol=1e-5)
+    assert torch.equal(found[0], found[1])
+    assert torch.equal(found[0], found[2]), "a token always sees itself"
+    with torch.inference_mode(), within_blocks(small.parts, Within()):
+        hooked = small.model(**inputs, logits_to_keep=1).logits
+    with torch.inference_mode():
+        assert torch.equal(hooked, small.model(**inputs, logits_to_keep=1).logits)
+
+
+@torch.inference_mode()
+def test_an_image_that_nobody_behind_it_sees_cannot_be_told_from_another(small, inputs):
+    """A known truth of any decoder: cut in all blocks, two images give one answer; cut in all but one they give two."""
+    tokens, span, blocks = inputs["input_ids"].shape[1], image_span(small, inputs), len(small.parts.blocks)
+    behind = tokens_at(tokens, slice(span.stop, None))
+    image = tokens_at(tokens, span)
+    cuts = [Cut(behind, image, some) for some in (Span(0, blocks), Span(1, blocks), Span(0, blocks - 1))]
+    unseen, *seen = knock_out(small, clean_of(small, inputs), cuts)
+    torch.testing.assert_close(unseen[0], unseen[1], atol=1e-4, rtol=1e-4)
+    for logits in seen:
+        assert (logits[0] - logits[1]).abs().max() > 1e-2
+
+
+@torch.inference_mode()
+def test_the_attention_of_the_keys_that_are_left_sums_to_one(tmp_path):
+    reader = _reader(tmp_path, "llava-gemma")
+    loaded = reader.loaded
+    loaded.model.set_attn_implementation("eager")
+    inputs = reader.prepare([picture(0)])
+    cut = cuts_of(loaded, inputs, [Span(1, 2)])[0]
+    edges = torch.from_numpy(edges_of(cut))
+    with within_blocks(loaded.parts, Within(cut=lambda block, rows: edges[None] if block == 1 else None)):
+        attention = loaded.model(**inputs, output_attentions=True).attentions
+    last, uncut = attention[1][0, :, -1], attention[0][0, :, -1]
+    assert last[:, cut.keys].max() == 0
+    assert uncut[:, cut.keys].min() > 0
+    torch.testing.assert_close(last.sum(-1), torch.ones(len(last)))
+
+
+def test_hooks_are_put_on_once_and_none_is_left(small, inputs):
+    modules = [module for block in small.parts.blocks for module in block.modules()]
+
+    def hooks() -> int:
+        return sum(len(module._forward_pre_hooks) + len(module._forward_hooks) for module in modules)
+
+    before = hooks()
+    with within_blocks(small.parts), within_blocks(small.parts):
+        assert hooks() == before + 3 * len(small.parts.blocks)
+    assert hooks() == before
+
+
+def test_blocks_of_another_kind_are_named_with_the_way_out(small):
+    parts = small.parts._replace(blocks=[torch.nn.Linear(2, 2)])
+    with pytest.raises(SignBridgeError, match=r"Linear.*knockout\.<sweep>\.images to 0"), within_blocks(parts):
+        pass
+
+
+def test_edges_of_other_tokens_than_the_attentions_are_refused():
+    edges = torch.zeros(1, 2, 5, dtype=torch.bool)
+    with pytest.raises(ValueError, match="5 keys"):
+        without(edges, torch.ones(1, 1, 2, 6, dtype=torch.bool), torch.zeros(3, 2, 4))
+
+
+def test_windows_are_all_of_one_width_and_onwards_ends_at_the_last_block():
+    assert windows(5, 3) == [Span(0, 3), Span(1, 4), Span(2, 5)]
+    assert windows(2, 3) == [Span(0, 2)]
+    assert onwards(3) == [Span(0, 3), Span(1, 3), Span(2, 3)]
+
+
+def test_in_the_miniature_the_answer_needs_the_image_in_its_middle_blocks_and_no_longer_at_the_end(
+    miniature, fists_and_peaces
+):
+    """Of this model: its last token reads the image before `layer_10` (`test_patching.py`)."""
+    images, _ = fists_and_peaces
+    inputs = Reader(miniature, ENTRY.prompt, 1, batch_size=16).prepare([*images[:3], *images[9:12]])
+    span, tokens = image_span(miniature, inputs), inputs["input_ids"].shape[1]
+    last = tokens_at(tokens, slice(tokens - 1, None))
+    clean = clean_of(miniature, inputs)
+    answer = clean.logits[:, -1].argmax(-1)
+    cuts = [Cut(last, tokens_at(tokens, span), some) for some in onwards(len(miniature.parts.blocks))]
+    kept = (knock_out(miniature, clean, cuts).argmax(-1) == answer).float().mean(-1)
+    assert kept[0] <= 0.5, "six answers of two words: without the image at most one of the words is left"
+    assert kept[10:].min() == 1
