@@ -15,8 +15,11 @@ from signbridge.causal.knockout import (
     tokens_at,
     windows,
 )
+from signbridge.causal.knockout_sweep import KnockoutSweep, as_table, cut_of, knockout_work, other_keys, plan
 from signbridge.causal.within_blocks import Within, within_blocks, without
 from signbridge.core.errors import SignBridgeError
+from signbridge.core.names import EDGES, NAMED, RANDOM, WINDOW
+from signbridge.core.shards import write_shard
 from signbridge.vlm.branching import clean_run, image_span
 from signbridge.vlm.extraction import Reader
 from tests.causal.conftest import ENTRY
@@ -198,3 +201,61 @@ def test_in_the_miniature_the_answer_needs_the_image_in_its_middle_blocks_and_no
     kept = (knock_out(miniature, clean, cuts).argmax(-1) == answer).float().mean(-1)
     assert kept[0] <= 0.5, "six answers of two words: without the image at most one of the words is left"
     assert kept[10:].min() == 1
+
+
+# The sweep ------------------------------------------------------------------------------------------------------------
+
+
+SWEEP = KnockoutSweep(images=4, window=2, draws=2)
+
+
+def test_a_cut_of_the_plan_is_between_the_tokens_that_it_names_and_its_null_as_many_others():
+    image, tokens = slice(2, 5), 9  # two before, three of the question behind, and the last
+    by_edges = {one.edges: one for one in plan(3, SWEEP) if one.keys == NAMED}
+    where = lambda chosen: list(np.flatnonzero(chosen))  # noqa: E731
+    for edges, (queries, keys) in {
+        "last_to_image": ([8], [2, 3, 4]),
+        "last_to_question": ([8], [5, 6, 7]),
+        "question_to_image": ([5, 6, 7], [2, 3, 4]),
+    }.items():
+        cut = cut_of(by_edges[edges], image, tokens, seed=0)
+        assert (where(cut.queries), where(cut.keys)) == (queries, keys)
+        draws = [cut_of(by_edges[edges]._replace(keys=RANDOM, draw=draw), image, tokens, seed=0) for draw in range(9)]
+        assert len({tuple(where(draw.keys)) for draw in draws}) > 1
+        for draw in draws:
+            assert draw.keys.sum() == 3
+            assert not draw.keys[[0, 8, *keys]].any(), "neither the first nor the last token, nor those of the edges"
+    assert other_keys(np.array([False, False, True, True, True, False]), np.random.default_rng(0)).sum() == 1
+
+
+def test_the_plan_has_every_edge_with_its_draws_in_every_window_and_from_every_block_on():
+    planned = plan(3, SWEEP)
+    spans = [Span(0, 2), Span(1, 3), Span(0, 3), Span(1, 3), Span(2, 3)]
+    assert len(planned) == len(set(planned)) == 3 * 3 * len(spans)
+    for edges in EDGES:
+        for keys, draws in ((NAMED, [0]), (RANDOM, [0, 1])):
+            for draw in draws:
+                assert [one.span for one in planned if one[:3] == (edges, keys, draw)] == spans
+
+
+def test_the_table_has_every_image_and_cut_with_the_probability_of_a_whole_pass(reader, tmp_path):
+    pictures, planned = [picture(number) for number in range(3)], plan(3, SWEEP)
+    shards = [tmp_path / "0", tmp_path / "1"]
+    work = knockout_work(reader, SWEEP, seed=3)
+    write_shard(shards[0], reader.read(pictures[:2], work))
+    write_shard(shards[1], reader.read(pictures[2:], work))
+    table = as_table(["x", "y", "z"], planned, shards)
+    assert len(table) == 3 * len(planned)
+    inputs = reader.prepare(pictures[2:])
+    image, tokens = image_span(reader.loaded, inputs), inputs["input_ids"].shape[1]
+    with torch.inference_mode():
+        clean = reader.loaded.model(**inputs, logits_to_keep=1).logits[0, -1].softmax(-1)
+    number = next(place for place, one in enumerate(planned) if one[:4] == ("question_to_image", RANDOM, 1, WINDOW))
+    [[cut]] = knock_out_one_by_one(reader.loaded, inputs, [cut_of(planned[number], image, tokens, 3)])
+    row = table[table["image_id"] == "z"].iloc[number]
+    assert row[["edges", "keys", "draw", "span", "first", "stop"]].tolist() == [
+        "question_to_image", "random", 1, "window", "layer_00", "layer_01"]  # fmt: skip
+    assert row["clean"] == pytest.approx(float(clean.max()), abs=1e-5)
+    assert row["probability"] == pytest.approx(float(cut.softmax(-1)[clean.argmax()]), abs=1e-5)
+    assert row["same"] == (cut.argmax() == clean.argmax())
+    assert as_table([], planned, []).columns.tolist() == table.columns.tolist()
