@@ -32,6 +32,8 @@ _COLUMNS = {
         "leaking comparable"
     ),
     "patching": "site depth position effect effect_low effect_high says_donor noise",
+    "parts": "position part site depth effect effect_low effect_high",
+    "knockout": "edges keys span first stop tokens lost lost_low lost_high changed",
     "steering": (
         "site depth at during direction strength probability probability_low probability_high says damage "
         "damage_low damage_high"
@@ -206,6 +208,8 @@ class Causal(Inputs):
 
     probed: pd.DataFrame  # the study's probe of the last token without leakage: columns `PROBED`
     patching: pd.DataFrame  # this and the tables below: data/causal/effects/
+    parts: pd.DataFrame
+    knockout: pd.DataFrame
     steering: pd.DataFrame
     steering_area: pd.DataFrame
     erasure: pd.DataFrame

@@ -19,8 +19,14 @@ SAMPLE, ACCURACY = Path("data/sample.parquet"), Path("data/statistics/accuracy.p
 DATA = Path("data/causal")
 EFFECTS = DATA / "effects"
 DESCRIPTIONS = DATA / "steering/descriptions.parquet"
-MADE = (SAMPLE, DATA / "patching.parquet", DATA / "steering/answers.parquet", DATA / "erasure/probes.parquet")
-TABLES = ("patching", "steering", "steering_area", "erasure", "erasure_answers")
+MADE = (
+    SAMPLE,
+    DATA / "patching.parquet",
+    DATA / "knockout.parquet",
+    DATA / "steering/answers.parquet",
+    DATA / "erasure/probes.parquet",
+)
+TABLES = ("patching", "parts", "knockout", "steering", "steering_area", "erasure", "erasure_answers")
 
 
 def main() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from signbridge.core import params, tables
 from signbridge.core.names import PATCHED
-from stages.causal.patch import PATCHING, main
+from stages.causal.patch import PARTS, PATCHING, main
 from tests.stages.causal_study import (
     IDS,
     LABELS,
@@ -67,6 +67,20 @@ def test_every_site_and_position_of_every_pair_is_written_with_what_made_it(stud
     assert not Path(".scratch/causal_patch").exists(), "finished shards are cleared away"
 
 
+def test_every_head_and_mlp_of_the_same_pairs_is_written_at_the_tokens_that_are_wanted(study):
+    assert tables.read(PARTS).empty, "parts_at: []"
+    columns = list(tables.read(PARTS).columns)
+    study.set_in(params.CAUSAL, patching__small={"pairs": 1, "parts_at": ["prompt_last"]})
+    main()
+    table, whole = tables.read(PARTS), tables.read(PATCHING)
+    assert pairs_of(table) == pairs_of(whole)
+    assert list(table.columns) == ["pair", "receiver", "donor", "part", "position", "site", *whole.columns[5:]]
+    assert list(table.columns) == columns
+    assert set(table["part"]) == {"attention", "mlp", *(f"head_{head:02d}" for head in range(5))}
+    assert set(table["position"]) == {"prompt_last"}
+    assert list(table["site"].unique()) == SITES[1:]
+
+
 def test_another_seed_draws_other_pairs(study):
     pairs = pairs_of(tables.read(PATCHING))
     study.set(seed=7)
@@ -80,7 +94,7 @@ def test_a_killed_run_goes_on_to_the_same_bytes_whatever_the_settings_of_the_oth
     monkeypatch.setenv("SIGNBRIDGE_SHARD_IMAGES", "2")
     monkeypatch.setenv("SIGNBRIDGE_BATCH_SIZE", "2")
     main()
-    study.set_in(params.CAUSAL, patching__full={"pairs": 9})
+    study.set_in(params.CAUSAL, patching__full={"pairs": 9, "parts_at": []})
     resumes_with_the_same_bytes(main, monkeypatch, killed_after=2, shards=3)
 
 
@@ -113,14 +127,14 @@ def test_images_that_all_got_one_answer_leave_an_empty_table_and_say_what_to_set
 
 
 def test_no_pairs_wanted_is_no_warning(study, caplog):
-    study.set_in(params.CAUSAL, patching__small={"pairs": 0})
+    study.set_in(params.CAUSAL, patching__small={"pairs": 0, "parts_at": ["prompt_last"]})
     main()
     assert tables.read(PATCHING).empty
     assert "nothing is patched" not in caplog.text
 
 
 def test_a_misspelt_key_of_the_sweep_is_named(study):
-    study.set_in(params.CAUSAL, patching__small={"pair": 5})
+    study.set_in(params.CAUSAL, patching__small={"pair": 5, "parts_at": []})
     assert "patching.small.pair: unknown key. Did you mean 'pairs'?" in study.message_of_failure(main)
 
 
