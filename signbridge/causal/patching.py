@@ -20,7 +20,8 @@ which an effect says nothing.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple
+from types import MappingProxyType
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -70,6 +71,7 @@ class Swap(NamedTuple):
     b: Image.Image
     prompt: str
     tokens: tuple[int, int] | None  # whose logits are compared, a's and b's; None: the first of each one's answer
+    pushes: Mapping[str, Float[np.ndarray, "pushes width"]] = MappingProxyType({})  # added to image tokens, by site
 
 
 class Patched(NamedTuple):
@@ -83,11 +85,15 @@ class Patched(NamedTuple):
 
 
 Runs = Int[Tensor, " runs"] | slice
-Patch = Callable[[LoadedModel, BatchFeature, Sequence[tuple[int, int] | None], int], Patched]
+Patch = Callable[[LoadedModel, BatchFeature, list, int], Patched]
 
 
-def patching_work(reader: Reader, patch_all: Patch | None = None) -> Work:
-    """The work on `Swap`s, by `patch` or another. The arrays of a shard have a row a swap: its runs on a and on b.
+def patching_work(
+    reader: Reader, patch_all: Patch | None = None, wanted: Callable[[Swap], Any] = lambda swap: swap.tokens
+) -> Work:
+    """The work on `Swap`s, by `patch` or another, which is handed what is `wanted` of each swap.
+
+    The arrays of a shard have a row a swap: its two runs, on a and on b.
 
     A batch is not filled up: which swaps stand together follows from their list alone, and so do the bytes. It holds
     prompts of one length, and one swap for every eight images that the reader takes at once.
@@ -104,7 +110,7 @@ def patching_work(reader: Reader, patch_all: Patch | None = None) -> Work:
     def read(prepared: tuple[list[Swap], BatchFeature], keep: int) -> Shard:
         swaps, inputs = prepared
         rows = BRANCHES_OF_AN_IMAGE * reader.batch_size
-        found = (patch_all or patch)(reader.loaded, reader.to_device(inputs), [swap.tokens for swap in swaps], rows)
+        found = (patch_all or patch)(reader.loaded, reader.to_device(inputs), [wanted(swap) for swap in swaps], rows)
         arrays = {name: _by_swap(array, len(swaps)) for name, array in found._asdict().items()}
         return Shard(arrays, [""] * keep)
 

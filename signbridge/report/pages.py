@@ -19,6 +19,7 @@ from signbridge.report.sections import (
     ladder,
     layers,
     lenses,
+    minimal_pairs,
     models,
     patching,
     plane,
@@ -51,7 +52,7 @@ def study_page(study: Study) -> Page:
 
 def causal_page(inputs: Causal) -> Page:
     """`report/causal.html`: is what the probe reads used?"""
-    parts = (patching, knockout, steering, erasure)
+    parts = (patching, knockout, minimal_pairs, steering, erasure)
     sections = [module.section(inputs) for module in parts]
     question = "A probe reads the {kind} from the decoder. Does the model use it for its answer, and where?"
     answer = [sentence for module in parts for sentence in module.answer(inputs)]

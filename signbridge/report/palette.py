@@ -76,6 +76,13 @@ KNOCKED_OUT = {
     "question_to_image": Series("question to image", GREEN, "square", (2, 2)),
     "random": Series("last token to other keys (null)", GREY, "diamond", (8, 4)),
 }
+FINGER_READ = {
+    "flat": Series("pixels", INK, "diamond", SOLID),
+    "image_tokens": Series("image tokens", GREEN, "square", (6, 3)),
+    "image_mean": Series("mean over image tokens", VERMILLION, "triangle-up", (2, 2)),
+    "prompt_last": Series("last token of the prompt", BLUE, "circle", SOLID),
+    "random": Series("image tokens, fingers shuffled (null)", GREY, "cross", (8, 4)),
+}
 DIRECTIONS = {
     "class_means": Series("difference of class means", BLUE, "circle", SOLID),
     "probe": Series("the probe's weights", VERMILLION, "triangle-up", (6, 3)),

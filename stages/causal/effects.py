@@ -11,13 +11,21 @@ from signbridge.core import params, tables
 from signbridge.core.command_line import run
 from signbridge.core.names import model_name
 from signbridge.core.sweeps import QuestionsParams
-from signbridge.statistics import erasure_effect, knockout_effect, parts_effect, patching_effect, steering_effect
+from signbridge.statistics import (
+    erasure_effect,
+    knockout_effect,
+    minimal_pairs_effect,
+    parts_effect,
+    patching_effect,
+    steering_effect,
+)
 from signbridge.statistics.intervals import StatisticsParams
 
 SAMPLE = Path("data/sample.parquet")
 PATCHING = Path("data/causal/patching.parquet")
 PARTS = Path("data/causal/patched_parts.parquet")
 KNOCKOUT = Path("data/causal/knockout.parquet")
+MINIMAL_PAIRS = Path("data/causal/minimal_pairs")
 STEERING = Path("data/causal/steering")
 ERASURE = Path("data/causal/erasure")
 WRITTEN = Path("data/causal/effects")
@@ -26,15 +34,17 @@ PLOTS = Path("plots/causal")
 
 
 def main() -> None:
-    """Read the tables of the four stages before; write `data/causal/effects/`, metrics and what DVC plots."""
+    """Read the tables of the five stages before; write `data/causal/effects/`, metrics and what DVC plots."""
     settings, seed = params.section("statistics", StatisticsParams), params.seed()
     steering_settings = params.section("steering_effects", steering_effect.SteeringEffectsParams, params.CAUSAL)
-    of_patching, of_steering, of_erasure, of_parts, of_knockout = np.random.default_rng(seed).spawn(5)
+    of_patching, of_steering, of_erasure, of_parts, of_knockout, of_minimal = np.random.default_rng(seed).spawn(6)
     photo = tables.read(SAMPLE, columns=["image_id", "photo"]).set_index("image_id")["photo"]
 
     patched, found_by_patching = patching_effect.patching_effects(tables.read(PATCHING), settings, of_patching)
     parts, found_in_parts = parts_effect.parts_effects(tables.read(PARTS), settings, of_parts)
     knocked_out, found_by_knockout = knockout_effect.knockout_effects(tables.read(KNOCKOUT), settings, of_knockout)
+    drawn = {name: tables.read(MINIMAL_PAIRS / f"{name}.parquet") for name in ("said", "read", "patched", "steered")}
+    minimal, found_in_pairs = minimal_pairs_effect.minimal_pairs_effects(drawn, settings, of_minimal)
     steering = steering_effect.Steering(
         *(tables.read(STEERING / f"{name}.parquet") for name in ("answers", "damage")), steering_settings, settings
     )
@@ -52,6 +62,8 @@ def main() -> None:
         **found_by_patching,
         **found_in_parts,
         **found_by_knockout,
+        **found_in_pairs,
+        "minimal_degrees": tables.made_by(MINIMAL_PAIRS / "said.parquet")["minimal_pairs"]["degrees"],
         "knockout_window": tables.made_by(KNOCKOUT)["knockout"]["window"],
         **found_by_steering,
         **found_by_erasure,
@@ -62,6 +74,7 @@ def main() -> None:
         "patching": patched,
         "parts": parts,
         "knockout": knocked_out,
+        **minimal._asdict(),
         "steering": doses,
         "steering_area": areas,
         "erasure": accuracy,
@@ -73,6 +86,7 @@ def main() -> None:
         "patching": patching_effect,
         "patched_parts": parts_effect,
         "knockout": knockout_effect,
+        "minimal_pairs": minimal_pairs_effect,
         "steering": steering_effect,
         "erasure": erasure_effect,
     }.items():

@@ -26,7 +26,18 @@ MADE = (
     DATA / "steering/answers.parquet",
     DATA / "erasure/probes.parquet",
 )
-TABLES = ("patching", "parts", "knockout", "steering", "steering_area", "erasure", "erasure_answers")
+SAID = DATA / "minimal_pairs/said.parquet"
+TABLES = (
+    "patching",
+    "parts",
+    "knockout",
+    "minimal_read",
+    "minimal_patched",
+    "steering",
+    "steering_area",
+    "erasure",
+    "erasure_answers",
+)
 
 
 def main() -> None:
@@ -38,6 +49,7 @@ def main() -> None:
         probed=probed(tables.read(ACCURACY, ["protocol", "position", *PROBED])),
         **{name: tables.read(EFFECTS / f"{name}.parquet", COLUMNS[name]) for name in TABLES},
         descriptions=tables.read(DESCRIPTIONS),
+        minimal_said=tables.read(SAID),
     )
     first_erased = causal.erasure_answers["at"].head(1).squeeze()
     figure = causal_effects(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from signbridge.report.sections import erasure, knockout, patching, steering
+from signbridge.report.sections import erasure, knockout, minimal_pairs, patching, steering
 from signbridge.report.wording import percent
 from tests.report import made_up
 from tests.report.reading import Page
@@ -133,6 +133,22 @@ def test_blocks_that_make_up_for_one_another_are_told_from_a_window_that_is_need
     assert "the image is read at layer_00 and the blocks behind it" in text(knockout, needed)
 
 
+def test_a_finger_that_is_read_no_better_than_chance_is_not_said_to_be_told(usual):
+    blind = with_metrics(usual, minimal_read_prompt_last_low=0.24)
+    assert "the last token is not shown to tell which finger" in minimal_pairs.answer(blind)[0]
+    assert "20.0" in text(minimal_pairs, usual).split("moves the text")[1]
+    tied = with_metrics(usual, minimal_steered_over_other_low=-0.01)
+    assert "not shown to be more" in text(minimal_pairs, tied)
+    assert "not shown" not in text(minimal_pairs, usual)
+
+
+def test_only_pairs_whose_descriptions_differ_are_shown_with_both_images(usual):
+    [table] = minimal_pairs.section(usual).tables
+    assert [row[0] for row in table.rows] == ["B, index", "B, ring"]
+    assert {row[3:] for row in table.rows} == {("A palm.", "A fist.")}
+    assert table.rows[0][2].alt == "B, index finger bent"
+
+
 def test_the_curve_of_patching_is_the_first_picture_of_the_page(usual):
     assert "Where it is read, and where it is used" in made_up.page(usual).split("<nav")[0]
     nothing = made_up.causal(found=made_up.without("patching", of=usual.found), patching=made_up.empty("patching"))
@@ -140,28 +156,31 @@ def test_the_curve_of_patching_is_the_first_picture_of_the_page(usual):
 
 
 @pytest.mark.parametrize(
-    "tables", [["patching"], ["knockout"], ["steering", "steering_area"], ["erasure", "erasure_answers"]]
+    "tables",
+    [["patching"], ["knockout"], ["minimal_read"], ["steering", "steering_area"], ["erasure", "erasure_answers"]],
 )
 def test_a_part_that_was_not_run_is_not_shown_and_the_page_stands(usual, tables):
     empty = {name: made_up.empty(name) for name in tables}
     if "steering" in tables:
         empty["descriptions"] = usual.descriptions.iloc[:0]
     found = Page(made_up.page(made_up.causal(found=made_up.without(tables[0], of=usual.found), **empty)))
-    others = [name for name in ("patching", "knockout", "steering", "erasure") if name != tables[0]]
+    parts = ("patching", "knockout", "minimal_read", "steering", "erasure")
+    others = ["minimal-pairs" if name == "minimal_read" else name for name in parts if name != tables[0]]
     shown = [section.attributes["id"] for section in found.all("section") if "id" in section.attributes]
     assert shown == [*others, "settings"]
 
 
 def test_the_answer_says_where_the_answer_is_carried_whether_it_is_steered_and_whether_the_letter_is_missed(usual):
-    carried, read, steered, erased = Page(made_up.page(usual)).answer
+    carried, read, pairs, steered, erased = Page(made_up.page(usual)).answer
     assert "carries the answer from layer_03 on" in carried
     assert "loses 90.0" in read
+    assert "the last token tells which finger it was" in pairs
     assert "steers the answer" in steered
     assert "the answer depends on what was erased" in erased
     idle = with_metrics(
         usual, steering_class_means_over_random_low=-0.01, erasure_prompt_last_over_random_subspace_low=-0.1
     )
-    _, _, steered, erased = Page(made_up.page(idle)).answer
+    _, _, _, steered, erased = Page(made_up.page(idle)).answer
     assert "is not shown to steer the answer" in steered
     assert "the answer is not shown to depend on what was erased" in erased
 

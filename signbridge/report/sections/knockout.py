@@ -100,7 +100,8 @@ def _onwards(causal: Causal) -> Picture:
 def _windows(causal: Causal) -> Picture:
     rows = _rows(causal, WINDOW)
     sites = list(dict.fromkeys(rows["site"]))
-    drawn = rows.rename(columns={"series": "name"}).assign(value=rows["value"].clip(0, 1))[["site", "name", "value"]]
+    names = rows["series"].str.replace(" to ", "\nto ")  # a line feed starts another line, for small screens
+    drawn = rows.assign(name=names, value=rows["value"].clip(0, 1))[["site", "name", "value"]]
     spec = map_by_site(drawn, sites, "probability lost")
     sees = (
         f"Cut in {count(causal.found.number('knockout_window'))} blocks in a row alone, from the named one on. A pale "

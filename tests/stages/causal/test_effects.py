@@ -1,4 +1,4 @@
-"""The stage `effects`, after the four that it sums up."""
+"""The stage `effects`, after the five that it sums up."""
 
 import json
 from pathlib import Path
@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from signbridge.core import params, tables
-from stages.causal import erase, knockout, patch, steer
+from stages.causal import erase, knockout, minimal_pairs, patch, steer
 from stages.causal.effects import main
 from tests.stages.causal_study import IDS, extracted, write_answers
 from tests.stages.small_study import (
@@ -37,7 +37,7 @@ def finished(tmp_path_factory) -> tuple[Path, dict[str, bytes]]:
     folder = tmp_path_factory.mktemp("causal")
     with extracted(folder) as workspace:
         workspace.set_in(params.CAUSAL, patching__small={"pairs": 2, "parts_at": ["prompt_last"]})
-        for stage in (patch, knockout, steer, erase):
+        for stage in (patch, knockout, minimal_pairs, steer, erase):
             stage.main()
         return folder, written_by(main)
 
