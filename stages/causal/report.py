@@ -22,7 +22,6 @@ DESCRIPTIONS = DATA / "steering/descriptions.parquet"
 MADE = (
     SAMPLE,
     DATA / "patching.parquet",
-    DATA / "knockout.parquet",
     DATA / "steering/answers.parquet",
     DATA / "erasure/probes.parquet",
 )

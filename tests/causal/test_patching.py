@@ -79,15 +79,16 @@ def test_an_image_patched_into_itself_changes_nothing_to_the_last_bit(tiny, inpu
 
 
 @pytest.mark.parametrize(("run", "receiver", "donor"), [(0, 0, 2), (3, 3, 1)])
-def test_every_cell_is_that_of_a_whole_pass_in_both_directions(tiny, inputs, found, run, receiver, donor):
+def test_every_other_cell_in_each_direction_is_that_of_a_whole_pass(tiny, inputs, found, run, receiver, donor):
     a, b = TOKENS[run % 2]
     of_receiver, of_donor = (a, b) if run < 2 else (b, a)
     with torch.inference_mode():
-        slow = torch.stack(list(patch_one_by_one(tiny, row(inputs, receiver), row(inputs, donor), every_cell(tiny))))
-    differences = (slow[:, of_donor] - slow[:, of_receiver]).view(SITES, len(PATCHED))
-    np.testing.assert_allclose(found.patched[run], differences, rtol=1e-4, atol=1e-4)
-    says = (slow.argmax(-1) == of_donor).float().view(SITES, len(PATCHED))
-    np.testing.assert_array_equal(found.says_donor[run], says)
+        cells = [cell for cell in every_cell(tiny) if decoder_sites(tiny.parts).index(cell[0]) % 2 == run % 2]
+        slow = torch.stack(list(patch_one_by_one(tiny, row(inputs, receiver), row(inputs, donor), cells)))
+    differences = (slow[:, of_donor] - slow[:, of_receiver]).view(-1, len(PATCHED))
+    np.testing.assert_allclose(found.patched[run, run % 2 :: 2], differences, rtol=1e-4, atol=1e-4)
+    says = (slow.argmax(-1) == of_donor).float().view(-1, len(PATCHED))
+    np.testing.assert_array_equal(found.says_donor[run, run % 2 :: 2], says)
     for image, quoted in ((receiver, found.receiver), (donor, found.donor)):
         logits = clean_logits(tiny, row(inputs, image))[0]
         np.testing.assert_allclose(quoted[run], logits[of_donor] - logits[of_receiver], rtol=1e-4, atol=1e-4)

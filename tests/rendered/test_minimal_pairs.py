@@ -15,7 +15,9 @@ PARAMS = RenderedParams(source="rendered", seed=5, size=28, photos=3, copies=2)
 
 @pytest.fixture(scope="module")
 def pairs():
-    return minimal_pairs(PARAMS, ["B"], 2, 40.0)
+    with pytest.MonkeyPatch.context() as here:
+        here.setenv("LOKY_MAX_CPU_COUNT", "1")  # processes take longer to begin than two photos to draw
+        return minimal_pairs(PARAMS, ["B"], 2, 40.0)
 
 
 @pytest.mark.parametrize("finger", FINGERS)

@@ -27,7 +27,7 @@ def write_causal(folder: Path) -> None:
     _write(folder / "data/causal/effects", run.found, {name: getattr(run, name) for name in names})
     _write(folder / "data/causal/steering", None, {"descriptions": run.descriptions})
     _write(folder / "data/causal/minimal_pairs", None, {"said": run.minimal_said})
-    for path in ("patching", "knockout", "steering/answers", "erasure/probes"):
+    for path in ("patching", "steering/answers", "erasure/probes"):
         tables.write(run.sample[["image_id"]], folder / f"data/causal/{path}.parquet", {"pairs": 3})
     study = made_up.study()
     _write(folder / "data/statistics", None, {"accuracy": study.accuracy})

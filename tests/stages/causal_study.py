@@ -50,8 +50,8 @@ def extracted(folder: Path) -> Iterator[Workspace]:
         )  # fmt: skip
         workspace.set_in(
             params.CAUSAL,
-            fitted={"C": 0.1}, patching__small={"pairs": 5, "parts_at": []},
-            patching__full={"pairs": 2, "parts_at": []},
+            fitted={"C": 0.1}, patching__small={"pairs": 3, "parts_at": []},
+            patching__full={"pairs": 1, "parts_at": []},
             minimal_pairs={"small": MINIMAL_PAIRS, "full": MINIMAL_PAIRS},
             knockout={"small": KNOCKOUT, "full": {**KNOCKOUT, "images": 1}},
             steering={"small": STEERING, "full": {**STEERING, "strengths": [0.5, 2.0], "at": ["image"], "pairs": 1}},
