@@ -90,7 +90,8 @@ def _walks(cuts: Sequence[Cut], most: int) -> Iterable[list[int]]:
 def _walk(loaded: LoadedModel, clean: CleanRun, cuts: list[Cut]) -> Float[Tensor, "cuts prompts vocabulary"]:
     """Cuts that begin at one token, in order of their first block."""
     prompts, start, device = len(clean.input_ids), cuts[0].start, clean.input_ids.device
-    edges = torch.from_numpy(np.stack([edges_of(cut)[start:] for cut in cuts])).to(device)
+    first = 0 if loaded.parts.looks_ahead == "prompt" else start  # the first token that `leave` runs again
+    edges = torch.from_numpy(np.stack([edges_of(cut)[first:] for cut in cuts])).to(device)
     sites = decoder_sites(loaded.parts)
     entering = {
         sites[first]: clean.tail(sites[first], start).repeat(sum(cut.span.first == first for cut in cuts), 1, 1)

@@ -32,6 +32,7 @@ class _Run(NamedTuple):
 
     loaded: LoadedModel
     clean: CleanRun
+    behind: int  # the first token behind the image
     heads: dict[int, Float[Tensor, "runs tail heads head_width"]]
     mlp: dict[int, Float[Tensor, "runs tail width"]]
 
@@ -84,7 +85,7 @@ def _clean(loaded: LoadedModel, inputs: BatchFeature) -> _Run:
 
     with within_blocks(loaded.parts, Within(heads=keep_heads, mlp=keep_mlp)):
         clean = clean_run(loaded, inputs, first=behind)
-    return _Run(loaded, clean, given, output)
+    return _Run(loaded, clean, behind, given, output)
 
 
 def _patched(
@@ -94,29 +95,33 @@ def _patched(
 
     The rows that walk up from the block are those of part after part of `some` (of `parts_of_block`, by their place).
     """
-    runs, start = len(run.clean.input_ids), where.start
+    runs, first = len(run.clean.input_ids), run.behind + where.start
     heads, mlp = run.heads[block][donors, where], run.mlp[block][donors, where]
+
+    def tokens_of(rows: Tensor) -> slice:
+        """Where the patched tokens stand: first, but where all tokens of the prompt are run again."""
+        before = rows.shape[1] - (run.clean.input_ids.shape[1] - first)
+        return slice(before, before + mlp.shape[1])
 
     def put_heads(here: int, rows: Tensor) -> Tensor:
         if here != block:
             return rows
-        put = rows.clone().view(len(some), runs, rows.shape[1], *heads.shape[-2:])
+        put, chosen = rows.clone().view(len(some), runs, rows.shape[1], *heads.shape[-2:]), tokens_of(rows)
         for place, part in enumerate(some):
             if part == 0:
-                put[place, :, : heads.shape[1]] = heads
+                put[place, :, chosen] = heads
             elif part >= 2:
-                put[place, :, : heads.shape[1], part - 2] = heads[:, :, part - 2]
+                put[place, :, chosen, part - 2] = heads[:, :, part - 2]
         return put.view(rows.shape)
 
     def put_mlp(here: int, rows: Tensor) -> Tensor:
         if here != block or 1 not in some:
             return rows
         put = rows.clone().view(len(some), runs, *rows.shape[1:])
-        put[some.index(1), :, : mlp.shape[1]] = mlp
+        put[some.index(1), :, tokens_of(rows)] = mlp
         return put.view(rows.shape)
 
     site = decoder_sites(run.loaded.parts)[block]  # what enters the block
-    first = run.clean.first + start
     with within_blocks(run.loaded.parts, Within(heads=put_heads, mlp=put_mlp)):
         branches = leave(run.loaded, run.clean, first, {site: run.clean.tail(site, first).repeat(len(some), 1, 1)})
     return branches.logits[:, -1].view(len(some), runs, -1)

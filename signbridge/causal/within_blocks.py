@@ -2,7 +2,8 @@
 
 The heads of a block are read where its output projection takes them in: every head's mixture of values, one after the
 other. That of one head can be another run's while the other heads keep theirs, as in Wang et al. 2022
-("Interpretability in the Wild"). Any family's blocks do that have `self_attn` with an `o_proj`, and `mlp`.
+("Interpretability in the Wild"). Edges are cut in blocks of any family that have `self_attn`; heads and MLPs are found
+in those with an `o_proj` in it, and an `mlp` (`has_heads`).
 """
 
 import threading
@@ -62,8 +63,13 @@ def within_blocks(parts: Parts, within: Within = NOTHING) -> Iterator[None]:
                     handle.remove()
 
 
+def has_heads(parts: Parts) -> bool:
+    """Whether heads and MLPs are found in every block."""
+    return all(None not in _modules(block) and hasattr(block.self_attn, "head_dim") for block in parts.blocks)
+
+
 def heads_of(parts: Parts) -> int:
-    """The heads of a block's attention. Raises `SignBridgeError` for blocks of another kind."""
+    """The heads of a block's attention, where `has_heads`."""
     attention, projection, _ = _modules(parts.blocks[0])
     return projection.in_features // attention.head_dim
 
@@ -73,26 +79,24 @@ _lock = threading.Lock()
 _in_use: dict[nn.Module, tuple[int, list[RemovableHandle]]] = {}  # users and hooks, by the model's final norm
 
 
-def _modules(block: nn.Module) -> tuple[nn.Module, nn.Module, nn.Module]:
-    """The attention, its output projection, and the MLP."""
-    attention, mlp = getattr(block, "self_attn", None), getattr(block, "mlp", None)
-    projection = getattr(attention, "o_proj", None)
-    if projection is None or mlp is None or not hasattr(attention, "head_dim"):
+def _modules(block: nn.Module) -> tuple[nn.Module, nn.Module | None, nn.Module | None]:
+    """The attention, its output projection, and the MLP; None where they are not found."""
+    attention = getattr(block, "self_attn", None)
+    if attention is None:
         raise SignBridgeError(
-            f"the decoder's blocks ({type(block).__name__}) have no self_attn with an o_proj, or no mlp: heads "
-            "and MLPs cannot be found. Set patching.<sweep>.parts and knockout.<sweep>.images to 0."
+            f"the decoder's blocks ({type(block).__name__}) have no self_attn, so their edges cannot be cut. "
+            "Set knockout.<sweep>.images to 0 and patching.<sweep>.parts_at to []."
         )
-    return attention, projection, mlp
+    return attention, getattr(attention, "o_proj", None), getattr(block, "mlp", None)
 
 
 def _put_hooks(parts: Parts) -> list[RemovableHandle]:
-    handles = []
-    for block, modules in enumerate([_modules(block) for block in parts.blocks]):
-        handles += _on_block(block, *modules)
-    return handles
+    return [handle for number, block in enumerate(parts.blocks) for handle in _on_block(number, *_modules(block))]
 
 
-def _on_block(block: int, attention: nn.Module, projection: nn.Module, mlp: nn.Module) -> list[RemovableHandle]:
+def _on_block(
+    block: int, attention: nn.Module, projection: nn.Module | None, mlp: nn.Module | None
+) -> list[RemovableHandle]:
     def mask(_: nn.Module, args: tuple, kwargs: dict[str, Any]) -> tuple[tuple, dict[str, Any]] | None:
         if (within := _within.get()) is NOTHING:
             return None
@@ -108,11 +112,9 @@ def _on_block(block: int, attention: nn.Module, projection: nn.Module, mlp: nn.M
     def output(_: nn.Module, args: tuple, given: Tensor) -> Tensor:
         return _within.get().mlp(block, given)
 
-    return [
-        attention.register_forward_pre_hook(mask, with_kwargs=True),
-        projection.register_forward_pre_hook(heads),
-        mlp.register_forward_hook(output),
-    ]
+    handles = [attention.register_forward_pre_hook(mask, with_kwargs=True)]
+    handles += [] if projection is None else [projection.register_forward_pre_hook(heads)]
+    return handles + ([] if mlp is None else [mlp.register_forward_hook(output)])
 
 
 def without(

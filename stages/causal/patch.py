@@ -14,6 +14,7 @@ import numpy as np
 from signbridge.causal.pairs import differ, image_pairs
 from signbridge.causal.patched_parts import parts_of_block, patch_parts
 from signbridge.causal.patching import PatchingParams, as_table, patching_work, swaps
+from signbridge.causal.within_blocks import has_heads
 from signbridge.core import params, tables
 from signbridge.core.activations import layer_site
 from signbridge.core.command_line import run
@@ -60,7 +61,9 @@ def main() -> None:
             "site": [layer_site(block) for block in range(len(parts.blocks))],
         }
         shards, of_parts = [], []
-        if pairs and sweep.parts_at:
+        if sweep.parts_at and not has_heads(parts):
+            log.warning("Heads and MLPs are not found in the decoder's blocks: they are not patched.")
+        elif pairs and sweep.parts_at:
             cells["part"], of_parts = parts_of_block(parts), pairs
             work = patching_work(reader, partial(patch_parts, at=sweep.parts_at))
             shards = reading.read_in_shards(todo, work, "patch heads and MLPs", "pair", within="parts")

@@ -17,7 +17,7 @@ TOKENS = [(7, 9)]
 ALL = 2**30
 
 
-@pytest.fixture(scope="module", params=["gemma3", "llava-next"])
+@pytest.fixture(scope="module", params=["gemma3", "paligemma"])
 def reader(request, tmp_path_factory) -> Reader:
     return _reader(tmp_path_factory.mktemp("parts"), request.param)
 
