@@ -191,8 +191,9 @@ def nnsight_sweep(reader: Reader, loaded: LoadedModel, model, run_cells: Callabl
         for taker in takers:
             streams.append(taker.input.clone())
         logits = nnsight.save(model.output.logits[:, -1])
-    where = {"prompt_last": slice(inputs["input_ids"].shape[1] - 1, None), "image": image_span(loaded, inputs)}
-    clean = Clean(streams, logits, {**where, "all": slice(None)})
+    last, image = inputs["input_ids"].shape[1] - 1, image_span(loaded, inputs)
+    where = {"prompt_last": slice(last, None), "question": slice(image.stop, last), "image": image, "all": slice(None)}
+    clean = Clean(streams, logits, where)
     cells = [(run, site, position) for run in (0, 1) for site in range(len(takers)) for position in PATCHED]
     parts = [cells[start : start + batch] for start in range(0, len(cells), batch)]
     patched = torch.cat([run_cells(model, takers, clean, part) for part in parts])

@@ -51,6 +51,9 @@ SMALL_STUDY = {
 SMALL_QUESTIONS = {
     params.CAUSAL: {
         "patching__small__pairs": 3,
+        "knockout__small__images": 3,
+        "minimal_pairs__small__photos": 2,
+        "minimal_pairs__small__layers": 1,
         "steering__small": {"layers": 1, **STEERED},
         "erasure__small__layers": 1,
         "erasure__small__others": 2,

@@ -28,7 +28,8 @@ LINEAR = nn.functional.linear
 COMBINATIONS = [(dtype, dequantize) for dtype in ("float16", "bfloat16") for dequantize in ("always", "never")]
 CONTROLS = ["untrained_twin", "no_image", "other_letter"]
 STAGES = [
-    "extract", "extract_controls", "score_letters", "causal.patch", "causal.steer", "causal.erase", "lenses.text_index",
+    "extract", "extract_controls", "score_letters", "causal.patch", "causal.knockout", "causal.steer", "causal.erase",
+    "lenses.text_index",
     "lenses.lens", "lenses.modalities", "sae.train", "sae.twin", "sae.features", "sae.steer", "sae.examples",
 ]  # fmt: skip
 
@@ -67,8 +68,9 @@ def write_study(workspace: Workspace, photos: int) -> None:
         probe__grouped={"folds": 2, "repeats": 1, "inner_folds": 2, "C": [0.01, 0.1]},
     )  # fmt: skip
     workspace.set_in(
-        params.CAUSAL, fitted={"C": 0.1}, patching__small={"pairs": 4}, steering__small=causal_study.STEERING,
-        erasure__small=causal_study.ERASURE,
+        params.CAUSAL, fitted={"C": 0.1}, patching__small={"pairs": 4, "parts_at": ["prompt_last"]},
+        steering__small=causal_study.STEERING, erasure__small=causal_study.ERASURE,
+        knockout__small=causal_study.KNOCKOUT,
     )  # fmt: skip
     lenses = {**lens_study.LENSES, "images": 6, "layers": 3, "k": 2}
     workspace.set_in(

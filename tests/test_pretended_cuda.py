@@ -131,7 +131,15 @@ def with_published(folder: Path) -> Iterator[Workspace]:
 
 
 STUDIES = {
-    extracted: ["extract", "extract_controls", "score_letters", "causal.patch", "causal.steer", "causal.erase"],
+    extracted: [
+        "extract",
+        "extract_controls",
+        "score_letters",
+        "causal.patch",
+        "causal.knockout",
+        "causal.steer",
+        "causal.erase",
+    ],
     lens_study.with_modalities: ["lenses.text_index", "lenses.lens", "lenses.modalities"],
     with_autoencoders: ["sae.train", "sae.twin", "sae.features", "sae.steer", "sae.examples"],
     with_published: ["pretrained.features", "pretrained.steer"],
@@ -163,7 +171,7 @@ def small(workspace, monkeypatch) -> Workspace:
     monkeypatch.setenv("SIGNBRIDGE_BATCH_SIZE", "8")
     workspace.set(model="tiny-random")
     workspace.set_in(params.MODELS, **{"tiny-random__max_new_tokens": 2})
-    workspace.set_in(params.CAUSAL, patching__small={"pairs": 1})
+    workspace.set_in(params.CAUSAL, patching__small={"pairs": 1, "parts_at": ["prompt_last"]})
     pixels = np.random.default_rng(0).integers(0, 256, (4, 28, 28), dtype=np.uint8)
     ids, labels = [f"image-{row}" for row in range(4)], list("AABB")
     sample = {"image_id": ids, "label": labels, "photo": ids, "image": [encode_png(image) for image in pixels]}

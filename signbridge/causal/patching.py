@@ -1,24 +1,27 @@
 """Activation patching: put one image's residual stream into the run on another image, site by site.
 
 The images of a pair got different answers; each is once the receiver and once the donor. In the run on the receiver the
-donor's stream replaces the receiver's at one site, at the last token of the prompt, at the image tokens or at all
-tokens. The effect is measured at the end of the prompt, as the difference of two logits: that of the donor's answer
-less that of the receiver's. As Zhang and Nanda 2023 ("Towards Best Practices of Activation Patching") advise, what is
-put in comes from a run like any other, and logits are compared, not probabilities.
+donor's stream replaces the receiver's at one site, at the last token of the prompt, at the question's tokens (between
+the image and the last token), at the image tokens or at all tokens. The effect is measured at the end of the prompt, as
+the difference of two logits: that of the donor's answer less that of the receiver's. As Zhang and Nanda 2023 ("Towards
+Best Practices of Activation Patching") advise, what is put in comes from a run like any other, and logits are compared,
+not probabilities.
 
 Two clean runs a pair give nearly all of it. Before the image the two prompts are the same, so with the donor's image
 tokens everything up to the last of them is the donor's run, at every site, and only the question behind them is run
-again. With the donor's last token alone only that token is run again. With all tokens the run is the donor's own, so
-that row is filled in from it (the tests do run it). Where blocks above a site add features of the receiver's image, or
-tokens before the image see it, neither is so: there all tokens from the image on, or from the first, are run again.
+again. With the donor's last token alone only that token is run again, with its question only what is behind the image.
+With all tokens the run is the donor's own, so that row is filled in from it (the tests do run it). Where blocks above a
+site add features of the receiver's image, or tokens before the image see it, neither is so: there all tokens from the
+image on, or from the first, are run again.
 
 Each image is also patched into itself, in batches of the same shape. Whatever that moves is rounding: the noise below
 which an effect says nothing.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple
+from types import MappingProxyType
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -30,7 +33,6 @@ from torch import Tensor
 from transformers import BatchFeature
 
 from signbridge.causal.pairs import ImagePair
-from signbridge.core.names import PATCHED
 from signbridge.core.params import CAUSAL, Section
 from signbridge.core.shards import Shard, vectors_of
 from signbridge.core.sweeps import Sweeps
@@ -44,7 +46,7 @@ from signbridge.vlm.residual import decoder_sites, editing, reading
 from signbridge.vlm.work_list import batches_of_one_length
 
 BRANCHES_OF_AN_IMAGE = 8  # run at once for every image that the reader takes at once: they hold one block's keys
-COLUMNS = ["pair", "receiver", "donor", "site", "position", "gap", "moved", "says_donor", "moved_by_itself"]
+BEFORE, BEHIND = ["pair", "receiver", "donor"], ["gap", "moved", "says_donor", "moved_by_itself"]
 TWO_LETTERS = f"{CAUSAL}: patching.two_letters"  # where the params have that prompt
 
 
@@ -52,6 +54,7 @@ class PatchingSweep(Section):
     """What of the section `patching` differs between the sweeps."""
 
     pairs: int = Field(ge=0)  # of photos, at most; 0: nothing is patched
+    parts_at: list[Literal["prompt_last", "question"]]  # tokens whose heads and MLPs are patched as well; none: []
 
 
 class PatchingParams(Sweeps[PatchingSweep]):
@@ -68,6 +71,7 @@ class Swap(NamedTuple):
     b: Image.Image
     prompt: str
     tokens: tuple[int, int] | None  # whose logits are compared, a's and b's; None: the first of each one's answer
+    pushes: Mapping[str, Float[np.ndarray, "pushes width"]] = MappingProxyType({})  # added to image tokens, by site
 
 
 class Patched(NamedTuple):
@@ -75,13 +79,21 @@ class Patched(NamedTuple):
 
     receiver: Float[np.ndarray, "runs"]  # in the clean run on the receiver
     donor: Float[np.ndarray, "runs"]  # in the clean run on the donor
-    patched: Float[np.ndarray, "runs sites positions"]
-    says_donor: Float[np.ndarray, "runs sites positions"]  # 1 where the donor's token is the likeliest of all
-    itself: Float[np.ndarray, "runs sites positions"]  # as `patched`, with the receiver's own stream put in
+    patched: Float[np.ndarray, "runs *cells"]  # a cell: a site and position, or a part of a block at some tokens
+    says_donor: Float[np.ndarray, "runs *cells"]  # 1 where the donor's token is the likeliest of all
+    itself: Float[np.ndarray, "runs *cells"]  # as `patched`, with the receiver's own put in
 
 
-def patching_work(reader: Reader) -> Work:
-    """The work on `Swap`s. The arrays of a shard have a row a swap: its two runs, on a and on b.
+Runs = Int[Tensor, " runs"] | slice
+Patch = Callable[[LoadedModel, BatchFeature, list, int], Patched]
+
+
+def patching_work(
+    reader: Reader, patch_all: Patch | None = None, wanted: Callable[[Swap], Any] = lambda swap: swap.tokens
+) -> Work:
+    """The work on `Swap`s, by `patch` or another, which is handed what is `wanted` of each swap.
+
+    The arrays of a shard have a row a swap: its two runs, on a and on b.
 
     A batch is not filled up: which swaps stand together follows from their list alone, and so do the bytes. It holds
     prompts of one length, and one swap for every eight images that the reader takes at once.
@@ -98,7 +110,7 @@ def patching_work(reader: Reader) -> Work:
     def read(prepared: tuple[list[Swap], BatchFeature], keep: int) -> Shard:
         swaps, inputs = prepared
         rows = BRANCHES_OF_AN_IMAGE * reader.batch_size
-        found = patch(reader.loaded, reader.to_device(inputs), [swap.tokens for swap in swaps], rows)
+        found = (patch_all or patch)(reader.loaded, reader.to_device(inputs), [wanted(swap) for swap in swaps], rows)
         arrays = {name: _by_swap(array, len(swaps)) for name, array in found._asdict().items()}
         return Shard(arrays, [""] * keep)
 
@@ -131,35 +143,38 @@ def _first_tokens(loaded: LoadedModel, prompt: str, letters: list[str]) -> tuple
     return a[0], b[0]
 
 
-def as_table(sample: pd.DataFrame, pairs: list[ImagePair], loaded: LoadedModel, shards: list[Path]) -> pd.DataFrame:
-    """One row a pair, run, site and position, of the pairs whose clean runs differ in the logits compared.
+def as_table(
+    sample: pd.DataFrame, pairs: list[ImagePair], shards: list[Path], cells: Mapping[str, Sequence]
+) -> pd.DataFrame:
+    """One row a pair, run and cell, of the pairs whose clean runs differ in the logits compared.
 
-    pair, receiver, donor (image ids), site, position, gap, moved, says_donor, moved_by_itself. `gap` is the donor's
-    logit difference less the receiver's, `moved` the patched run's less the receiver's: of a swap that does all,
-    `moved` is `gap`. `moved_by_itself` is that of the receiver patched into itself. Where `gap` is negative (two
+    `cells` names the axes of `Patched.patched` behind the runs, in order, with what stands along each: the columns
+    between donor and gap. pair, receiver, donor (image ids), ..., gap, moved, says_donor, moved_by_itself. `gap` is the
+    donor's logit difference less the receiver's, `moved` the patched run's less the receiver's: of a swap that does
+    all, `moved` is `gap`. `moved_by_itself` is that of the receiver patched into itself. Where `gap` is negative (two
     letters whose logits lean the other way) all change their sign.
     """
+    columns = [*BEFORE, *cells, *BEHIND]
     if not pairs:
-        return pd.DataFrame(columns=COLUMNS)
+        return pd.DataFrame(columns=columns)
     receiver, donor, patched, says, itself = (vectors_of(shards, name) for name in Patched._fields)
-    gap = donor - receiver
-    sites, ids = decoder_sites(loaded.parts), sample["image_id"].to_numpy()
-    rows = np.array(pairs)[:, :, None, None] + np.zeros(patched.shape[1:], dtype=int)[None]
-    number, _, site, position = (index.ravel() for index in np.indices(patched.shape))
-    sign = np.sign(gap)[:, :, None, None]
+    ids = sample["image_id"].to_numpy()
+    rows = np.array(pairs)
+    number, run, *cell = (index.ravel() for index in np.indices(patched.shape))
+    gap = (donor - receiver)[number, run]
+    sign, clean = np.sign(gap), receiver[number, run]
     table = pd.DataFrame(
         {
             "pair": number,
-            "receiver": ids[rows.ravel()],
-            "donor": ids[rows[:, ::-1].ravel()],
-            "site": np.array(sites)[site],
-            "position": np.array(PATCHED)[position],
-            "gap": np.broadcast_to(sign * gap[:, :, None, None], patched.shape).ravel(),
-            "moved": (sign * (patched - receiver[:, :, None, None])).ravel(),
+            "receiver": ids[rows[number, run]],
+            "donor": ids[rows[number, 1 - run]],
+            **{name: np.array(along)[at] for (name, along), at in zip(cells.items(), cell, strict=True)},
+            "gap": sign * gap,
+            "moved": sign * (patched.ravel() - clean),
             "says_donor": says.ravel() > 0,
-            "moved_by_itself": (sign * (itself - receiver[:, :, None, None])).ravel(),
+            "moved_by_itself": sign * (itself.ravel() - clean),
         },
-        columns=COLUMNS,
+        columns=columns,
     )
     return table[table["gap"] > 0].reset_index(drop=True)
 
@@ -178,27 +193,44 @@ def patch(
     again = sites if loaded.parts.looks_ahead == "prompt" else sites[: len(loaded.parts.injected)]
     others = sites[len(again) :]  # above which the donor's image tokens go on as in the donor's run
     clean = clean_run(loaded, inputs, first=0 if again else behind)
-    runs = torch.arange(len(inputs["input_ids"]), device=clean.logits.device)
-    donors = runs.roll(len(tokens))
-    of_donors = clean.of(donors)
-    of_receiver, of_donor = compared_tokens(clean.logits[:, -1], donors, tokens)
+    runs = len(clean.input_ids)
 
-    def cells(put_in: CleanRun) -> Iterator[Float[Tensor, "sites runs vocabulary"]]:
-        """The last logits where the stream of `put_in` stands in the runs on the receivers, for each of `PATCHED`."""
+    def cells(donors: Runs) -> Iterator[Float[Tensor, "sites runs vocabulary"]]:
+        """The last logits where the stream of `donors` stands in the runs on the receivers, for each of `PATCHED`."""
+        put_in = clean.of(donors)
 
         def swapped(site: str) -> Float[Tensor, "runs tail width"]:
             of_image = put_in.tail(site, image_tokens.start)[:, : behind - image_tokens.start]
             return torch.cat([of_image, clean.tail(site, behind)], dim=1)
 
+        def question(site: str) -> Float[Tensor, "runs tail width"]:
+            return torch.cat([put_in.tail(site, behind)[:, :-1], clean.tail(site, last)], dim=1)
+
         def last_logits(run: CleanRun, start: int, tails: dict[str, Tensor]) -> Float[Tensor, "sites runs vocabulary"]:
             logits = leave_in_turn(loaded, run, start, tails, most)[:, -1] if tails else run.logits[:0, -1]
-            return logits.view(len(tails), len(runs), logits.shape[-1])
+            return logits.view(len(tails), runs, logits.shape[-1])
 
         yield last_logits(clean, last, {site: put_in.tail(site, last) for site in sites})
+        yield last_logits(clean, behind, {site: question(site) for site in sites})
         image = last_logits(clean, image_tokens.start, {site: swapped(site) for site in again})
         yield torch.cat([image, last_logits(put_in, behind, {site: clean.tail(site, behind) for site in others})])
         every = last_logits(clean, 0, {site: put_in.tail(site, 0) for site in again})
         yield torch.cat([every, put_in.logits[:, -1].expand(len(others), -1, -1)])
+
+    return as_patched(clean, tokens, cells)
+
+
+def as_patched(
+    clean: CleanRun,
+    tokens: Sequence[tuple[int, int] | None],
+    cells: Callable[[Runs], Iterable[Float[Tensor, "sites runs vocabulary"]]],
+) -> Patched:
+    """What comes of the last logits under every patch; `clean` is of all images a, then of all b.
+
+    `cells` gives the logits where the donors that it is handed, by the number of their run, are put into the runs.
+    """
+    donors = torch.arange(len(clean.input_ids), device=clean.logits.device).roll(len(tokens))
+    of_receiver, of_donor = compared_tokens(clean.logits[:, -1], donors, tokens)
 
     def difference(logits: Float[Tensor, "*sites runs vocabulary"]) -> Float[Tensor, "*sites runs"]:
         return logit_difference(logits, of_receiver, of_donor)
@@ -206,13 +238,13 @@ def patch(
     def by_run(of_positions: list[Float[Tensor, "sites runs"]]) -> Float[np.ndarray, "runs sites positions"]:
         return torch.stack(of_positions, -1).transpose(0, 1).cpu().numpy()
 
-    patched = [(difference(logits), (logits.argmax(-1) == of_donor).float()) for logits in cells(of_donors)]
+    patched = [(difference(logits), (logits.argmax(-1) == of_donor).float()) for logits in cells(donors)]
     return Patched(
         receiver=difference(clean.logits[:, -1]).cpu().numpy(),
-        donor=difference(of_donors.logits[:, -1]).cpu().numpy(),
+        donor=difference(clean.logits[donors, -1]).cpu().numpy(),
         patched=by_run([moved for moved, _ in patched]),
         says_donor=by_run([says for _, says in patched]),
-        itself=by_run([difference(logits) for logits in cells(clean)]),
+        itself=by_run([difference(logits) for logits in cells(slice(None))]),
     )
 
 
@@ -251,7 +283,8 @@ def patch_one_by_one(
     with reading(loaded.parts, lambda site, stream: streams.update({site: stream.clone()})):
         loaded.model(**donor, logits_to_keep=1)
     last = receiver["input_ids"].shape[1] - 1
-    tokens = {"prompt_last": slice(last, None), "image": image_span(loaded, receiver), "all": slice(None)}
+    image = image_span(loaded, receiver)
+    tokens = {"prompt_last": slice(last, None), "question": slice(image.stop, last), "image": image, "all": slice(None)}
     for chosen, position in cells:
 
         def edit(site: str, stream: Tensor, chosen: str = chosen, where: slice = tokens[position]) -> Tensor:

@@ -7,8 +7,15 @@ from typing import Literal
 
 from signbridge.core import tables
 
-# Patching: which tokens become another image's.
-PATCHED = ("prompt_last", "image", "all")
+# Patching: which tokens become another image's, and which parts of a block beside its heads.
+PATCHED = ("prompt_last", "question", "image", "all")
+ATTENTION, MLP = "attention", "mlp"
+
+# Attention knockout: edges from queries to keys, and the null of each: as many other keys, drawn at random.
+LAST_TO_IMAGE, LAST_TO_QUESTION, QUESTION_TO_IMAGE = "last_to_image", "last_to_question", "question_to_image"
+EDGES = (LAST_TO_IMAGE, LAST_TO_QUESTION, QUESTION_TO_IMAGE)
+NAMED = "named"  # the keys that the edges name; RANDOM: those of the null
+WINDOW, ONWARDS = "window", "onwards"  # where they are cut: in some blocks in a row, or from one on to the last
 
 # Steering: which tokens are pushed, when, and which way.
 SteeredAt = Literal["image", "prompt_last", "every"]

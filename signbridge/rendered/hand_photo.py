@@ -141,9 +141,12 @@ def _background(rng: np.random.Generator) -> Background:
     )
 
 
-def develop(photo: Photo, frame: int) -> Float[np.ndarray, "side side"]:
-    """Draw the photo: brightness from 0 to 1, `frame` pixels across the frame and a margin of 4 % on every side."""
-    surface, scale = _surface(photo, frame)
+def develop(photo: Photo, frame: int, framed: HandPose | None = None) -> Float[np.ndarray, "side side"]:
+    """Draw the photo: brightness from 0 to 1, `frame` pixels across the frame and a margin of 4 % on every side.
+
+    The hand stands where, and is as large as, the hand in the pose `framed` would be; without it, its own.
+    """
+    surface, scale = _surface(photo, frame, framed)
     picture = photo.background.draw(photo_side(frame), MARGIN)
     hand = surface.parts >= 0
     picture[hand] = shade(surface, photo.look, scale)[hand]
@@ -156,11 +159,11 @@ def hand_mask(photo: Photo, frame: int) -> Bool[np.ndarray, "side side"]:
     return _as_held(photo, surface.parts >= 0)
 
 
-def _surface(photo: Photo, frame: int) -> tuple[Surface, float]:
+def _surface(photo: Photo, frame: int, framed: HandPose | None = None) -> tuple[Surface, float]:
     """What is seen of the hand, and how many pixels its unit of length takes."""
     side = photo_side(frame)
     capsules = hand_capsules(photo.pose, photo.proportions)
-    low, high = extent(capsules)
+    low, high = extent(capsules if framed is None else hand_capsules(framed, photo.proportions))
     scale = float(frame * photo.fill / max((high - low).max(), 1.3))  # a fist is smaller than an open hand
     centre = (low + high) / 2 + _off_centre(photo, frame, scale)
     return see(in_pixels(capsules, centre, scale, side), scale, side), scale

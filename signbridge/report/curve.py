@@ -44,6 +44,8 @@ def at_one_position(rows: pd.DataFrame, position: str) -> pd.DataFrame:
 
 # On a page --------------------------------------------------------------------------------------------------------
 
+NEARLY = 0.01  # below 0, of an axis of shares
+
 
 def lines_by_site(
     table: pd.DataFrame,
@@ -65,7 +67,8 @@ def lines_by_site(
     table = table.assign(
         place=table["site"].map(axis.places), reads=list(map(written, table["value"], table["low"], table["high"]))
     )
-    scale = alt.Scale(domain=[min(0.0, float(table["low"].min())), max(1.0, float(table["high"].max()))])
+    lowest = float(table["low"].min())  # what lies hardly below 0 would stretch the axis to the next tick
+    scale = alt.Scale(domain=[lowest if lowest < -NEARLY else 0.0, max(1.0, float(table["high"].max()))], clamp=True)
     y = alt.Y("value:Q", scale=scale, axis=share_axis(title, **({} if in_percent else {"format": "~g"})))
     low = alt.Y("low:Q")
     looks = series_scales(shown)

@@ -32,6 +32,10 @@ _COLUMNS = {
         "leaking comparable"
     ),
     "patching": "site depth position effect effect_low effect_high says_donor noise",
+    "parts": "position part site depth effect effect_low effect_high",
+    "knockout": "edges keys span first stop tokens lost lost_low lost_high changed",
+    "minimal_read": "site position fitted_on accuracy accuracy_low accuracy_high",
+    "minimal_patched": "site depth position effect effect_low effect_high says_donor noise",
     "steering": (
         "site depth at during direction strength probability probability_low probability_high says damage "
         "damage_low damage_high"
@@ -206,11 +210,16 @@ class Causal(Inputs):
 
     probed: pd.DataFrame  # the study's probe of the last token without leakage: columns `PROBED`
     patching: pd.DataFrame  # this and the tables below: data/causal/effects/
+    parts: pd.DataFrame
+    knockout: pd.DataFrame
+    minimal_read: pd.DataFrame
+    minimal_patched: pd.DataFrame
     steering: pd.DataFrame
     steering_area: pd.DataFrame
     erasure: pd.DataFrame
     erasure_answers: pd.DataFrame
     descriptions: pd.DataFrame  # before and after steering: data/causal/steering/descriptions.parquet
+    minimal_said: pd.DataFrame  # of minimal pairs: data/causal/minimal_pairs/said.parquet
 
 
 @dataclass(frozen=True)

@@ -28,17 +28,20 @@ class Link(NamedTuple):
     """A page as the others name it."""
 
     asks: str
+    shows: str  # what stands first on it
     command: str  # that makes it
 
 
 # All pages, by file name. Each page links to the others, made or not, so the link names the command.
 PAGES = {
-    "index.html": Link("Is the letter there, and at which depth?", "make repro"),
-    "causal.html": Link("Is it used?", "make causal"),
-    "lenses.html": Link("What do image tokens say in words?", "make lenses"),
-    "sae.html": Link("Which sparse features hold it?", "make sae"),
-    "pretrained.html": Link("What do autoencoders that others trained see?", "make pretrained"),
-    "models.html": Link("How do other models compare?", "make models"),
+    "index.html": Link("Is the letter there, and at which depth?", "probes by depth, with controls", "make repro"),
+    "causal.html": Link("Is it used?", "where the answer follows which token, block by block", "make causal"),
+    "lenses.html": Link("What do image tokens say in words?", "words by depth", "make lenses"),
+    "sae.html": Link("Which sparse features hold it?", "features and what they change", "make sae"),
+    "pretrained.html": Link(
+        "What do autoencoders that others trained see?", "their features by class", "make pretrained"
+    ),
+    "models.html": Link("How do other models compare?", "models side by side", "make models"),
 }
 
 

@@ -1,6 +1,7 @@
 """The six pages: the question and the answer of each, the facts below them, and the sections in order."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from signbridge.report import settings
 from signbridge.report.inputs import Causal, Inputs, Lenses, Models, Pretrained, Sae, Study
@@ -14,9 +15,11 @@ from signbridge.report.sections import (
     erasure,
     feature_steering,
     features,
+    knockout,
     ladder,
     layers,
     lenses,
+    minimal_pairs,
     models,
     patching,
     plane,
@@ -49,10 +52,12 @@ def study_page(study: Study) -> Page:
 
 def causal_page(inputs: Causal) -> Page:
     """`report/causal.html`: is what the probe reads used?"""
-    sections = [module.section(inputs) for module in (patching, steering, erasure)]
+    parts = (patching, knockout, minimal_pairs, steering, erasure)
+    sections = [module.section(inputs) for module in parts]
     question = "A probe reads the {kind} from the decoder. Does the model use it for its answer, and where?"
-    answer = [sentence for module in (patching, steering, erasure) for sentence in module.answer(inputs)]
-    return _page("causal.html", question, answer, inputs, sections)
+    answer = [sentence for module in parts for sentence in module.answer(inputs)]
+    page = _page("causal.html", question, answer, inputs, sections)
+    return replace(page, figure=patching.figure(inputs), no_figure=patching.NO_FIGURE)
 
 
 def lenses_page(inputs: Lenses) -> Page:

@@ -68,6 +68,20 @@ PROBED = Series("a probe reads the {kind}, last token of the prompt", GREY, "dia
 PATCHED = {
     "prompt_last": Series("answer moved, last token of the prompt", BLUE, "circle", SOLID),
     "image": Series("answer moved, image tokens", GREEN, "square", (6, 3)),
+    "question": Series("answer moved, the question's tokens", PURPLE, "triangle-up", (6, 2, 2, 2)),
+}
+KNOCKED_OUT = {
+    "last_to_image": Series("last token to image", BLUE, "circle", SOLID),
+    "last_to_question": Series("last token to question", VERMILLION, "triangle-up", (6, 3)),
+    "question_to_image": Series("question to image", GREEN, "square", (2, 2)),
+    "random": Series("last token to other keys (null)", GREY, "diamond", (8, 4)),
+}
+FINGER_READ = {
+    "flat": Series("pixels", INK, "diamond", SOLID),
+    "image_tokens": Series("image tokens", GREEN, "square", (6, 3)),
+    "image_mean": Series("mean over image tokens", VERMILLION, "triangle-up", (2, 2)),
+    "prompt_last": Series("last token of the prompt", BLUE, "circle", SOLID),
+    "random": Series("image tokens, fingers shuffled (null)", GREY, "cross", (8, 4)),
 }
 DIRECTIONS = {
     "class_means": Series("difference of class means", BLUE, "circle", SOLID),

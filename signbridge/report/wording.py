@@ -18,6 +18,7 @@ ERASERS = {
 }
 EDITED = {
     "prompt_last": "last token of the prompt",
+    "question": "question's tokens",
     "image": "image tokens",
     "every": "every token",
     "all": "all tokens",

@@ -1,4 +1,4 @@
-"""What patching, steering and erasure amount to, with intervals over photos.
+"""What patching, knockout, steering and erasure amount to, with intervals over photos.
 
 python -m stages.causal.effects
 """
@@ -11,11 +11,21 @@ from signbridge.core import params, tables
 from signbridge.core.command_line import run
 from signbridge.core.names import model_name
 from signbridge.core.sweeps import QuestionsParams
-from signbridge.statistics import erasure_effect, patching_effect, steering_effect
+from signbridge.statistics import (
+    erasure_effect,
+    knockout_effect,
+    minimal_pairs_effect,
+    parts_effect,
+    patching_effect,
+    steering_effect,
+)
 from signbridge.statistics.intervals import StatisticsParams
 
 SAMPLE = Path("data/sample.parquet")
 PATCHING = Path("data/causal/patching.parquet")
+PARTS = Path("data/causal/patched_parts.parquet")
+KNOCKOUT = Path("data/causal/knockout.parquet")
+MINIMAL_PAIRS = Path("data/causal/minimal_pairs")
 STEERING = Path("data/causal/steering")
 ERASURE = Path("data/causal/erasure")
 WRITTEN = Path("data/causal/effects")
@@ -24,13 +34,17 @@ PLOTS = Path("plots/causal")
 
 
 def main() -> None:
-    """Read the tables of `patch`, `steer` and `erase`; write `data/causal/effects/`, metrics and what DVC plots."""
+    """Read the tables of the five stages before; write `data/causal/effects/`, metrics and what DVC plots."""
     settings, seed = params.section("statistics", StatisticsParams), params.seed()
     steering_settings = params.section("steering_effects", steering_effect.SteeringEffectsParams, params.CAUSAL)
-    of_patching, of_steering, of_erasure = np.random.default_rng(seed).spawn(3)
+    of_patching, of_steering, of_erasure, of_parts, of_knockout, of_minimal = np.random.default_rng(seed).spawn(6)
     photo = tables.read(SAMPLE, columns=["image_id", "photo"]).set_index("image_id")["photo"]
 
     patched, found_by_patching = patching_effect.patching_effects(tables.read(PATCHING), settings, of_patching)
+    parts, found_in_parts = parts_effect.parts_effects(tables.read(PARTS), settings, of_parts)
+    knocked_out, found_by_knockout = knockout_effect.knockout_effects(tables.read(KNOCKOUT), settings, of_knockout)
+    drawn = {name: tables.read(MINIMAL_PAIRS / f"{name}.parquet") for name in ("said", "read", "patched", "steered")}
+    minimal, found_in_pairs = minimal_pairs_effect.minimal_pairs_effects(drawn, settings, of_minimal)
     steering = steering_effect.Steering(
         *(tables.read(STEERING / f"{name}.parquet") for name in ("answers", "damage")), steering_settings, settings
     )
@@ -46,6 +60,11 @@ def main() -> None:
         "patching_question": tables.made_by(PATCHING)["patching"]["question"],
         "confidence": settings.confidence,
         **found_by_patching,
+        **found_in_parts,
+        **found_by_knockout,
+        **found_in_pairs,
+        "minimal_degrees": tables.made_by(MINIMAL_PAIRS / "said.parquet")["minimal_pairs"]["degrees"],
+        "knockout_window": tables.made_by(KNOCKOUT)["knockout"]["window"],
         **found_by_steering,
         **found_by_erasure,
         "erasure_drawn_images": tables.made_by(ERASURE / "probes.parquet")["drawn_images"],
@@ -53,6 +72,9 @@ def main() -> None:
     made_by = {"statistics": settings.model_dump(), "steering_effects": steering_settings.model_dump(), "seed": seed}
     for name, table in {
         "patching": patched,
+        "parts": parts,
+        "knockout": knocked_out,
+        **minimal._asdict(),
         "steering": doses,
         "steering_area": areas,
         "erasure": accuracy,
@@ -60,9 +82,17 @@ def main() -> None:
     }.items():
         tables.write(table, WRITTEN / f"{name}.parquet", made_by)
     tables.write_findings(WRITTEN / "findings.json", findings)
-    for name, module in {"patching": patching_effect, "steering": steering_effect, "erasure": erasure_effect}.items():
+    for name, module in {
+        "patching": patching_effect,
+        "patched_parts": parts_effect,
+        "knockout": knockout_effect,
+        "minimal_pairs": minimal_pairs_effect,
+        "steering": steering_effect,
+        "erasure": erasure_effect,
+    }.items():
         tables.write_metrics(METRICS / f"{name}.json", findings, module.HEADLINE)
     tables.write_csv(patching_effect.patching_plot(patched), PLOTS / "patching.csv")
+    tables.write_csv(knockout_effect.knockout_plot(knocked_out), PLOTS / "knockout.csv")
     tables.write_csv(steering_effect.dose_plot(doses, areas), PLOTS / "steering.csv")
 
 

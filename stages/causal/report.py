@@ -19,8 +19,24 @@ SAMPLE, ACCURACY = Path("data/sample.parquet"), Path("data/statistics/accuracy.p
 DATA = Path("data/causal")
 EFFECTS = DATA / "effects"
 DESCRIPTIONS = DATA / "steering/descriptions.parquet"
-MADE = (SAMPLE, DATA / "patching.parquet", DATA / "steering/answers.parquet", DATA / "erasure/probes.parquet")
-TABLES = ("patching", "steering", "steering_area", "erasure", "erasure_answers")
+MADE = (
+    SAMPLE,
+    DATA / "patching.parquet",
+    DATA / "steering/answers.parquet",
+    DATA / "erasure/probes.parquet",
+)
+SAID = DATA / "minimal_pairs/said.parquet"
+TABLES = (
+    "patching",
+    "parts",
+    "knockout",
+    "minimal_read",
+    "minimal_patched",
+    "steering",
+    "steering_area",
+    "erasure",
+    "erasure_answers",
+)
 
 
 def main() -> None:
@@ -32,6 +48,7 @@ def main() -> None:
         probed=probed(tables.read(ACCURACY, ["protocol", "position", *PROBED])),
         **{name: tables.read(EFFECTS / f"{name}.parquet", COLUMNS[name]) for name in TABLES},
         descriptions=tables.read(DESCRIPTIONS),
+        minimal_said=tables.read(SAID),
     )
     first_erased = causal.erasure_answers["at"].head(1).squeeze()
     figure = causal_effects(

@@ -38,8 +38,12 @@ SITES = 10
 
 
 def asking(question: str) -> PatchingParams:
-    sizes = {"small": {"pairs": 3}, "full": {"pairs": 9}}
+    sizes = {"small": {"pairs": 3, "parts_at": []}, "full": {"pairs": 9, "parts_at": []}}
     return PatchingParams.model_validate({"question": question, "two_letters": TWO_LETTERS, **sizes})
+
+
+def cells_of(loaded) -> dict[str, list[str]]:
+    return {"site": decoder_sites(loaded.parts), "position": list(PATCHED)}
 
 
 def every_cell(loaded) -> list[tuple[str, str]]:
@@ -74,16 +78,17 @@ def test_an_image_patched_into_itself_changes_nothing_to_the_last_bit(tiny, inpu
         assert torch.equal(logits, clean), cell
 
 
-@pytest.mark.parametrize(("run", "receiver", "donor"), [(0, 0, 2), (1, 1, 3), (2, 2, 0), (3, 3, 1)])
-def test_every_cell_is_that_of_a_whole_pass_in_both_directions(tiny, inputs, found, run, receiver, donor):
+@pytest.mark.parametrize(("run", "receiver", "donor"), [(0, 0, 2), (3, 3, 1)])
+def test_every_other_cell_in_each_direction_is_that_of_a_whole_pass(tiny, inputs, found, run, receiver, donor):
     a, b = TOKENS[run % 2]
     of_receiver, of_donor = (a, b) if run < 2 else (b, a)
     with torch.inference_mode():
-        slow = torch.stack(list(patch_one_by_one(tiny, row(inputs, receiver), row(inputs, donor), every_cell(tiny))))
-    differences = (slow[:, of_donor] - slow[:, of_receiver]).view(SITES, len(PATCHED))
-    np.testing.assert_allclose(found.patched[run], differences, rtol=1e-4, atol=1e-4)
-    says = (slow.argmax(-1) == of_donor).float().view(SITES, len(PATCHED))
-    np.testing.assert_array_equal(found.says_donor[run], says)
+        cells = [cell for cell in every_cell(tiny) if decoder_sites(tiny.parts).index(cell[0]) % 2 == run % 2]
+        slow = torch.stack(list(patch_one_by_one(tiny, row(inputs, receiver), row(inputs, donor), cells)))
+    differences = (slow[:, of_donor] - slow[:, of_receiver]).view(-1, len(PATCHED))
+    np.testing.assert_allclose(found.patched[run, run % 2 :: 2], differences, rtol=1e-4, atol=1e-4)
+    says = (slow.argmax(-1) == of_donor).float().view(-1, len(PATCHED))
+    np.testing.assert_array_equal(found.says_donor[run, run % 2 :: 2], says)
     for image, quoted in ((receiver, found.receiver), (donor, found.donor)):
         logits = clean_logits(tiny, row(inputs, image))[0]
         np.testing.assert_allclose(quoted[run], logits[of_donor] - logits[of_receiver], rtol=1e-4, atol=1e-4)
@@ -179,7 +184,7 @@ def test_classes_that_begin_alike_move_nothing_and_are_dropped_from_the_table(ti
     assert swap.tokens[0] == swap.tokens[1]
     write_shard(tmp_path / "shard", reader.read([swap], patching_work(reader)))
     sample = pd.DataFrame({"image_id": [f"image-{index}" for index in range(6)]})
-    assert as_table(sample, [pair], tiny, [tmp_path / "shard"]).empty
+    assert as_table(sample, [pair], [tmp_path / "shard"], cells_of(tiny)).empty
 
 
 def test_a_two_letter_prompt_that_does_not_fit_is_named_by_its_own_key(tiny, images):
@@ -251,7 +256,7 @@ def table_of(tiny, folder, receiver, donor, patched) -> pd.DataFrame:
     write_shard(folder / "shard", Shard(arrays, [""] * len(receiver), "test"))
     pairs = [ImagePair(2 * number, 2 * number + 1) for number in range(len(receiver))]
     sample = pd.DataFrame({"image_id": [f"image-{index}" for index in range(2 * len(pairs))]})
-    return as_table(sample, pairs, tiny, [folder / "shard"])
+    return as_table(sample, pairs, [folder / "shard"], cells_of(tiny))
 
 
 def test_every_cell_has_its_own_row_with_its_pair_its_images_and_its_place(tiny, tmp_path):
@@ -261,7 +266,7 @@ def test_every_cell_has_its_own_row_with_its_pair_its_images_and_its_place(tiny,
     arrays["itself"] = patched / 8
     write_shard(tmp_path / "shard", Shard(arrays, [""], "test"))
     sample = pd.DataFrame({"image_id": ["w", "x", "y", "z"]})
-    table = as_table(sample, [ImagePair(3, 1)], tiny, [tmp_path / "shard"])
+    table = as_table(sample, [ImagePair(3, 1)], [tmp_path / "shard"], cells_of(tiny))
     assert len(table) == patched.size
     sites = decoder_sites(tiny.parts)
     for cell in table.itertuples():
@@ -282,7 +287,7 @@ def test_a_pair_whose_logits_do_not_differ_is_dropped(tiny, tmp_path):
 
 def test_without_a_pair_the_table_has_its_columns_and_no_row(tiny, tmp_path):
     some = table_of(tiny, tmp_path, [[-1, -1]], [[1, 1]], [[1, 1]])
-    none = as_table(pd.DataFrame({"image_id": []}), [], tiny, [])
+    none = as_table(pd.DataFrame({"image_id": []}), [], [], cells_of(tiny))
     assert none.empty
     assert list(none.columns) == list(some.columns)
 
@@ -324,6 +329,7 @@ def test_in_the_miniature_the_answer_is_in_the_image_first_and_in_the_last_token
 
 def test_in_the_miniature_image_and_last_token_together_carry_the_whole_answer(effects):
     """Of this model: the question's tokens between them carry nothing of the hand."""
+    assert effects["question"].abs().max() < 0.2
     together = effects["prompt_last"] + effects["image"]
     assert together.between(0.75, 1.25).all(), together
     np.testing.assert_allclose(effects["all"], 1, atol=1e-4)

@@ -5,6 +5,8 @@ import itertools
 import pytest
 
 from signbridge.causal.erasure import ErasureParams
+from signbridge.causal.knockout_sweep import KnockoutParams
+from signbridge.causal.minimal_pairs import MinimalPairsParams
 from signbridge.causal.patching import PatchingParams
 from signbridge.causal.steering import SteeringParams
 from signbridge.core import params
@@ -15,6 +17,8 @@ from signbridge.core.sweeps import QuestionsParams, spread_layers
 SECTIONS = {
     "questions": QuestionsParams,
     "patching": PatchingParams,
+    "knockout": KnockoutParams,
+    "minimal_pairs": MinimalPairsParams,
     "steering": SteeringParams,
     "erasure": ErasureParams,
 }
@@ -58,6 +62,9 @@ def test_the_committed_params_are_read(workspace, name):
         ("questions__describe", "", "questions.describe: expected"),
         ("patching__question", "letters", "patching.question: expected 'answer' or 'two_letters'"),
         ("patching__small__pairs", -1, "patching.small.pairs: expected"),
+        ("patching__small__parts_at", ["image"], "patching.small.parts_at.0: expected 'prompt_last' or 'question'"),
+        ("knockout__small__window", 0, "knockout.small.window: expected"),
+        ("minimal_pairs__full__degrees", 0, "minimal_pairs.full.degrees: expected"),
         ("steering__small__strengths", [0.0, 1.0], "steering.small.strengths.0: expected greater than 0"),
         ("steering__small__strengths", [], "steering.small.strengths: expected"),
         ("steering__full__at", ["images"], "steering.full.at.0: expected 'image', 'prompt_last' or 'every'"),

@@ -18,6 +18,11 @@ def tables(blocks: list[str], sample: pd.DataFrame) -> dict[str, Any]:
     return {
         "found": _metrics(blocks),
         "patching": _patching(["embedding", *blocks] if blocks else []),
+        "parts": _parts(blocks),
+        "knockout": _knockout(blocks),
+        "minimal_read": _fingers_read(blocks),
+        "minimal_patched": _patching(["embedding", *blocks] if blocks else []),
+        "minimal_said": _said(blocks, sample),
         "steering": _steering(blocks),
         "steering_area": _areas(blocks),
         "descriptions": _descriptions(blocks, sample),
@@ -34,10 +39,58 @@ def _patching(sites: list[str]) -> pd.DataFrame:
     rows = []
     for depth, site in enumerate(sites):
         carried = depth / max(len(sites) - 1, 1)
-        for position, effect in (("prompt_last", carried), ("image", 1 - carried), ("all", 1.0)):
+        for position, effect in (
+            ("prompt_last", carried), ("question", 0.0), ("image", 1 - carried), ("all", 1.0),
+        ):  # fmt: skip
             row = {"site": site, "depth": depth, "position": position, **_around("effect", effect)}
             rows.append(row | {"says_donor": float(effect > 0.5), "noise": 0.002})
     return pd.DataFrame(rows, columns=COLUMNS["patching"])
+
+
+def _parts(blocks: list[str]) -> pd.DataFrame:
+    rows = [
+        {
+            "position": "prompt_last",
+            "part": part,
+            "site": site,
+            "depth": depth,
+            **_around("effect", effect / (1 + depth)),
+        }
+        for depth, site in enumerate(blocks)
+        for part, effect in (("attention", 0.3), ("mlp", 0.2), ("head_00", 0.1), ("head_01", 0.2))
+    ]
+    return pd.DataFrame(rows, columns=COLUMNS["parts"])
+
+
+def _knockout(blocks: list[str]) -> pd.DataFrame:
+    rows = []
+    for edges, most in (("last_to_image", 0.9), ("last_to_question", 0.3), ("question_to_image", 0.1)):
+        for keys, share in (("named", 1.0), ("random", 0.1)):
+            for span in ("onwards", "window"):
+                for depth, site in enumerate(blocks):
+                    lost = most * share * (1 - depth / len(blocks)) / (1 if span == "onwards" else 20)
+                    place = {"edges": edges, "keys": keys, "span": span, "first": site, "stop": blocks[-1], "tokens": 9}
+                    rows.append(place | {**_around("lost", lost, 0.01), "changed": lost})
+    return pd.DataFrame(rows, columns=COLUMNS["knockout"])
+
+
+def _fingers_read(blocks: list[str]) -> pd.DataFrame:
+    places = [("pixels", "flat", 0.7), *((site, at, 0.5) for site in blocks for at in ("image_tokens", "prompt_last"))]
+    rows = [
+        {"site": site, "position": at, "fitted_on": kind, **_around("accuracy", value)}
+        for site, at, right in places if blocks
+        for kind, value in (("named", right), ("random", 0.25))
+    ]  # fmt: skip
+    return pd.DataFrame(rows, columns=COLUMNS["minimal_read"])
+
+
+def _said(blocks: list[str], sample: pd.DataFrame) -> pd.DataFrame:
+    png = sample["image"].iloc[0]
+    rows = [
+        (photo, "B", finger, "A palm.", "A palm." if photo else "A fist.", not photo, png, png)
+        for photo in (0, 1) for finger in ("index", "ring") if blocks
+    ]  # fmt: skip
+    return pd.DataFrame(rows, columns=["photo", "letter", "finger", "before", "after", "changed", "unmoved", "moved"])
 
 
 def _steering(blocks: list[str]) -> pd.DataFrame:
@@ -120,6 +173,20 @@ def _metrics(blocks: list[str]) -> dict[str, Any]:
         **_around("erasure_given_back_by_image_tokens", 0.3),
         "erasure_comes_back_site": last, "erasure_comes_back_erased_site": first, "erasure_nothing_erased": 0.8,
     }  # fmt: skip
+    for edges, lost in (("last_to_image", 0.9), ("last_to_question", 0.3), ("question_to_image", 0.1)):
+        key = f"knockout_{edges}"
+        found |= {**_around(f"{key}_lost", lost), **_around(f"{key}_over_random", lost * 0.9)}
+        found |= {f"{key}_half_site{end}": site for end, site in (("", last), ("_low", first), ("_high", last))}
+        found |= {f"{key}_window_lost": 0.04, f"{key}_window_site": first}
+    for name, value in (("changed", 0.1), ("read_pixels", 0.7), ("read_prompt_last", 0.5), ("steered_over_other", 0.2)):
+        found |= _around(f"minimal_{name}", value)
+    found |= {
+        "minimal_photos": 20, "minimal_pairs": 80, "minimal_patched_pairs": 9, "minimal_degrees": 40.0,
+        "minimal_read_shuffled": 0.26, "minimal_steered": 0.4, "minimal_steered_site": first,
+    }  # fmt: skip
+    found |= {"knockout_images": 30, "knockout_window": 2}
+    for kind in ("attention", "mlp", "head"):
+        found |= {**_around(f"parts_{kind}_effect", 0.2), f"parts_{kind}_site": first, f"parts_{kind}_part": kind}
     for direction in OF_CLASSES:
         most, key = DIRECTIONS[direction], f"steering_{direction}"
         found |= _around(f"{key}_over_shuffled_means", most - 0.1)

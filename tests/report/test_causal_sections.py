@@ -1,8 +1,8 @@
-"""The sections on patching, steering and erasure: their verdicts follow the numbers."""
+"""The sections on patching, knockout, steering and erasure: their verdicts follow the numbers."""
 
 import pytest
 
-from signbridge.report.sections import erasure, patching, steering
+from signbridge.report.sections import erasure, knockout, minimal_pairs, patching, steering
 from signbridge.report.wording import percent
 from tests.report import made_up
 from tests.report.reading import Page
@@ -51,7 +51,9 @@ def test_letters_that_were_offered_are_not_called_answers(usual):
 
 
 def test_the_probes_curve_stands_beside_what_is_used(usual):
-    [curve, heat_map] = patching.section(usual).pictures
+    [heat_map, parts] = patching.section(usual).pictures
+    curve = patching.figure(usual)
+    assert len(parts.twin.rows) == 4
     assert [column for column in curve.twin.columns if "probe" in column]
     assert len(curve.twin.rows) == len(heat_map.twin.rows) == 5  # the embedding and four layers
     layer = next(row for row in curve.twin.rows if row[0] == "layer_01")
@@ -117,26 +119,68 @@ def test_only_a_difference_says_that_untouched_tokens_gave_it_back(usual):
     assert "not erased" not in text(erasure, made_up.causal(found=without))
 
 
-@pytest.mark.parametrize("tables", [["patching"], ["steering", "steering_area"], ["erasure", "erasure_answers"]])
+def test_an_edge_that_costs_no_more_than_the_null_is_not_said_to(usual):
+    assert text(knockout, usual).count("points") == 3
+    idle = with_metrics(usual, knockout_question_to_image_over_random_low=-0.01)
+    assert text(knockout, idle).count("not shown to be more than under the null") == 1
+    blind = with_metrics(usual, knockout_last_to_image_over_random_low=-0.01)
+    assert "is not shown to lose more" in Page(made_up.page(blind)).answer[1]
+
+
+def test_blocks_that_make_up_for_one_another_are_told_from_a_window_that_is_needed(usual):
+    assert "what some blocks do not read, others do" in text(knockout, usual)
+    needed = with_metrics(usual, knockout_last_to_image_window_lost=0.8)
+    assert "the image is read at layer_00 and the blocks behind it" in text(knockout, needed)
+
+
+def test_a_finger_that_is_read_no_better_than_chance_is_not_said_to_be_told(usual):
+    blind = with_metrics(usual, minimal_read_prompt_last_low=0.24)
+    assert "the last token is not shown to tell which finger" in minimal_pairs.answer(blind)[0]
+    assert "20.0" in text(minimal_pairs, usual).split("moves the text")[1]
+    tied = with_metrics(usual, minimal_steered_over_other_low=-0.01)
+    assert "not shown to be more" in text(minimal_pairs, tied)
+    assert "not shown" not in text(minimal_pairs, usual)
+
+
+def test_only_pairs_whose_descriptions_differ_are_shown_with_both_images(usual):
+    [table] = minimal_pairs.section(usual).tables
+    assert [row[0] for row in table.rows] == ["B, index", "B, ring"]
+    assert {row[3:] for row in table.rows} == {("A palm.", "A fist.")}
+    assert table.rows[0][2].alt == "B, index finger bent"
+
+
+def test_the_curve_of_patching_is_the_first_picture_of_the_page(usual):
+    assert "Where it is read, and where it is used" in made_up.page(usual).split("<nav")[0]
+    nothing = made_up.causal(found=made_up.without("patching", of=usual.found), patching=made_up.empty("patching"))
+    assert patching.NO_FIGURE in made_up.page(nothing).split("<nav")[0]
+
+
+@pytest.mark.parametrize(
+    "tables",
+    [["patching"], ["knockout"], ["minimal_read"], ["steering", "steering_area"], ["erasure", "erasure_answers"]],
+)
 def test_a_part_that_was_not_run_is_not_shown_and_the_page_stands(usual, tables):
     empty = {name: made_up.empty(name) for name in tables}
     if "steering" in tables:
         empty["descriptions"] = usual.descriptions.iloc[:0]
     found = Page(made_up.page(made_up.causal(found=made_up.without(tables[0], of=usual.found), **empty)))
-    others = [name for name in ("patching", "steering", "erasure") if name != tables[0]]
+    parts = ("patching", "knockout", "minimal_read", "steering", "erasure")
+    others = ["minimal-pairs" if name == "minimal_read" else name for name in parts if name != tables[0]]
     shown = [section.attributes["id"] for section in found.all("section") if "id" in section.attributes]
     assert shown == [*others, "settings"]
 
 
 def test_the_answer_says_where_the_answer_is_carried_whether_it_is_steered_and_whether_the_letter_is_missed(usual):
-    carried, steered, erased = Page(made_up.page(usual)).answer
+    carried, read, pairs, steered, erased = Page(made_up.page(usual)).answer
     assert "carries the answer from layer_03 on" in carried
+    assert "loses 90.0" in read
+    assert "the last token tells which finger it was" in pairs
     assert "steers the answer" in steered
     assert "the answer depends on what was erased" in erased
     idle = with_metrics(
         usual, steering_class_means_over_random_low=-0.01, erasure_prompt_last_over_random_subspace_low=-0.1
     )
-    _, steered, erased = Page(made_up.page(idle)).answer
+    _, _, _, steered, erased = Page(made_up.page(idle)).answer
     assert "is not shown to steer the answer" in steered
     assert "the answer is not shown to depend on what was erased" in erased
 

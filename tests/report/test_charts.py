@@ -1,5 +1,6 @@
 """What the charts share: an axis that can be read, colours for both schemes, and specifications that are valid."""
 
+import math
 from itertools import pairwise
 
 import altair as alt
@@ -65,3 +66,20 @@ def test_every_specification_is_valid_and_can_be_drawn(run, names):
 def test_a_missing_number_is_left_out_of_the_data():
     spec = style.specification(style.rows().mark_point(), rows=pd.DataFrame({"a": [1.0, float("nan")]}))
     assert spec["datasets"] == {"rows": [{"a": 1.0}, {}]}
+
+
+@pytest.mark.parametrize(("longest", "width", "columns"), [(5, 760, 4), (52, 760, 2), (52, 340, 1), (24, 390, 2)])
+def test_a_legend_has_as_many_columns_as_its_names_have_room_in(longest, width, columns):
+    """Four columns of long names were cut at the right edge. A character takes some six pixels, a symbol forty."""
+    expression = style.legend(longest=longest).to_dict()["columns"]["expr"]
+    found = evaluated(expression, width)
+    assert found == columns
+    assert found == 1 or found * (6 * min(longest, 53) + 30) <= width + 80
+
+
+def evaluated(expression: str, width: int) -> int:
+    """What Vega makes of the expression in a place so many pixels wide."""
+    said = expression.replace("containerSize()[0]", str(width))
+    for name in ("max", "min", "floor"):
+        assert name in said
+    return int(eval(said, {"max": max, "min": min, "floor": math.floor}))

@@ -72,6 +72,7 @@ def test_every_page_links_to_the_others_and_says_what_makes_each():
         items = {item.all("a")[0].attributes["href"]: item.text for item in others.all("li")}
         assert list(items) == [other for other in PAGES if other != file]
         assert all(f"report/{other}, made by {PAGES[other].command}" in text for other, text in items.items())
+        assert all(f"{PAGES[other].asks} {PAGES[other].shows}:" in text for other, text in items.items())
 
 
 def test_a_page_has_the_scripts_that_it_needs_and_no_others():

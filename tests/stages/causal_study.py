@@ -32,6 +32,8 @@ ENVIRONMENT = {"SIGNBRIDGE_DEVICE": "cpu", "SIGNBRIDGE_BATCH_SIZE": "8", "SIGNBR
 
 STEERING = {"layers": 2, "pairs": 2, "images": 2, "others": 2, "at": ["image", "prompt_last"], "during": ["every_step"],
             "strengths": [1.0], "draws": 1, "answer_tokens": 2}  # fmt: skip
+MINIMAL_PAIRS = {"photos": 2, "degrees": 40, "draws": 1, "layers": 1, "strengths": [1.0]}
+KNOCKOUT = {"images": 2, "window": 9, "draws": 1}
 ERASURE = {"layers": 2, "at": ["prompt_last"], "draws": 2, "drawn": 6, "others": 2}
 
 
@@ -48,7 +50,10 @@ def extracted(folder: Path) -> Iterator[Workspace]:
         )  # fmt: skip
         workspace.set_in(
             params.CAUSAL,
-            fitted={"C": 0.1}, patching__small={"pairs": 5}, patching__full={"pairs": 2},
+            fitted={"C": 0.1}, patching__small={"pairs": 3, "parts_at": []},
+            patching__full={"pairs": 1, "parts_at": []},
+            minimal_pairs={"small": MINIMAL_PAIRS, "full": MINIMAL_PAIRS},
+            knockout={"small": KNOCKOUT, "full": {**KNOCKOUT, "images": 1}},
             steering={"small": STEERING, "full": {**STEERING, "strengths": [0.5, 2.0], "at": ["image"], "pairs": 1}},
             erasure={"small": ERASURE, "full": {**ERASURE, "at": ["image"], "layers": 1}},
             steering_effects={"most_damage": 50.0, "breakdown": 100.0},

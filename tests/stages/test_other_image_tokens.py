@@ -7,11 +7,11 @@ import pytest
 
 from signbridge.core import params, tables
 from stages import extract, score_letters
-from stages.causal import erase, patch, steer
+from stages.causal import erase, knockout, patch, steer
 from stages.sae import features, train
 from tests.conftest import Workspace
 from tests.stages import pretrained_study
-from tests.stages.causal_study import ERASURE, STEERING, copy_to_run
+from tests.stages.causal_study import ERASURE, KNOCKOUT, STEERING, copy_to_run
 from tests.stages.sae_study import PRESET, write_images
 
 DESCRIBED = "USER: <image>\nDescribe the hand.\nASSISTANT: A {label}."
@@ -23,8 +23,9 @@ def finished(tmp_path_factory) -> Iterator[Path]:
     with pretrained_study.made(tmp_path_factory.mktemp("gemma3"), "gemma3") as workspace:
         workspace.set(sae_presets__small=PRESET)
         workspace.set_in(
-            params.CAUSAL, patching__question="two_letters", patching__small={"pairs": 2}, steering__small=STEERING,
-            erasure__small={**ERASURE, "layers": 1},
+            params.CAUSAL, patching__question="two_letters", patching__small={"pairs": 2, "parts_at": ["question"]},
+            steering__small=STEERING,
+            erasure__small={**ERASURE, "layers": 1}, knockout__small=KNOCKOUT,
         )  # fmt: skip
         prompts = {"preset": "small", "layers": [1], "text_share": 0.0, "prompts": [DESCRIBED]}
         workspace.set_in(params.SAE, sae=prompts, read={"images": 6, "phrases": 8})
@@ -33,7 +34,7 @@ def finished(tmp_path_factory) -> Iterator[Path]:
         answers = sample[["image_id", "label"]].assign(prompt="?", answer=sample["label"])
         tables.write(answers, "data/answers.parquet", {"model": {"name": "tiny"}})
         write_images(sample.drop(columns="photo"))
-        for stage in (score_letters, patch, steer, erase, train, features):
+        for stage in (score_letters, patch, knockout, steer, erase, train, features):
             stage.main()
         yield workspace.folder
 
@@ -46,7 +47,14 @@ def study(workspace, finished, monkeypatch) -> Workspace:
 def test_every_stage_reads_its_prompt_with_the_models_own_image_token(study):
     [prompt] = set(tables.read("data/letter_scores.parquet")["prompt"])
     assert prompt.startswith("USER: <start_of_image>\nWhich letter")
-    for name in ("causal/patching", "causal/steering/damage", "causal/erasure/damage", "sae/features/features"):
+    for name in (
+        "causal/patching",
+        "causal/patched_parts",
+        "causal/knockout",
+        "causal/steering/damage",
+        "causal/erasure/damage",
+        "sae/features/features",
+    ):
         assert not tables.read(f"data/{name}.parquet").empty, name
     assert Path("data/sae/features/concept/answers.parquet").is_file()
 

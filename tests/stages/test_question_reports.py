@@ -18,7 +18,7 @@ from tests.report.reading import Page
 ROOT = Path(__file__).parents[2]
 QUESTIONS = ("causal", "lenses", "sae", "pretrained", "models")
 SECTIONS = {
-    "causal": ["patching", "steering", "erasure"],
+    "causal": ["patching", "knockout", "minimal-pairs", "steering", "erasure"],
     "lenses": ["lenses", "alignment"],
     "sae": ["sae", "features", "feature-steering"],
     "pretrained": ["pretrained"],

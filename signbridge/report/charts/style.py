@@ -38,10 +38,11 @@ def share_axis(title: str, **changes: Any) -> alt.Axis:
     return alt.Axis(title=title, **{"format": "~%", "tickCount": 5, **changes})
 
 
-def legend(orient: str = "bottom") -> alt.Legend:
-    """A legend below the chart, or above it, in as many columns as fit."""
+def legend(orient: str = "bottom", longest: int = 24) -> alt.Legend:
+    """A legend below the chart, or above it, in as many columns as fit names of `longest` characters; four at most."""
     # The width of the page's place: the chart's own width changes while its legend is laid out.
-    columns = alt.ExprRef("containerSize()[0] < 420 ? 1 : containerSize()[0] < 760 ? 2 : 4")
+    column = min(6.3 * longest, 320) + 40  # pixels: the symbol, the name, and what is between columns
+    columns = alt.ExprRef(f"max(1, min(4, floor(containerSize()[0] / {column:g})))")
     return alt.Legend(
         title=None,
         orient=orient,
@@ -67,10 +68,11 @@ def series_scales(series: Sequence[Series]) -> dict[str, Any]:
         return alt.Scale(domain=names, range=looks)
 
     dashes = [list(one.dash) for one in series]
+    below = legend(longest=max(map(len, names), default=1))
     return {
-        "color": alt.Color("series:N", scale=scale([one.colour for one in series]), legend=legend()),
-        "shape": alt.Shape("series:N", scale=scale([one.shape for one in series]), legend=legend()),
-        "strokeDash": alt.StrokeDash("series:N", scale=scale(dashes), legend=legend()),
+        "color": alt.Color("series:N", scale=scale([one.colour for one in series]), legend=below),
+        "shape": alt.Shape("series:N", scale=scale([one.shape for one in series]), legend=below),
+        "strokeDash": alt.StrokeDash("series:N", scale=scale(dashes), legend=below),
     }
 
 

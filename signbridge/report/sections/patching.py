@@ -5,7 +5,7 @@ import pandas as pd
 from signbridge.report.charts.by_site import map_by_site
 from signbridge.report.curve import lines_by_site
 from signbridge.report.inputs import Causal
-from signbridge.report.page_parts import Picture, Section, Table
+from signbridge.report.page_parts import Picture, Section, Table, layer_table
 from signbridge.report.palette import PATCHED, PROBED
 from signbridge.report.wording import (
     EDITED,
@@ -18,13 +18,16 @@ from signbridge.report.wording import (
 HARDLY = 0.1  # of the answer
 HARDLY_ROUNDED = 0.001
 TITLE = "Which tokens carry the answer: patching"
+NO_FIGURE = "There is no curve here: nothing was patched."
+PARTS = {"attention": "attention, all heads", "mlp": "MLP"}
 
 
 def section(causal: Causal) -> Section | None:
     """What moves the answer at each site and token, and the curve beside the probe's."""
     if causal.patching.empty:
         return None
-    return Section("patching", TITLE, _lead(causal), (_beside_the_probe(causal), _heat_map(causal)))
+    parts = [] if causal.parts.empty else [_parts(causal)]
+    return Section("patching", TITLE, (*_lead(causal), *_of_parts(causal)), (_heat_map(causal), *parts))
 
 
 def answer(causal: Causal) -> tuple[str, ...]:
@@ -99,6 +102,41 @@ def _read_before(causal: Causal) -> str:
     )
 
 
+def _of_parts(causal: Causal) -> tuple[str, ...]:
+    """The attention, the MLP and the head that carry most at the last token."""
+    found, said = causal.found, []
+    for kind, name in (("attention", "attention of a block"), ("mlp", "MLP"), ("head", "head")):
+        if f"parts_{kind}_effect" in found:
+            effect = share_with_interval(*found.share(f"parts_{kind}_effect"))
+            said.append(f"the {name} that moves most is at {found[f'parts_{kind}_site']}, {effect}")
+    if not said:
+        return ()
+    return (
+        f"Parts of one block alone, at the last token: {'; '.join(said)}. Each is chosen on half of the pairs and "
+        "quoted on the other half. Where every part moves little and the stream all, many blocks add to the answer.",
+    )
+
+
+def _parts(causal: Causal) -> Picture:
+    rows = causal.parts[causal.parts["position"] == "prompt_last"]
+    names = rows["part"].map(lambda part: PARTS.get(part, part.replace("_", " ").replace(" 0", " ")))
+    drawn = rows.assign(name=names, value=rows["effect"].clip(0, 1))
+    sites = list(dict.fromkeys(rows["site"]))
+    spec = map_by_site(drawn[["site", "name", "value"]], sites, "answer moved", row=26)
+    cells = rows.assign(series=names, value=rows["effect"], low=rows["effect_low"], high=rows["effect_high"])
+    twin = layer_table("How far the answer moves, by block and part", cells, share_with_interval)
+    sees = (
+        "What one part of one block adds at the last token is that of the other photo; all else is the photo's own. "
+        "The first row is all heads of the block together."
+    )
+    return Picture("patching-parts", "How far the answer moves, by head and MLP", sees, twin, spec)
+
+
+def figure(causal: Causal) -> Picture | None:
+    """The curve of patching beside the probe's: what the page shows first."""
+    return None if causal.patching.empty else _beside_the_probe(causal)
+
+
 def _beside_the_probe(causal: Causal) -> Picture:
     probe = PROBED._replace(name=PROBED.name.format(kind=causal.kind))
     curves = [causal.probed.rename(columns={"accuracy": "value"}).assign(series=probe.name)]
@@ -117,9 +155,9 @@ def _beside_the_probe(causal: Causal) -> Picture:
         tuple((site, *(cells.get((column, site), "–") for column in columns)) for site in sites),
     )  # fmt: skip
     sees = (
-        "Grey: how often a probe reads the letter. Blue and green: how much of the answer the last token and the image "
-        "tokens carry at that depth. At the last site only the last token is still read, so its curve ends at 1. At "
-        "the embedding it is the same token in every prompt, so its curve begins at 0."
+        "Grey: how often a probe reads the letter. The others: how much of the answer the last token, the image tokens "
+        "and the question's carry at that depth. At the last site only the last token is still read, so its curve ends "
+        "at 1. At the embedding it is the same token in every prompt, so its curve begins at 0."
     )
     return Picture("patching-curve", "Where it is read, and where it is used", sees, twin, spec)
 
@@ -136,6 +174,6 @@ def _heat_map(causal: Causal) -> Picture:
     twin = Table("How far the answer moves, and how often it becomes the other's", ("site", *columns), table)
     sees = (
         "With all tokens patched the rest of the run is that of the other photo, so that row is 1 by construction. "
-        "Where both other rows are pale, the answer is carried by the tokens of the question."
+        "Where the other rows do not add up to it, tokens carry the answer together."
     )
     return Picture("patching-map", "How far the answer moves, by site and token", sees, twin, spec)

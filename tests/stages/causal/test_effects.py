@@ -1,4 +1,4 @@
-"""The stage `effects`, after the three that it sums up."""
+"""The stage `effects`, after the five that it sums up."""
 
 import json
 from pathlib import Path
@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from signbridge.core import params, tables
-from stages.causal import erase, patch, steer
+from stages.causal import erase, knockout, minimal_pairs, patch, steer
 from stages.causal.effects import main
 from tests.stages.causal_study import IDS, extracted, write_answers
 from tests.stages.small_study import (
@@ -19,9 +19,12 @@ from tests.stages.small_study import (
 )
 
 FINDINGS = Path("data/causal/effects/findings.json")
-METRICS = {name: Path(f"metrics/causal/{name}.json") for name in ("patching", "steering", "erasure")}
-PLOTS = {"patching": "effect", "steering": "probability"}  # what is drawn, by the name of its table
-TABLES = ("patching", "steering", "steering_area", "erasure", "erasure_answers")
+METRICS = {
+    name: Path(f"metrics/causal/{name}.json")
+    for name in ("patching", "patched_parts", "knockout", "steering", "erasure")
+}
+PLOTS = {"patching": "effect", "knockout": "lost", "steering": "probability"}  # what is drawn, by the name of its table
+TABLES = ("patching", "parts", "knockout", "steering", "steering_area", "erasure", "erasure_answers")
 
 
 def table_of(name: str) -> pd.DataFrame:
@@ -33,9 +36,18 @@ def finished(tmp_path_factory) -> tuple[Path, dict[str, bytes]]:
     """The folder of a study that was patched, steered and erased, and what the stage made of it."""
     folder = tmp_path_factory.mktemp("causal")
     with extracted(folder):
-        for stage in (patch, steer, erase):
+        for stage in (patch, knockout, minimal_pairs, steer, erase):
             stage.main()
+        write_parts()
         return folder, written_by(main)
+
+
+def write_parts() -> None:
+    """Made-up heads and MLPs of the pairs that were patched, which the tiny model takes long to patch."""
+    patched = tables.read(Path("data/causal/patching.parquet"))
+    rows = patched[(patched["position"] == "prompt_last") & patched["site"].str.startswith("layer")]
+    table = pd.concat([rows.assign(part=part) for part in ("attention", "mlp", "head_00")], ignore_index=True)
+    tables.write(table, Path("data/causal/patched_parts.parquet"), {})
 
 
 @pytest.fixture
@@ -67,7 +79,7 @@ def test_what_was_found_is_written_under_the_names_that_dvc_knows(study, finishe
         assert value == value, "a number that is none is left out"
 
 
-def test_metrics_are_a_few_of_the_findings_for_each_of_the_three(study):
+def test_metrics_are_a_few_of_the_findings_for_each_of_the_questions(study):
     found = json.loads(FINDINGS.read_text())
     for name, path in METRICS.items():
         metrics = json.loads(path.read_text())
@@ -109,7 +121,8 @@ def test_a_second_run_writes_the_same_bytes(study):
 @pytest.mark.parametrize(
     ("nothing", "gone", "there"),
     [
-        (["patching"], "patching_handover_site", "steering_class_means_image_largest_area"),
+        (["patching", "patched_parts"], "patching_handover_site", "steering_class_means_image_largest_area"),
+        (["knockout"], "knockout_last_to_image_lost", "patching_handover_site"),
         (
             ["steering/answers", "steering/damage", "steering/descriptions"],
             "steering_class_means_image_largest_area",

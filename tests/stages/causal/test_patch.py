@@ -6,7 +6,7 @@ import pytest
 
 from signbridge.core import params, tables
 from signbridge.core.names import PATCHED
-from stages.causal.patch import PATCHING, main
+from stages.causal.patch import PARTS, PATCHING, main
 from tests.stages.causal_study import (
     IDS,
     LABELS,
@@ -16,6 +16,7 @@ from tests.stages.causal_study import (
     resumes_with_the_same_bytes,
 )
 from tests.stages.causal_study import write_answers as answers
+from tests.stages.pretrained_study import made
 from tests.stages.small_study import as_declared, declared, written_by
 
 LABEL_OF, PHOTO_OF = dict(zip(IDS, LABELS, strict=True)), dict(zip(IDS, PHOTOS, strict=True))
@@ -67,6 +68,21 @@ def test_every_site_and_position_of_every_pair_is_written_with_what_made_it(stud
     assert not Path(".scratch/causal_patch").exists(), "finished shards are cleared away"
 
 
+def test_every_head_and_mlp_of_the_same_pairs_is_written_at_the_tokens_that_are_wanted(study, tmp_path_factory):
+    assert tables.read(PARTS).empty, "parts_at: []"
+    columns = list(tables.read(PARTS).columns)
+    with made(tmp_path_factory.mktemp("parts"), "llava-next") as workspace:
+        workspace.set_in(params.CAUSAL, patching__small={"pairs": 2, "parts_at": ["question"]})
+        main()
+        table, whole = tables.read(PARTS), tables.read(PATCHING)
+    assert pairs_of(table) == pairs_of(whole)
+    assert list(table.columns) == columns
+    assert columns == ["pair", "receiver", "donor", "part", "position", "site", *whole.columns[5:]]
+    assert set(table["part"]) == {"attention", "mlp", *(f"head_{head:02d}" for head in range(4))}
+    assert set(table["position"]) == {"question"}
+    assert list(table["site"].unique()) == SITES[1:4]
+
+
 def test_another_seed_draws_other_pairs(study):
     pairs = pairs_of(tables.read(PATCHING))
     study.set(seed=7)
@@ -79,18 +95,19 @@ def test_a_killed_run_goes_on_to_the_same_bytes_whatever_the_settings_of_the_oth
     """DVC does not look at those, so it would not run the stage again."""
     monkeypatch.setenv("SIGNBRIDGE_SHARD_IMAGES", "2")
     monkeypatch.setenv("SIGNBRIDGE_BATCH_SIZE", "2")
+    study.set_in(params.CAUSAL, patching__small={"pairs": 5, "parts_at": []})
     main()
-    study.set_in(params.CAUSAL, patching__full={"pairs": 9})
+    study.set_in(params.CAUSAL, patching__full={"pairs": 9, "parts_at": []})
     resumes_with_the_same_bytes(main, monkeypatch, killed_after=2, shards=3)
 
 
 def test_the_full_sweep_reads_its_own_settings_and_not_the_small_ones(study):
     study.set(questions__sweep="full")
     main()
-    assert len(pairs_of(tables.read(PATCHING))) == 2
+    assert len(pairs_of(tables.read(PATCHING))) == 1
     study.set(questions__sweep="small")
     main()
-    assert len(pairs_of(tables.read(PATCHING))) > 2
+    assert len(pairs_of(tables.read(PATCHING))) > 1
 
 
 def test_two_letters_need_no_answer(study):
@@ -113,14 +130,14 @@ def test_images_that_all_got_one_answer_leave_an_empty_table_and_say_what_to_set
 
 
 def test_no_pairs_wanted_is_no_warning(study, caplog):
-    study.set_in(params.CAUSAL, patching__small={"pairs": 0})
+    study.set_in(params.CAUSAL, patching__small={"pairs": 0, "parts_at": ["prompt_last"]})
     main()
     assert tables.read(PATCHING).empty
     assert "nothing is patched" not in caplog.text
 
 
 def test_a_misspelt_key_of_the_sweep_is_named(study):
-    study.set_in(params.CAUSAL, patching__small={"pair": 5})
+    study.set_in(params.CAUSAL, patching__small={"pair": 5, "parts_at": []})
     assert "patching.small.pair: unknown key. Did you mean 'pairs'?" in study.message_of_failure(main)
 
 
