@@ -51,8 +51,10 @@ def _write(folder: Path) -> None:
         ) from None
     parts = folder.with_name("gguf")
     assemble(parts / MODEL_NAME)
-    text = AutoModelForCausalLM.from_pretrained(parts, gguf_file=MODEL_NAME, dtype=torch.float32)
-    tokenizer = _tokenizer(AutoTokenizer.from_pretrained(parts, gguf_file=MODEL_NAME))
+    text = AutoModelForCausalLM.from_pretrained(
+        parts, gguf_file=MODEL_NAME, dtype=torch.float32, trust_remote_code=False
+    )
+    tokenizer = _tokenizer(AutoTokenizer.from_pretrained(parts, gguf_file=MODEL_NAME, trust_remote_code=False))
     about_text = text.config.to_dict()
     about_text.pop("quantization_config", None)
     vision = SiglipVisionConfig(

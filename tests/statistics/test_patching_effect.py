@@ -19,7 +19,7 @@ ROUNDED = {("layer_01", "image"): 0.02, ("layer_02", "prompt_last"): 0.01}  # up
 def made_up(pairs: int = 20, noise: float = 0.0, last=LAST, image=IMAGE) -> pd.DataFrame:
     """Pairs of gaps of their own, each with two runs."""
     generator = np.random.default_rng(0)
-    shares = {"prompt_last": last, "image": image, "all": [1.0] * len(SITES)}
+    shares = {"prompt_last": last, "question": [0.0] * len(SITES), "image": image, "all": [1.0] * len(SITES)}
     gaps = generator.uniform(1, 9, size=(pairs, 2))
     rows = [
         (pair, site, position, gaps[pair, run],
