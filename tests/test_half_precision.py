@@ -28,7 +28,8 @@ LINEAR = nn.functional.linear
 COMBINATIONS = [(dtype, dequantize) for dtype in ("float16", "bfloat16") for dequantize in ("always", "never")]
 CONTROLS = ["untrained_twin", "no_image", "other_letter"]
 STAGES = [
-    "extract", "extract_controls", "score_letters", "causal.patch", "causal.knockout", "causal.steer", "causal.erase",
+    "extract", "extract_controls", "score_letters", "causal.patch", "causal.knockout",
+    "causal.minimal_pairs", "causal.steer", "causal.erase",
     "lenses.text_index",
     "lenses.lens", "lenses.modalities", "sae.train", "sae.twin", "sae.features", "sae.steer", "sae.examples",
 ]  # fmt: skip

@@ -137,6 +137,7 @@ STUDIES = {
         "score_letters",
         "causal.patch",
         "causal.knockout",
+        "causal.minimal_pairs",
         "causal.steer",
         "causal.erase",
     ],
