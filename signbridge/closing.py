@@ -19,6 +19,7 @@ QUESTIONS = {
     "lenses": "what do image tokens say in words?",
     "judge": "which patches can a vision model read?",
     "sae": "which sparse features?",
+    "planted": "which methods find a variable whose depth is known?",
     "pretrained": "what do autoencoders that others trained see?",
     "models": "how do other models compare on the same images?",
 }

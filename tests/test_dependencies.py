@@ -19,7 +19,7 @@ from tests.project_imports import (
 
 ROOT = Path(__file__).parents[1]
 PIPELINES = {"study": "stages"} | {
-    name: f"stages/{name}" for name in ("causal", "lenses", "judge", "sae", "pretrained", "models")
+    name: f"stages/{name}" for name in ("causal", "lenses", "judge", "sae", "planted", "pretrained", "models")
 }
 FILES = {
     pipeline: "dvc.yaml" if pipeline == "study" else f"{folder}/dvc.yaml" for pipeline, folder in PIPELINES.items()
@@ -32,14 +32,14 @@ STAGES = {
 }
 # Data flows down this list. What is in the innermost lists lies side by side, and imports one another only as SIDEWAYS.
 ORDER = ["core", "datasets", "rendered", "vlm", "probing", "statistics"]
-ORDER += [["causal", "lenses", "sae", "pretrained"], "report", "demo"]
+ORDER += [["causal", "lenses", "sae", "planted", "pretrained"], "report", "demo"]
 LEVEL = {
     folder: level
     for level, folders in enumerate(ORDER)
     for folder in (folders if isinstance(folders, list) else [folders])
 }
 NO_DEP = "stages/__init__.py"  # says how threads wait, which changes no result
-SIDEWAYS = {("sae", "causal"), ("pretrained", "sae"), ("pretrained", "causal")}
+SIDEWAYS = {("planted", "causal"), ("sae", "causal"), ("pretrained", "sae"), ("pretrained", "causal")}
 
 of_every_stage = pytest.mark.parametrize(
     ("pipeline", "stage"), STAGES, ids=[f"{pipeline}-{stage}" for pipeline, stage in STAGES]

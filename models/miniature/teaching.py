@@ -21,9 +21,10 @@ class Batch(NamedTuple):
     """Token sequences of one kind, padded on the right."""
 
     input_ids: Tensor
-    attention_mask: Tensor
+    attention_mask: Tensor  # 1 for tokens and 0 for padding; or true where a token sees a token: batch x 1 x both
     labels: Tensor  # IGNORED where nothing is to be said
     pixel_values: Tensor | None = None
+    position_ids: Tensor | None = None  # where tokens do not follow one another
 
 
 class Said(NamedTuple):
@@ -73,7 +74,7 @@ class Teacher:
         """Name the three clauses of an image."""
 
         def step(rng: np.random.Generator | None) -> Step:
-            images, letters = training.pick(rng, images_a_step) if rng else _all(held_out)
+            images, letters = training.pick(rng, images_a_step) if rng else every(held_out)
             patches = self.model.model.vision_tower(self.pixels(images)).last_hidden_state[:, 1:]
             right = torch.ones(len(images), dtype=torch.bool, device=self.device)
             loss = torch.zeros((), device=self.device)
@@ -101,7 +102,7 @@ class Teacher:
         def step(rng: np.random.Generator | None) -> Step:
             losses, right = [], {}
             for task, prompt in (("word", WORD_PROMPT), ("sentence", SENTENCE_PROMPT)):
-                images, letters = training.pick(rng, counts[task]) if rng else _all(held_out)
+                images, letters = training.pick(rng, counts[task]) if rng else every(held_out)
                 answers = [getattr(hands()[letter], task) for letter in letters]
                 said = self.said(self.conversations(prompt, images, answers))
                 losses.append(said.loss)
@@ -122,10 +123,14 @@ class Teacher:
 
     def conversations(self, prompt: str, images: np.ndarray, answers: list[str]) -> Batch:
         """`prompt` about each image, answered; only the answers are to be learnt."""
-        prompt = prompt.replace(IMAGE_TOKEN, IMAGE_TOKEN * self.model.config.image_seq_length)
+        prompt = self.prompt(prompt)
         batch = self.tokens([f"{prompt} {answer}" for answer in answers])
         batch.labels[:, : len(self.processor.tokenizer(prompt)["input_ids"])] = IGNORED
         return batch._replace(pixel_values=self.pixels(images))
+
+    def prompt(self, text: str) -> str:
+        """The text with as many image tokens as an image takes."""
+        return text.replace(IMAGE_TOKEN, IMAGE_TOKEN * self.model.config.image_seq_length)
 
     def sentences(self, rng: np.random.Generator, count: int) -> Batch:
         """Plain sentences without an image."""
@@ -150,5 +155,6 @@ class Teacher:
         return Said(loss, (right | ~is_said).all(dim=1), right[is_said].float().mean().item())
 
 
-def _all(drawn: Drawings) -> tuple[np.ndarray, list[str]]:
+def every(drawn: Drawings) -> tuple[np.ndarray, list[str]]:
+    """The first copy of each photo, and their letters."""
     return drawn.images[:, 0], [LETTERS[index] for index in drawn.letters]

@@ -1,15 +1,19 @@
 """Train the miniature, from nothing but the `rendered` dataset and the words beside this file.
 
-    python -m models.miniature.train    # about an hour on 2 cores
+    python -m models.miniature.train                            # about an hour and a half on 2 cores
+    python -m models.miniature.train --joined FILE              # the last two phases alone
 
 In LLaVA's order: the tower learns to see (here by naming the clauses of the hand's sentence, where CLIP is given
 captions), the decoder learns to read plain sentences, and then the two are joined through the projector on
-conversations about images, the tower frozen. Progress goes to the terminal, with loss and accuracy on hands that are
-held out. Killed, it goes on from its last checkpoint below .scratch/, to the same weights.
+conversations about images, the tower frozen. Then a variable is planted whose depth is known (`planting.py`): all
+weights are rounded to half precision, and three blocks alone learn to answer one more kind of question. Progress goes
+to the terminal, with loss and accuracy on hands that are held out. Killed, it goes on from its last checkpoint below
+.scratch/, to the same weights.
 
 Environment: SIGNBRIDGE_DEVICE (cpu, cuda, cuda:1).
 """
 
+import argparse
 import hashlib
 import importlib.metadata
 import json
@@ -21,7 +25,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from tqdm import tqdm
 from transformers import (
@@ -33,13 +37,26 @@ from transformers import (
     LlavaProcessor,
 )
 
-from models.miniature import drawings, lessons, teaching
-from models.miniature.drawings import SIDE, draw
-from models.miniature.lessons import vocabulary
+from models.miniature import drawings, lessons, planting, teaching
+from models.miniature.drawings import SIDE, Drawings, draw
+from models.miniature.lessons import hands, vocabulary
+from models.miniature.planting import (
+    ANSWERS,
+    WORDS,
+    Asker,
+    HiddenWords,
+    PartsHeads,
+    Planted,
+    add_tokens,
+    bind_step,
+    heed_step,
+    hide_step,
+)
 from models.miniature.teaching import ClauseHeads, StepOf, Teacher
 from signbridge.core.command_line import run
 from signbridge.core.errors import SignBridgeError, check_readable
-from signbridge.core.tables import whole_file
+from signbridge.core.tables import file_sha256, whole_file
+from signbridge.planted import questions as questions_module
 from signbridge.vlm import random_weights as small_tokenizer_module
 from signbridge.vlm.loading import device_from_environment
 from signbridge.vlm.random_weights import (
@@ -83,29 +100,60 @@ class Recipe:
     join_words: int = 16  # images a step under the one-word prompt
     join_sentences: int = 32  # images a step to describe
     join_plain: int = 16  # sentences a step without an image
+    planted: tuple[int, ...] = (6, 7, 8)  # the blocks that learn to answer, 0-based
+    planted_photos: int = 200  # a letter, of those above
+    planted_copies: int = 2  # a photo
+    hide: Phase = field(default=Phase(steps=100, rate=0.02))
+    hide_images: int = 3  # a step, each under a question about each finger
+    heed: Phase = field(default=Phase(steps=1500, rate=2e-3))
+    heed_images: int = 4  # a step, each under every question
+    loudness: float = 1.3  # of the two words from here on: how many times as far apart as when they were hidden
+    bind: Phase = field(default=Phase(steps=400, rate=1e-3))
+    bind_images: int = 8  # a step, each under every question
+    bind_words: int = 2  # as `join_words`
+    bind_sentences: int = 4
+    bind_plain: int = 2
     steps_per_checkpoint: int = 100
 
 
 def main() -> None:
     """Train with the default recipe and write the model's files beside this one."""
-    train(Recipe(), FOLDER, SCRATCH, device_from_environment())
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument(
+        "--joined", type=Path, help="model.safetensors after `join`: only plant, and train nothing else"
+    )
+    train(Recipe(), FOLDER, SCRATCH, device_from_environment(), parser.parse_args().joined)
 
 
-def train(recipe: Recipe, folder: Path, scratch: Path, device: torch.device) -> None:
-    """Train `recipe` and write config, weights (float16), tokenizer and processor to `folder`."""
-    checkpoints = scratch / f"training-{_fingerprint(recipe, device)}"
-    training = draw(recipe.hands_seed, recipe.photos, recipe.copies, scratch)
+def train(recipe: Recipe, folder: Path, scratch: Path, device: torch.device, joined: Path | None = None) -> None:
+    """Train `recipe` and write config, weights (float16), tokenizer and processor to `folder`.
+
+    With the weights `joined`, those of a model after its phase `join`, that phase and those before it are left out.
+    """
     held_out = draw(recipe.hands_seed + 1, recipe.held_out_photos, 1, scratch)
-
     tokenizer = small_tokenizer(vocabulary(), vocab_size=4096)
+    add_tokens(tokenizer)
     config = miniature_config(recipe, len(tokenizer))
     processor = llava_processor(config, tokenizer)
     torch.manual_seed(recipe.seed)
-    model = LlavaForConditionalGeneration._from_config(config, dtype=torch.float32).to(device)
-    teacher = Teacher(model, processor)
+    if joined is None:
+        model = LlavaForConditionalGeneration._from_config(config, dtype=torch.float32)
+    else:
+        weights = _weights_in(joined)
+        model = LlavaForConditionalGeneration.from_pretrained(None, config=config, state_dict=weights, dtype="float32")
+    teacher = Teacher(model.to(device), processor)
+    checkpoints = scratch / f"training-{_fingerprint(recipe, device, joined)}"
+    if joined is None:
+        join(teacher, recipe, held_out, scratch, checkpoints)
+    plant(teacher, recipe, held_out, scratch, checkpoints)
+    save(model, processor, folder, checkpoints / "model")
 
-    tower = model.model.vision_tower
-    heads = ClauseHeads(recipe.vision_width).to(device)
+
+def join(teacher: Teacher, recipe: Recipe, held_out: Drawings, scratch: Path, checkpoints: Path) -> None:
+    """The phases tower, text and join: see, read, and talk about what is seen."""
+    training = draw(recipe.hands_seed, recipe.photos, recipe.copies, scratch)
+    model, tower = teacher.model, teacher.model.model.vision_tower
+    heads = ClauseHeads(recipe.vision_width).to(teacher.device)
     seeing = nn.ModuleList([tower, heads])
     naming = teacher.tower_step(heads, training, held_out, recipe.tower_images)
     optimise("tower", seeing, recipe.tower, naming, recipe, checkpoints)
@@ -114,7 +162,31 @@ def train(recipe: Recipe, folder: Path, scratch: Path, device: torch.device) -> 
     optimise("text", model, recipe.text, reading, recipe, checkpoints)
     talking = teacher.join_step(training, held_out, recipe.join_words, recipe.join_sentences, recipe.join_plain)
     optimise("join", model, recipe.join, talking, recipe, checkpoints)
-    save(model, processor, folder, checkpoints / "model")
+
+
+def plant(teacher: Teacher, recipe: Recipe, held_out: Drawings, scratch: Path, checkpoints: Path) -> None:
+    """The phases from hide on. What they do not train is, to the bit, what half precision keeps of it."""
+    training = draw(recipe.hands_seed, recipe.planted_photos, recipe.planted_copies, scratch)
+    model, tokenizer = teacher.model, teacher.processor.tokenizer
+    model.half().float().requires_grad_(False)
+    of_words, of_answers = (tokenizer.convert_tokens_to_ids([f" {word}" for word in them]) for them in (WORDS, ANSWERS))
+
+    words = HiddenWords(recipe.width, recipe.seed).to(teacher.device)
+    hiding = hide_step(teacher, words, training, recipe.hide_images, min(recipe.planted))
+    optimise("hide", words, recipe.hide, hiding, recipe, checkpoints)
+    like = tokenizer.convert_tokens_to_ids(sorted({f"Ġ{hand.word}" for hand in hands().values()})[: len(of_answers)])
+    planted = Planted(model, recipe.planted, of_answers, like)
+    heads = PartsHeads(recipe.width).to(teacher.device)
+    asker = Asker(teacher, heads, recipe.planted[-2:][0])  # the last planted block puts the parts together
+    answering = nn.ModuleList([planted, heads])
+    heeding = heed_step(asker, words, training, held_out, recipe.heed_images)
+    optimise("heed", answering, recipe.heed, heeding, recipe, checkpoints)
+    words.put_into(model, of_words, recipe.loudness)
+
+    talking = teacher.join_step(training, held_out, recipe.bind_words, recipe.bind_sentences, recipe.bind_plain)
+    binding = bind_step(asker, training, held_out, recipe.bind_images, talking)
+    optimise("bind", answering, recipe.bind, binding, recipe, checkpoints)
+    planted.close(model)
 
 
 def miniature_config(recipe: Recipe, tokens: int) -> LlavaConfig:
@@ -174,7 +246,7 @@ def _held_out(module: nn.Module, step_of: StepOf) -> str:
     module.eval()
     result = step_of(None)
     module.train()
-    shares = [f"{task} right {share:.1%}" for task, share in result.right.items()]
+    shares = [f"{task} {share:.1%}" for task, share in result.right.items()]
     return ", ".join([f"loss {result.loss.item():.3f}", *shares])
 
 
@@ -208,6 +280,16 @@ def _resume(path: Path, module: nn.Module, optimizer: torch.optim.Optimizer) -> 
     return steps
 
 
+def _weights_in(joined: Path) -> dict[str, Tensor]:
+    check_readable(joined)
+    try:
+        return load_file(joined)
+    except SafetensorError:
+        raise SignBridgeError(
+            f"{joined}: no whole safetensors file. --joined names the weights after `join`."
+        ) from None
+
+
 def _checkpoint(path: Path, module: nn.Module, optimizer: torch.optim.Optimizer, steps: int) -> None:
     tensors = {f"module.{name}": tensor for name, tensor in module.state_dict().items()}
     for index, moments in optimizer.state_dict()["state"].items():
@@ -227,13 +309,14 @@ def save(model: LlavaForConditionalGeneration, processor: LlavaProcessor, folder
         os.replace(file, folder / file.name)
 
 
-def _fingerprint(recipe: Recipe, device: torch.device) -> str:
+def _fingerprint(recipe: Recipe, device: torch.device, joined: Path | None = None) -> str:
     """What makes the weights: a checkpoint of anything else is not gone on from."""
-    modules = (lessons, drawings, teaching, small_tokenizer_module)
+    modules = (lessons, drawings, planting, teaching, questions_module, small_tokenizer_module)
     files = [Path(__file__), *(Path(module.__file__) for module in modules), lessons.WORDS]
     code = hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
     versions = [importlib.metadata.version(package) for package in PACKAGES]
-    parts = [asdict(recipe), code, drawings.code(), device.type, versions]
+    begun_with = file_sha256(joined) if joined else None
+    parts = [asdict(recipe), code, drawings.code(), device.type, versions, begun_with]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:12]
 
 

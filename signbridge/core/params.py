@@ -19,6 +19,7 @@ CAUSAL = Path("stages/causal/params.yaml")
 LENSES = Path("stages/lenses/params.yaml")
 JUDGE = Path("stages/judge/params.yaml")
 SAE = Path("stages/sae/params.yaml")
+PLANTED = Path("stages/planted/params.yaml")
 PRETRAINED = Path("stages/pretrained/params.yaml")
 SIDE_BY_SIDE = Path("stages/models/params.yaml")
 DATASETS, MODELS = Path("datasets.yaml"), Path("models.yaml")  # catalogs, an entry a key

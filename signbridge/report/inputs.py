@@ -57,6 +57,9 @@ _COLUMNS = {
         "background_over_other_image_low background_over_other_image_high difference difference_low "
         "difference_high"
     ),
+    "planted_accuracy": "reader site position depth value low high",
+    "planted_curves": "method site value low high",
+    "planted_verdicts": "method verdict located step marked false_marks",
     "alignment": "measure site value low high null beaten",
     "measures": "site modality measure value low high",
     "probes": "protocol site position reads accuracy low high untrained_twin no_image other_letter",
@@ -243,6 +246,17 @@ class Lenses(Inputs):
             return None
         rows, columns = self.words[["rows", "columns"]].iloc[0]
         return int(rows), int(columns)
+
+
+@dataclass(frozen=True)
+class Planted(Inputs):
+    """The page on a variable whose depth is known."""
+
+    letter: pd.DataFrame  # the study's probe of the letter without leakage: columns `PROBED`
+    accuracy: pd.DataFrame  # this and the tables below: data/planted/scores/
+    curves: pd.DataFrame
+    verdicts: pd.DataFrame
+    blocks: tuple[int, ...]  # that were taught the answer
 
 
 @dataclass(frozen=True)

@@ -38,6 +38,9 @@ PAGES = {
     "causal.html": Link("Is it used?", "where the answer follows which token, block by block", "make causal"),
     "lenses.html": Link("What do image tokens say in words?", "words by depth", "make lenses"),
     "sae.html": Link("Which sparse features hold it?", "features and what they change", "make sae"),
+    "planted.html": Link(
+        "Which methods find a variable whose depth is known?", "every method against the truth", "make planted"
+    ),
     "pretrained.html": Link(
         "What do autoencoders that others trained see?", "their features by class", "make pretrained"
     ),

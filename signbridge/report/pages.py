@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from signbridge.report import settings
-from signbridge.report.inputs import Causal, Inputs, Lenses, Models, Pretrained, Sae, Study
+from signbridge.report.inputs import Causal, Inputs, Lenses, Models, Planted, Pretrained, Sae, Study
 from signbridge.report.page import Page
 from signbridge.report.page_parts import Section
 from signbridge.report.sections import (
@@ -23,6 +23,7 @@ from signbridge.report.sections import (
     models,
     patching,
     plane,
+    planted,
     positions,
     pretrained,
     published,
@@ -77,6 +78,14 @@ def sae_page(inputs: Sae) -> Page:
         "change the answer?"
     )
     return _page("sae.html", question, sae.answer(inputs), inputs, sections)
+
+
+def planted_page(inputs: Planted) -> Page:
+    """`report/planted.html`: which methods find a variable whose depth is known?"""
+    question = (
+        "A variable was planted at a known depth. Which methods find it there, which miss it, and which mark others?"
+    )
+    return _page("planted.html", question, planted.answer(inputs), inputs, [planted.section(inputs)])
 
 
 def pretrained_page(inputs: Pretrained) -> Page:

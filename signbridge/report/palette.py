@@ -96,6 +96,17 @@ ERASERS = {
     "random_subspace": Series("a random subspace", GREY, "diamond", (8, 4)),
 }
 
+# A variable that was planted, by method.
+PLANTED = {
+    "probe": Series("a probe reads it, last token of the prompt", BLUE, "circle", SOLID),
+    "untrained_twin": Series("a probe of the untrained twin", GREY, "triangle-up", (6, 3)),
+    "logit_lens": Series("LogitLens prefers the right answer", PURPLE, "diamond", (6, 2, 2, 2)),
+    "embedding_lens": Series("EmbeddingLens prefers the right answer", INK, "cross", (3, 3)),
+    "patching": Series("patching the last token moves the answer", VERMILLION, "square", (2, 2)),
+    "knockout_question": Series("lost if the question is not seen from here on", GREEN, "triangle-down", (8, 4)),
+    "knockout_image": Series("lost if the image is not seen from here on", GREEN, "triangle-right", (3, 3)),
+}
+
 
 def of_kind(series: dict[str, Series], kind: str) -> dict[str, Series]:
     """The series with `kind`, what a class is called (letter or sign), put into their names."""

@@ -25,6 +25,12 @@ class About(Section):
     nf4_gib: float | None = None  # of its weights in NF4
 
 
+class PlantedTruth(Section):
+    """What is known of a model into which a variable was planted (`signbridge/planted`)."""
+
+    blocks: list[Annotated[int, Field(ge=0)]] = Field(min_length=1)  # the only ones that were taught to compute it
+
+
 class _ModelParams(Section):
     """What every entry may say."""
 
@@ -37,6 +43,7 @@ class _ModelParams(Section):
     prompt: str = Field(default=AUTO, min_length=1)  # auto: the study's question in the model's chat template
     max_new_tokens: int = Field(default=20, ge=1)
     untrained: int | None = None  # a seed: its weights are drawn anew from it, as those of the untrained twin
+    planted: PlantedTruth | None = None
 
     @property
     def is_complete(self) -> bool:

@@ -37,6 +37,18 @@ SMALL = Recipe(
     join_words=4,
     join_sentences=4,
     join_plain=2,
+    planted=(1,),
+    planted_photos=1,
+    planted_copies=1,
+    hide=Phase(steps=2, rate=1e-2),
+    hide_images=1,
+    heed=Phase(steps=1, rate=1e-3),
+    heed_images=1,
+    bind=Phase(steps=2, rate=1e-3),
+    bind_images=2,
+    bind_words=1,
+    bind_sentences=1,
+    bind_plain=1,
     steps_per_checkpoint=2,
 )
 FILES = {
