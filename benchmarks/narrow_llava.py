@@ -6,6 +6,7 @@ their real sizes, and keeps keys and values as ever. The vision tower is cut sho
 """
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -81,6 +82,8 @@ def write_study(root: Path, images: int, quick: bool) -> None:
     for file in (params.PARAMS, params.MODELS, params.CAUSAL, params.LENSES, params.SAE, params.SAE_PRESETS):
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text((root / file).read_text(encoding="utf-8"), encoding="utf-8")
+    causal = params.CAUSAL.read_text(encoding="utf-8")  # blocks are stubs without heads and MLPs: none is patched
+    params.CAUSAL.write_text(re.sub(r"parts_at:.*\n(    - .*\n)+", "parts_at: []\n", causal), encoding="utf-8")
     corpus = Path(params.section("questions", dict)["corpus"])
     corpus.parent.mkdir(parents=True, exist_ok=True)
     corpus.write_text((root / corpus).read_text(encoding="utf-8"), encoding="utf-8")
