@@ -25,6 +25,7 @@ READ_THROUGH_A_MODEL = {"extract", "extract_controls", "score_letters", "causal:
 READ_THROUGH_A_MODEL |= {"causal:knockout", "causal:minimal_pairs"}
 READ_THROUGH_A_MODEL |= {"lenses:text_index", "lenses:lens", "lenses:modalities", "sae:train", "sae:twin"}
 READ_THROUGH_A_MODEL |= {"sae:features", "sae:steer", "sae:examples", "models:model", "models:extract"}
+READ_THROUGH_A_MODEL |= {"planted:read", "planted:edit"}
 READ_THROUGH_A_MODEL |= {"pretrained:fetch", "pretrained:features", "pretrained:steer"} & STAGES.keys()
 REPORTS = {name for name in STAGES if name.rpartition(":")[2] == "report"}
 EDITS = (("steering", "draws"), ("patching", "pairs"), ("erasure", "draws"))

@@ -20,6 +20,7 @@ from signbridge.report.inputs import (
     Inputs,
     Lenses,
     Models,
+    Planted,
     Pretrained,
     Sae,
     Study,
@@ -32,6 +33,7 @@ from tests.report import (
     made_up_features,
     made_up_lenses,
     made_up_models,
+    made_up_planted,
     made_up_pretrained,
     made_up_sae,
     made_up_sae_steering,
@@ -45,6 +47,7 @@ PAGES = {
     Causal: pages.causal_page,
     Lenses: pages.lenses_page,
     Sae: pages.sae_page,
+    Planted: pages.planted_page,
     Pretrained: pages.pretrained_page,
     Models: pages.models_page,
 }
@@ -133,6 +136,11 @@ def sae(names: tuple[str, ...] = LETTERS, layers: int = 4, images_a_letter: int 
         "settings": SETTINGS,
     }
     return Sae(**_typed({**made, **changes}))
+
+
+def planted() -> Planted:
+    """A plausible run of the pipeline `planted`."""
+    return made_up_planted.planted(study().sample, SETTINGS)
 
 
 def pretrained(names: tuple[str, ...] = LETTERS, **changes: Any) -> Pretrained:
