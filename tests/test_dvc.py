@@ -106,7 +106,7 @@ def test_another_confidence_draws_other_intervals_and_a_question_that_fails_take
     steer.write_text("raise SystemExit('error: no such layer')\n")
     failed = clone.dvc_fails("repro", "--keep-going", "--all-pipelines")
     assert "error: no such layer" in failed.output
-    further = {"lenses:readable", "lenses:alignment", "judge:judge", "models:compare"}
+    further = {"lenses:readable", "lenses:alignment", "judge:judge", "models:compare", "planted:score"}
     further |= {"sae:probes", "sae:evaluate", "sae:effects", "pretrained:classes", "pretrained:effects"}
     after_steer = {"causal:effects", "causal:report"}
     assert failed.ran - {"causal:steer"} == ({"statistics", "answers"} | further | REPORTS) - after_steer
