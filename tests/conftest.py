@@ -30,7 +30,14 @@ from signbridge.core.command_line import note_peak_memory, run  # noqa: E402
 ROOT = Path(__file__).resolve().parents[1]
 
 PARAMS_FILES = (params.PARAMS, params.MODELS, params.DATASETS, params.CAUSAL, params.LENSES, params.JUDGE)
-PARAMS_FILES += (params.SIDE_BY_SIDE, params.SAE, params.PRETRAINED, params.SAE_PRESETS, params.AUTOENCODERS)
+PARAMS_FILES += (
+    params.SIDE_BY_SIDE,
+    params.PLANTED,
+    params.SAE,
+    params.PRETRAINED,
+    params.SAE_PRESETS,
+    params.AUTOENCODERS,
+)
 CATALOGS = {"models": params.MODELS, "datasets": params.DATASETS, "autoencoders": params.AUTOENCODERS}
 CATALOGS |= {"sae_presets": params.SAE_PRESETS}
 

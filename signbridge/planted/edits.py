@@ -20,7 +20,7 @@ from transformers import BatchFeature
 from signbridge.causal.knockout import Cut, knock_out, onwards, tokens_at
 from signbridge.core.shards import Shard, vectors_of
 from signbridge.planted.reading import Asked
-from signbridge.vlm.branching import clean_run, image_span, leave_in_turn
+from signbridge.vlm.branching import CleanRun, clean_run, image_span, leave_in_turn
 from signbridge.vlm.extraction import Reader, Work, in_batches
 from signbridge.vlm.residual import decoder_sites
 
@@ -105,7 +105,7 @@ def _edited(
     def difference(logits: Float[Tensor, "... runs vocabulary"]) -> Float[Tensor, "cells runs"]:
         return _difference(logits, right, other).reshape(-1, 2 * pairs)
 
-    def patched(streams: Float[Tensor, "..."]) -> Float[Tensor, "sites runs"]:
+    def patched(streams: CleanRun) -> Float[Tensor, "sites runs"]:
         entering = {site: streams.tail(site, last) for site in sites}
         return difference(leave_in_turn(loaded, clean, last, entering, most)[:, -1].view(len(sites), 2 * pairs, -1))
 
