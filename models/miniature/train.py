@@ -140,7 +140,9 @@ def train(recipe: Recipe, folder: Path, scratch: Path, device: torch.device, joi
         model = LlavaForConditionalGeneration._from_config(config, dtype=torch.float32)
     else:
         weights = _weights_in(joined)
-        model = LlavaForConditionalGeneration.from_pretrained(None, config=config, state_dict=weights, dtype="float32")
+        model = LlavaForConditionalGeneration.from_pretrained(
+            None, config=config, state_dict=weights, dtype="float32", trust_remote_code=False
+        )
     teacher = Teacher(model.to(device), processor)
     checkpoints = scratch / f"training-{_fingerprint(recipe, device, joined)}"
     if joined is None:

@@ -33,7 +33,7 @@ def test_only_the_planted_blocks_and_the_rows_of_new_tokens_change(trained, tmp_
     before = load_file(trained / "model/model.safetensors")
     train(SMALL, tmp_path / "model", trained / "scratch", CPU, joined=trained / "model/model.safetensors")
     after = load_file(tmp_path / "model/model.safetensors")
-    tokenizer = AutoTokenizer.from_pretrained(trained / "model")
+    tokenizer = AutoTokenizer.from_pretrained(trained / "model", trust_remote_code=False)
     assert before.keys() == after.keys()
     for name in before:
         if any(f"model.layers.{block}." in name for block in SMALL.planted):
@@ -57,7 +57,7 @@ def test_the_new_tokens_change_nothing_that_was_read_before():
 
 
 def test_the_shipped_tokenizer_has_them():
-    tokenizer = AutoTokenizer.from_pretrained(Path("models/miniature"))
+    tokenizer = AutoTokenizer.from_pretrained(Path("models/miniature", trust_remote_code=False))
     ids = tokenizer(f"{QUESTIONS[1].text} No")["input_ids"]
     assert tokenizer.convert_ids_to_tokens(ids)[-1] == " No"
     assert " lowered" in tokenizer.convert_ids_to_tokens(ids)
