@@ -57,7 +57,7 @@ def test_the_new_tokens_change_nothing_that_was_read_before():
 
 
 def test_the_shipped_tokenizer_has_them():
-    tokenizer = AutoTokenizer.from_pretrained(Path("models/miniature", trust_remote_code=False))
+    tokenizer = AutoTokenizer.from_pretrained(Path("models/miniature"), trust_remote_code=False)
     ids = tokenizer(f"{QUESTIONS[1].text} No")["input_ids"]
     assert tokenizer.convert_ids_to_tokens(ids)[-1] == " No"
     assert " lowered" in tokenizer.convert_ids_to_tokens(ids)
