@@ -14,6 +14,8 @@ before the edit; within an image whose tokens see each other it is refused. Wher
 (`Parts.injected`), a branch is given those of its own prompt again, since no pixels are fed.
 """
 
+import copy
+from collections import OrderedDict
 from collections.abc import Collection, Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
@@ -21,7 +23,6 @@ from typing import NamedTuple
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
-from torch.func import functional_call
 from transformers import BatchFeature
 from transformers.cache_utils import Cache
 
@@ -241,8 +242,10 @@ def _in_float32(
     head = loaded.model.get_output_embeddings()
     if logits.dtype == torch.float32:
         return logits
-    weights = {name: weight.float() for name, weight in loaded.parts.final_norm.named_parameters()}
-    normed = functional_call(loaded.parts.final_norm, weights, stream.float())
+    norm = copy.copy(loaded.parts.final_norm)  # other threads are reading through the model's own
+    norm._parameters = {name: weight.float() for name, weight in loaded.parts.final_norm.named_parameters()}
+    norm._forward_pre_hooks = OrderedDict()
+    normed = norm(stream.float())
     if not head.weight.is_floating_point():  # packed, by whoever saved the model
         found = head(normed.to(logits.dtype)).float()
     else:
