@@ -6,7 +6,6 @@ other. That of one head can be another run's while the other heads keep theirs, 
 in those with an `o_proj` in it, and an `mlp` (`has_heads`).
 """
 
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -19,6 +18,7 @@ from torch.utils.hooks import RemovableHandle
 
 from signbridge.core.errors import SignBridgeError
 from signbridge.vlm.families import Parts
+from signbridge.vlm.shared_hooks import SharedHooks, setting
 
 Edges = Bool[Tensor, "rows queries keys"]
 
@@ -46,21 +46,8 @@ def within_blocks(parts: Parts, within: Within = NOTHING) -> Iterator[None]:
     another, do not write to them. Where several threads run one model, each opens this around all of its passes, so
     that no hook comes or goes while another thread is on its way. Raises `SignBridgeError` for blocks of another kind.
     """
-    with _lock:
-        users, handles = _in_use.get(parts.final_norm) or (0, _put_hooks(parts))
-        _in_use[parts.final_norm] = users + 1, handles
-    token = _within.set(within)
-    try:
+    with _HOOKS.on(parts), setting(_within, within):
         yield
-    finally:
-        _within.reset(token)
-        with _lock:
-            users, handles = _in_use.pop(parts.final_norm)
-            if users > 1:
-                _in_use[parts.final_norm] = users - 1, handles
-            else:
-                for handle in handles:
-                    handle.remove()
 
 
 def has_heads(parts: Parts) -> bool:
@@ -75,8 +62,6 @@ def heads_of(parts: Parts) -> int:
 
 
 _within: ContextVar[Within] = ContextVar("within", default=NOTHING)
-_lock = threading.Lock()
-_in_use: dict[nn.Module, tuple[int, list[RemovableHandle]]] = {}  # users and hooks, by the model's final norm
 
 
 def _modules(block: nn.Module) -> tuple[nn.Module, nn.Module | None, nn.Module | None]:
@@ -92,6 +77,9 @@ def _modules(block: nn.Module) -> tuple[nn.Module, nn.Module | None, nn.Module |
 
 def _put_hooks(parts: Parts) -> list[RemovableHandle]:
     return [handle for number, block in enumerate(parts.blocks) for handle in _on_block(number, *_modules(block))]
+
+
+_HOOKS = SharedHooks(_put_hooks)
 
 
 def _on_block(

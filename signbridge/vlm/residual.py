@@ -4,21 +4,20 @@ Not from a block's return value (its type changes with the library's version, an
 a block), nor from `output_hidden_states` (whose last entry is after the final norm).
 """
 
-import threading
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from signbridge.core.activations import layer_site
 from signbridge.vlm.families.parts import Parts
+from signbridge.vlm.shared_hooks import SharedHooks, setting
 
 OnSite = Callable[[str, Tensor], None]
 Edit = Callable[[str, Tensor], Tensor]
-T = TypeVar("T")
 
 
 def decoder_sites(parts: Parts) -> list[str]:
@@ -34,7 +33,7 @@ def reading(parts: Parts, on_site: OnSite) -> Iterator[None]:
     it. `vision` and `projector` are read when the pass holds images. Several threads may read one model at a time,
     each its own passes; the last to close takes the hooks off. Where the stream is edited, `stream` is what came of it.
     """
-    with _hooked(parts), _set(_listener, on_site):
+    with _HOOKS.on(parts), setting(_listener, on_site):
         yield
 
 
@@ -70,7 +69,7 @@ def editing(parts: Parts, edit: Edit, rows_may_join: bool = False) -> Iterator[N
     back. An edit at a site changes what the blocks after it read, and nothing before it. With `rows_may_join` the batch
     may be another from there on. Raises `ValueError` if what is returned does not fit.
     """
-    with _hooked(parts), _set(_editor, _Editor(edit, rows_may_join)):
+    with _HOOKS.on(parts), setting(_editor, _Editor(edit, rows_may_join)):
         yield
 
 
@@ -80,7 +79,7 @@ def noting_injected(parts: Parts, found: dict[str, Tensor]) -> Iterator[None]:
 
     By the site that first has it, image tokens x width, those of all images one after another.
     """
-    with _hooked(parts), _set(_noted, found):
+    with _HOOKS.on(parts), setting(_noted, found):
         yield
 
 
@@ -92,34 +91,6 @@ class _Editor(NamedTuple):
 _listener: ContextVar[OnSite | None] = ContextVar("on_site", default=None)
 _editor: ContextVar[_Editor | None] = ContextVar("edit", default=None)
 _noted: ContextVar[dict[str, Tensor] | None] = ContextVar("injected", default=None)
-_lock = threading.Lock()
-_in_use: dict[nn.Module, tuple[int, list[RemovableHandle]]] = {}  # readers and hooks, by the model's final norm
-
-
-@contextmanager
-def _hooked(parts: Parts) -> Iterator[None]:
-    with _lock:
-        readers, handles = _in_use.get(parts.final_norm) or (0, _put_hooks(parts))
-        _in_use[parts.final_norm] = readers + 1, handles
-    try:
-        yield
-    finally:
-        with _lock:
-            readers, handles = _in_use.pop(parts.final_norm)
-            if readers > 1:
-                _in_use[parts.final_norm] = readers - 1, handles
-            else:
-                for handle in handles:
-                    handle.remove()
-
-
-@contextmanager
-def _set(variable: ContextVar[T | None], value: T) -> Iterator[None]:
-    token = variable.set(value)
-    try:
-        yield
-    finally:
-        variable.reset(token)
 
 
 def _put_hooks(parts: Parts) -> list[RemovableHandle]:
@@ -131,6 +102,9 @@ def _put_hooks(parts: Parts) -> list[RemovableHandle]:
         *(_on_input(module, site) for site, module in takers),
         *(_on_injected(module, layer_site(block)) for block, module in enumerate(parts.injected)),
     ]
+
+
+_HOOKS = SharedHooks(_put_hooks)
 
 
 def _on_injected(module: nn.Module, site: str) -> RemovableHandle:
