@@ -18,10 +18,8 @@ Word = Literal["raised", "lowered"]
 FINGERS: tuple[Finger, ...] = get_args(Finger)
 WORDS: tuple[Word, ...] = get_args(Word)
 ANSWERS = ("Yes", "No")
-STRAIGHT, FOLDED = (
-    30,
-    150,
-)  # degrees: the three joints of a finger that is up bend less than this, of one that is not more
+# Degrees: the three joints of a finger that is up bend less than the first, of one that is not at least the second.
+STRAIGHT, FOLDED = 30, 150
 _POSED: dict[Finger, Drawn] = {"index": "index", "middle": "middle", "ring": "ring", "little": "pinky"}
 
 

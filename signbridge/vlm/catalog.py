@@ -82,9 +82,3 @@ def _of_hub_unless_said(entry: Any) -> Any:
 
 
 ModelParams = Annotated[Model, Field(discriminator="source"), BeforeValidator(_of_hub_unless_said)]
-
-
-def of_one_model(entry: dict[str, Any]) -> tuple[Any, ...]:
-    """What tells which weights an entry has, whatever they are packed or computed in: alike for one model's entries."""
-    names = ("source", "hub_id", "revision", "path", "seed", "family", "untrained")
-    return tuple(entry.get(name) for name in names)

@@ -10,11 +10,8 @@ from transformers import PreTrainedConfig
 from transformers.models.llava_next.modeling_llava_next import get_anyres_image_grid_shape
 
 STUDY_IMAGE = (28, 28)  # pixels
-SMALLEST = {
-    "qwen2_vl": 56,
-    "qwen2_5_vl": 56,
-    "qwen3_vl": 256,
-}  # pixels a side that Qwen-VL's processors make of a smaller image
+# Pixels a side that Qwen-VL's processors make of a smaller image.
+SMALLEST = {"qwen2_vl": 56, "qwen2_5_vl": 56, "qwen3_vl": 256}
 TILES = 4 * 4  # that Idefics3's processors cut a square image into, however small, beside the whole
 
 
