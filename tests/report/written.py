@@ -7,24 +7,14 @@ import pandas as pd
 
 from signbridge.core import tables
 from signbridge.report.inputs import Causal, Findings, Lenses, Models, Pretrained, Sae
+from stages.causal.report import TABLES
 from tests.report import made_up
 
 
 def write_causal(folder: Path) -> None:
     """What `stages.causal.report` reads."""
     run: Causal = made_up.causal()
-    names = (
-        "patching",
-        "parts",
-        "knockout",
-        "minimal_read",
-        "minimal_patched",
-        "steering",
-        "steering_area",
-        "erasure",
-        "erasure_answers",
-    )
-    _write(folder / "data/causal/effects", run.found, {name: getattr(run, name) for name in names})
+    _write(folder / "data/causal/effects", run.found, {name: getattr(run, name) for name in TABLES})
     _write(folder / "data/causal/steering", None, {"descriptions": run.descriptions})
     _write(folder / "data/causal/minimal_pairs", None, {"said": run.minimal_said})
     for path in ("patching", "steering/answers", "erasure/probes"):
