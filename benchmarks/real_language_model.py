@@ -42,6 +42,7 @@ from signbridge.sae.passages import Passage
 from signbridge.sae.settings import TopKPreset
 from signbridge.sae.splicing import spliced_phrases
 from signbridge.sae.token_stream import ModelTokens, ShuffledTokens, token_streams
+from signbridge.statistics.intervals import draw_photos, interval
 from signbridge.vlm.extraction import Reader
 from signbridge.vlm.loading import LoadedModel, device_from_environment, load
 from signbridge.vlm.residual import decoder_sites, editing
@@ -50,7 +51,8 @@ from signbridge.vlm.text import Phrase, phrases, text_tokens
 SCRATCH, CORPUS = Path(".scratch/real_lm"), Path("corpora/sentences.txt")
 SITES = ["embedding", "layer_02", "layer_05", "layer_08", "layer_11", "layer_14", "layer_17"]
 ERASED = ["layer_02", "layer_08", "layer_14"]
-HELD_OUT, MOST_TOKENS, RESAMPLES, MEMORY, ROWS = 80, 60, 2000, 2**28, 256
+HELD_OUT, MOST_TOKENS, MEMORY, ROWS = 80, 60, 2**28, 256
+RESAMPLES, CONFIDENCE = 2000, 0.95
 PRESET = TopKPreset(
     architecture="topk", width="2x", tokens=40_000, batch=256, buffer=8192, lr=1e-3, warm_up=0.05, decay=0.3, k=32,
     mean_norm="sqrt_width", dead_after=30,
@@ -330,12 +332,12 @@ def _by_rows(vectors: np.ndarray, lens: Callable[[Tensor], Tensor]) -> np.ndarra
 
 
 def _interval(values: np.ndarray, cluster: np.ndarray) -> tuple[float, float]:
-    """95 % of the mean of `values` over resampled clusters."""
+    """The interval of the mean of `values` over resampled clusters."""
     _, which = np.unique(cluster, return_inverse=True)
     total, count = np.bincount(which, values), np.bincount(which)
-    drawn = np.random.default_rng(0).multinomial(len(count), np.full(len(count), 1 / len(count)), size=RESAMPLES)
-    low, high = np.quantile(drawn @ total / (drawn @ count), [0.025, 0.975])
-    return float(low), float(high)
+    drawn = draw_photos(len(count), RESAMPLES, np.random.default_rng(0))
+    low, high = interval((drawn @ total / (drawn @ count))[:, None], CONFIDENCE)
+    return float(low[0]), float(high[0])
 
 
 if __name__ == "__main__":
