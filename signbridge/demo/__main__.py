@@ -12,7 +12,6 @@ import signal
 import sys
 import tempfile
 import threading
-from pathlib import Path
 
 from signbridge.core.command_line import run
 from signbridge.core.errors import SignBridgeError, refusal
@@ -27,10 +26,10 @@ from signbridge.demo.analysis import Analysis
 from signbridge.demo.app import CSS, FONT, build
 from signbridge.demo.study import DemoStudy
 from signbridge.vlm import preflight
+from signbridge.vlm.chosen import SCRATCH, SCRATCH_MODELS
 from signbridge.vlm.extraction import Reader
 from signbridge.vlm.loading import device_from_environment, load
 
-SCRATCH = Path(".scratch/models")
 LARGEST_UPLOAD = "64mb"
 SHARED = (
     "warning: --share puts this page on the internet, under a public link of gradio.live for a week at most. Whoever "
@@ -95,8 +94,8 @@ def open_reader(study: DemoStudy) -> Reader:
     Raises `SignBridgeError` if this machine cannot run it, or it cannot be had.
     """
     model, device = study.model(), device_from_environment()
-    preflight.check(study.made_by["model"]["name"], model, device, __file__, SCRATCH.parent)
-    reader = Reader(load(model, SCRATCH, device), model.prompt, model.max_new_tokens, batch_size=1)
+    preflight.check(study.made_by["model"]["name"], model, device, __file__, SCRATCH)
+    reader = Reader(load(model, SCRATCH_MODELS, device), model.prompt, model.max_new_tokens, batch_size=1)
     log.info("The model is loaded.")
     return reader
 

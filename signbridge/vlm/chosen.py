@@ -17,6 +17,7 @@ from signbridge.vlm.catalog import AUTO, Model
 
 MODEL = Path("data/model.json")  # of the study's model
 SCRATCH = Path(".scratch")
+SCRATCH_MODELS = SCRATCH / "models"  # random models, and packed weights that are kept
 FOUND = ("dtype", "prompt")  # what an entry may leave to the model's own files
 
 
@@ -29,7 +30,7 @@ def complete(entry: Model) -> Model:
         return entry
     from signbridge.vlm.loading import completed  # imports PyTorch and Transformers: seconds
 
-    return completed(entry, params.section("question", str), SCRATCH / "models")
+    return completed(entry, params.section("question", str), SCRATCH_MODELS)
 
 
 def write_model(path: Path, name: str, entry: Model) -> None:

@@ -14,7 +14,6 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -26,6 +25,7 @@ from transformers import BatchFeature
 from signbridge.core.command_line import run
 from signbridge.vlm.answering import Vectors, read_and_answer
 from signbridge.vlm.branching import clean_run, go_on, image_span, leave
+from signbridge.vlm.chosen import SCRATCH_MODELS
 from signbridge.vlm.extraction import Reader
 from signbridge.vlm.families.parts import Inputs, with_text_behind
 from signbridge.vlm.loading import LoadedModel, device_from_environment, load
@@ -289,7 +289,7 @@ def main() -> None:
     name, model = named_or_chosen(name_of_arguments("signbridge.vlm.conformance", __doc__))
     device = device_from_environment()
     check_device(name, model, device)
-    loaded = load(model, Path(".scratch/models"), device)
+    loaded = load(model, SCRATCH_MODELS, device)
     findings = list(conformance(Reader(loaded, model.prompt, model.max_new_tokens, 4)))
     print(table(findings))
     if not all(finding.holds for finding in findings):

@@ -33,7 +33,7 @@ from signbridge.core.shards import answers_of, names_of, vectors_of
 from signbridge.datasets.images import decoded, grey_pixels
 from signbridge.vlm import preflight
 from signbridge.vlm.catalog import Model, ModelParams
-from signbridge.vlm.chosen import MODEL, SCRATCH, read_model, with_found
+from signbridge.vlm.chosen import MODEL, SCRATCH, SCRATCH_MODELS, read_model, with_found
 from signbridge.vlm.extraction import IMAGES_PER_SHARD, Reader, Work, read_in_shards
 from signbridge.vlm.loading import device_from_environment, load
 from signbridge.vlm.nf4 import Kind, packed_layers
@@ -82,7 +82,7 @@ class ModelRun:
     def open(self, model: Model, twin_seed: int | None = None) -> Reader:
         """Load a model, or its untrained twin of a seed, with the batch size of the environment."""
         batch_size = _from_environment("SIGNBRIDGE_BATCH_SIZE")
-        loaded = load(model, SCRATCH / "models", self.device, twin_seed)
+        loaded = load(model, SCRATCH_MODELS, self.device, twin_seed)
         reader = Reader(loaded, model.prompt, model.max_new_tokens, batch_size)
         reader.batch_size = min(reader.batch_size, images_per_shard())
         self._note(reader)

@@ -24,7 +24,7 @@ from signbridge.datasets.control_images import ControlsParams
 from signbridge.datasets.sampling import SampleParams
 from signbridge.vlm import hub
 from signbridge.vlm.catalog import HubModel, Model, ModelParams
-from signbridge.vlm.chosen import complete
+from signbridge.vlm.chosen import SCRATCH_MODELS, complete
 from signbridge.vlm.loading import check_family
 from signbridge.vlm.machine import driver_version, free_disk, free_memory, standing, torch_build, why_no_gpu
 from signbridge.vlm.memory import all_bytes, fitting_batch, free_bytes
@@ -39,7 +39,6 @@ SMALL = 10**9  # weights of a model that is not looked at further, in bytes
 PROCESS = 3 * 2**30  # of main memory: Python, PyTorch and CUDA, and a weight that is on its way to the GPU
 SAMPLE = Path("data/sample.parquet")
 _NAME = "of models.yaml, or some-org/some-name@commit; default: the one in params.yaml"
-MODELS = Path(".scratch/models")  # where packed weights are kept
 TWICE = 2  # what a stage writes lies in .scratch/ and in data/ at first, then in data/ and in DVC's cache
 
 
@@ -224,7 +223,7 @@ def _packed_copy(model: Model, folder: Path | None, device: torch.device, needs:
     if needs.expanded < LARGE:
         return 0
     if folder is not None:
-        kept = packed_folder(folder, quantization_for(model, folder), device, MODELS)
+        kept = packed_folder(folder, quantization_for(model, folder), device, SCRATCH_MODELS)
         if kept is None or kept.is_dir():
             return 0
     return int(ROOM * needs.weights)
