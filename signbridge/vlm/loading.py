@@ -99,7 +99,8 @@ def load(params: Model, scratch: Path, device: torch.device, twin_seed: int | No
             f"{folder}: its processor takes no images. Copy processor_config.json from the model's source."
         )
     check_prompt(params.prompt, "models.yaml: <model>.prompt", processor.image_token)
-    folder = model_folder(params, scratch)
+    if params.source == "hub":  # only its settings have been fetched
+        folder = model_folder(params, scratch)
     quantization = quantization_for(params, folder)
     kept = None if twin_seed is not None else packed_folder(folder, quantization, device, scratch)
     weights = kept if is_kept(kept) else folder
