@@ -34,6 +34,11 @@ def layer_site(block: int) -> str:
     return f"layer_{block:02d}"
 
 
+def block_of(site: str) -> int | None:
+    """The decoder block that `site` lies behind, 0-based: 16 of `layer_16`. None before the first."""
+    return int(site.removeprefix("layer_")) if site.startswith("layer_") else None
+
+
 def positions_of(site: str) -> tuple[str, ...]:
     """The positions at which `site` is read."""
     return POSITIONS_OF_SITE.get(site, TOKEN_POSITIONS)

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from signbridge.core.activations import block_of, layer_site
 from signbridge.core.tables import Metric
 from signbridge.statistics.effects import effects
 from signbridge.statistics.intervals import StatisticsParams
@@ -122,8 +123,8 @@ def findings(
         "untrained_twin": float(twin.loc[(twin - CHANCE).abs().idxmax()]),
         "marked_on_untrained_twin": len(scored[TWIN].marked),
         "answers_right": float(asked["right"].mean()),
-        "planted_first": f"layer_{min(planted):02d}",
-        "planted_last": f"layer_{max(planted):02d}",
+        "planted_first": layer_site(min(planted)),
+        "planted_last": layer_site(max(planted)),
         "questions": len(asked),
         "photos": int(asked["photo"].nunique()),
         "pairs": int(edits["pair"].nunique()),
@@ -131,8 +132,7 @@ def findings(
     if below:
         found["below"] = float(max(below, key=lambda value: abs(value - CHANCE)))
     found |= {
-        f"{method}_at": "nowhere" if one.located is None else f"layer_{one.located:02d}"
-        for method, one in judged.items()
+        f"{method}_at": "nowhere" if one.located is None else layer_site(one.located) for method, one in judged.items()
     }
     return found
 
@@ -145,8 +145,8 @@ def _from_chance(rows: pd.DataFrame) -> pd.DataFrame:
 def _steps(rows: pd.DataFrame) -> dict[int, float]:
     """By how much each block changes a curve; what is cut from a block on falls where that block has been passed."""
     value = rows.set_index("site")["value"]
-    blocks = sorted(int(site.removeprefix("layer_")) for site in value.index if site.startswith("layer_"))
-    at = [float(value[f"layer_{block:02d}"]) for block in blocks]
+    blocks = sorted(block for site in value.index if (block := block_of(site)) is not None)
+    at = [float(value[layer_site(block)]) for block in blocks]
     if rows["method"].iloc[0].startswith("knockout"):
         return {block: here - above for block, here, above in zip(blocks, at, [*at[1:], 0.0], strict=True)}
     return {

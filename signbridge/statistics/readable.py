@@ -20,6 +20,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float, Int
 
+from signbridge.core.activations import block_of
 from signbridge.core.names import DISPLAYED, LENSES
 from signbridge.core.tables import Metric
 from signbridge.statistics.effects import Effects, effects
@@ -260,7 +261,8 @@ def by_layer(found: pd.DataFrame) -> pd.DataFrame:
 
 
 def _blocks_passed(site: str) -> int:
-    return int(site.removeprefix("layer_")) + 1 if site.startswith("layer_") else 0
+    block = block_of(site)
+    return 0 if block is None else block + 1
 
 
 def leap_metrics(

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-from signbridge.core.activations import TEXT_POSITION, TEXT_SITE
+from signbridge.core.activations import TEXT_POSITION, TEXT_SITE, block_of
 from signbridge.core.tables import Metric
 from signbridge.probing.peak import chosen_layer, headline_predictions
 from signbridge.probing.settings import SideBySideParams
@@ -21,11 +21,8 @@ from signbridge.statistics.curves import BEST, KEY, Curves, curves
 from signbridge.statistics.intervals import StatisticsParams, holm, interval, peak_probability
 
 NAMED = "named"  # a site beside the text: the letter that the answer names is right
-COMPARED = {
-    "decoder": BEST,
-    "vision tower": "vision",
-    "answer names it": NAMED,
-}  # between models, by what is said of it
+# What is compared between models, by what is said of it.
+COMPARED = {"decoder": BEST, "vision tower": "vision", "answer names it": NAMED}
 OVER = {"pixels": "pixels", "vision": "vision", "named": NAMED, "read_answer": TEXT_SITE}  # the decoder over these
 MOST = 5  # models of which metrics/models.json has keys of their own
 
@@ -63,7 +60,8 @@ def relative_depth(site: str, blocks: int) -> float:
     """The share of decoder blocks that a vector has passed at `site`; NaN before the decoder."""
     if site == "embedding":
         return 0.0
-    return (int(site.removeprefix("layer_")) + 1) / blocks if site.startswith("layer_") else float("nan")
+    block = block_of(site)
+    return float("nan") if block is None else (block + 1) / blocks
 
 
 def _everything(results: Mapping[str, ModelResults], position: str) -> pd.DataFrame:
@@ -80,8 +78,7 @@ def _everything(results: Mapping[str, ModelResults], position: str) -> pd.DataFr
 
 def _blocks(predictions: pd.DataFrame) -> int:
     """How many decoder blocks the model has, of which all are probed."""
-    layers = [site for site in predictions["site"].unique() if site.startswith("layer_")]
-    return 1 + max(int(site.removeprefix("layer_")) for site in layers)
+    return 1 + max(block for site in predictions["site"].unique() if (block := block_of(site)) is not None)
 
 
 class _Depths(NamedTuple):

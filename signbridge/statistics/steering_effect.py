@@ -16,6 +16,7 @@ import pandas as pd
 from jaxtyping import Bool, Float
 from pydantic import Field
 
+from signbridge.core.activations import block_of
 from signbridge.core.names import DIRECTIONS, RANDOM, SHUFFLED_MEANS
 from signbridge.core.params import Section
 from signbridge.core.tables import Metric
@@ -114,7 +115,7 @@ def dose_response(steering: Steering, generator: np.random.Generator) -> pd.Data
     table = likely.table("probability", confidence).merge(said.table("says", confidence, share=True), on=keys)
     table = table.merge(rise.table("damage", confidence), on=keys)
     sites = sorted(table["site"].unique())
-    table.insert(0, "depth", table["site"].map(lambda site: int(site.removeprefix("layer_"))))
+    table.insert(0, "depth", table["site"].map(block_of))
     own_nulls = [null for own in steering.nulls_of.values() for null in own.values()]
     order = {name: index for index, name in enumerate((*steering.directions, *steering.nulls, *own_nulls))}
     ranks = {"direction": order.get, "site": sites.index}

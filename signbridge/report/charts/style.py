@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import altair as alt
 import pandas as pd
 
+from signbridge.core.activations import block_of
 from signbridge.report.palette import Series
 
 HEIGHT = 320  # pixels
@@ -81,7 +82,8 @@ def series_scales(series: Sequence[Series]) -> dict[str, Any]:
 
 def short_site(site: str) -> str:
     """A site's name on an axis: the block's number, or `pixels`."""
-    return str(int(site.removeprefix("layer_"))) if site.startswith("layer_") else site
+    block = block_of(site)
+    return site if block is None else str(block)
 
 
 def site_places(sites: Sequence[str]) -> dict[str, float]:

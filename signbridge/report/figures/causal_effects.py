@@ -5,6 +5,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
+from signbridge.core.activations import block_of
 from signbridge.report import palette
 from signbridge.report.figures.names import as_drawn
 from signbridge.report.palette import Series
@@ -84,7 +85,7 @@ def _label_depth(axes: Axes, depth: pd.Series) -> None:
     """`emb.` for the embedding, block numbers behind it, thinned to at most seven."""
     step = max(1, -(-len(depth) // 7))
     shown = list(depth.items())[::step]
-    names = ["emb." if site == "embedding" else str(int(site.removeprefix("layer_"))) for site, _ in shown]
+    names = ["emb." if site == "embedding" else str(block_of(site)) for site, _ in shown]
     axes.set_xticks([place for _, place in shown], names)
     axes.set_xlabel("after decoder block", fontsize=7)
 

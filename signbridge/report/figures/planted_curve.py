@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import PercentFormatter
 
+from signbridge.core.activations import layer_site
 from signbridge.report import palette
 from signbridge.report.charts.style import named_sites, short_site, site_places
 from signbridge.report.curve import at_one_position
@@ -41,7 +42,7 @@ def planted_curve(
     sites = list(accuracy["site"].unique())
     _panel(right, sites, 0.5, "The planted answer: computed on the way")
     places = site_places(sites)
-    first, last = (places[f"layer_{block:02d}"] for block in (min(planted), max(planted)))
+    first, last = (places[layer_site(block)] for block in (min(planted), max(planted)))
     right.axvspan(first - 0.5, last + 0.5, color=palette.FAINT, linewidth=0, zorder=0)
     for reader, method in (("model", "probe"), ("untrained_twin", "untrained_twin")):
         rows = accuracy[accuracy["reader"] == reader]

@@ -2,9 +2,10 @@
 
 import pandas as pd
 
+from signbridge.core.activations import layer_site
 from signbridge.report.curve import lines_by_site
 from signbridge.report.inputs import Planted
-from signbridge.report.page_parts import Picture, Section, Table
+from signbridge.report.page_parts import Picture, Section, Table, layer_table
 from signbridge.report.palette import CHANCE, PLANTED
 from signbridge.report.wording import count, listing, number, percent, share_with_interval
 
@@ -111,14 +112,8 @@ def _curves(planted: Planted) -> Picture:
 
 
 def _picture(name: str, title: str, sees: str, table: pd.DataFrame, sites: list, series: list, axis: str) -> Picture:
-    shown = [one for one in series if one.name in set(table["series"])]
-    cells = {
-        (row["series"], row["site"]): share_with_interval(row["value"], row["low"], row["high"])
-        for _, row in table.iterrows()
-    }
-    columns = [one.name for one in shown]
-    rows = tuple((site, *(cells.get((column, site), "–") for column in columns)) for site in sites)
-    return Picture(name, title, sees, Table(title, ("site", *columns), rows), lines_by_site(table, sites, series, axis))
+    twin = layer_table(title, table, share_with_interval)
+    return Picture(name, title, sees, twin, lines_by_site(table, sites, series, axis))
 
 
 def _verdicts(planted: Planted) -> Table:
@@ -126,7 +121,7 @@ def _verdicts(planted: Planted) -> Table:
         (
             METHODS[row["method"]],
             row["verdict"] if row["method"] != "untrained_twin" else "nothing to find",
-            "–" if pd.isna(row["located"]) else f"layer_{int(row['located']):02d}",
+            "–" if pd.isna(row["located"]) else layer_site(int(row["located"])),
             number(row["step"], 2),
             row["marked"] or "–",
             count(row["false_marks"]),
