@@ -66,7 +66,7 @@ def write_study(workspace: Workspace, photos: int) -> None:
     workspace.set(
         model="miniature", questions__sweep="small", questions__describe_tokens=6, questions__corpus="corpus.txt",
         questions__templates=[], controls={"read": CONTROLS, "twin_seed": 1}, sae_presets__small=sae_study.PRESET,
-        probe__grouped={"folds": 2, "repeats": 1, "inner_folds": 2, "C": [0.01, 0.1]},
+        probe__grouped={"by": "auto", "folds": 2, "repeats": 1, "inner_folds": 2, "C": [0.01, 0.1]},
     )  # fmt: skip
     workspace.set_in(
         params.CAUSAL, fitted={"C": 0.1}, patching__small={"pairs": 4, "parts_at": ["prompt_last"]},

@@ -35,12 +35,15 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
-def section(name: str, model: type[Checked], path: Path = PARAMS) -> Checked:
+def section(name: str, model: type[Checked] | Any, path: Path = PARAMS) -> Checked | Any:
     """The section `name` of the params file, as `model` (a `Section`, or any type pydantic can check).
 
-    Raises `SignBridgeError` naming file, key and what was expected.
+    It may lie in another (`probe.grouped`). Raises `SignBridgeError` naming file, key and what was expected.
     """
-    return _check(_lookup(_read(path), name, path), name, model, path)
+    found: Any = _read(path)
+    for key in name.split("."):
+        found = _lookup(found, key, path)
+    return _check(found, name, model, path)
 
 
 def whole(model: type[Checked], path: Path) -> Checked:
@@ -125,7 +128,9 @@ def _read(path: Path) -> dict[str, Any]:
     return params
 
 
-def _lookup(params: dict[str, Any], key: str, path: Path) -> Any:
+def _lookup(params: Any, key: str, path: Path) -> Any:
+    if not isinstance(params, dict):
+        raise SignBridgeError(f"{path}: expected keys and values around '{key}' (got {_short(params)}).")
     if key not in params:
         raise SignBridgeError(f"{path}: key '{key}' is missing.{_hint(key, params)}")
     return params[key]

@@ -158,6 +158,11 @@ def read(path: Path | str, columns: list[str] | None = None) -> pd.DataFrame:
     return _parquet(lambda source: pq.read_table(source, columns=columns), path).to_pandas()
 
 
+def column_names(path: Path | str) -> list[str]:
+    """The columns of the table at `path`. Raises `SignBridgeError` as `read` does."""
+    return _schema(path).names
+
+
 def read_arrow(path: Path | str, where: tuple[str, str] | None = None) -> pa.Table:
     """Read the table at `path` as Arrow, for vectors that should not become Python objects.
 

@@ -10,6 +10,7 @@ import unicodedata
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -22,13 +23,13 @@ from PIL.TiffImagePlugin import TiffImageFile
 from tqdm import tqdm
 
 from signbridge.core import tables
+from signbridge.core.errors import SignBridgeError
 
 GREY_SIZE = 28  # pixels a side, Sign Language MNIST's own
 PART_BYTES = 2**24  # of PNG in one row group, the least that a reader takes in; a photo of a camera makes one by itself
 LARGE = 10_000  # pixels: compressed quickly beyond, in a quarter of the time for a sixth more bytes (measured)
 MOST_WORKERS = 8  # each may hold a photo of 50 megapixels, decoded
 TEXTS = ("image_id", "label", "split", "sha256")
-TABLE = pa.schema([(name, pa.large_string()) for name in TEXTS] + [("image", pa.binary())])
 T = TypeVar("T")
 Result = TypeVar("Result")
 
@@ -45,6 +46,14 @@ class LabelledImage(NamedTuple):
     split: str  # the dataset's own: `train` or `test`; `all` where it has none
     # uint8, height x width (grey) or height x width x 3 (colour), or what reads them, where all take too much memory
     pixels: np.ndarray | Callable[[], np.ndarray]
+    # What the dataset knows of where the image comes from: of all its images or of none (`check_known`). No two signers
+    # have a clip of one name, and no two clips a photo.
+    signer: str | None = None  # the person
+    clip: str | None = None  # the recording that it is a frame of
+    photo: str | None = None  # the photo that it is an altered copy of, beside the copies that are found by pixels
+
+
+KNOWN = ("signer", "clip", "photo")
 
 
 def readable_name(name: str) -> str:
@@ -64,23 +73,47 @@ def _escaped(character: str) -> str:
     return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"
 
 
+def check_known(images: Sequence[LabelledImage]) -> list[str]:
+    """Which of `KNOWN` the dataset knows.
+
+    Raises `SignBridgeError` naming an image of which it does not know what it knows of others.
+    """
+    there = []
+    for name in KNOWN:
+        without = next((image for image in images if getattr(image, name) is None), None)
+        if any(getattr(image, name) is not None for image in images):
+            if without is not None:
+                raise SignBridgeError(
+                    f"{without.image_id}: its {name} is not known, that of other images is. Name it, or remove the "
+                    f"image, or leave {name} out for all."
+                )
+            there.append(name)
+    return there
+
+
 def images_table(images: Sequence[LabelledImage]) -> pd.DataFrame:
-    """The table `data/images.parquet`: image_id, label, split, sha256 (of the decoded pixels), image (PNG bytes)."""
+    """The table `data/images.parquet`: image_id, label, split, sha256 (of the decoded pixels), image (PNG bytes).
+
+    Between them the columns signer, clip and photo, where the dataset knows them.
+    """
     return pa.concat_tables(encoded(images)).to_pandas()
 
 
 def encoded(images: Sequence[LabelledImage]) -> Iterator[pa.Table]:
     """The same in parts of some `PART_BYTES`: images are read and encoded on all cores, a few ahead of the writing."""
-    rows: list[tuple[str, str, str, str, bytes]] = []
+    known = check_known(images)
+    schema = pa.schema([(name, pa.large_string()) for name in (*TEXTS, *known)] + [("image", pa.binary())])
+    rows: list[tuple] = []
     size = 0
-    for row in tqdm(in_threads(_row, images), "encoding images", len(images), unit=" images", disable=None):
+    made = in_threads(partial(_row, known), images)
+    for row in tqdm(made, "encoding images", len(images), unit=" images", disable=None):
         rows.append(row)
         size += len(row[-1])
         if size >= PART_BYTES:
-            yield _part(rows)
+            yield _part(rows, schema)
             rows, size = [], 0
     if rows or not images:
-        yield _part(rows)
+        yield _part(rows, schema)
 
 
 def in_threads(work: Callable[[T], Result], items: Iterable[T]) -> Iterator[Result]:
@@ -102,14 +135,17 @@ def in_threads(work: Callable[[T], Result], items: Iterable[T]) -> Iterator[Resu
                 future.cancel()
 
 
-def _row(image: LabelledImage) -> tuple[str, str, str, str, bytes]:
+def _row(known: Sequence[str], image: LabelledImage) -> tuple:
     pixels = image.pixels() if callable(image.pixels) else image.pixels
-    return image.image_id, image.label, image.split, sha256_of_pixels(pixels), encode_png(pixels)
+    texts = image.image_id, image.label, image.split, sha256_of_pixels(pixels)
+    return *texts, *(getattr(image, name) for name in known), encode_png(pixels)
 
 
-def _part(rows: list[tuple[str, str, str, str, bytes]]) -> pa.Table:
-    columns = zip(*rows, strict=True) if rows else [()] * len(TABLE)
-    return pa.table([pa.array(column, field.type) for column, field in zip(columns, TABLE, strict=True)], schema=TABLE)
+def _part(rows: list[tuple], schema: pa.Schema) -> pa.Table:
+    columns = zip(*rows, strict=True) if rows else [()] * len(schema)
+    return pa.table(
+        [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)], schema=schema
+    )
 
 
 def encode_png(pixels: UInt8[np.ndarray, "height width *colour"]) -> bytes:

@@ -14,6 +14,7 @@ from signbridge.core.activations import (
 )
 from signbridge.core.errors import SignBridgeError
 from signbridge.core.params import Section
+from signbridge.datasets.groups import By
 from signbridge.probing import protocols
 from signbridge.probing.protocols import PROTOCOLS, Split
 
@@ -28,8 +29,9 @@ class SignBridgeProtocol(Section):
 
 
 class GroupedProtocol(Section):
-    """Repeated k-fold over whole photos, with folds inside the training images to choose by."""
+    """Repeated k-fold over whole groups, with folds inside the training images to choose by."""
 
+    by: By  # what is kept whole
     folds: int = Field(ge=2)
     repeats: int = Field(ge=1)
     inner_folds: int = Field(ge=2)

@@ -14,7 +14,7 @@ from signbridge.probing.settings import (
     splits_of,
 )
 
-GROUPED = {"folds": 3, "repeats": 2, "inner_folds": 2, "C": [0.1]}
+GROUPED = {"by": "auto", "folds": 3, "repeats": 2, "inner_folds": 2, "C": [0.1]}
 AVAILABLE = ["pixels", "vision", "projector", "embedding", "layer_00", "layer_01", "layer_02"]
 
 

@@ -41,7 +41,7 @@ def write_study(workspace: Workspace, photos: np.ndarray = PHOTOS) -> None:
     workspace.set(
         seed=SEED,
         model_notes={"tiny": "a test bed"},
-        probe__grouped={"folds": FOLDS, "repeats": REPEATS, "inner_folds": 2, "C": [0.01, 0.1]},
+        probe__grouped={"by": "auto", "folds": FOLDS, "repeats": REPEATS, "inner_folds": 2, "C": [0.01, 0.1]},
         probe__description_length={"orders": 2},
         controls__read=list(CONTROLS),
         shuffled_labels={"draws": DRAWS, "quoted_draws": 0},

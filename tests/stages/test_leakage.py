@@ -46,7 +46,7 @@ def write_images(shade: dict[str, int], official: str = "all") -> None:
 @pytest.fixture
 def project(workspace):
     """Photos of A are dark and photos of B light, so that even another photo gives the letter away."""
-    workspace.set(probe__grouped={"folds": 2, "repeats": 2, "inner_folds": 2, "C": [1.0]})
+    workspace.set(probe__grouped={"by": "auto", "folds": 2, "repeats": 2, "inner_folds": 2, "C": [1.0]})
     write_images({"A": 0, "B": 140})
     return workspace
 

@@ -20,7 +20,7 @@ WRITTEN = "data/within_word.parquet"
 def study(workspace):
     """Four letters of four photos; A and B got one word, C and D another. `layer_00` tells the letters apart."""
     workspace.set(
-        probe__grouped={"folds": 4, "repeats": 2, "inner_folds": 2, "C": [0.001, 0.01]},
+        probe__grouped={"by": "auto", "folds": 4, "repeats": 2, "inner_folds": 2, "C": [0.001, 0.01]},
         probe__positions=["prompt_last", "answer_last"],
     )
     photos = [f"{letter}{index // 2}" for index, letter in enumerate(LETTERS)]

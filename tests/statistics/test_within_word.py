@@ -17,7 +17,7 @@ from signbridge.probing.within_word import (
 from signbridge.statistics.intervals import StatisticsParams
 from signbridge.statistics.within_word import ALL_WORDS, accuracy_within, headline_within
 
-GROUPED = GroupedProtocol(folds=5, repeats=2, inner_folds=3, C=[0.01, 0.1, 1.0])
+GROUPED = GroupedProtocol(by="auto", folds=5, repeats=2, inner_folds=3, C=[0.01, 0.1, 1.0])
 STATISTICS = StatisticsParams(confidence=0.95, resamples=200)
 
 

@@ -128,7 +128,7 @@ def test_three_models_of_two_families_go_all_the_way_through(workspace, monkeypa
     twin = {"like": "tiny-random", "untrained": 0, "max_new_tokens": 2}
     names = ["twin", "packed", "tower", "half", "tiny-gemma3"]
     workspace.set(
-        probe__grouped={"folds": 2, "repeats": 1, "inner_folds": 2, "C": [0.1]},
+        probe__grouped={"by": "auto", "folds": 2, "repeats": 1, "inner_folds": 2, "C": [0.1]},
         statistics={"confidence": 0.95, "resamples": 50}, models__twin=twin,
         models__packed={**twin, "like": "twin", "quantization": "nf4"},
         models__tower={"like": "packed", "quantize": "decoder"}, models__half={"like": "twin", "dtype": "bfloat16"},
