@@ -39,7 +39,7 @@ def groups_of(images: pd.DataFrame, by: By) -> Groups:
         raise SignBridgeError(
             f"params.yaml: probe.grouped.by: the dataset knows no {by} of its images. It knows: {', '.join(known)}."
         )
-    several = [kind for kind in known if images[kind].nunique() > 1]
+    several = [kind for kind in known if len(images[kind].unique()) > 1]
     kind = by if by != "auto" else (several or known)[0]
     names = images[kind].to_numpy()
     return Groups(kind, _joined(names, images["photo"].to_numpy()) if kind == "clip" else names)

@@ -12,7 +12,7 @@ SIGNERS = CLIPS.assign(signer=["ann", "ann", "ann", "ann", "bob", "bob"])
 
 
 @pytest.mark.parametrize(
-    "images, by, kind",
+    ("images", "by", "kind"),
     [
         (PHOTOS, "auto", "photo"),
         (CLIPS, "auto", "clip"),
@@ -40,7 +40,7 @@ def test_clips_that_share_a_photo_are_one_group():
     assert groups_of(shared, "clip").of_image.tolist() == ["1", "1", "1", "1", "3", "3"]
 
 
-@pytest.mark.parametrize("by, kind", [("auto", "signer"), ("clip", "clip")])
+@pytest.mark.parametrize(("by", "kind"), [("auto", "signer"), ("clip", "clip")])
 def test_the_sample_is_read_with_its_groups(tmp_path, monkeypatch, by, kind):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "params.yaml").write_text(f"probe: {{grouped: {{by: {by}}}}}\n", encoding="utf-8")

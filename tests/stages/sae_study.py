@@ -37,7 +37,8 @@ def set_up(workspace: Workspace) -> None:
     Path("corpus.txt").write_text("\n".join(PHRASES), encoding="utf-8")
     workspace.set(
         questions__corpus="corpus.txt", questions__templates=[], model_notes={"tiny-random": "it has learnt nothing"},
-        probe__grouped={"by": "auto", "folds": 2, "repeats": 2, "inner_folds": 2, "C": [0.01, 0.1]}, sae_presets__small=PRESET,
+        probe__grouped={"by": "auto", "folds": 2, "repeats": 2, "inner_folds": 2, "C": [0.01, 0.1]},
+        sae_presets__small=PRESET,
     )  # fmt: skip
     workspace.set_in(
         params.SAE,
