@@ -9,6 +9,7 @@ import numpy as np
 
 from signbridge.core import params, tables
 from signbridge.core.command_line import run
+from signbridge.core.groups import read_sample
 from signbridge.core.names import model_name
 from signbridge.probing.peak import chosen_layer, headline_position
 from signbridge.statistics import answers
@@ -27,7 +28,8 @@ def main() -> None:
     seed = params.seed()
     generator = np.random.default_rng(seed)
     given = tables.read(ANSWERS, columns=["image_id", "label", "answer"])
-    photo = tables.read("data/sample.parquet", columns=["image_id", "photo"]).set_index("image_id")["photo"]
+    sample, groups = read_sample(["image_id"])
+    of_image = sample.set_index("image_id")
     scores, predictions = tables.read("data/letter_scores.parquet"), tables.read("data/predictions.parquet")
     choices, within_word = tables.read("data/choices.parquet"), tables.read(WITHIN_WORD)
     position = headline_position(choices)
@@ -35,9 +37,10 @@ def main() -> None:
     named = answers.with_named(given)
     right = answers.right_by_image(named, scores, predictions, choices, position)
     name = model_name(ANSWERS, params.model_notes())
-    findings = {"model": name, **answers.summary(named), **answers.zero_shot_summary(scores)}
-    findings |= answers.intervals(right, photo, statistics, generator)
-    said, labels, photos = (column.to_numpy() for column in (given["answer"], given["label"], photo[given["image_id"]]))
+    findings = {"model": name, **groups.findings(), **answers.summary(named), **answers.zero_shot_summary(scores)}
+    findings |= answers.intervals(right, of_image["group"], statistics, generator)
+    said, labels = given["answer"].to_numpy(), given["label"].to_numpy()
+    photos = of_image.loc[given["image_id"], "photo"].to_numpy()
     findings |= answer_information(said, labels, photos, chosen.shuffles, generator).findings()
     if position is not None:
         findings["probe_position"] = position

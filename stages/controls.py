@@ -1,12 +1,14 @@
-"""controls: the same probes where there should be nothing to find."""
+"""controls: the same probes where there should be nothing to find, and with and without the signer in training."""
 
 from pathlib import Path
 
 import pandas as pd
+from tqdm import tqdm
 
 from signbridge.core import activations, params, tables
 from signbridge.core.command_line import run
 from signbridge.core.errors import SignBridgeError
+from signbridge.core.groups import read_sample
 from signbridge.datasets.control_images import OTHER_LETTER, UNTRAINED_TWIN, ControlsParams
 from signbridge.probing.control_sweep import (
     ControlSweep,
@@ -22,6 +24,8 @@ from signbridge.probing.peak import quoted_places
 from signbridge.probing.predictions import choices_table, predictions_table
 from signbridge.probing.protocols import Split
 from signbridge.probing.settings import ProbeParams, places, splits_of
+from signbridge.probing.signers import signer_splits, signers_table
+from signbridge.probing.sweep import cells_of, predict, side_by_side
 
 ACTIVATIONS = Path("data/activations")
 CHOSEN = Path("data/choices.parquet")
@@ -33,14 +37,14 @@ SHUFFLED = ["site", "position", "draw", "accuracy"]
 
 
 def main() -> None:
-    """Write data/control_probes/{predictions,choices,shuffled_labels,control_task}.parquet."""
+    """Write data/control_probes/{predictions,choices,shuffled_labels,control_task,signers}.parquet."""
     chosen, read = params.section("probe", ProbeParams), params.section("controls", ControlsParams).read
     null = params.section("shuffled_labels", ShuffledLabelsParams)
     seed = params.seed()
-    sample = tables.read("data/sample.parquet", columns=["image_id", "label", "photo"])
+    sample, groups = read_sample(["image_id", "label"])
     image_ids, labels, photos = (sample[column].to_numpy() for column in ("image_id", "label", "photo"))
     draws_of_task = params.section("control_task", ControlTaskParams).draws
-    everything = splits_of(chosen, labels, photos, seed)
+    everything = splits_of(chosen, labels, groups, seed)
     splits = [split for split in everything if split.protocol == "grouped"]
     probed = places(chosen, activations.sites(ACTIVATIONS))
     Cs = _chosen_penalties(splits)
@@ -61,6 +65,10 @@ def main() -> None:
         quoted = quoted_places(tables.read(CHOSEN))
         shuffled.append(score_shuffled(sweep, ACTIVATIONS, null, quoted, seed))
 
+    of_signers = signer_splits(sample, chosen.grouped.inner_folds, seed)
+    cells = cells_of(ACTIVATIONS, probed if of_signers else [], list(image_ids))
+    results = side_by_side(predict, cells, labels, of_signers, chosen.grouped.C, chosen.memory_bytes)
+    signers = list(tqdm(results, "seen signers", len(probed), unit="site position", disable=not of_signers))
     task = score_control_task(sweep, everything, ACTIVATIONS, chosen.signbridge.C, draws_of_task, seed)
 
     made_by = {
@@ -74,6 +82,7 @@ def main() -> None:
     tables.write(_joined(choices, CHOICES), WRITTEN / "choices.parquet", made_by)
     tables.write(_joined(shuffled, SHUFFLED), WRITTEN / "shuffled_labels.parquet", made_by)
     tables.write(task, WRITTEN / "control_task.parquet", made_by)
+    tables.write(signers_table(signers, of_signers, image_ids, labels), WRITTEN / "signers.parquet", made_by)
 
 
 def _chosen_penalties(splits: list[Split]) -> Penalty:

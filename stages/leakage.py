@@ -4,6 +4,7 @@ from pathlib import Path
 
 from signbridge.core import params, tables
 from signbridge.core.command_line import run
+from signbridge.core.groups import read_sample
 from signbridge.datasets.images import grey_pixels_of
 from signbridge.probing.leakage import HEADLINE, leakage_of_dataset, leakage_of_splits
 from signbridge.probing.settings import ProbeParams, splits_of
@@ -15,15 +16,15 @@ SAMPLE = Path("data/sample.parquet")
 def main() -> None:
     """Write metrics/leakage.json."""
     probe = params.section("probe", ProbeParams)
-    images = tables.read(IMAGES, columns=["image_id", "label", "split", "sha256"])
+    signer = ["signer"] if "signer" in tables.column_names(IMAGES) else []
+    images = tables.read(IMAGES, columns=["image_id", "label", "split", "sha256", *signer])
     photos = tables.read("data/photos.parquet").set_index("image_id")["photo"]
-    sample = tables.read(SAMPLE, columns=["label", "photo"])
+    sample, groups = read_sample(["label"])
 
     numbers = leakage_of_dataset(images, photos[images["image_id"]].to_numpy())
     pixels = grey_pixels_of(SAMPLE).reshape(len(sample), -1)
-    labels, sample_photos = sample["label"].to_numpy(), sample["photo"].to_numpy()
-    splits = splits_of(probe, labels, sample_photos, params.seed())
-    numbers |= leakage_of_splits(splits, labels, sample_photos, pixels)
+    splits = splits_of(probe, sample["label"].to_numpy(), groups, params.seed())
+    numbers |= leakage_of_splits(splits, sample, pixels)
     tables.write_metrics("metrics/leakage.json", numbers, HEADLINE)
 
 

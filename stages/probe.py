@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from signbridge.core import activations, params, tables
 from signbridge.core.command_line import run
+from signbridge.core.groups import read_sample
 from signbridge.probing import probes
 from signbridge.probing.description_length import online_blocks
 from signbridge.probing.predictions import choices_table, codes_table, predictions_table, read_answers
@@ -26,15 +27,15 @@ def main() -> None:
     """Write data/probes/ and data/{predictions,choices,description_length,within_word}.parquet."""
     chosen = params.section("probe", ProbeParams)
     seed = params.seed()
-    sample = tables.read("data/sample.parquet", columns=["image_id", "label", "photo"])
+    sample, groups = read_sample(["image_id", "label"])
     image_ids, labels, photos = (sample[column].to_numpy() for column in ("image_id", "label", "photo"))
 
-    splits = splits_of(chosen, labels, photos, seed)
+    splits = splits_of(chosen, labels, groups, seed)
     probed = places(chosen, activations.sites(ACTIVATIONS))
     of_image = tables.read(ANSWERS, columns=["image_id", "answer"]).set_index("image_id")["answer"]
     answers = of_image[image_ids].to_numpy()
     text = read_answers(answers.tolist(), labels, splits)
-    words = same_word(answers, labels, photos, chosen.grouped, seed)
+    words = same_word(answers, labels, groups, chosen.grouped, seed)
     within = places_within(probed) if words else []
 
     penalties = Penalties(chosen.signbridge.C, chosen.grouped.C)

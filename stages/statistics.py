@@ -4,14 +4,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from signbridge.core import params, tables
 from signbridge.core.command_line import run
+from signbridge.core.groups import read_sample
 from signbridge.core.names import model_name
-from signbridge.probing.peak import headline
+from signbridge.probing.peak import chosen_layer, headline, headline_position
 from signbridge.statistics import curves, description_length, dvc_plots, summary
 from signbridge.statistics.intervals import StatisticsParams
 from signbridge.statistics.selectivity import selectivity_findings, selectivity_table
+from signbridge.statistics.signers import seen_and_unseen, signer_findings
 from signbridge.statistics.within_word import accuracy_within
 
 SAMPLE = Path("data/sample.parquet")
@@ -23,17 +26,18 @@ WRITTEN = Path("data/statistics")
 def main() -> None:
     """Write data/statistics/, metrics/probe.json, and what `dvc plots` shows."""
     settings, seed = params.section("statistics", StatisticsParams), params.seed()
-    sample = tables.read(SAMPLE, columns=["image_id", "label", "photo"])
+    sample, groups = read_sample(["image_id", "label"])
     predictions, choices = tables.read(PREDICTIONS), tables.read("data/choices.parquet")
     of_controls = tables.read(CONTROLS / "predictions.parquet"), tables.read(CONTROLS / "choices.parquet")
     shuffled = tables.read(CONTROLS / "shuffled_labels.parquet")
     task = tables.read(CONTROLS / "control_task.parquet")
     codes, within_word = tables.read("data/description_length.parquet"), tables.read("data/within_word.parquet")
-    photo_of, letters = sample.set_index("image_id")["photo"], sample["label"].value_counts()
+    of_signers = tables.read(CONTROLS / "signers.parquet")
+    group_of, letters = sample.set_index("image_id")["group"], sample["label"].value_counts()
 
     everything = curves.with_headlines(predictions, choices, *of_controls)
-    measured = curves.curves(everything, photo_of, settings, np.random.default_rng(seed))
-    leaks = curves.copies_in_train(predictions, photo_of)
+    measured = curves.curves(everything, group_of, settings, np.random.default_rng(seed))
+    leaks = curves.copies_in_train(predictions, group_of)
     accuracy, comparison = curves.accuracy_table(measured, leaks, choices), curves.layer_comparison(measured)
     peaks, controls = curves.peak_table(measured, comparison, choices), curves.controls_table(measured, shuffled)
     depths = accuracy.drop_duplicates("site").set_index("site")["depth"].to_dict()
@@ -45,20 +49,23 @@ def main() -> None:
         "layer_comparison": comparison,
         "peak_probability": peaks,
         "description_length": bits.table,
-        "letter_accuracy": curves.letter_accuracy(quoted, photo_of, settings, np.random.default_rng(seed)),
+        "letter_accuracy": curves.letter_accuracy(quoted, group_of, settings, np.random.default_rng(seed)),
         "confused_pairs": curves.confused_pairs(quoted),
         "confusion": quoted[["label", "predicted"]].rename(columns={"label": "actual"}),
-        "within_word": accuracy_within(within_word, photo_of, depths, settings, np.random.default_rng(seed)),
-        "selectivity": selectivity_table(predictions, task, photo_of, settings, np.random.default_rng(seed)),
+        "within_word": accuracy_within(within_word, group_of, depths, settings, np.random.default_rng(seed)),
+        "selectivity": selectivity_table(predictions, task, group_of, settings, np.random.default_rng(seed)),
+        "signers": seen_and_unseen(of_signers, sample, depths, settings, np.random.default_rng(seed)),
         "published": summary.published_table(accuracy, _study(), settings.confidence),
     }
     findings = summary.Findings(measured, choices, peaks, controls, shuffled, bits, float(letters.max() / len(sample)))
     numbers = {
         "images": len(sample),
-        "photos": int(photo_of.nunique()),
+        "photos": int(sample["photo"].nunique()),
+        **groups.findings(),
         "letters": len(letters),
         "model": model_name(PREDICTIONS, params.model_notes()),
         **summary.summary(findings, leaks),
+        **signer_findings(found["signers"], *_best(choices)),
         **selectivity_findings(found["selectivity"], summary.notebook_prefix(leaks)),
     }
 
@@ -69,6 +76,12 @@ def main() -> None:
     tables.write_metrics("metrics/probe.json", numbers, summary.HEADLINE)
     for name, table in dvc_plots.plots(found, numbers).items():
         tables.write_csv(table, f"plots/{name}.csv")
+
+
+def _best(choices: pd.DataFrame) -> tuple[str | None, str | None]:
+    """The layer that most folds chose, and the position where it is quoted."""
+    position = headline_position(choices)
+    return (chosen_layer(choices, position), position) if position else (None, None)
 
 
 def _study() -> summary.Study:

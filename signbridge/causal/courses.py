@@ -29,7 +29,7 @@ NORMS_OF = 32  # photos of the fitted half that the mean norm is taken over, at 
 
 
 class Directed(Protocol):
-    """Directions from one class to another, fitted on half of the photos."""
+    """Directions from one class to another, fitted on half of the groups (photos, clips or signers)."""
 
     names: Sequence[tuple[str, int]]  # of the directions, with the draw of a null
     told: Sequence[str]  # the directions under which an image is described
@@ -42,10 +42,10 @@ class Directed(Protocol):
 
 
 def check_steerable(sample: pd.DataFrame, sweep: Doses, seed: int) -> None:
-    """Raises `SignBridgeError` if `courses` would, for a class with a single photo: before a model is loaded."""
-    labels, photos, answers = (sample[name].to_numpy() for name in ("label", "photo", "answer"))
+    """Raises `SignBridgeError` if `courses` would, for a class with a single group: before a model is loaded."""
+    labels, groups, answers = (sample[name].to_numpy() for name in ("label", "group", "answer"))
     if class_pairs(labels, answers, sweep.pairs, np.random.default_rng(seed)):
-        check_halves(labels, photos)
+        check_halves(labels, groups)
 
 
 def courses(
@@ -60,9 +60,9 @@ def courses(
 ) -> list[Course]:
     """Every pair of classes at every place, with its images, its directions and what a strength of 1 is.
 
-    `sample` has image_id, label, photo, image (PNG) and answer. `fit` makes the directions, from the images that its
-    argument marks. Pairs whose class a is among `first` come before all others. If all classes got the same answer
-    there is no course. Raises `SignBridgeError` if a class has a single photo.
+    `sample` has image_id, label, photo, group, image (PNG) and answer. `fit` makes the directions, from the images that
+    its argument marks. Pairs whose class a is among `first` come before all others. If all classes got the same answer
+    there is no course. Raises `SignBridgeError` if a class has a single group.
     """
     labels, photos, answers = (sample[name].to_numpy() for name in ("label", "photo", "answer"))
     generator = np.random.default_rng(seed)
@@ -71,7 +71,7 @@ def courses(
         if sweep.pairs and sites and len(labels):
             log.warning("Every class mostly got the same answer, so there is no other to steer to: nothing is steered.")
         return []
-    half = fitted_half(labels, photos, seed)
+    half = fitted_half(labels, sample["group"].to_numpy(), seed)
     one_each = one_of_each_photo(photos, generator)
     held_out = [row for row in one_each if not half[row]]
     steered = {pair: [row for row in held_out if labels[row] == pair.a and not says(answers[row], pair.answer_b)]

@@ -1,4 +1,4 @@
-"""On which images erasers are fitted: never on photos that they erase.
+"""On which images erasers are fitted: never on photos, or clips or signers where they are known, that they erase.
 
 An eraser that was fitted on the images that it erases leaves nothing of their letters, by construction, and probes that
 are cross-validated over photos then even fall below chance. What counts is what it leaves in a photo that it has not
@@ -60,20 +60,20 @@ def drawn_images(dataset: Mapping[str, Any], labels: np.ndarray, wanted: int) ->
     return Drawn(pictures, np.array([image.label for image in images]))
 
 
-def photo_folds(
-    labels: np.ndarray, photos: np.ndarray, seed: int, rows: Int[np.ndarray, "some"] | None = None, folds: int = FOLDS
+def group_folds(
+    labels: np.ndarray, groups: np.ndarray, seed: int, rows: Int[np.ndarray, "some"] | None = None, folds: int = FOLDS
 ) -> list[Split]:
-    """A split of whole photos, each of the images `rows` (all without them) tested once, the rest of them training.
+    """A split of whole groups, each of the images `rows` (all without them) tested once, the rest of them training.
 
-    There are `folds`, or as many as the letter with the fewest photos allows.
+    There are `folds`, or as many as the letter with the fewest groups allows.
     """
     rows = np.arange(len(labels)) if rows is None else rows
-    mine, photo, everywhere = labels[rows], photos[rows], np.arange(len(labels))
-    fewest = min(len(np.unique(photo[mine == letter])) for letter in np.unique(mine))
+    mine, group, everywhere = labels[rows], groups[rows], np.arange(len(labels))
+    fewest = min(len(np.unique(group[mine == letter])) for letter in np.unique(mine))
     parts = StratifiedGroupKFold(min(folds, max(fewest, 2)), shuffle=True, random_state=seed)
     return [
         Split("grouped", 0, number, np.isin(everywhere, rows[train]), np.isin(everywhere, rows[test]))
-        for number, (train, test) in enumerate(parts.split(mine, mine, photo))
+        for number, (train, test) in enumerate(parts.split(mine, mine, group))
     ]
 
 
@@ -92,11 +92,11 @@ def fit_on_drawn(
 
 
 def cross_fit(
-    vectors: Vectors, labels: np.ndarray, photos: np.ndarray, sites: Sequence[str], sweep: ErasureSweep, seed: int
+    vectors: Vectors, sample: pd.DataFrame, sites: Sequence[str], sweep: ErasureSweep, seed: int
 ) -> list[Erasing]:
-    """Each half of the photos with the erasers of every site that were fitted on the other half."""
-    parts = []
-    for split in photo_folds(labels, photos, seed, folds=2):
+    """Each half of the groups with the erasers of every site that were fitted on the other half."""
+    labels, photos, parts = sample["label"].to_numpy(), sample["photo"].to_numpy(), []
+    for split in group_folds(labels, sample["group"].to_numpy(), seed, folds=2):
 
         def of_others(site: str, position: str, there: np.ndarray = split.train) -> np.ndarray:
             return vectors(site, position)[there]

@@ -32,7 +32,7 @@ from signbridge.causal.erasure_fit import (
     cross_fit,
     drawn_images,
     fit_on_drawn,
-    photo_folds,
+    group_folds,
     reading_work,
 )
 from signbridge.core import activations
@@ -105,11 +105,11 @@ def probes_table(
 ) -> pd.DataFrame:
     """One row a place and image: at, site, eraser, draw, read_site, read_position, image_id, label, predicted.
 
-    Each image is read by a probe that was not fitted on its photo. Where nothing was erased the eraser is `nothing`;
-    `clean(site, position)` are the vectors there. `leace_in_sample` is LEACE fitted on the very images that it erases:
-    what such an eraser seems to leave.
+    Each image is read by a probe that was not fitted on its group (photo, clip or signer). Where nothing was erased the
+    eraser is `nothing`; `clean(site, position)` are the vectors there. `leace_in_sample` is LEACE fitted on the very
+    images that it erases: what such an eraser seems to leave.
     """
-    labels, photos = sample["label"].to_numpy(), sample["photo"].to_numpy()
+    labels, groups = sample["label"].to_numpy(), sample["group"].to_numpy()
     images, erased = sample[["image_id", "label"]].reset_index(drop=True), list(read.places(at))
     unedited = sorted({(place.read_site, place.read_position) for place, _ in erased})
     nothing = [ReadUnder(NOTHING, site, NOTHING, 0, site, position) for site, position in unedited]
@@ -131,7 +131,7 @@ def probes_table(
             yield Cell(place.read_site, place.read_position, left)
 
     places = [*nothing, *(place for place, _ in erased), *in_sample]
-    splits = [split for part in read.parts for split in photo_folds(labels, photos, seed, part.rows)]
+    splits = [split for part in read.parts for split in group_folds(labels, groups, seed, part.rows)]
     return pd.concat(_predicted(places, cells(), images, splits, C), ignore_index=True)[PROBE_COLUMNS]
 
 
@@ -199,14 +199,14 @@ def erase(
 ) -> ErasureTables:
     """Erase at every site and place of `sweep`. Without a layer the tables are empty.
 
-    `sample` has image_id, label, photo and image (PNG); `dataset` is what made its images, `vectors` its activation
-    folder; `C` is the inverse penalty of the probes. Raises `SignBridgeError` if a class has a single photo.
+    `sample` has image_id, label, photo, group and image (PNG); `dataset` is what made its images, `vectors` its
+    activation folder; `C` is the inverse penalty of the probes. Raises `SignBridgeError` if a class has a single group.
     """
     if sweep.layers == 0:
         empty = (pd.DataFrame(columns=names) for names in (PROBE_COLUMNS, CHANGED_COLUMNS, DAMAGE_COLUMNS))
         return ErasureTables(*empty, drawn=0)
-    labels, photos = sample["label"].to_numpy(), sample["photo"].to_numpy()
-    check_halves(labels, photos)
+    labels = sample["label"].to_numpy()
+    check_halves(labels, sample["group"].to_numpy())
     reader, images = reading.reader, decoded(sample["image"])
     sites = spread_layers(sweep.layers, len(reader.loaded.parts.blocks))
     drawn = drawn_images(dataset, labels, sweep.drawn)
@@ -238,10 +238,9 @@ def _fitted(
     within: str,
 ) -> list[Erasing]:
     """The erasers for the sample's images under the reader's prompt, where `vectors` are theirs."""
-    labels, photos = sample["label"].to_numpy(), sample["photo"].to_numpy()
     if not drawn.images:
-        return cross_fit(vectors, labels, photos, sites, sweep, seed)
-    return [Erasing(np.arange(len(labels)), fit_on_drawn(reading, reader, drawn, sites, sweep, seed, within))]
+        return cross_fit(vectors, sample, sites, sweep, seed)
+    return [Erasing(np.arange(len(sample)), fit_on_drawn(reading, reader, drawn, sites, sweep, seed, within))]
 
 
 def _damage(

@@ -48,6 +48,6 @@ def with_answers(rows: pd.DataFrame, names: tuple[str, str], answers: pd.DataFra
 
 
 def _if_enough(rows: pd.DataFrame) -> pd.DataFrame:
-    """`rows` if each of two labels has two photos or more, so that both can be halved; else none of them."""
-    photos = rows.groupby("label")["photo"].nunique()
-    return rows if len(photos) == 2 and photos.min() >= 2 else rows.iloc[:0]
+    """`rows` if each of two labels has two groups or more, so that both can be halved; else none of them."""
+    groups = rows.groupby("label")["group"].nunique()
+    return rows if len(groups) == 2 and groups.min() >= 2 else rows.iloc[:0]

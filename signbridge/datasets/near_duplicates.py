@@ -2,8 +2,9 @@
 
 Sign Language MNIST was grown from some 1,700 photos by resampling, brightness, contrast, pixelation and rotation.
 Copies of one photo correlate almost perfectly, pixel by pixel, so near-duplicates are the connected components of
-"correlates above a threshold" within a letter. One picture under two letters is a mistake of whoever sorted it, also
-where one of the two was saved again or resized. Across letters the threshold is higher (`ACROSS_LETTERS`).
+"correlates above a threshold" within a letter and signer. One picture under two letters, or two signers, is a mistake
+of whoever sorted it, also where one of the two was saved again or resized. Across them the threshold is higher
+(`ACROSS`).
 """
 
 from collections.abc import Iterator
@@ -21,7 +22,7 @@ from signbridge.core.params import Section
 # them above 0.98), as frames of one film may. Copies of real signs of 200 x 200 pixels: by 0.9997 and more where saved
 # again as JPEG, quality 30 to 90, or WebP, by 0.9977 and more where resized to half. Any other pair of two letters
 # correlates by 0.90 at most in the rendered dataset, by 0.93 in 4,303 images of Sign Language MNIST.
-ACROSS_LETTERS = 0.9975
+ACROSS = 0.9975
 TILE = 512  # images a side of one matrix product: 1 MB of correlations at a time, however many images
 BLOCK = 4096  # images a side that are scaled to length 1 at a time: 13 MB each
 PAIRS = 2048  # pairs checked at once in float64
@@ -40,49 +41,66 @@ class Photos(NamedTuple):
     """Which images are of one photo."""
 
     of_image: Int[np.ndarray, " images"]  # the row of the first image of each image's photo
-    under_two_letters: list[tuple[int, int]]  # rows that show one picture under different letters; one of each two
+    # Rows that show one picture under different letters, and under different signers; one of each two.
+    under_two_letters: list[tuple[int, int]]
+    under_two_signers: list[tuple[int, int]]
 
 
-def find_photos(pixels: UInt8[np.ndarray, "images height width"], labels: np.ndarray, threshold: float) -> Photos:
-    """For each image the row of the first image of its photo, and what links photos of different labels.
+def find_photos(
+    pixels: UInt8[np.ndarray, "images height width"],
+    labels: np.ndarray,
+    threshold: float,
+    signers: np.ndarray | None = None,
+    known: np.ndarray | None = None,
+) -> Photos:
+    """For each image the row of the first image of its photo, and what links photos of different labels or signers.
 
-    Images of one label are linked if the Pearson correlation of their pixels reaches `threshold`, images of different
-    labels if it also reaches `ACROSS_LETTERS`, and images of any labels if they are identical (an image of one shade
-    correlates with nothing); a photo is a connected component. Exact: what float32 cannot decide is computed again in
-    float64. Memory: twice the pixels, the pixels of one label in float32, two blocks, and a tile.
+    Images of one label and signer are linked if the Pearson correlation of their pixels reaches `threshold`, others if
+    it also reaches `ACROSS`, and any images if they are identical (an image of one shade correlates with nothing) or of
+    one photo by what is `known`; a photo is a connected component. Exact: what float32 cannot decide is computed again
+    in float64. Memory: twice the pixels, the pixels of one label in float32, two blocks, and a tile.
     """
     flat = pixels.reshape(len(pixels), -1)
     photos = np.arange(len(pixels))
-    _, label_of = np.unique(np.asarray(labels), return_inverse=True)
-    for label in range(label_of.max() + 1):
-        rows = np.flatnonzero(label_of == label)
+    label_of, signer_of = (_numbered(names, len(pixels)) for names in (labels, signers))
+    sorted_as = _numbered(label_of * (signer_of.max() + 1) + signer_of, len(pixels))
+    for number in range(sorted_as.max() + 1):
+        rows = np.flatnonzero(sorted_as == number)
         distinct, distinct_of = _pictures(flat[rows])
         component = _components(flat[rows[distinct]], threshold)[distinct_of]
         photos[rows] = rows[_first_of_each(component)]
     first, picture = _pictures(flat)
-    pairs = _identical_under_two_labels(label_of, first, picture)
+    pairs = _identical_across(sorted_as, first, picture)
     photos = _first_of_each(_merge(photos, np.arange(len(photos)), first[picture]))
-    photos, alike = _join_across_labels(flat, label_of, photos, max(threshold, ACROSS_LETTERS))
-    return Photos(photos, sorted(pairs + alike))
+    if known is not None:
+        photos = _first_of_each(_merge(photos, np.arange(len(photos)), _first_of_each(_numbered(known, len(pixels)))))
+    photos, alike = _join_across(flat, sorted_as, photos, max(threshold, ACROSS))
+    pairs = sorted(pairs + alike)
+    two_letters, two_signers = ([(a, b) for a, b in pairs if of[a] != of[b]] for of in (label_of, signer_of))
+    return Photos(photos, two_letters, two_signers)
 
 
-def _identical_under_two_labels(labels: np.ndarray, first: np.ndarray, picture: np.ndarray) -> list[tuple[int, int]]:
-    """Each picture's first image is paired with its first one under each other label."""
-    suspects = np.flatnonzero(labels != labels[first[picture]])
-    pairs = {(int(first[picture[row]]), int(labels[row])): int(row) for row in suspects[::-1]}
+def _numbered(names: np.ndarray | None, images: int) -> Int[np.ndarray, " images"]:
+    return np.zeros(images, dtype=int) if names is None else np.unique(np.asarray(names), return_inverse=True)[1]
+
+
+def _identical_across(sorted_as: np.ndarray, first: np.ndarray, picture: np.ndarray) -> list[tuple[int, int]]:
+    """Each picture's first image is paired with its first one under each other label and signer."""
+    suspects = np.flatnonzero(sorted_as != sorted_as[first[picture]])
+    pairs = {(int(first[picture[row]]), int(sorted_as[row])): int(row) for row in suspects[::-1]}
     return [(one, other) for (one, _), other in pairs.items()]
 
 
-def _join_across_labels(
-    flat: UInt8[np.ndarray, "images pixels"], labels: np.ndarray, photos: np.ndarray, threshold: float
+def _join_across(
+    flat: UInt8[np.ndarray, "images pixels"], sorted_as: np.ndarray, photos: np.ndarray, threshold: float
 ) -> tuple[Int[np.ndarray, " images"], list[tuple[int, int]]]:
-    """The photos, joined where images of two labels are linked; and a pair of such images for each two photos.
+    """The photos, joined where images of two labels or signers are linked; and such a pair for each two photos.
 
     `threshold` is not below that within a label, so that of two linked images of one label both are of one photo.
     """
-    order = np.argsort(labels, kind="stable")  # so that most tiles of one label are left out
+    order = np.argsort(sorted_as, kind="stable")  # so that most tiles of one label are left out
     pixels, component, pairs = flat[order], photos[order], []
-    for correlation, corner in _tiles(pixels, labels[order]):
+    for correlation, corner in _tiles(pixels, sorted_as[order]):
         a, b = _linked_pairs(correlation, pixels, component, corner, threshold)
         ends = np.sort(np.stack([component[a], component[b]], axis=1), axis=1)
         one_each = np.unique(ends, axis=0, return_index=True)[1]

@@ -1,8 +1,8 @@
 """How a probe is scored: which images train it and which test it.
 
 `signbridge` is the notebook's: one stratified split over images, which puts copies of one photo on both sides.
-`grouped` is repeated stratified k-fold over whole photos. The training images of each of its folds are split once more
-in the same way: the penalty and the layer are chosen there.
+`grouped` is repeated stratified k-fold over whole groups: signers, clips or photos. Of few signers each is left out
+once. The training images of each fold are split once more in the same way: the penalty and the layer are chosen there.
 """
 
 import warnings
@@ -14,8 +14,10 @@ from jaxtyping import Bool
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedShuffleSplit
 
 from signbridge.core.errors import SignBridgeError
+from signbridge.core.groups import Kind
 
 PROTOCOLS = ("signbridge", "grouped")
+FEW_SIGNERS = 12  # of which each is left out once, instead of some in each fold
 NAMED = 8  # letters in a message, at most
 
 
@@ -60,33 +62,58 @@ def signbridge(labels: np.ndarray, test_size: float, seed: int) -> list[Split]:
 
 
 def grouped(
-    labels: np.ndarray, photos: np.ndarray, folds: int, repeats: int, inner_folds: int, seed: int
+    labels: np.ndarray, groups: np.ndarray, folds: int, repeats: int, inner_folds: int, seed: int, kind: Kind = "photo"
 ) -> list[Split]:
     """Repeated `StratifiedGroupKFold`, shuffled anew in each repeat: every image is tested once a repeat.
 
-    The training images of each fold are split once more in the same way, into `inner_folds`. Raises `SignBridgeError`
-    naming each letter with fewer photos than folds, or if a fold leaves too few images for the inner folds.
+    The training images of each fold are split once more in the same way, into `inner_folds`. `kind` is what the groups
+    are; of `FEW_SIGNERS` or fewer each is a fold of its own, once. Raises `SignBridgeError` naming each letter with
+    fewer groups than folds, with the most folds that would do, or if a fold leaves too few images for the inner folds.
     """
     letters, _ = _letters(labels)
-    of_letter = {letter: len(np.unique(photos[labels == letter])) for letter in letters}
-    few = [f"{letter} {count}" for letter, count in of_letter.items() if count < folds]
+    few_signers = kind == "signer" and len(np.unique(groups)) <= FEW_SIGNERS
+    needed = 2 if few_signers else folds
+    of_letter = {letter: len(np.unique(groups[labels == letter])) for letter in letters}
+    few = [f"{letter} {count}" for letter, count in of_letter.items() if count < needed]
     if few:
         more = f" and {len(few) - NAMED} more" if len(few) > NAMED else ""
         fewest = min(of_letter.values())
-        lower = f"Set probe.grouped.folds to {fewest}" if fewest >= 2 else "No number of folds suits a single photo"
+        lower = f"Set probe.grouped.folds to {fewest}" if fewest >= 2 else f"No number of folds suits a single {kind}"
         raise SignBridgeError(
-            f"protocol 'grouped' with {folds} folds needs {folds} photos a letter; there are: "
-            f"{', '.join(few[:NAMED])}{more}. {lower}; or draw more photos in `sample`, or leave letters out of "
-            "sample.classes."
+            f"protocol 'grouped' with {'one signer left out' if few_signers else f'{folds} folds'} needs {needed} "
+            f"{kind}s a letter; there are: {', '.join(few[:NAMED])}{more}. {lower}; or draw more {kind}s in `sample`, "
+            "or leave letters out of sample.classes."
         )
+    if few_signers:
+        return [split for _, split in _one_left_out(labels, groups, inner_folds, seed)]
     everywhere = np.arange(len(labels))
     splits = []
     for repeat in range(repeats):
-        for fold, (train, test) in enumerate(_folds(everywhere, labels, photos, folds, _seed_of(seed, repeat))):
-            _check_inner(labels[train], inner_folds)
-            inner = _folds(np.flatnonzero(train), labels, photos, inner_folds, _seed_of(seed, repeat, 1 + fold))
-            splits.append(Split("grouped", repeat, fold, train, test, tuple(InnerFold(*masks) for masks in inner)))
+        for fold, (train, test) in enumerate(_folds(everywhere, labels, groups, folds, _seed_of(seed, repeat))):
+            inner = inner_folds_of(train, labels, groups, inner_folds, _seed_of(seed, repeat, 1 + fold))
+            splits.append(Split("grouped", repeat, fold, train, test, inner))
     return splits
+
+
+def _one_left_out(labels: np.ndarray, groups: np.ndarray, inner_folds: int, seed: int) -> Iterator[tuple[str, Split]]:
+    """Each group, and the split that tests it; what the training images choose by keeps groups whole, if it can."""
+    for fold, group in enumerate(np.unique(groups)):
+        test = groups == group
+        inner = inner_folds_of(~test, labels, groups, inner_folds, _seed_of(seed, 0, 1 + fold))
+        yield group, Split("grouped", 0, fold, ~test, test, inner)
+
+
+def inner_folds_of(
+    train: Bool[np.ndarray, "images"], labels: np.ndarray, groups: np.ndarray, inner_folds: int, seed: int
+) -> tuple[InnerFold, ...]:
+    """The folds inside the training images: over whole groups, or over images where those have too few groups.
+
+    Raises `SignBridgeError` if no letter has one image for each fold.
+    """
+    _check_inner(labels[train], inner_folds)
+    rows = np.flatnonzero(train)
+    whole = groups if len(np.unique(groups[train])) >= inner_folds else np.arange(len(labels))
+    return tuple(InnerFold(*masks) for masks in _folds(rows, labels, whole, inner_folds, seed))
 
 
 def _check_inner(labels: np.ndarray, inner_folds: int) -> None:
@@ -99,28 +126,20 @@ def _check_inner(labels: np.ndarray, inner_folds: int) -> None:
         )
 
 
-def share_with_copy_in_train(splits: list[Split], photos: np.ndarray) -> float:
-    """The share of tested images that have a copy, an image of the same photo, among the training images."""
-    leaks = [np.isin(photos[split.test], photos[split.train]) for split in splits]
-    return float(np.concatenate(leaks).mean())
-
-
-def copies_in_train(splits: list[Split], photos: np.ndarray) -> dict[str, float]:
-    """`share_with_copy_in_train` of each protocol among `splits`."""
-    return {
-        protocol: share_with_copy_in_train([split for split in splits if split.protocol == protocol], photos)
-        for protocol in dict.fromkeys(split.protocol for split in splits)
-    }
+def share_seen_in_train(splits: list[Split], of_image: np.ndarray) -> float:
+    """The share of tested images whose photo (or clip, or signer: `of_image`) is among the training images."""
+    seen = [np.isin(of_image[split.test], of_image[split.train]) for split in splits]
+    return float(np.concatenate(seen).mean())
 
 
 def _folds(
-    rows: np.ndarray, labels: np.ndarray, photos: np.ndarray, folds: int, seed: int
+    rows: np.ndarray, labels: np.ndarray, groups: np.ndarray, folds: int, seed: int
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Masks over all images that split `rows` by photo, as evenly by letter as may be."""
+    """Masks over all images that split `rows` by group, as evenly by letter as may be."""
     splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
     with warnings.catch_warnings():  # a letter with fewer images than folds is then missing from some of them
         warnings.filterwarnings("ignore", "The least populated class")
-        for train, test in splitter.split(rows, labels[rows], photos[rows]):
+        for train, test in splitter.split(rows, labels[rows], groups[rows]):
             yield _mask(rows[train], len(labels)), _mask(rows[test], len(labels))
 
 

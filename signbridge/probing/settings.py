@@ -13,8 +13,8 @@ from signbridge.core.activations import (
     positions_of,
 )
 from signbridge.core.errors import SignBridgeError
+from signbridge.core.groups import By, Groups
 from signbridge.core.params import Section
-from signbridge.datasets.groups import By
 from signbridge.probing import protocols
 from signbridge.probing.protocols import PROTOCOLS, Split
 
@@ -71,16 +71,22 @@ class SideBySideParams(Section):
     same_depth: float = Field(gt=0, le=1)  # of the decoder: how near two peaks must lie to count as one
 
 
-def splits_of(params: ProbeParams, labels: np.ndarray, photos: np.ndarray, seed: int) -> list[Split]:
+def splits_of(params: ProbeParams, labels: np.ndarray, groups: Groups, seed: int) -> list[Split]:
     """The splits of every protocol of `params`, the notebook's first. Raises `SignBridgeError` as they do."""
     splits = []
     for protocol in chosen_protocols(params):
         if protocol == "signbridge":
             splits += protocols.signbridge(labels, params.signbridge.test_size, seed)
         else:
-            grouped = params.grouped
-            splits += protocols.grouped(labels, photos, grouped.folds, grouped.repeats, grouped.inner_folds, seed)
+            splits += grouped_splits(params.grouped, labels, groups, seed)
     return splits
+
+
+def grouped_splits(params: GroupedProtocol, labels: np.ndarray, groups: Groups, seed: int) -> list[Split]:
+    """`protocols.grouped` of the params."""
+    return protocols.grouped(
+        labels, groups.of_image, params.folds, params.repeats, params.inner_folds, seed, groups.kind
+    )
 
 
 def chosen_protocols(params: ProbeParams) -> list[str]:

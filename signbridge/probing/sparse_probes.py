@@ -17,6 +17,7 @@ from pydantic import Field
 from tqdm import tqdm
 
 from signbridge.core import activations
+from signbridge.core.groups import Groups
 from signbridge.core.names import AUTOENCODER, COMPONENTS, POSITIONS, STREAM, TWIN
 from signbridge.core.params import Section
 from signbridge.datasets.control_images import UNTRAINED_TWIN
@@ -67,6 +68,7 @@ class ControlCell(NamedTuple):
 
 def probe_letters(
     sample: pd.DataFrame,
+    groups: Groups,
     sites: Sequence[str],
     of_model: Where,
     of_controls: Mapping[str, Where],
@@ -76,11 +78,11 @@ def probe_letters(
 ) -> tuple[dict[Place, Read], dict[tuple[str, str, str, str], float]]:
     """What probes of all say of every image at every place; and by control and place the accuracy of its probes.
 
-    `sample` has image_id, label and photo. `probe` are the settings of the study's probes. Controls, like shuffled
-    letters, are probed under the protocol `grouped` alone.
+    `sample` has image_id, label and photo; `groups` are kept whole. `probe` are the settings of the study's probes.
+    Controls, like shuffled letters, are probed under the protocol `grouped` alone.
     """
     labels, photos = sample["label"].to_numpy(), sample["photo"].to_numpy()
-    splits = splits_of(with_repeats(probe, settings.repeats), labels, photos, seed)
+    splits = splits_of(with_repeats(probe, settings.repeats), labels, groups, seed)
     grouped = [split for split in splits if split.protocol == "grouped"]
     targets = np.unique(labels, return_inverse=True)[1]
     draws = draws_by_repeat(targets, photos, grouped, settings.draws, seed) if grouped else []
@@ -99,6 +101,7 @@ def probe_letters(
 
 def tell_letters(
     sample: pd.DataFrame,
+    groups: Groups,
     sites: Sequence[str],
     of_model: Where,
     of_controls: Mapping[str, Where],
@@ -111,8 +114,8 @@ def tell_letters(
     Baselines are read where they are there: dimensions and components of the stream, features of the untrained twin.
     Without the protocol `grouped` there are no scores.
     """
-    labels, photos = sample["label"].to_numpy(), sample["photo"].to_numpy()
-    splits = splits_of(with_repeats(probe, settings.repeats), labels, photos, seed)
+    labels = sample["label"].to_numpy()
+    splits = splits_of(with_repeats(probe, settings.repeats), labels, groups, seed)
     grouped = [split for split in splits if split.protocol == "grouped"]
     if not grouped:
         return {}, np.empty((0, len(labels)), int)

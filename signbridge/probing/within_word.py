@@ -11,15 +11,15 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Int
 
-from signbridge.probing import protocols
+from signbridge.core.groups import Groups
 from signbridge.probing.predictions import predictions_table
 from signbridge.probing.protocols import Split
-from signbridge.probing.settings import GroupedProtocol
+from signbridge.probing.settings import GroupedProtocol, grouped_splits
 from signbridge.probing.sweep import MEMORY_BYTES, Cell, Scored, predict
 
 # Of a letter within a word: one to test, and two in training, so that the penalty can be chosen by one of them. A
 # rarer letter would also take folds, and with them training images, from all the others.
-FEWEST_PHOTOS = 3
+FEWEST = 3
 TOKENS_OF_TEXT = ("prompt_last", "answer_last")
 COLUMNS = {
     "word": "str",
@@ -50,31 +50,33 @@ def places_within(places: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
 
 
 def same_word(
-    answers: np.ndarray, labels: np.ndarray, photos: np.ndarray, grouped: GroupedProtocol, seed: int
+    answers: np.ndarray, labels: np.ndarray, groups: Groups, grouped: GroupedProtocol, seed: int
 ) -> list[SameWord]:
-    """The words that were given to 2 letters or more, with `FEWEST_PHOTOS` photos or more each; in order of the word.
+    """The words that were given to 2 letters or more, with `FEWEST` groups or more each; in order of the word.
 
-    `answers`, `labels` and `photos` have one entry an image of the sample. Where the text is noise there is no such
+    `answers` and `labels` have one entry an image of the sample. Where the text is noise there is no such
     word, and the list is empty.
     """
     words = []
     for word in np.unique(answers):
         said = np.flatnonzero(answers == word)
-        of_letter = pd.Series(photos[said]).groupby(labels[said]).nunique()
-        often = of_letter[of_letter >= FEWEST_PHOTOS]
+        of_letter = pd.Series(groups.of_image[said]).groupby(labels[said]).nunique()
+        often = of_letter[of_letter >= FEWEST]
         if len(often) >= 2:
             rows = said[np.isin(labels[said], often.index)]
-            splits = _splits(labels[rows], photos[rows], int(often.min()), grouped, seed)
+            of_word = groups._replace(of_image=groups.of_image[rows])
+            splits = _splits(labels[rows], of_word, int(often.min()), grouped, seed)
             words.append(SameWord(str(word), rows, splits))
     return words
 
 
-def _splits(labels: np.ndarray, photos: np.ndarray, fewest: int, grouped: GroupedProtocol, seed: int) -> list[Split]:
-    """`protocols.grouped`, with fewer folds where the rarest letter has only `fewest` photos."""
+def _splits(labels: np.ndarray, groups: Groups, fewest: int, grouped: GroupedProtocol, seed: int) -> list[Split]:
+    """`grouped_splits`, with fewer folds where the rarest letter has only `fewest` groups."""
     folds = min(grouped.folds, fewest)
     in_training = fewest - math.ceil(fewest / folds)
     inner_folds = max(2, min(grouped.inner_folds, in_training))
-    return protocols.grouped(labels, photos, folds, grouped.repeats, inner_folds, seed)
+    fitting = grouped.model_copy(update={"folds": folds, "inner_folds": inner_folds})
+    return grouped_splits(fitting, labels, groups, seed)
 
 
 def score_within(

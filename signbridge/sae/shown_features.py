@@ -1,7 +1,7 @@
 """Which features are shown: those that detect a letter best, and then the most active ones.
 
-Features are ranked on half of the photos by their AUC (`statistics/ranking.py`). The best of thousands looks better
-than it is on the photos that it was chosen by, so the AUC that is reported is that on the other half.
+Features are ranked on half of the groups (photos, clips or signers) by their AUC (`statistics/ranking.py`). The best of
+thousands looks better than it is on those that it was chosen by, so the AUC that is reported is that on the other half.
 """
 
 from collections.abc import Sequence
@@ -43,16 +43,16 @@ class Halves(NamedTuple):
     letters: list[str]
 
 
-def halves_of(labels: np.ndarray, photos: np.ndarray, seed: int) -> Halves:
-    """Half of each letter's photos, and the others. A letter with a single photo is in neither half.
+def halves_of(labels: np.ndarray, groups: np.ndarray, seed: int) -> Halves:
+    """Half of each letter's groups, and the others. A letter with a single group is in neither half.
 
     With fewer than two letters left there is nothing to tell apart, and none is named.
     """
-    of_letter = pd.Series(photos).groupby(labels).nunique()
+    of_letter = pd.Series(groups).groupby(labels).nunique()
     usable = np.isin(labels, of_letter.index[of_letter >= 2])
     ranking, testing = np.zeros(len(labels), bool), np.zeros(len(labels), bool)
     if usable.any():
-        half = fitted_half(labels[usable], photos[usable], seed)
+        half = fitted_half(labels[usable], groups[usable], seed)
         ranking[usable], testing[usable] = half, ~half
     letters = sorted(set(labels[ranking]) & set(labels[testing]))
     return Halves(ranking, testing, letters if len(letters) >= 2 else [])
@@ -149,7 +149,7 @@ def chosen_features(
     The second table has their rows with `kind`, and `letters`: the mean on each letter, in the order of their names.
     """
     ids, labels, photos = (sample[column].to_numpy() for column in ("image_id", "label", "photo"))
-    halves, told, shown = halves_of(labels, photos, seed), [], []
+    halves, told, shown = halves_of(labels, sample["group"].to_numpy(), seed), [], []
     for site in sites:
         vectors, stream = (activations.read(folder, site, POSITION, list(ids)) for folder in folders)
         of_site = letter_features(vectors, labels, halves, settings.letters)

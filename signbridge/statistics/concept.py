@@ -1,8 +1,8 @@
 """How well one feature detects a concept that is known of every hand ("a finger is up").
 
-The feature is chosen on half of the photos and evaluated on the other half. The baseline of a model that has learnt
-nothing is chosen in the same way: the best feature of autoencoders of the untrained twin, trained alike. The dimensions
-of the residual stream are a second baseline, each with either sign.
+The feature is chosen on half of the groups (photos, clips or signers) and evaluated on the other half. The baseline of
+a model that has learnt nothing is chosen in the same way: the best feature of autoencoders of the untrained twin,
+trained alike. The dimensions of the residual stream are a second baseline, each with either sign.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -50,15 +50,15 @@ def told_by_features(
 ) -> tuple[pd.DataFrame, dict[str, Metric]]:
     """A row a place (`COLUMNS`), and the findings, for the images of `rows`.
 
-    At each place: the feature that detects the concept best on half of the photos (`auc_fitted`), and its area under
-    the ROC curve on the other half (`auc`), with an interval over photos. `rows` and `names` are those of
+    At each place: the feature that detects the concept best on half of the groups (`auc_fitted`), and its area under
+    the ROC curve on the other half (`auc`), with an interval over groups. `rows` and `names` are those of
     `with_concept`. Without rows the table and the findings are empty.
     """
     if rows.empty:
         return pd.DataFrame(columns=COLUMNS), {}
-    true, photos = (rows["label"] == names[1]).to_numpy(), rows["photo"].to_numpy()
-    half = fitted_half(rows["label"].to_numpy(), photos, seed)
-    drawn = _photo_weights(photos[~half], statistics.resamples, np.random.default_rng(seed))
+    true, groups = (rows["label"] == names[1]).to_numpy(), rows["group"].to_numpy()
+    half = fitted_half(rows["label"].to_numpy(), groups, seed)
+    drawn = _group_weights(groups[~half], statistics.resamples, np.random.default_rng(seed))
     found, resampled = [], []
     for reading in readings:
         (areas,) = aucs(reading.columns[half], true[half], [True])
@@ -102,9 +102,9 @@ def _findings(
     return metrics
 
 
-def _photo_weights(
-    photos: np.ndarray, resamples: int, generator: np.random.Generator
+def _group_weights(
+    groups: np.ndarray, resamples: int, generator: np.random.Generator
 ) -> Float[np.ndarray, "resamples images"]:
-    """How often each image is in each resample of the photos."""
-    places = np.unique(photos, return_inverse=True)[1]
+    """How often each image is in each resample of the groups."""
+    places = np.unique(groups, return_inverse=True)[1]
     return draw_photos(int(places.max()) + 1, resamples, generator)[:, places].astype(np.float64)

@@ -75,21 +75,21 @@ def with_headlines(
 
 
 def curves(
-    predictions: pd.DataFrame, photo_of: pd.Series, params: StatisticsParams, generator: np.random.Generator
+    predictions: pd.DataFrame, group_of: pd.Series, params: StatisticsParams, generator: np.random.Generator
 ) -> Curves:
     """Every accuracy in `predictions` (series, protocol, site, position, image_id, label, predicted).
 
     Sites come in the order of `predictions`, which is that of depth; `depth` counts them.
-    `photo_of` gives the photo of each image_id of the sample: the photos resampled are all of its photos.
+    `group_of` gives the group (photo, clip or signer) of each image_id of the sample: all of its groups are resampled.
     """
     key = [predictions[column] for column in KEY]
-    number, photo = pd.MultiIndex.from_arrays(key).factorize()[0], pd.Index(photo_of.unique())
-    where = photo.get_indexer(predictions["image_id"].map(photo_of)), number
-    right, tested = (np.zeros((len(photo), number.max() + 1)) for _ in range(2))
+    number, group = pd.MultiIndex.from_arrays(key).factorize()[0], pd.Index(group_of.unique())
+    where = group.get_indexer(predictions["image_id"].map(group_of)), number
+    right, tested = (np.zeros((len(group), number.max() + 1)) for _ in range(2))
     np.add.at(right, where, predictions["label"].to_numpy() == predictions["predicted"].to_numpy())
     np.add.at(tested, where, 1)
 
-    resampled = resampled_accuracy(draw_photos(len(photo), params.resamples, generator), right, tested)
+    resampled = resampled_accuracy(draw_photos(len(group), params.resamples, generator), right, tested)
     low, high = at_the_edges(*interval(resampled, params.confidence), right, tested, params.confidence)
     table = predictions[KEY].drop_duplicates().reset_index(drop=True)
     table["depth"] = pd.factorize(table["site"])[0]
@@ -99,18 +99,18 @@ def curves(
     return Curves(table, resampled, params.confidence)
 
 
-def copies_in_train(predictions: pd.DataFrame, photo_of: pd.Series) -> dict[str, float]:
-    """By protocol, the share of tested images that have a copy, an image of the same photo, among the training images.
+def copies_in_train(predictions: pd.DataFrame, group_of: pd.Series) -> dict[str, float]:
+    """By protocol, the share of tested images that have an image of the same group among the training images.
 
-    A probe is trained on all images of the sample that it is not tested on. `photo_of` is by image_id.
+    A probe is trained on all images of the sample that it is not tested on. `group_of` is by image_id.
     """
     tests = predictions[["protocol", "repeat", "fold", "image_id"]].drop_duplicates()
     shares = {}
     for protocol, of_protocol in tests.groupby("protocol", sort=False):
         leaks = []
         for _, tested in of_protocol.groupby(["repeat", "fold"]):
-            in_test = photo_of.index.isin(tested["image_id"])
-            leaks.append(photo_of[in_test].isin(photo_of[~in_test]))
+            in_test = group_of.index.isin(tested["image_id"])
+            leaks.append(group_of[in_test].isin(group_of[~in_test]))
         shares[protocol] = float(pd.concat(leaks).mean())
     return shares
 
@@ -135,14 +135,14 @@ def accuracy_table(curves: Curves, copies_in_train: dict[str, float], choices: p
 
 
 def letter_accuracy(
-    headline: pd.DataFrame, photo_of: pd.Series, params: StatisticsParams, generator: np.random.Generator
+    headline: pd.DataFrame, group_of: pd.Series, params: StatisticsParams, generator: np.random.Generator
 ) -> pd.DataFrame:
     """One row a letter: letter, images, accuracy, low, high. `headline` has image_id, label and predicted."""
-    photo = headline["image_id"].map(photo_of).rename("photo")
+    group = headline["image_id"].map(group_of).rename("group")
     right = (headline["label"] == headline["predicted"]).astype(float).rename("right")
-    counts = right.groupby([photo, headline["label"]]).agg(["sum", "count"]).reset_index()
+    counts = right.groupby([group, headline["label"]]).agg(["sum", "count"]).reset_index()
     right, tested = (
-        counts.pivot_table(values=value, index="photo", columns="label", fill_value=0.0) for value in ("sum", "count")
+        counts.pivot_table(values=value, index="group", columns="label", fill_value=0.0) for value in ("sum", "count")
     )
     low, high = photo_bootstrap(
         right.to_numpy(float), tested.to_numpy(float), params.confidence, params.resamples, generator

@@ -1,8 +1,8 @@
 """How long is the code of the letters at each site, how sure is that, and does it grow with depth?
 
-What was drawn is drawn anew: the photos, and the orders in which they were sent. Both are resampled at once, each on
-its own (Owen 2007, "The pigeonhole bootstrap"). Sites share the resamples, so that two can be compared. The probes are
-not fitted anew, and each order keeps its penalty.
+What was drawn is drawn anew: the groups (photos, clips or signers), and the orders of sending. Both are resampled at
+once, each on its own (Owen 2007, "The pigeonhole bootstrap"). Sites share the resamples, so that two can be compared.
+The probes are not fitted anew, and each order keeps its penalty.
 """
 
 from typing import NamedTuple
@@ -57,15 +57,15 @@ def code_lengths(
     """
     keys = pd.MultiIndex.from_frame(codes[["site", "position"]])
     of_cell, cells = keys.factorize()
-    photo, photos = pd.factorize(sample["photo"])
-    images = np.bincount(photo, minlength=len(photos))
-    photo_of = pd.Series(photo, index=sample["image_id"])
+    group, groups = pd.factorize(sample["group"])
+    images = np.bincount(group, minlength=len(groups))
+    group_of = pd.Series(group, index=sample["image_id"])
     orders = int(codes["order"].max()) + 1 if len(codes) else 0
-    bits = np.zeros((orders, len(cells), len(photos)))
-    where = codes["order"].to_numpy(dtype=int), of_cell, photo_of.loc[codes["image_id"]].to_numpy()
+    bits = np.zeros((orders, len(cells), len(groups)))
+    where = codes["order"].to_numpy(dtype=int), of_cell, group_of.loc[codes["image_id"]].to_numpy()
     np.add.at(bits, where, codes["bits"].to_numpy(dtype=float))
 
-    drawn = draw_photos(len(photos), params.resamples, generator)
+    drawn = draw_photos(len(groups), params.resamples, generator)
     resampled = np.zeros((params.resamples, len(cells)))
     if orders:
         times = generator.multinomial(orders, np.full(orders, 1 / orders), size=params.resamples) / orders

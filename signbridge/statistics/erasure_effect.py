@@ -1,6 +1,6 @@
 """What erasure takes away: from probes there and later, from the answers, and from the descriptions.
 
-Every share weights images equally. Its interval resamples photos, with all their images, and the draws of a control.
+Every share weights images equally. Its interval resamples groups, with all their images, and the draws of a control.
 """
 
 from typing import NamedTuple
@@ -50,12 +50,12 @@ HEADLINE = {
 
 
 class Erasure(NamedTuple):
-    """The tables of an erasure sweep, and the photo of each image."""
+    """The tables of an erasure sweep, and the group (photo, clip or signer) of each image."""
 
     probes: pd.DataFrame  # of the stage `erase`, as are the next two
     changed: pd.DataFrame  # whether answers changed
     damage: pd.DataFrame  # of descriptions
-    photo: pd.Series  # by image_id
+    group: pd.Series  # by image_id
 
 
 def erasure_effects(
@@ -86,11 +86,11 @@ def probe_accuracy_under_erasure(
 ) -> pd.DataFrame:
     """The accuracy of probes on held-out photos, a row a place that was erased and read.
 
-    at, site, eraser, read_site, read_position, accuracy with its interval over photos.
+    at, site, eraser, read_site, read_position, accuracy with its interval over groups.
     """
     table = erasure.probes
-    rows = table.assign(photo=table["image_id"].map(erasure.photo), right=table["label"] == table["predicted"])
-    found = effects(rows, READ_AT, "photo", "right", statistics, generator)
+    rows = table.assign(group=table["image_id"].map(erasure.group), right=table["label"] == table["predicted"])
+    found = effects(rows, READ_AT, "group", "right", statistics, generator)
     return found.table("accuracy", statistics.confidence, share=True)
 
 
@@ -102,8 +102,8 @@ def effect_on_text(
     The findings quote, for each kind of token, the site whose answers LEACE changes most, and its controls there.
     """
     keys, damage = ERASED_AT, erasure.damage
-    changed = erasure.changed.assign(photo=erasure.changed["image_id"].map(erasure.photo))
-    found = effects(changed, keys, "photo", "changed", statistics, generator, nulls="eraser")
+    changed = erasure.changed.assign(group=erasure.changed["image_id"].map(erasure.group))
+    found = effects(changed, keys, "group", "changed", statistics, generator, nulls="eraser")
     answers = found.table("changed", statistics.confidence, share=True)
     rise = effects(damage, keys, "image_id", "damage", statistics, generator, nulls="eraser")
     rise = rise.table("damage", statistics.confidence)
@@ -119,7 +119,7 @@ def _at_its_site(
 ) -> dict[str, Metric]:
     """The site whose answers LEACE changes most, chosen on half of the photos and quoted on the other, both ways."""
     by_leace, sites = changed[changed["eraser"] == LEACE], list(dict.fromkeys(changed["site"]))
-    second = pd.Series(pd.factorize(changed["photo"], sort=True)[0] % 2 == 1, changed.index)
+    second = pd.Series(pd.factorize(changed["group"], sort=True)[0] % 2 == 1, changed.index)
 
     def most_changed(rows: pd.DataFrame) -> str:
         return sites[int(rows.groupby("site")["changed"].mean()[sites].to_numpy().argmax())]
@@ -127,8 +127,8 @@ def _at_its_site(
     overall = most_changed(by_leace)
     chosen = {side: most_changed(by_leace[second[by_leace.index] == side]) for side in (False, True)}
     quoted = changed[changed["site"] == second.map({side: chosen[not side] for side in chosen})]
-    found = effects(quoted, ["eraser"], "photo", "changed", statistics, generator, nulls="eraser")
-    peaks = effects(by_leace, ["site"], "photo", "changed", statistics, generator).resampled.argmax(axis=1)
+    found = effects(quoted, ["eraser"], "group", "changed", statistics, generator, nulls="eraser")
+    peaks = effects(by_leace, ["site"], "group", "changed", statistics, generator).resampled.argmax(axis=1)
     low, high = site_interval(peaks, sites, statistics.confidence)
     metrics: dict[str, Metric] = {
         "site": overall, "site_low": low, "site_high": high, "halves_agree": set(chosen.values()) == {overall},
@@ -188,9 +188,9 @@ def _given_back(
     table = erasure.probes
     there = (table["eraser"] == LEACE) & (table["site"] == row["site"]) & (table["read_site"] == row["read_site"])
     table = table[there & (table["read_position"] == "prompt_last")]
-    right = table.assign(right=table["label"] == table["predicted"], photo=table["image_id"].map(erasure.photo))
+    right = table.assign(right=table["label"] == table["predicted"], group=table["image_id"].map(erasure.group))
     if "both" not in set(right["at"]):
         return {}
-    gap = effects(right, ["at"], "photo", "right", statistics, generator).over("at", "both")
+    gap = effects(right, ["at"], "group", "right", statistics, generator).over("at", "both")
     [row_of] = np.flatnonzero(gap.keys["at"] == "prompt_last")
     return gap.metrics("erasure_given_back_by_image_tokens", int(row_of), statistics.confidence)

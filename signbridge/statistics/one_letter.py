@@ -1,8 +1,8 @@
 """How well k features tell one letter from the rest, beside as many dimensions, components and features of the twin.
 
 The area under the ROC curve (AUC) is over pairs of an image of the letter and another one that the same probe scored,
-meaned over letters. Intervals resample letters, and photos of all letters: other letters and other photos could have
-been shown. Differences are paired: both sides are read on the same resamples of letters and photos.
+meaned over letters. Intervals resample letters, and groups (photos, clips or signers) of all letters: others could have
+been shown. Differences are paired: both sides are read on the same resamples of letters and groups.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,7 +26,7 @@ def one_letter_table(
     scores: Mapping[Key, Float[np.ndarray, "repeats letters images"]],
     tested_in: Int[np.ndarray, "repeats images"],
     labels: np.ndarray,
-    photos: np.ndarray,
+    groups: np.ndarray,
     statistics: StatisticsParams,
     seed: int,
 ) -> pd.DataFrame:
@@ -39,7 +39,7 @@ def one_letter_table(
         return pd.DataFrame(columns=COLUMNS)
     keys, targets = list(scores), np.unique(labels, return_inverse=True)[1]
     generator = np.random.default_rng(seed)
-    places = np.unique(photos, return_inverse=True)[1]
+    places = np.unique(groups, return_inverse=True)[1]
     drawn = draw_photos(int(places.max()) + 1, statistics.resamples, generator)[:, places]
     weights = np.vstack([np.ones((1, len(targets))), drawn]).astype(np.float32)  # the first row is what was measured
     of_letter = areas(np.stack([scores[key] for key in keys]), tested_in, targets, weights)

@@ -15,14 +15,14 @@ PLACES = {"pixels": "flat", "vision": "image_mean"}  # that findings name, besid
 def selectivity_table(
     predictions: pd.DataFrame,
     control_task: pd.DataFrame,
-    photo_of: pd.Series,
+    group_of: pd.Series,
     statistics: StatisticsParams,
     generator: np.random.Generator,
 ) -> pd.DataFrame:
     """A row a site and position of the protocol `signbridge`, in order of depth (`COLUMNS`).
 
     `accuracy` is that of the letters, `control_task` that of one random letter a photo on the same tested images, mean
-    over draws. The interval of `selectivity`, their difference, is over photos and draws. `control_task` is the table
+    over draws. The interval of `selectivity`, their difference, is over groups and draws. `control_task` is the table
     of `score_control_task`; without rows of it the table is empty.
     """
     if control_task.empty:
@@ -31,9 +31,9 @@ def selectivity_table(
     model = model.assign(right=model["label"] == model["predicted"], draw=0, series="model")
     rows = pd.concat([model, control_task.assign(series=CONTROL_TASK)], ignore_index=True)
     rows = rows[rows["site"].isin(set(control_task["site"]))]
-    rows = rows.assign(photo=rows["image_id"].map(photo_of))
+    rows = rows.assign(group=rows["image_id"].map(group_of))
     keys = ["site", "position", "series"]
-    found = effects(rows, keys, "photo", "right", statistics, generator, nulls="series")
+    found = effects(rows, keys, "group", "right", statistics, generator, nulls="series")
     shares = found.keys.assign(share=found.overall).pivot_table("share", ["site", "position"], "series")
     gaps = found.over("series", CONTROL_TASK).table("selectivity", statistics.confidence)
     gaps = gaps[gaps["series"] == "model"].drop(columns="series")

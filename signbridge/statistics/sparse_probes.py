@@ -22,9 +22,9 @@ def sparse_probes(
     statistics: StatisticsParams,
     generator: np.random.Generator,
 ) -> pd.DataFrame:
-    """The table of `sparse_probe_table` from what `probe_letters` gives of `sample` (image_id, label, photo)."""
+    """The table of `sparse_probe_table` from what `probe_letters` gives of `sample` (image_id, label, group)."""
     predictions = predictions_table(reads, sample["image_id"].to_numpy(), sample["label"].to_numpy())
-    accuracies = curves(predictions, sample.set_index("image_id")["photo"], statistics, generator)
+    accuracies = curves(predictions, sample.set_index("image_id")["group"], statistics, generator)
     return sparse_probe_table(accuracies, reads, controls)
 
 

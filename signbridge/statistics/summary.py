@@ -83,6 +83,9 @@ HEADLINE = {
     "notebook_split_accuracy": "signbridge_peak_accuracy",  # of a sample without copies
     "pixels": "grouped_pixels",
     "leaking_split_pixels": "signbridge_leaking_pixels",
+    "signer_worth": "signer_worth",  # where signers are known
+    "signer_worth_low": "signer_worth_low",
+    "signer_worth_high": "signer_worth_high",
     "images": "images",
     "photos": "photos",
     "letters": "letters",

@@ -9,6 +9,7 @@ import numpy as np
 
 from signbridge.core import params, tables
 from signbridge.core.command_line import run
+from signbridge.core.groups import read_sample
 from signbridge.core.names import model_name
 from signbridge.core.sweeps import QuestionsParams
 from signbridge.statistics import (
@@ -38,7 +39,7 @@ def main() -> None:
     settings, seed = params.section("statistics", StatisticsParams), params.seed()
     steering_settings = params.section("steering_effects", steering_effect.SteeringEffectsParams, params.CAUSAL)
     of_patching, of_steering, of_erasure, of_parts, of_knockout, of_minimal = np.random.default_rng(seed).spawn(6)
-    photo = tables.read(SAMPLE, columns=["image_id", "photo"]).set_index("image_id")["photo"]
+    group = read_sample(["image_id"])[0].set_index("image_id")["group"]
 
     patched, found_by_patching = patching_effect.patching_effects(tables.read(PATCHING), settings, of_patching)
     parts, found_in_parts = parts_effect.parts_effects(tables.read(PARTS), settings, of_parts)
@@ -50,7 +51,7 @@ def main() -> None:
     )
     doses, areas, found_by_steering = steering_effect.steering_effects(steering, of_steering)
     erasure = erasure_effect.Erasure(
-        *(tables.read(ERASURE / f"{name}.parquet") for name in ("probes", "answers", "damage")), photo
+        *(tables.read(ERASURE / f"{name}.parquet") for name in ("probes", "answers", "damage")), group
     )
     accuracy, changed, found_by_erasure = erasure_effect.erasure_effects(erasure, settings, of_erasure)
 

@@ -13,6 +13,7 @@ from signbridge.causal.erasure import ErasureParams
 from signbridge.causal.erasure_sweep import erase
 from signbridge.core import params, tables
 from signbridge.core.command_line import run
+from signbridge.core.groups import read_sample
 from signbridge.core.sweeps import QuestionsParams
 from signbridge.vlm.model_run import model_run
 
@@ -37,7 +38,7 @@ def main() -> None:
     }
     with model_run(__file__, sample=SAMPLE, **made_by) as reading:
         images = tables.made_by(SAMPLE).get("images", {})
-        found = erase(reading, questions, sweep, fitted.C, tables.read(SAMPLE), images, ACTIVATIONS, seed)
+        found = erase(reading, questions, sweep, fitted.C, read_sample()[0], images, ACTIVATIONS, seed)
         tables.write(found.probes, PROBES, reading.made_by | {"drawn_images": found.drawn})
         tables.write(found.changed, CHANGED, reading.made_by)
         tables.write(found.damage, DAMAGE, reading.made_by)

@@ -16,6 +16,7 @@ from signbridge.causal.steering import COURSES_PER_SHARD, SteeringParams, steeri
 from signbridge.causal.steering_tables import answers_table, damage_table, descriptions_table
 from signbridge.core import params, tables
 from signbridge.core.command_line import run
+from signbridge.core.groups import read_sample
 from signbridge.core.sweeps import QuestionsParams, spread_layers
 from signbridge.vlm.model_run import model_run
 
@@ -33,7 +34,7 @@ def main() -> None:
     fitted = params.section("fitted", FittedParams, params.CAUSAL)
     sweep = getattr(params.section("steering", SteeringParams, params.CAUSAL), questions.sweep)
     answers = tables.read(ANSWERS, columns=["image_id", "answer"])
-    sample = tables.read(SAMPLE).merge(answers, on="image_id", how="left", validate="one_to_one")
+    sample = read_sample()[0].merge(answers, on="image_id", how="left", validate="one_to_one")
     if sweep.layers != 0:
         check_steerable(sample, sweep, seed)
     asked = questions.model_dump(include={"sweep", "describe", "describe_tokens"})

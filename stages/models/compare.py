@@ -6,6 +6,7 @@ import numpy as np
 
 from signbridge.core import params, tables
 from signbridge.core.command_line import run
+from signbridge.core.groups import read_sample
 from signbridge.probing.settings import SideBySideParams
 from signbridge.statistics.intervals import StatisticsParams
 from signbridge.statistics.side_by_side import ModelResults, compare_models, findings_of, headline_of
@@ -18,7 +19,7 @@ def main() -> None:
     """Read the predictions and answers of all models; write data/models/compared/, metrics and a plot."""
     settings, seed = params.whole(SideBySideParams, params.SIDE_BY_SIDE), params.seed()
     statistics, notes = params.section("statistics", StatisticsParams), params.model_notes()
-    sample = tables.read("data/sample.parquet", columns=["image_id", "label", "photo"])
+    sample, groups = read_sample(["image_id", "label"])
     results = {
         name: ModelResults(
             predictions=tables.read(PROBED / name / "predictions.parquet"),
@@ -29,12 +30,13 @@ def main() -> None:
         for name in settings.models
     }
     found = compare_models(
-        results, sample.set_index("image_id")["photo"], settings, statistics, np.random.default_rng(seed)
+        results, sample.set_index("image_id")["group"], settings, statistics, np.random.default_rng(seed)
     )
     findings = {
         "model": ", ".join(settings.models),
         "images": len(sample),
         "photos": int(sample["photo"].nunique()),
+        **groups.findings(),
         "chance": float(sample["label"].value_counts(normalize=True).max()),
         "confidence": statistics.confidence,
         "notes": "; ".join(f"{name}: {notes[name]}" for name in settings.models if name in notes),

@@ -11,6 +11,7 @@ from tqdm import tqdm
 from signbridge.core import activations, params, tables
 from signbridge.core.command_line import run
 from signbridge.core.errors import SignBridgeError
+from signbridge.core.groups import read_sample
 from signbridge.core.tables import whole_folder
 from signbridge.probing.predictions import choices_table, predictions_table, read_answers
 from signbridge.probing.settings import ProbeParams, SideBySideParams, places, splits_of
@@ -27,9 +28,9 @@ def main() -> None:
     if GROUPED not in chosen.protocols:
         raise SignBridgeError("params.yaml: probe.protocols: models are compared under `grouped` alone. Add it.")
     chosen = _of_every_model(chosen, params.whole(SideBySideParams, params.SIDE_BY_SIDE))
-    sample = tables.read("data/sample.parquet", columns=["image_id", "label", "photo"])
-    image_ids, labels, photos = (sample[column].to_numpy() for column in ("image_id", "label", "photo"))
-    splits = splits_of(chosen, labels, photos, seed)
+    sample, groups = read_sample(["image_id", "label"])
+    image_ids, labels = sample["image_id"].to_numpy(), sample["label"].to_numpy()
+    splits = splits_of(chosen, labels, groups, seed)
 
     probed = places(chosen, activations.sites(read / "activations"))
     cells = cells_of(read / "activations", probed, list(image_ids))

@@ -6,6 +6,7 @@ import numpy as np
 
 from signbridge.core import params, tables
 from signbridge.core.command_line import run
+from signbridge.core.groups import read_sample
 from signbridge.core.names import MODEL, STREAM, TWIN, model_name
 from signbridge.datasets.concept import ConceptParams, with_concept
 from signbridge.datasets.control_images import ControlsParams
@@ -57,7 +58,7 @@ def main() -> None:
     folders = {MODEL: FEATURES} | ({TWIN: OF_TWIN} if TWIN in params.section("controls", ControlsParams).read else {})
     of_judging, _, of_fingers = np.random.default_rng(seed).spawn(3)  # the second is that of `probes`
     made_by, features = tables.made_by(FEATURES / "features.parquet"), tables.read(FEATURES / "features.parquet")
-    sites, sample = made_by["trained"]["sites"], tables.read(SAMPLE, columns=["image_id", "label", "photo"])
+    sites, (sample, _) = made_by["trained"]["sites"], read_sample(["image_id", "label"])
     hands = read_hands(HANDS, sample["image_id"])
 
     of_twin = read_items(OF_TWIN / "items", sites) if TWIN in folders else None

@@ -12,6 +12,7 @@ import numpy as np
 from signbridge.core import params, tables
 from signbridge.core.command_line import run
 from signbridge.core.errors import SignBridgeError
+from signbridge.core.groups import read_sample
 from signbridge.core.tables import whole_folder
 from signbridge.datasets.sampling import looked_at
 from signbridge.sae.examples import Gathered, SameAs, gathered, image_table, phrase_table, strongest_examples, tokenised
@@ -32,7 +33,7 @@ def main() -> None:
     require_sae_lens()
     settings, seed = params.section("examples", ExamplesParams, params.SAE), params.seed()
     bounds = params.section("evaluate", EvaluateParams, params.SAE).shared
-    sample, features = tables.read(SAMPLE), tables.read(FEATURES / "features.parquet")
+    (sample, _), features = read_sample(), tables.read(FEATURES / "features.parquet")
     passages, trained = tables.read(AUTOENCODERS / PASSAGES), tables.made_by(AUTOENCODERS / TRAINING)
     if tables.made_by(FEATURES / "features.parquet")["trained"] != trained:
         raise SignBridgeError(f"{FEATURES}: features of other autoencoders than {AUTOENCODERS}. Run `dvc repro`.")

@@ -10,6 +10,7 @@ import numpy as np
 from signbridge.core import params, tables
 from signbridge.core.command_line import run
 from signbridge.core.errors import SignBridgeError
+from signbridge.core.groups import read_sample
 from signbridge.core.names import AUTOENCODER, COMPONENTS, STREAM, model_name
 from signbridge.datasets.control_images import NO_IMAGE, OTHER_LETTER, UNTRAINED_TWIN, ControlsParams
 from signbridge.probing.settings import ProbeParams
@@ -55,16 +56,16 @@ def main() -> None:
     """Read the sample, activations and features, those of the controls too; write tables and metrics of probes."""
     settings = params.section("probes", SparseProbeParams, params.SAE)
     statistics, seed = params.section("statistics", StatisticsParams), params.seed()
-    sample = tables.read(SAMPLE, columns=["image_id", "label", "photo"])
+    sample, groups = read_sample(["image_id", "label"])
     image_ids, made_by = sample["image_id"].tolist(), tables.made_by(FEATURES / "features.parquet")
     of_model = {AUTOENCODER: Stored(FEATURES / "sample", image_ids), STREAM: Stored(ACTIVATIONS, image_ids)}
     of_controls = {control: where(control, image_ids) for control in params.section("controls", ControlsParams).read}
     probe, sites = params.section("probe", ProbeParams), made_by["trained"]["sites"]
-    scores, tested_in = tell_letters(sample, sites, of_model, of_controls, probe, settings, seed)
-    read, controls = probe_letters(sample, sites, of_model, of_controls, probe, settings, seed)
+    scores, tested_in = tell_letters(sample, groups, sites, of_model, of_controls, probe, settings, seed)
+    read, controls = probe_letters(sample, groups, sites, of_model, of_controls, probe, settings, seed)
     _, generator, _ = np.random.default_rng(seed).spawn(3)  # the others are those of `evaluate`
     table = sparse_probes(sample, read, controls, statistics, generator)
-    told = one_letter_table(scores, tested_in, sample["label"].to_numpy(), sample["photo"].to_numpy(), statistics, seed)
+    told = one_letter_table(scores, tested_in, sample["label"].to_numpy(), groups.of_image, statistics, seed)
     for path, one in ((PROBES, table), (ONE_LETTER, told)):
         tables.write(one, path, {"model": made_by["model"], "sites": sites})
     findings = {**one_letter_metrics(told), **sparse_probe_metrics(table, statistics.confidence)}

@@ -12,6 +12,7 @@ from pathlib import Path
 from signbridge.causal.courses import check_steerable
 from signbridge.core import params, tables
 from signbridge.core.command_line import run
+from signbridge.core.groups import read_sample
 from signbridge.core.names import CLASSES, CONCEPT
 from signbridge.core.sweeps import QuestionsParams
 from signbridge.core.tables import whole_folder
@@ -35,7 +36,7 @@ def main() -> None:
     questions = params.section("questions", QuestionsParams)
     concept = params.section("concept", ConceptParams, params.SAE)
     sweep = getattr(params.section("steering", FeatureSteeringParams, params.SAE), questions.sweep)
-    sample, seed = tables.read(SAMPLE), params.seed()
+    (sample, _), seed = read_sample(), params.seed()
     trained, known = tables.made_by(AUTOENCODERS / TRAINING), tables.read(FEATURES / "concept/answers.parquet")
     answers = tables.read(ANSWERS, columns=["image_id", "answer"])
     of_classes = sample.merge(answers, on="image_id", validate="1:1")

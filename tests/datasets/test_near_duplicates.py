@@ -7,7 +7,7 @@ from PIL import Image
 
 from signbridge.datasets import near_duplicates
 from signbridge.datasets.images import GREY_SIZE, grey_of
-from signbridge.datasets.near_duplicates import ACROSS_LETTERS
+from signbridge.datasets.near_duplicates import ACROSS
 from signbridge.rendered.hand_photo import develop, take_photo
 from signbridge.rendered.photo_copies import copy_photo
 
@@ -32,7 +32,7 @@ def plain_photos(pixels, labels, threshold):
                 photos[row] = start
                 linked = (correlation[row] > threshold) & (labels == labels[row])
                 linked |= (pixels == pixels[row]).all(axis=(1, 2))
-                linked |= correlation[row] > max(threshold, ACROSS_LETTERS)
+                linked |= correlation[row] > max(threshold, ACROSS)
                 queue.extend(np.flatnonzero(linked).tolist())
     return photos
 
@@ -120,8 +120,8 @@ def test_hands_of_two_letters_that_look_alike_are_two_photos():
 def test_photos_across_letters_are_those_of_the_definition_whatever_the_tile(monkeypatch, tile, block):
     monkeypatch.setattr(near_duplicates, "TILE", tile)
     monkeypatch.setattr(near_duplicates, "BLOCK", block)
-    monkeypatch.setattr(near_duplicates, "ACROSS_LETTERS", 0.93)
-    monkeypatch.setitem(plain_photos.__globals__, "ACROSS_LETTERS", 0.93)
+    monkeypatch.setattr(near_duplicates, "ACROSS", 0.93)
+    monkeypatch.setitem(plain_photos.__globals__, "ACROSS", 0.93)
     pixels, labels, which = copies_of_photos(np.random.default_rng(8), photos=20, copies=5, noise=14)
     labels[::4] = "C"
     expected = plain_photos(pixels, labels, 0.9)
@@ -175,3 +175,32 @@ def test_real_signs_come_in_about_21_copies_a_photo(real_signs):
     np.testing.assert_array_equal(
         find_photos(pixels[letter], labels[letter], 0.98), plain_photos(pixels[letter], labels[letter], 0.98)
     )
+
+
+def test_one_picture_under_two_signers_is_one_photo_and_named():
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (6, 28, 28), dtype=np.uint8)
+    pixels[3], pixels[5] = pixels[0], np.clip(pixels[1] * 0.999, 0, 255)  # the same picture, and saved again
+    labels, signers = np.array(list("AABABA")), np.array(list("ppqqqp"))
+    found = near_duplicates.find_photos(pixels, labels, 0.9, signers)
+    assert found.of_image.tolist() == [0, 1, 2, 0, 4, 1]
+    assert found.under_two_signers == [(0, 3)]
+    assert found.under_two_letters == []
+
+
+def test_two_signers_of_one_letter_may_look_more_alike_than_copies_of_one():
+    rng = np.random.default_rng(0)
+    one = rng.integers(0, 256, (28, 28)).astype(float)
+    pixels = np.stack([one, one + rng.normal(0, 8, one.shape)]).clip(0, 255).astype(np.uint8)
+    labels = np.array(["A", "A"])
+    correlation = np.corrcoef(pixels.reshape(2, -1))[0, 1]
+    assert 0.98 < correlation < near_duplicates.ACROSS
+    assert find_photos(pixels, labels, 0.98).tolist() == [0, 0]
+    assert near_duplicates.find_photos(pixels, labels, 0.98, np.array(["p", "q"])).of_image.tolist() == [0, 1]
+
+
+def test_what_the_dataset_knows_of_its_photos_joins_images_that_look_different():
+    pixels = np.random.default_rng(0).integers(0, 256, (4, 28, 28), dtype=np.uint8)
+    known = np.array(["x", "y", "x", "y"])
+    found = near_duplicates.find_photos(pixels, np.array(list("AAAB")), 0.98, known=known)
+    assert found.of_image.tolist() == [0, 1, 0, 1]

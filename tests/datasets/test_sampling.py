@@ -1,4 +1,5 @@
 import random
+import re
 from collections import Counter
 
 import numpy as np
@@ -9,8 +10,8 @@ from signbridge.core.errors import SignBridgeError
 from signbridge.datasets.sampling import SampleParams, draw, fitted_half
 
 
-def params(strategy="signbridge", classes="all", per_class=3):
-    return SampleParams(strategy=strategy, classes=classes, per_class=per_class)
+def params(strategy="signbridge", classes="all", per_class=3, signers="all"):
+    return SampleParams(strategy=strategy, classes=classes, per_class=per_class, signers=signers)
 
 
 def the_notebooks_rule(labels):
@@ -157,3 +158,42 @@ def test_a_letter_with_a_single_photo_is_named():
     photos[HALVED == "C"] = "the only one"
     with pytest.raises(SignBridgeError, match="class C has 1 photo"):
         fitted_half(HALVED, photos, 0)
+
+
+def of_signers(*images: tuple[str, int]) -> list[str]:
+    return [signer for signer, count in images for _ in range(count)]
+
+
+def test_each_letter_is_taken_from_its_signers_in_turn():
+    labels, signers = ["A"] * 12 + ["B"] * 12, of_signers(("p", 8), ("q", 2), ("r", 2)) * 2
+    rows = draw(labels, range(24), params(per_class=6), 0, signers)
+    assert Counter((labels[row], signers[row]) for row in rows) == {
+        (letter, signer): 2 for letter in "AB" for signer in "pqr"
+    }
+
+
+def test_who_gave_fewest_so_far_comes_first():
+    labels, signers = list("AAABBB"), list("pqrpqr")
+    for seed in range(5):
+        one, other = draw(labels, range(6), params(per_class=1), seed, signers)
+        assert signers[one] != signers[other]
+
+
+def test_signers_are_those_with_most_images_or_those_that_are_named():
+    labels, signers = ["A", "B"] * 9, of_signers(("p", 4), ("q", 8), ("r", 6))
+    for asked, drawn in ((2, {"q", "r"}), (["p"], {"p"}), ("all", {"p", "q", "r"})):
+        rows = draw(labels, range(18), params(per_class="all", signers=asked), 0, signers)
+        assert {signers[row] for row in rows} == drawn
+
+
+@pytest.mark.parametrize(
+    ("asked", "signers", "said"),
+    [
+        (2, None, "sample.signers: the dataset does not know its signers. Set it to all."),
+        (3, list("pq"), "sample.signers: 3 asked for, the dataset has 2: p, q."),
+        (["z"], list("pq"), "sample.signers: the dataset has no signer 'z'. There are: p, q."),
+    ],
+)
+def test_signers_that_are_not_there_are_refused(asked, signers, said):
+    with pytest.raises(SignBridgeError, match=re.escape(said)):
+        draw(list("AB"), range(2), params(per_class=1, signers=asked), 0, signers)

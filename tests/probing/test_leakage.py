@@ -6,10 +6,11 @@ import pytest
 
 from signbridge.probing import protocols
 from signbridge.probing.leakage import leakage_of_dataset, leakage_of_splits
-from signbridge.probing.protocols import Split, share_with_copy_in_train
+from signbridge.probing.protocols import Split, share_seen_in_train
 
 LABELS = np.repeat(list("ABC"), 20)
 PHOTOS = np.arange(60) // 4
+SAMPLE = pd.DataFrame({"label": LABELS, "photo": PHOTOS})
 
 
 def images(splits: list[str]) -> pd.DataFrame:
@@ -49,7 +50,7 @@ def test_the_nearest_image_is_found_as_a_plain_loop_finds_it():
         *protocols.signbridge(LABELS, 0.2, 0),
         *protocols.grouped(LABELS, PHOTOS, folds=3, repeats=2, inner_folds=2, seed=0),
     ]
-    numbers = leakage_of_splits(splits, LABELS, PHOTOS, pixels)
+    numbers = leakage_of_splits(splits, SAMPLE, pixels)
     right = {"signbridge": [], "grouped": []}
     for split in splits:
         known = np.flatnonzero(split.train)
@@ -59,12 +60,12 @@ def test_the_nearest_image_is_found_as_a_plain_loop_finds_it():
     for protocol, found in right.items():
         assert numbers[f"{protocol}_nearest_image"] == pytest.approx(np.mean(found))
         of_protocol = [split for split in splits if split.protocol == protocol]
-        assert numbers[f"{protocol}_copies_in_train"] == share_with_copy_in_train(of_protocol, PHOTOS)
+        assert numbers[f"{protocol}_copies_in_train"] == share_seen_in_train(of_protocol, PHOTOS)
 
 
 def test_copies_give_the_letter_away_under_the_notebooks_split_and_not_when_photos_stay_whole():
     splits = [*protocols.signbridge(LABELS, 0.2, 0), *protocols.grouped(LABELS, PHOTOS, 5, 1, 2, 0)]
-    numbers = leakage_of_splits(splits, LABELS, PHOTOS, pixels_of_photos(noise=20))
+    numbers = leakage_of_splits(splits, SAMPLE, pixels_of_photos(noise=20))
     assert numbers["signbridge_copies_in_train"] > 0.9
     assert numbers["signbridge_nearest_image"] >= numbers["signbridge_copies_in_train"]
     assert numbers["grouped_copies_in_train"] == 0
@@ -75,12 +76,22 @@ def test_copies_give_the_letter_away_under_the_notebooks_split_and_not_when_phot
 
 def test_of_images_as_near_as_each_other_the_first_names_the_letter():
     labels, train = np.array(list("BAAB")), np.array([True, True, False, False])
-    numbers = leakage_of_splits(
-        [Split("grouped", 0, 0, train, ~train)], labels, np.arange(4), np.full((4, 3), 7, dtype=np.uint8)
-    )
+    sample = pd.DataFrame({"label": labels, "photo": np.arange(4)})
+    numbers = leakage_of_splits([Split("grouped", 0, 0, train, ~train)], sample, np.full((4, 3), 7, dtype=np.uint8))
     assert numbers["grouped_nearest_image"] == 0.5
 
 
+def test_clips_and_signers_are_audited_where_they_are_known():
+    sample = SAMPLE.assign(clip=PHOTOS // 2, signer=np.arange(60) % 3)
+    splits = protocols.grouped(LABELS, sample["clip"].to_numpy(), 2, 1, 2, 0)
+    numbers = leakage_of_splits(splits, sample, pixels_of_photos(noise=20))
+    assert (numbers["grouped_copies_in_train"], numbers["grouped_clip_in_train"]) == (0, 0)
+    assert (numbers["grouped_signer_in_train"], numbers["sample_signers"]) == (1, 3)
+    images_of_two = images(["all"] * 6).assign(signer=list("ppqqqq"))
+    of_dataset = leakage_of_dataset(images_of_two, np.array([0, 0, 0, 1, 1, 2]))
+    assert (of_dataset["dataset_signers"], of_dataset["dataset_photos_under_two_signers"]) == (2, 1)
+
+
 def test_a_protocol_that_is_not_asked_for_is_not_audited():
-    numbers = leakage_of_splits(protocols.signbridge(LABELS, 0.2, 0), LABELS, PHOTOS, pixels_of_photos(noise=20))
+    numbers = leakage_of_splits(protocols.signbridge(LABELS, 0.2, 0), SAMPLE, pixels_of_photos(noise=20))
     assert not [name for name in numbers if name.startswith("grouped")]

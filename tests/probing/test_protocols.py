@@ -27,7 +27,7 @@ def test_no_photo_is_on_both_sides_and_each_image_is_tested_once_a_repeat():
     for repeat in range(3):
         tested = sum(split.test.astype(int) for split in GROUPED if split.repeat == repeat)
         assert (tested == 1).all()
-    assert protocols.share_with_copy_in_train(GROUPED, PHOTOS) == 0
+    assert protocols.share_seen_in_train(GROUPED, PHOTOS) == 0
 
 
 def test_inner_folds_are_whole_photos_of_the_training_images_and_cover_them_once():
@@ -64,7 +64,7 @@ def test_repeats_differ_and_the_seed_alone_decides():
 def test_the_share_of_leaking_images_counts_photos_on_both_sides():
     train = np.array([True, True, False, False])
     split = protocols.Split("signbridge", 0, 0, train, ~train)
-    assert protocols.share_with_copy_in_train([split], np.array(["a", "b", "b", "c"])) == 0.5
+    assert protocols.share_seen_in_train([split], np.array(["a", "b", "b", "c"])) == 0.5
 
 
 def test_letters_with_fewer_photos_than_folds_are_named_with_their_counts():
@@ -100,3 +100,38 @@ def test_a_fold_that_leaves_too_few_images_for_the_inner_folds_is_refused():
 def test_a_sample_that_cannot_be_split_is_refused(labels, test_size, message):
     with pytest.raises(SignBridgeError, match=message):
         protocols.signbridge(np.array(labels), test_size, 42)
+
+
+SIGNERS = np.array([f"P{index % 4}" for index in range(len(LABELS))])
+
+
+def test_of_few_signers_each_is_left_out_once_and_inner_folds_keep_them_whole():
+    splits = protocols.grouped(LABELS, SIGNERS, folds=5, repeats=3, inner_folds=3, seed=42, kind="signer")
+    assert [set(SIGNERS[split.test]) for split in splits] == [{"P0"}, {"P1"}, {"P2"}, {"P3"}]
+    for split in splits:
+        assert not set(SIGNERS[split.train]) & set(SIGNERS[split.test])
+        for inner in split.inner:
+            assert not set(SIGNERS[inner.train]) & set(SIGNERS[inner.test])
+            assert not (inner.test & split.test).any()
+
+
+def test_of_many_signers_folds_have_several():
+    signers = np.array([f"P{index % 20}" for index in range(len(LABELS))])
+    splits = protocols.grouped(LABELS, signers, folds=3, repeats=2, inner_folds=3, seed=42, kind="signer")
+    assert len(splits) == 6
+    assert {len(set(signers[split.test])) for split in splits} <= {6, 7}
+
+
+def test_two_signers_leave_inner_folds_over_images():
+    signers = np.array([f"P{index % 2}" for index in range(len(LABELS))])
+    splits = protocols.grouped(LABELS, signers, folds=5, repeats=1, inner_folds=3, seed=0, kind="signer")
+    assert len(splits) == 2
+    assert all(len(split.inner) == 3 and inner.test.any() for split in splits for inner in split.inner)
+
+
+def test_a_letter_of_one_signer_is_refused():
+    signers = np.where(LABELS[0] == LABELS, "P0", SIGNERS)
+    with pytest.raises(
+        SignBridgeError, match=rf"one signer left out needs 2 signers a letter; there are: {LABELS[0]} 1"
+    ):
+        protocols.grouped(LABELS, signers, folds=5, repeats=1, inner_folds=3, seed=0, kind="signer")

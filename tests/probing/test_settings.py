@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from signbridge.core.errors import SignBridgeError
+from signbridge.core.groups import Groups
 from signbridge.core.params import section
 from signbridge.probing.settings import (
     ProbeParams,
@@ -60,11 +61,13 @@ def test_places_are_every_site_at_every_position_in_order_of_depth(params):
 
 def test_the_splits_are_those_of_the_protocols_that_were_asked_for_the_notebooks_first(params):
     labels, photos = np.repeat(list("ABC"), 10), np.arange(30) // 2
-    both = splits_of(params(protocols=["grouped", "signbridge"], grouped=GROUPED), labels, photos, seed=0)
+    both = splits_of(
+        params(protocols=["grouped", "signbridge"], grouped=GROUPED), labels, Groups("photo", photos), seed=0
+    )
     assert [split.protocol for split in both] == ["signbridge"] + ["grouped"] * 6
     assert {len(split.inner) for split in both[1:]} == {2}
     assert both[0].inner == ()
-    alone = splits_of(params(protocols=["signbridge"]), labels, photos, seed=0)
+    alone = splits_of(params(protocols=["signbridge"]), labels, Groups("photo", photos), seed=0)
     assert [split.protocol for split in alone] == ["signbridge"]
 
 

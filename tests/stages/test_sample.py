@@ -23,8 +23,8 @@ def pool(workspace):
     photo = [f"{image_id[0]}-{int(image_id[2:]) % 3}" for image_id in table["image_id"]]
     photos = pd.DataFrame({"image_id": table["image_id"], "photo": photo})
     tables.write(photos, "data/photos.parquet", {"params": {"threshold": 0.98}})
-    workspace.set(sample={"strategy": "one_per_photo", "classes": 4, "per_class": 2}, probe__protocols=["signbridge"])
-    workspace.set(probe__signbridge__test_size=0.5)
+    drawn = {"strategy": "one_per_photo", "classes": 4, "per_class": 2, "signers": "all"}
+    workspace.set(sample=drawn, probe__protocols=["signbridge"], probe__signbridge__test_size=0.5)
     return workspace
 
 

@@ -12,7 +12,7 @@ SAMPLE = pd.DataFrame(
     {
         "image_id": [f"i{number}" for number in range(IMAGES)],
         "label": list("ABCD") * (IMAGES // 4),
-        "photo": [f"p{number // 2}" for number in range(IMAGES)],
+        "group": [f"p{number // 2}" for number in range(IMAGES)],
     }
 )
 DEPTHS = {"pixels": 0, "layer_00": 1, "layer_01": 2}

@@ -5,6 +5,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
+from signbridge.core.groups import Groups
 from signbridge.probing.settings import GroupedProtocol
 from signbridge.probing.sweep import Cell
 from signbridge.probing.within_word import (
@@ -37,7 +38,8 @@ SAMPLE = images(
     ("Fist", "M", 6), ("Fist", "T", 8), ("Palm", "B", 4), ("Palm", "C", 3), ("Point", "L", 9), ("Fist", "B", 2)
 )
 ANSWERS, LABELS, PHOTOS, IDS = (SAMPLE[column].to_numpy() for column in ("word", "label", "photo", "image_id"))
-WORDS = same_word(ANSWERS, LABELS, PHOTOS, GROUPED, seed=0)
+GROUPS = Groups("photo", PHOTOS)
+WORDS = same_word(ANSWERS, LABELS, GROUPS, GROUPED, seed=0)
 PHOTO = SAMPLE.set_index("image_id")["photo"]
 
 
@@ -80,7 +82,7 @@ def test_a_word_has_as_many_folds_as_its_rarest_letter_has_photos_where_these_ar
 
 def test_text_that_is_noise_has_no_word_and_gives_empty_tables():
     noise = np.array([f"noise {index}" for index in range(len(LABELS))])
-    words = same_word(noise, LABELS, PHOTOS, GROUPED, seed=0)
+    words = same_word(noise, LABELS, GROUPS, GROUPED, seed=0)
     assert words == []
     empty = predictions_within([], words, IDS, LABELS)
     assert empty.empty

@@ -3,6 +3,7 @@
 The coarsest of these that the dataset knows: two images of one person are alike in more than their letter.
 """
 
+from collections.abc import Container
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -26,6 +27,10 @@ class Groups(NamedTuple):
     kind: Kind
     of_image: np.ndarray  # a name an image
 
+    def findings(self) -> dict[str, int | str]:
+        """What pages say of them."""
+        return {"groups": len(np.unique(self.of_image)), "grouped_by": self.kind}
+
 
 def groups_of(images: pd.DataFrame, by: By) -> Groups:
     """The groups of a table of images with the column `photo`, and `signer` and `clip` where they are known.
@@ -34,7 +39,7 @@ def groups_of(images: pd.DataFrame, by: By) -> Groups:
     photo under two signers stays with each of them: such images are not drawn (`sampling.py`). Raises `SignBridgeError`
     if `by` names what the dataset does not know.
     """
-    known = [kind for kind in KINDS if kind in images]
+    known = _known(images)
     if by != "auto" and by not in known:
         raise SignBridgeError(
             f"params.yaml: probe.grouped.by: the dataset knows no {by} of its images. It knows: {', '.join(known)}."
@@ -45,16 +50,21 @@ def groups_of(images: pd.DataFrame, by: By) -> Groups:
     return Groups(kind, _joined(names, images["photo"].to_numpy()) if kind == "clip" else names)
 
 
-def read_sample(columns: list[str], path: Path = SAMPLE) -> tuple[pd.DataFrame, Groups]:
-    """Those columns of the sample with `group`, by `probe.grouped.by` of the params; and the same groups by themselves.
+def read_sample(columns: list[str] | None = None, path: Path = SAMPLE) -> tuple[pd.DataFrame, Groups]:
+    """Those columns of the sample (or all), photo, clip and signer where they are known, and `group`; and the groups.
 
-    Raises `SignBridgeError` as `groups_of` and as reading a table does.
+    What the groups are is `probe.grouped.by` of the params. Raises `SignBridgeError` as `groups_of` and as reading a
+    table does.
     """
     by = params.section("probe.grouped.by", By)
-    known = ["photo", *(kind for kind in KINDS if kind in tables.column_names(path))]
-    sample = tables.read(path, list(dict.fromkeys([*columns, *known])))
+    there = tables.column_names(path) if columns is None else [*columns, "photo", *_known(tables.column_names(path))]
+    sample = tables.read(path, list(dict.fromkeys(there)))
     groups = groups_of(sample, by)
-    return sample[columns].assign(group=groups.of_image), groups
+    return sample.assign(group=groups.of_image), groups
+
+
+def _known(columns: Container[str]) -> list[Kind]:
+    return [kind for kind in KINDS if kind in columns]
 
 
 def _joined(groups: np.ndarray, photos: np.ndarray) -> np.ndarray:

@@ -4,7 +4,7 @@ import pytest
 
 from signbridge.core import tables
 from signbridge.core.errors import SignBridgeError
-from signbridge.datasets.groups import groups_of, read_sample
+from signbridge.core.groups import groups_of, read_sample
 
 PHOTOS = pd.DataFrame({"image_id": list("abcdef"), "photo": ["p", "p", "q", "r", "s", "s"]})
 CLIPS = PHOTOS.assign(clip=["1", "1", "1", "2", "3", "3"])
@@ -46,6 +46,6 @@ def test_the_sample_is_read_with_its_groups(tmp_path, monkeypatch, by, kind):
     (tmp_path / "params.yaml").write_text(f"probe: {{grouped: {{by: {by}}}}}\n", encoding="utf-8")
     tables.write(SIGNERS.assign(label="A"), "data/sample.parquet", {})
     sample, groups = read_sample(["image_id", "label"])
-    assert list(sample) == ["image_id", "label", "group"]
+    assert list(sample) == ["image_id", "label", "photo", "signer", "clip", "group"]
     assert groups.kind == kind
     assert sample["group"].tolist() == groups.of_image.tolist() == SIGNERS[kind].tolist()
