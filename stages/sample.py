@@ -18,6 +18,7 @@ from signbridge.core.params import section, seed
 from signbridge.datasets.images import PART_BYTES
 from signbridge.datasets.sampling import SampleParams, draw
 from signbridge.probing.settings import ProbeParams, splits_of
+from signbridge.probing.signers import signer_splits
 
 IMAGES = Path("data/images.parquet")
 PHOTOS = Path("data/photos.parquet")
@@ -42,6 +43,7 @@ def main() -> None:
         raise SignBridgeError(f"sample.classes: only '{sample['label'].iloc[0]}': a probe needs 2 letters or more.")
     probe = section("probe", ProbeParams)
     splits_of(probe, sample["label"].to_numpy(), groups_of(sample, probe.grouped.by), seed())
+    signer_splits(sample, probe.grouped.inner_folds, seed())
     made_by = {"images": tables.made_by(IMAGES), "photos": tables.made_by(PHOTOS)["params"]}
     tables.write_parts(with_images(sample), SAMPLE, made_by | {"params": params.model_dump(), "seed": seed()})
 

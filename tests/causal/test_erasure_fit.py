@@ -1,10 +1,11 @@
 """Erasers are fitted on other photos than those that they erase: drawn ones, or the other half."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from signbridge.causal.erasure import ErasureSweep
-from signbridge.causal.erasure_fit import cross_fit, drawn_images, photo_folds, reading_work
+from signbridge.causal.erasure_fit import cross_fit, drawn_images, group_folds, reading_work
 from signbridge.core.names import POSITION_OF
 from signbridge.rendered.dataset import RenderedParams, copy_of, frame_of, further_photos, photo_in_numbers
 from signbridge.rendered.hand_photo import develop
@@ -17,6 +18,7 @@ MADE_BY = {"source": "rendered", "params": DATASET}
 SITE = "layer_00"
 LABELS = np.repeat(list("ABC"), 8)
 PHOTOS = np.array([f"photo-{index // 2}" for index in range(24)])
+SAMPLE = pd.DataFrame({"label": LABELS, "photo": PHOTOS, "group": PHOTOS})
 
 
 def vectors_of_images(position: str) -> np.ndarray:
@@ -32,7 +34,7 @@ def fitted(changed_rows: np.ndarray | None = None):
             rows[changed_rows] += 100
         return rows
 
-    return cross_fit(vectors, LABELS, PHOTOS, [SITE], SWEEP, seed=0)
+    return cross_fit(vectors, SAMPLE, [SITE], SWEEP, seed=0)
 
 
 def test_every_image_is_erased_once_and_no_photo_by_erasers_that_were_fitted_on_it():
@@ -51,9 +53,9 @@ def test_every_image_is_erased_once_and_no_photo_by_erasers_that_were_fitted_on_
 
 
 def test_photos_are_folded_whole_and_as_often_as_the_rarest_letter_allows():
-    assert len(photo_folds(LABELS, PHOTOS, 0)) == 4
+    assert len(group_folds(LABELS, PHOTOS, 0)) == 4
     few = np.where(LABELS == "A", np.char.add("a", (np.arange(24) % 2).astype(str)), PHOTOS)
-    assert len(photo_folds(LABELS, few, 0)) == 2
+    assert len(group_folds(LABELS, few, 0)) == 2
 
 
 def test_drawn_images_are_of_the_sample_s_letters_and_of_no_photo_of_the_dataset():

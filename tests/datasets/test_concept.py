@@ -21,7 +21,7 @@ def labelled(sample: pd.DataFrame, finger: str, drawn_with_seed: int | None = No
 
 def sample(labels: str, photos: list[str] | None = None) -> pd.DataFrame:
     ids = [f"image-{number}" for number in range(len(labels))]
-    return pd.DataFrame({"image_id": ids, "label": list(labels), "photo": photos or ids})
+    return pd.DataFrame({"image_id": ids, "label": list(labels), "group": photos or ids})
 
 
 def test_hands_are_called_by_the_concept_of_their_letters():
@@ -36,7 +36,7 @@ def test_hands_are_called_by_the_concept_of_their_letters():
 
 def test_drawn_hands_are_called_by_their_own_photos_pose():
     ids = [f"{letter}-{photo:03d}-{copy}" for letter in "ADX" for photo in range(4) for copy in range(2)]
-    drawn = pd.DataFrame({"image_id": ids, "label": [one[0] for one in ids], "photo": [one[:5] for one in ids]})
+    drawn = pd.DataFrame({"image_id": ids, "label": [one[0] for one in ids], "group": [one[:5] for one in ids]})
     rows, names = labelled(drawn, "index", 3)
     expected = [names[is_up(photo_in_numbers(3, one[0], int(one[2:5])).pose, "index")] for one in ids]
     assert rows["label"].tolist() == expected
@@ -57,7 +57,7 @@ def test_a_concept_of_all_hands_or_none_or_of_one_photo_is_not_known(labels, pho
     assert names == NAMES
     left = with_answers(rows, names, pd.DataFrame({"image_id": [], "answer": []}, dtype=str))
     assert left.empty
-    assert {"image_id", "label", "photo", "answer"} <= set(left.columns)
+    assert {"image_id", "label", "group", "answer"} <= set(left.columns)
 
 
 def answered(said: dict[str, str]) -> pd.DataFrame:

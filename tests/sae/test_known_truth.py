@@ -69,7 +69,8 @@ def sample() -> pd.DataFrame:
     developed = (develop(photo_in_numbers(SEED, *photo), frame_of(SIZE)) for photo in photos)
     pngs = [encode_png(copy_of(one, SIZE, SEED, *photo, 0)) for one, photo in zip(developed, photos, strict=True)]
     ids = [image_id(*photo, 0) for photo in photos]
-    return pd.DataFrame({"image_id": ids, "label": [letter for letter, _ in photos], "photo": ids, "image": pngs})
+    letters = [letter for letter, _ in photos]
+    return pd.DataFrame({"image_id": ids, "label": letters, "photo": ids, "group": ids, "image": pngs})
 
 
 def known(sample: pd.DataFrame) -> pd.DataFrame:

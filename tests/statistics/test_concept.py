@@ -16,7 +16,7 @@ PHOTOS, COPIES = 60, 2
 ROWS = pd.DataFrame({
     "image_id": [f"image-{photo}-{copy}" for photo in range(PHOTOS) for copy in range(COPIES)],
     "label": np.repeat([NAMES[photo % 3 == 0] for photo in range(PHOTOS)], COPIES),
-    "photo": np.repeat([f"photo-{photo:02d}" for photo in range(PHOTOS)], COPIES),
+    "group": np.repeat([f"photo-{photo:02d}" for photo in range(PHOTOS)], COPIES),
 })  # fmt: skip
 TRUE = (ROWS["label"] == NAMES[1]).to_numpy()
 
@@ -58,7 +58,7 @@ def test_a_dimension_of_the_stream_may_tell_it_either_way():
 
 def test_the_feature_is_chosen_on_one_half_of_the_photos_and_held_to_the_other():
     columns = noise(3)
-    half = fitted_half(ROWS["label"].to_numpy(), ROWS["photo"].to_numpy(), 42)
+    half = fitted_half(ROWS["label"].to_numpy(), ROWS["group"].to_numpy(), 42)
     columns[half, 1] += 5 * TRUE[half]
     columns[~half, 2] += 5 * TRUE[~half]
     found = told(reading(columns))[0].iloc[0]
@@ -84,13 +84,13 @@ def test_intervals_hold_their_values_and_are_over_photos():
     for name in ("concept_model_over_untrained_twin", "concept_model_over_stream"):
         assert metrics[f"{name}_low"] <= metrics[name] <= metrics[f"{name}_high"]
     assert metrics["concept_model_over_untrained_twin_low"] > 0
-    alone = ROWS.assign(photo=ROWS["image_id"])  # each copy taken for a photo of its own
+    alone = ROWS.assign(group=ROWS["image_id"])  # each copy taken for a photo of its own
     as_if, _ = told_by_features([reading(columns)], alone, NAMES, STATISTICS, 42)
     assert as_if.loc[0, "high"] - as_if.loc[0, "low"] < table.loc[0, "high"] - table.loc[0, "low"]
 
 
 def test_the_place_that_is_quoted_is_the_best_of_the_fitted_half_not_of_the_other():
-    half = fitted_half(ROWS["label"].to_numpy(), ROWS["photo"].to_numpy(), 42)
+    half = fitted_half(ROWS["label"].to_numpy(), ROWS["group"].to_numpy(), 42)
     first, second = noise(1), noise(1, 1)
     first[half] += 3 * TRUE[half, None]
     second += 1.5 * TRUE[:, None]

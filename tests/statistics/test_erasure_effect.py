@@ -172,7 +172,7 @@ UNEVEN = pd.Series([f"photo-{index % 4 // 3}-{index // 4}" for index in range(40
 def test_every_share_and_difference_weights_images_equally_however_many_their_photo_has():
     """By photos instead, three images of one photo would count as one."""
     erasure = with_both_erased(right=8)
-    even, uneven = (effects_of(erasure._replace(photo=photo))[2] for photo in (PHOTO, UNEVEN))
+    even, uneven = (effects_of(erasure._replace(group=photo))[2] for photo in (PHOTO, UNEVEN))
     name = "erasure_given_back_by_image_tokens"
     assert uneven[name] == even[name] == pytest.approx((24 - 8) / 40)
     for eraser in (LEACE, RANDOM_SUBSPACE, SHUFFLED_LABELS):
