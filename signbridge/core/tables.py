@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -82,6 +82,10 @@ def _remove(path: Path) -> None:
 _KEY = b"signbridge"
 
 
+def _metadata(made_by: dict[str, Any]) -> dict[bytes, str]:
+    return {_KEY: json.dumps(made_by, sort_keys=True)}
+
+
 def write(
     table: pa.Table | pd.DataFrame, path: Path | str, made_by: dict[str, Any], rows_together: int | None = None
 ) -> None:
@@ -92,7 +96,7 @@ def write(
     """
     if isinstance(table, pd.DataFrame):
         table = pa.Table.from_pandas(table, preserve_index=False)
-    table = table.replace_schema_metadata({_KEY: json.dumps(made_by, sort_keys=True)})
+    table = table.replace_schema_metadata(_metadata(made_by))
     with whole_file(path) as unfinished:
         repeating = [field.name for field in table.schema if not pa.types.is_fixed_size_list(field.type)]
         pq.write_table(
@@ -100,18 +104,25 @@ def write(
         )
 
 
-def write_parts(parts: Iterable[pa.Table], path: Path | str, made_by: dict[str, Any]) -> None:
-    """Write a table that comes in parts, each a row group, as `write` does: no more than one part is in memory."""
+def write_parts(
+    parts: Iterable[pa.Table], path: Path | str, made_by: dict[str, Any] | Callable[[], dict[str, Any]]
+) -> None:
+    """Write a table that comes in parts, each a row group, as `write` does: no more than one part is in memory.
+
+    `made_by` may be what tells it once all parts are written.
+    """
     with whole_file(path) as unfinished, ExitStack() as opened:
         writer = None
         try:
             for part in parts:
-                part = part.replace_schema_metadata({_KEY: json.dumps(made_by, sort_keys=True)})
+                part = part.replace_schema_metadata(None if callable(made_by) else _metadata(made_by))
                 if writer is None:
                     repeating = part.schema.names
                     file = pq.ParquetWriter(unfinished, part.schema, compression="zstd", use_dictionary=repeating)
                     writer = opened.enter_context(file)
                 writer.write_table(part)
+            if writer is not None and callable(made_by):
+                writer.add_key_value_metadata(_metadata(made_by()))
         except BaseException:
             opened.close()
             unfinished.unlink(missing_ok=True)
@@ -202,7 +213,7 @@ def count_rows(path: Path | str, size: int | None = None) -> int:
 
 def made_by(path: Path | str) -> dict[str, Any]:
     """What made the table at `path`: the dictionary it was written with."""
-    return json.loads(_schema(path).metadata[_KEY])
+    return json.loads(_parquet(pq.read_metadata, path).metadata[_KEY])
 
 
 def file_sha256(path: Path | str) -> str:

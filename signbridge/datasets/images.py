@@ -6,13 +6,15 @@ Every dataset becomes one table (`data/images.parquet`) of PNG images through th
 import hashlib
 import io
 import os
+import threading
 import unicodedata
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
+from itertools import chain, islice
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -44,8 +46,9 @@ class LabelledImage(NamedTuple):
     image_id: str  # unique in its dataset and readable: `train-00421`, `A-012-3`, a path in a folder
     label: str  # the letter, or the class's folder name
     split: str  # the dataset's own: `train` or `test`; `all` where it has none
-    # uint8, height x width (grey) or height x width x 3 (colour), or what reads them, where all take too much memory
-    pixels: np.ndarray | Callable[[], np.ndarray]
+    # uint8, height x width (grey) or height x width x 3 (colour), or what reads them, where all take too much memory;
+    # that returns None where the image is to be left out
+    pixels: np.ndarray | Callable[[], np.ndarray | None]
     # What the dataset knows of where the image comes from: of all its images or of none (`check_known`). No two signers
     # have a clip of one name, and no two clips a photo.
     signer: str | None = None  # the person
@@ -54,6 +57,22 @@ class LabelledImage(NamedTuple):
 
 
 KNOWN = ("signer", "clip", "photo")
+
+
+class LeftOut:
+    """What was left out of a dataset: how many images by the reason, and the first of them by name."""
+
+    def __init__(self) -> None:
+        """Nothing yet."""
+        self.found: dict[str, dict[str, Any]] = {}
+        self._adding = threading.Lock()  # images are read by several threads at once
+
+    def add(self, reason: str, name: str) -> None:
+        """Count one that was left out."""
+        with self._adding:
+            here = self.found.setdefault(reason, {"images": 0, "first": name})
+            here["images"] += 1
+            here["first"] = min(here["first"], name)
 
 
 def readable_name(name: str) -> str:
@@ -91,7 +110,7 @@ def check_known(images: Sequence[LabelledImage]) -> list[str]:
     return there
 
 
-def images_table(images: Sequence[LabelledImage]) -> pd.DataFrame:
+def images_table(images: Iterable[LabelledImage]) -> pd.DataFrame:
     """The table `data/images.parquet`: image_id, label, split, sha256 (of the decoded pixels), image (PNG bytes).
 
     Between them the columns signer, clip and photo, where the dataset knows them.
@@ -99,21 +118,44 @@ def images_table(images: Sequence[LabelledImage]) -> pd.DataFrame:
     return pa.concat_tables(encoded(images)).to_pandas()
 
 
-def encoded(images: Sequence[LabelledImage]) -> Iterator[pa.Table]:
-    """The same in parts of some `PART_BYTES`: images are read and encoded on all cores, a few ahead of the writing."""
-    known = check_known(images)
+def encoded(images: Iterable[LabelledImage]) -> Iterator[pa.Table]:
+    """The same in parts of some `PART_BYTES`: images are read and encoded on all cores, a few ahead of the writing.
+
+    What each image knows of where it comes from is checked before any is read, or, where they come one by one, as they
+    come. Raises `SignBridgeError` if all are to be left out.
+    """
+    total = len(images) if isinstance(images, Sequence) else None
+    if total is None:
+        images = iter(images)
+        first = list(islice(images, 1))
+        known, images = check_known(first), _alike(first, images)
+    else:
+        known = check_known(images)
     schema = pa.schema([(name, pa.large_string()) for name in (*TEXTS, *known)] + [("image", pa.binary())])
     rows: list[tuple] = []
     size = 0
     made = in_threads(partial(_row, known), images)
-    for row in tqdm(made, "encoding images", len(images), unit=" images", disable=None):
+    written = 0
+    for row in tqdm(made, "encoding images", total, unit=" images", disable=None):
+        if row is None:
+            continue
         rows.append(row)
         size += len(row[-1])
         if size >= PART_BYTES:
             yield _part(rows, schema)
+            written += len(rows)
             rows, size = [], 0
-    if rows or not images:
+    if not rows and not written and total != 0:
+        raise SignBridgeError("none of the images of the dataset can be read. Set `on_unreadable: stop` to see why.")
+    if rows or not written:
         yield _part(rows, schema)
+
+
+def _alike(first: list[LabelledImage], others: Iterator[LabelledImage]) -> Iterator[LabelledImage]:
+    """All of them, each compared with the first in what it knows."""
+    for image in chain(first, others):
+        check_known([*first, image])
+        yield image
 
 
 def in_threads(work: Callable[[T], Result], items: Iterable[T]) -> Iterator[Result]:
@@ -135,8 +177,10 @@ def in_threads(work: Callable[[T], Result], items: Iterable[T]) -> Iterator[Resu
                 future.cancel()
 
 
-def _row(known: Sequence[str], image: LabelledImage) -> tuple:
+def _row(known: Sequence[str], image: LabelledImage) -> tuple | None:
     pixels = image.pixels() if callable(image.pixels) else image.pixels
+    if pixels is None:
+        return None
     texts = image.image_id, image.label, image.split, sha256_of_pixels(pixels)
     return *texts, *(getattr(image, name) for name in known), encode_png(pixels)
 

@@ -16,14 +16,14 @@ from pydantic import Field
 
 from signbridge.core.errors import SignBridgeError, place_tried, refusal
 from signbridge.core.params import Section
+from signbridge.datasets.downloads import KAGGLE_HANDLE, kaggle_folder
+from signbridge.datasets.entry import Entry
 from signbridge.datasets.images import LabelledImage, readable_name
 from signbridge.datasets.sign_mnist_csv import parse_csv, refuse_html, unpacked
 
 CSV_OF_SPLIT = {"train": "sign_mnist_train.csv", "test": "sign_mnist_test.csv"}  # in the order of the pool
 ENDINGS = ("", ".gz", ".bz2", ".xz", ".zip")  # of a CSV that is compressed by itself
 LOCAL_COPY = "set `sign_mnist.archive` in datasets.yaml to a local copy"
-# Kaggle's client sets no timeout of its own on the first request.
-CONNECT_SECONDS, READ_SECONDS = 5, 20
 
 log = logging.getLogger(__name__)
 
@@ -35,11 +35,11 @@ class Rows(Section):
     test: int = Field(ge=1)
 
 
-class SignMnistParams(Section):
+class SignMnistParams(Entry):
     """The entry `sign_mnist` of `datasets.yaml`."""
 
     source: Literal["sign_mnist"]
-    kaggle: str = Field(pattern=r"^[^/]+/[^/]+/versions/[0-9]+$")  # owner/dataset/versions/N
+    kaggle: str = Field(pattern=KAGGLE_HANDLE)
     rows: Rows  # of that version
     archive: Annotated[str, Field(min_length=1)] | None  # a zip or folder read instead of Kaggle
     archive_rows: Rows | None  # what it holds; None: not checked
@@ -53,21 +53,14 @@ class SignMnist(NamedTuple):
 
 
 def fetch(params: SignMnistParams) -> SignMnist:
-    """The dataset from `params.archive` if that names one, else from Kaggle. Raises as the two do."""
+    """The dataset from `params.archive` if that names one, else from Kaggle.
+
+    Raises `SignBridgeError` as `kaggle_folder` and `read_archive` do.
+    """
     if params.archive is not None:
         return read_archive(Path(params.archive).expanduser(), params.archive_rows)
-    return download(params.kaggle, params.rows)
-
-
-def download(handle: str, rows: Rows | None) -> SignMnist:
-    """The dataset from Kaggle (62.6 MB), kept in kagglehub's cache.
-
-    No credentials are needed; those in kagglehub's environment variables and files are honoured. Raises
-    `SignBridgeError` if Kaggle cannot be reached or refuses, and as `read_archive` does.
-    """
-    folder = _kagglehub_folder(handle)
-    images, provenance = read_archive(folder, rows)
-    return SignMnist(images, provenance | {"from": handle})
+    images, provenance = read_archive(kaggle_folder(params.kaggle, params.download, LOCAL_COPY), params.rows)
+    return SignMnist(images, provenance | {"from": params.kaggle})
 
 
 def read_archive(archive: Path, rows: Rows | None) -> SignMnist:
@@ -186,40 +179,3 @@ def _member(opened: zipfile.ZipFile, place: str, archive: Path) -> bytes:
         if said := refusal(error, archive):
             raise said from None
         raise SignBridgeError(f"{archive.name}: {place} cannot be unpacked ({error}). Get the archive again.") from None
-
-
-def _kagglehub_folder(handle: str) -> Path:
-    import kagglehub  # here, because it takes a second and a local archive needs none of it
-    import requests
-    from kagglehub import exceptions
-    from kagglehub.cache import Cache
-    from kagglehub.handle import parse_dataset_handle
-    from kagglesdk.kaggle_env import get_endpoint, get_env
-
-    # kagglehub's own exceptions share no base; requests' are OSErrors, a bad credentials file is a ValueError.
-    failures = (
-        OSError,
-        ValueError,
-        RuntimeError,
-        zipfile.BadZipFile,
-        exceptions.BackendError,
-        exceptions.CredentialError,
-        exceptions.DataCorruptionError,
-        exceptions.KaggleEnvironmentError,
-        exceptions.NotFoundError,
-        exceptions.UnauthenticatedError,
-    )
-    try:
-        if Cache().load_from_cache(parse_dataset_handle(handle)) is None:
-            requests.head(get_endpoint(get_env()), timeout=(CONNECT_SECONDS, READ_SECONDS))
-        return Path(kagglehub.dataset_download(handle))
-    except failures as error:
-        if said := refusal(error):
-            raise said from None
-        # Its text is left out: a proxy's address or a request may hold a password.
-        status = getattr(getattr(error, "response", None), "status_code", None)
-        reason = f"it answered {status}" if status else type(error).__name__
-        raise SignBridgeError(
-            f"cannot fetch '{handle}' from Kaggle ({reason}). Check the network, proxy and Kaggle credentials, "
-            f"or {LOCAL_COPY}."
-        ) from None

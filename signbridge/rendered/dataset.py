@@ -13,7 +13,7 @@ from joblib import Parallel, cpu_count, delayed
 from pydantic import Field
 from tqdm import tqdm
 
-from signbridge.core.params import Section
+from signbridge.datasets.entry import Entry
 from signbridge.datasets.images import LabelledImage
 from signbridge.rendered.hand_photo import (
     Photo,
@@ -25,7 +25,7 @@ from signbridge.rendered.letter_poses import LETTERS
 from signbridge.rendered.photo_copies import copy_photo, framed_copy
 
 
-class RenderedParams(Section):
+class RenderedParams(Entry):
     """An entry of `datasets` whose hands are drawn."""
 
     source: Literal["rendered"]

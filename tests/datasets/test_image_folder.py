@@ -281,11 +281,9 @@ def test_names_that_become_one_are_refused(tmp_path):
         read_folder(tmp_path)
 
 
-@pytest.mark.parametrize("name", ["nowhere", "signs.zip"])
-def test_a_folder_that_is_none_is_named(tmp_path, name):
-    (tmp_path / "signs.zip").write_bytes(b"PK")
-    with pytest.raises(SignBridgeError, match=r"nowhere': no such folder|signs\.zip': a file\. Unpack it"):
-        read_folder(tmp_path / name)
+def test_a_folder_that_is_none_is_named(tmp_path):
+    with pytest.raises(SignBridgeError, match="nowhere': no such folder"):
+        read_folder(tmp_path / "nowhere")
 
 
 def test_what_the_system_refuses_is_named_with_its_reason(tmp_path, monkeypatch):

@@ -107,12 +107,15 @@ def test_a_row_count_other_than_declared_is_refused(local_archive):
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"dataset": "sign_minst"}, "dataset: no 'sign_minst' in datasets.yaml. There are: rendered, sign_mnist"),
+        ({"dataset": "sign_minst"}, "dataset: no 'sign_minst' in datasets.yaml. There are: asl_alphabet, asl_hg, "),
         ({"datasets__sign_mnist__archve": None}, "sign_mnist.archve: unknown key. Did you mean 'archive'?"),
         ({"datasets__sign_mnist__archive": 3}, "sign_mnist.archive: expected a string (got 3)"),
         ({"datasets__sign_mnist__archive_rows": {"train": "6"}}, "archive_rows.train: expected an integer (got '6')"),
         ({"datasets__sign_mnist__kaggle": "datamunge/sign-language-mnist"}, "kaggle: expected text of the form"),
-        ({"datasets__sign_mnist__source": "kaggle"}, "source: expected 'rendered', 'sign_mnist' or 'image_folder'"),
+        (
+            {"datasets__sign_mnist__source": "kaggle"},
+            "expected 'rendered', 'sign_mnist', 'image_folder' or 'hub'",
+        ),
     ],
 )
 def test_a_mistake_in_the_params_is_named_by_key(local_archive, changes, said):
