@@ -128,7 +128,7 @@ def _zipped(archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str) -> bytes
 
 def _of_tar(place: Path, start: bytes) -> Iterator[Member]:
     unpack = next((opened for begins, opened in COMPRESSED.items() if start.startswith(begins)), None)
-    with _said_of(place.name), ExitStack() as stack:
+    with _said_of(place), ExitStack() as stack:
         if unpack:  # not by tarfile, which takes one that was cut short, or compressed in pieces, for a whole one
             file = stack.enter_context(unpack(place))
             archive = stack.enter_context(tarfile.open(fileobj=file, mode="r|", bufsize=AT_ONCE))

@@ -95,8 +95,9 @@ def classes_of(folder: Place) -> Classes:
 
     Raises `SignBridgeError` naming the folder that is not as it should be, and `OSError` where the system says no.
     """
-    root, ignored = _root(folder), []
-    splits = _splits(root)
+    ignored: list[str] = []
+    root = _root(folder, ignored)
+    splits = _splits(root, ignored)
     files = [
         ImageFile(split, label, path)
         for split, inside in splits
@@ -111,19 +112,25 @@ def classes_of(folder: Place) -> Classes:
     return Classes(root, files, ignored)
 
 
-def _root(folder: Place) -> Place:
+def _root(folder: Place, ignored: list[str]) -> Place:
     """The folder, or the only one in it, or the only one in that, down to where two classes or splits lie."""
-    root = folder
+    root, beside = folder, []
     while True:
-        inside = [entry for entry in _visible(root) if not _is_no_image(entry)]
+        there = _visible(root)
+        inside = [entry for entry in there if not _is_no_image(entry)]
         if len(inside) != 1 or not inside[0].is_dir():
-            return root if sum(entry.is_dir() for entry in inside) > 1 else folder
+            if sum(entry.is_dir() for entry in inside) <= 1:
+                return folder
+            ignored += beside
+            return root
+        beside += [readable_name(entry.name) for entry in there if _is_no_image(entry)]
         _check_is_folder(inside[0])
         root = inside[0]
 
 
-def _splits(root: Place) -> list[tuple[str, Place]]:
-    there = [entry for entry in _visible(root) if not _is_no_image(entry)]
+def _splits(root: Place, ignored: list[str]) -> list[tuple[str, Place]]:
+    visible = _visible(root)
+    there = [entry for entry in visible if not _is_no_image(entry)]
     called = [SPLIT_CALLED.get(entry.name.strip().lower()) for entry in there]
     if {"train"} < set(called) <= set(SPLITS) and all(
         entry.is_dir() and any(inner.is_dir() for inner in _visible(entry)) for entry in there
@@ -131,7 +138,9 @@ def _splits(root: Place) -> list[tuple[str, Place]]:
         if len(set(called)) < len(called):
             names = ", ".join(entry.name for entry, split in zip(there, called, strict=True) if called.count(split) > 1)
             raise SignBridgeError(f"image folder '{root}': one split under two names ({names}). Merge or remove one.")
-        return sorted(zip(called, (_root(entry) for entry in there), strict=True), key=lambda s: SPLITS.index(s[0]))
+        ignored += [readable_name(entry.name) for entry in visible if _is_no_image(entry)]
+        inside = [_root(entry, ignored) for entry in there]
+        return sorted(zip(called, inside, strict=True), key=lambda split: SPLITS.index(split[0]))
     return [("all", root)]
 
 

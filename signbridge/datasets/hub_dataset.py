@@ -26,7 +26,7 @@ from signbridge.datasets.image_folder import Images, PhotosEntry, Read, reader_o
 from signbridge.datasets.images import LabelledImage, LeftOut
 
 ROWS_TOGETHER = 16  # a camera's photos are megabytes each
-BUFFER = 2**20  # bytes of a file that are read at once, so that no whole row group is in memory
+BUFFER = 2**20  # bytes of a file that are read at once; a page, which may be a row group, is in memory as a whole
 NO_LABEL = "without a label"
 OF = re.compile(r"-\d{5}-of-(\d{5})(?=[.-])")  # how the hub's own library numbers the files of a split
 

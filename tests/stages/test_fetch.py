@@ -10,6 +10,7 @@ from PIL import Image
 import stages.fetch
 from signbridge.core import tables
 from signbridge.datasets.images import decode_png
+from tests.datasets import layouts
 from tests.datasets.kaggle_layout import (
     TEST,
     TRAIN,
@@ -253,6 +254,28 @@ def test_an_image_folder_becomes_the_same_table(workspace):
     assert (decode_png(images["image"][0]) == 3).all()
 
 
+def test_a_zip_of_photos_becomes_a_table_that_says_who_signs_what_was_left_out_and_the_licence(workspace, tmp_path):
+    folder = layouts.dataset5(tmp_path / "elsewhere")
+    layouts.write(folder, "dataset5/A/a/color_0_0009.png", b"no picture")
+    archive = layouts.zipped(folder, tmp_path / "signs.zip")
+    changed = {"datasets__dataset5__path": str(archive), "datasets__dataset5__on_unreadable": "skip"}
+    workspace.set(dataset="dataset5", datasets__dataset5__size=50, **changed)
+    stages.fetch.main()
+    images = tables.read(OUTPUT)
+    assert images.columns.tolist() == ["image_id", "label", "split", "sha256", "signer", "clip", "image"]
+    assert len(images) == 18
+    assert max(decode_png(images["image"][0]).shape) == 50
+    made_by = tables.made_by(OUTPUT)
+    assert (made_by["licence"], made_by["pass_on"]) == ("none stated", "unclear")
+    assert made_by["left_out"] == {
+        "cannot be read": {"images": 1, "first": "A/a/color_0_0009.png"},
+        "no image of a class, by its path": {"images": 18, "first": "dataset5/A/a/depth_0_0002.png"},
+    }
+    assert made_by["from"] == "signs.zip"
+    assert "elsewhere" not in str(made_by)
+    assert tables.read("data/hands.parquet")["image_id"].tolist() == images["image_id"].tolist()
+
+
 def test_the_table_depends_on_what_the_archive_holds_and_not_on_where_it_lies(workspace, tmp_path):
     tables_written = []
     for place in ("here", "there/deep"):
@@ -271,4 +294,6 @@ def test_rendered_hands_become_the_same_table(workspace):
     images = tables.read(OUTPUT)
     assert images.columns.tolist() == ["image_id", "label", "split", "sha256", "image"]
     assert len(images) == 24 * 2
-    assert tables.made_by(OUTPUT)["params"]["seed"] == 7
+    made_by = tables.made_by(OUTPUT)
+    assert made_by["params"] == {"source": "rendered", "seed": 7, "size": 28, "photos": 1, "copies": 2}
+    assert (made_by["licence"], made_by["pass_on"]) == ("MIT", True)
