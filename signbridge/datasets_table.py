@@ -32,10 +32,10 @@ def _links(said: dict) -> list[str]:
     if handle := said.get("kaggle"):
         name = "/".join(handle.split("/")[:2])
         links.append(f"[Kaggle, {name}]({KAGGLE}/{name})")
-    if hub_id := (said.get("hub") or {}).get("id") or said.get("hub_id"):
+    if hub_id := (said.get("hub") or said).get("hub_id"):
         links.append(f"[hub, {hub_id}]({HUB}/{hub_id})")
     if url := (said.get("web") or {}).get("url"):
-        links.append(f"[{url.rpartition('/')[2]}]({url})")
+        links.append(f"[{url.split('/')[2]}]({url})")
     return links
 
 

@@ -58,26 +58,25 @@ def members(place: Path) -> Iterator[Member]:
             yield member._replace(path=readable_name(member.path))
 
 
-def _of_folder(folder: Path) -> Iterator[Member]:
-    """Links are followed, but for those that lead back to where one comes from."""
-
-    def refused(error: OSError) -> None:
-        raise refusal(error, error.filename) or error
-
-    seen = {os.path.realpath(folder)}
-    for parent, inside, names in os.walk(folder, onerror=refused, followlinks=True):
-        inside[:] = sorted(name for name in inside if os.path.realpath(Path(parent, name)) not in seen)
-        seen |= {os.path.realpath(Path(parent, name)) for name in inside}
-        for name in sorted(names):
-            file = Path(parent, name)
-            path = file.relative_to(folder).as_posix()
-            if not file.is_file():
-                raise SignBridgeError(f"'{file}' is a link to nowhere, a pipe or a device. Mend or remove it.")
-            if file.suffix.lower() == ".zip":
-                with _opened_zip(file, file) as archive:
-                    yield from _of_zip(archive, f"{path}/", str(file), 0)
-            else:
-                yield Member(path, file, None)
+def _of_folder(folder: Path, above: str = "", around: frozenset[str] = frozenset()) -> Iterator[Member]:
+    """Links are followed. `above` is the path to the folder, with a slash; `around` is what it lies in."""
+    around |= {os.path.realpath(folder)}
+    try:
+        there = sorted(entry for entry in folder.iterdir() if not is_left_by_systems(entry.name))
+    except OSError as error:
+        raise refusal(error, folder) or error from None
+    for file in (entry for entry in there if not entry.is_dir()):
+        if not file.is_file():
+            raise SignBridgeError(f"'{file}' is a link to nowhere, a pipe or a device. Mend or remove it.")
+        if file.suffix.lower() == ".zip":
+            with _opened_zip(file, file) as archive:
+                yield from _of_zip(archive, f"{above}{file.name}/", str(file), 0)
+        else:
+            yield Member(above + file.name, file, None)
+    for inside in (entry for entry in there if entry.is_dir()):
+        if os.path.realpath(inside) in around:
+            raise SignBridgeError(f"'{inside}' is a link to a folder that it lies in. Remove it.")
+        yield from _of_folder(inside, f"{above}{inside.name}/", around)
 
 
 def _of_archive(place: Path) -> Iterator[Member]:

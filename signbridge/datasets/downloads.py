@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 class HubFile(Section):
     """One file of a dataset of the hub."""
 
-    id: str = Field(pattern=HUB_ID)  # some-org/some-name
+    hub_id: str = Field(pattern=HUB_ID)  # some-org/some-name
     revision: str = Field(pattern=COMMIT)
     file: str
     sha256: Sha256 | None = None
@@ -92,14 +92,14 @@ def kaggle_folder(handle: str, gigabytes: float | None, way_out: str) -> Path:
 
 def hub_file(file: HubFile) -> Path:
     """One file of a dataset of the hub, in the hub client's cache. Raises `SignBridgeError` if it cannot be had."""
-    with of_hub(file.id, file.revision):
+    with of_hub(file.hub_id, file.revision):
         from huggingface_hub import constants, hf_hub_download
 
         where = {"repo_type": "dataset", "revision": file.revision}
-        planned = hf_hub_download(file.id, file.file, **where, dry_run=True)
+        planned = hf_hub_download(file.hub_id, file.file, **where, dry_run=True)
         if planned.will_download:
             check_room(Path(constants.HF_HUB_CACHE), (planned.file_size or 0) / 1e9, "HF_HOME")
-        path = Path(hf_hub_download(file.id, file.file, **where))
+        path = Path(hf_hub_download(file.hub_id, file.file, **where))
     _check_sha256(path, file.sha256, file.file)
     return path
 

@@ -203,9 +203,9 @@ def _pixels(
         if isinstance(file, SignBridgeError):
             raise file
         pixels = read_image(file, shown)
-    except SignBridgeError:
+    except SignBridgeError as error:
         if left_out is None:
-            raise
+            raise SignBridgeError(f"{error} Or set `on_unreadable: skip` in datasets.yaml.") from None
         left_out.add(UNREADABLE, image_id)
         return None
     return pixels if size is None else scaled_down(pixels, size)

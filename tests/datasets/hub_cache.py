@@ -5,9 +5,9 @@ from pathlib import Path
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
-def in_cache(cache: Path, hub_id: str, name: str, content: bytes) -> Path:
+def in_cache(cache: Path, hub_id: str, name: str, content: bytes, revision: str = COMMIT) -> Path:
     """Put the file there; where it then lies."""
-    path = cache / f"datasets--{hub_id.replace('/', '--')}" / "snapshots" / COMMIT / name
+    path = cache / f"datasets--{hub_id.replace('/', '--')}" / "snapshots" / revision / name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
     return path

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from signbridge.core.errors import SignBridgeError
-from signbridge.datasets import archives, image_folder
+from signbridge.datasets import archives, image_folder, images
 from signbridge.datasets.image_folder import ImageFolderParams
 from signbridge.datasets.images import decode_png, images_table
 from tests.datasets.layouts import photo, tarred, write, zipped
@@ -28,8 +28,8 @@ def fetch(path: Path, **options):
 
 def read(path: Path, **options):
     """The table of images, and what was left out."""
-    images, provenance = fetch(path, **options)
-    return images_table(images), provenance["left_out"]
+    found, provenance = fetch(path, **options)
+    return images_table(found), provenance["left_out"]
 
 
 def refused(path: Path, **options) -> str:
@@ -236,8 +236,8 @@ def test_pictures_that_cannot_be_read_stop_the_reading_or_are_skipped_and_counte
     if kind != "folder":
         place = (zipped if kind == "zip" else tarred)(place, tmp_path / f"signs.{kind}")
     assert "/A/cut.png: damaged or cut short" in refused(place, pattern=PATTERN)
-    images, left_out = read(place, pattern=PATTERN, on_unreadable="skip")
-    assert images["image_id"].tolist() == ["A/0.png", "A/1.png", "A/2.png"]
+    found, left_out = read(place, pattern=PATTERN, on_unreadable="skip")
+    assert found["image_id"].tolist() == ["A/0.png", "A/1.png", "A/2.png"]
     assert left_out == {image_folder.UNREADABLE: {"images": 2, "first": "A/cut.png"}}
 
 
@@ -248,8 +248,8 @@ def test_a_picture_whose_bytes_do_not_match_the_zips_own_sum_is_unreadable_too(t
     content[content.find(b"A/1.png") + 300] ^= 0xFF
     (tmp_path / "signs.zip").write_bytes(content)
     assert "signs.zip/A/1.png: cut short or damaged (Bad CRC-32" in refused(tmp_path / "signs.zip", pattern=PATTERN)
-    images, left_out = read(tmp_path / "signs.zip", pattern=PATTERN, on_unreadable="skip")
-    assert len(images) == 2
+    found, left_out = read(tmp_path / "signs.zip", pattern=PATTERN, on_unreadable="skip")
+    assert len(found) == 2
     assert left_out[image_folder.UNREADABLE]["first"] == "A/1.png"
 
 
@@ -269,12 +269,34 @@ def test_a_huge_picture_or_file_is_named(tmp_path, monkeypatch):
     assert "signs.zip/A/1.png: more than 0 million pixels" in refused(place, pattern=PATTERN)
 
 
+def test_content_is_taken_from_an_archive_no_faster_than_it_is_encoded(tmp_path, monkeypatch):
+    monkeypatch.setattr(images, "MOST_WORKERS", 1)
+    taken, decoded, ahead = [], [], []
+
+    def take(member, content=image_folder._content):
+        taken.append(member.path)
+        ahead.append(len(taken) - len(decoded))
+        return content(member)
+
+    def decode(*arguments, read_image=image_folder.read_image):
+        decoded.append(arguments)
+        return read_image(*arguments)
+
+    monkeypatch.setattr(image_folder, "_content", take)
+    monkeypatch.setattr(image_folder, "read_image", decode)
+    for number in range(40):
+        write(tmp_path / "in", f"A/{number}.png", photo(number, 8, 8, "png"))
+    for place in (zipped(tmp_path / "in", tmp_path / "signs.zip"), tarred(tmp_path / "in", tmp_path / "signs.tar.gz")):
+        assert len(read(place, pattern=PATTERN)[0]) == 40
+    assert len(taken) == 80
+    assert max(ahead) <= 4
+
+
 def test_links_within_archives_are_counted_and_those_of_a_folder_are_followed(tmp_path):
     content = photo(0, 40, 40, "png")
     write(tmp_path / "in", "A/1.png", content)
     (tmp_path / "in/A/2.png").symlink_to("1.png")
     (tmp_path / "in/B").symlink_to("A")
-    (tmp_path / "in/C").symlink_to(tmp_path / "in")
     assert read(tmp_path / "in", pattern=PATTERN)[0]["image_id"].tolist() == [
         "A/1.png",
         "A/2.png",
@@ -289,23 +311,37 @@ def test_links_within_archives_are_counted_and_those_of_a_folder_are_followed(tm
         link.external_attr = 0o120777 << 16
         archive.writestr(link, "1.png")
     for place in ("signs.tar", "signs.zip"):
-        images, left_out = read(tmp_path / place, pattern=PATTERN)
-        assert images["image_id"].tolist() == ["A/1.png"]
+        found, left_out = read(tmp_path / place, pattern=PATTERN)
+        assert found["image_id"].tolist() == ["A/1.png"]
         assert left_out == {image_folder.LINK: {"images": 1, "first": "A/2.png"}}
 
 
-def test_a_link_to_nowhere_is_named(tmp_path):
-    write(tmp_path, "A/1.png", photo(0, 40, 40, "png"))
-    (tmp_path / "A/2.png").symlink_to("nowhere.png")
-    assert "2.png' is a link to nowhere, a pipe or a device" in refused(tmp_path, pattern=PATTERN)
+def test_links_that_lead_nowhere_or_never_end_are_named(tmp_path):
+    write(tmp_path, "in/A/1.png", photo(0, 40, 40, "png"))
+    (tmp_path / "in/A/2.png").symlink_to("nowhere.png")
+    assert "2.png' is a link to nowhere, a pipe or a device" in refused(tmp_path / "in", pattern=PATTERN)
+    (tmp_path / "in/A/2.png").unlink()
+    (tmp_path / "else").mkdir()
+    (tmp_path / "else/back").symlink_to(tmp_path / "in")
+    (tmp_path / "in/B").symlink_to(tmp_path / "else")
+    assert "in/B/back' is a link to a folder that it lies in. Remove it" in refused(tmp_path / "in", pattern=PATTERN)
+
+
+def test_a_folder_that_may_not_be_read_is_named_with_the_reason(tmp_path, monkeypatch):
+    def refuse(folder):
+        raise PermissionError(13, "Permission denied", str(folder))
+
+    write(tmp_path, "in/A/1.png", photo(0, 40, 40, "png"))
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    assert "in: Permission denied" in refused(tmp_path / "in", pattern=PATTERN)
 
 
 def test_hidden_files_and_those_that_systems_leave_match_no_pattern(tmp_path):
     for name in ("A/1.png", "A/._1.png", "__MACOSX/A/1.png", ".cache/A/1.png", "@eaDir/A/1.png"):
         write(tmp_path / "in", name, photo(0, 40, 40, "png"))
     for place in (tmp_path / "in", zipped(tmp_path / "in", tmp_path / "signs.zip")):
-        images, left_out = read(place, pattern=PATTERN)
-        assert images["image_id"].tolist() == ["A/1.png"]
+        found, left_out = read(place, pattern=PATTERN)
+        assert found["image_id"].tolist() == ["A/1.png"]
         assert left_out == {}
 
 

@@ -149,19 +149,19 @@ def hub(tmp_path, monkeypatch):
 
 def test_a_file_of_the_hub_is_read_from_its_cache(hub):
     path = in_cache(hub, "ann/signs", "raw/photos.zip", CONTENT)
-    assert hub_file(HubFile(id="ann/signs", revision=COMMIT, file="raw/photos.zip", sha256=SHA256)) == path
+    assert hub_file(HubFile(hub_id="ann/signs", revision=COMMIT, file="raw/photos.zip", sha256=SHA256)) == path
 
 
 def test_a_file_of_the_hub_that_is_not_the_one_that_is_named_is_removed(hub):
     path = in_cache(hub, "ann/signs", "photos.zip", b"cut")
     with pytest.raises(SignBridgeError, match=r"photos\.zip: its SHA-256 is .* It was removed: run it again"):
-        hub_file(HubFile(id="ann/signs", revision=COMMIT, file="photos.zip", sha256=SHA256))
+        hub_file(HubFile(hub_id="ann/signs", revision=COMMIT, file="photos.zip", sha256=SHA256))
     assert not path.exists()
 
 
 def test_a_file_of_the_hub_that_is_nowhere_says_what_to_do(hub):
     with pytest.raises(SignBridgeError, match="ann/signs is not in the cache here, and cannot be had") as error:
-        hub_file(HubFile(id="ann/signs", revision=COMMIT, file="photos.zip"))
+        hub_file(HubFile(hub_id="ann/signs", revision=COMMIT, file="photos.zip"))
     assert len(str(error.value)) < 400
 
 

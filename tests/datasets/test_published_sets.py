@@ -1,10 +1,14 @@
 """Each published set of datasets.yaml is read as it is laid out, from a folder as from an archive."""
 
+import hashlib
 from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
+import huggingface_hub.constants
 import pytest
+from kagglehub.cache import Cache
+from kagglehub.handle import parse_dataset_handle
 
 from signbridge.core import params
 from signbridge.datasets import image_folder
@@ -12,6 +16,7 @@ from signbridge.datasets.image_folder import ImageFolderParams
 from signbridge.datasets.images import images_table
 from tests.conftest import ROOT
 from tests.datasets import layouts
+from tests.datasets.hub_cache import in_cache
 from tests.datasets.layouts import tarred, zipped
 
 
@@ -95,6 +100,39 @@ def test_asl_hg_reads_the_same_from_mendeleys_zip_of_zips_and_from_its_folder(tm
             expected.sort_values("image_id", ignore_index=True)
         )
         assert left_out[image_folder.NO_IMAGE]["images"] == 2, "the processed images"
+
+
+def test_each_set_is_found_where_it_is_downloaded_to(tmp_path, monkeypatch):
+    monkeypatch.setenv("KAGGLEHUB_CACHE", str(tmp_path / "kaggle"))
+    monkeypatch.setenv("KAGGLE_API_TOKEN", "x")
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    for name in ("dataset5", "asl_alphabet", "synthetic_asl_alphabet"):
+        published = params.entry(name, ROOT / "datasets.yaml", ImageFolderParams)
+        getattr(layouts, name)(tmp_path / "kaggle/datasets" / published.kaggle)
+        Cache().mark_as_complete(parse_dataset_handle(published.kaggle))
+        images, provenance = image_folder.fetch(published)
+        assert sum(1 for _ in images) == sum(SETS[name].labels.values())
+        assert provenance["from"] == published.kaggle
+    published = params.entry("asl_hg", ROOT / "datasets.yaml", ImageFolderParams)
+    raw = zipped(layouts.asl_hg(tmp_path / "raw"), tmp_path / "raw.zip").read_bytes()
+    in_cache(tmp_path / "hub", published.hub.hub_id, published.hub.file, raw, published.hub.revision)
+    hub = published.hub.model_copy(update={"sha256": hashlib.sha256(raw).hexdigest()})
+    images, provenance = image_folder.fetch(published.model_copy(update={"hub": hub}))
+    assert sum(1 for _ in images) == 19
+    assert provenance["from"] == hub.model_dump()
+
+
+def test_a_set_with_two_places_is_read_from_the_other_where_the_first_is_emptied(tmp_path, monkeypatch):
+    asked = []
+    archive = tarred(layouts.dataset5(tmp_path / "in"), tmp_path / "fingerspelling5.tar.bz2")
+    monkeypatch.setattr(
+        image_folder, "web_file", lambda file, gigabytes: asked.append((file.url, gigabytes)) or archive
+    )
+    published = params.entry("dataset5", ROOT / "datasets.yaml", ImageFolderParams)
+    images, _ = image_folder.fetch(published.model_copy(update={"kaggle": None}))
+    assert sum(1 for _ in images) == 18
+    assert asked == [("http://www.cvssp.org/FingerSpellingKinect2011/fingerspelling5.tar.bz2", 2.2)]
 
 
 def test_an_exact_copy_of_asl_hg_has_the_digest_of_the_other(tmp_path):
