@@ -50,7 +50,7 @@ SETS = {
     "dataset5": Expected({"A": 6, "I": 6, "Y": 6}, {"all"}, {"A", "E"}, 6, "A/a/color_0_0002.png", 18),
     "asl_alphabet": Expected(
         {"A": 4, "Z": 4, "del": 3, "nothing": 4, "space": 4}, {"train", "test"}, None, None,
-        "asl_alphabet_test/A_test.jpg", 0,
+        "alphabet_test/A_test.jpg", 0,
     ),
     "synthetic_asl_alphabet": Expected(
         {"A": 2, "B": 2, "Blank": 2}, {"train", "test"}, None, None,
