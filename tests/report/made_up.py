@@ -12,19 +12,8 @@ from PIL import Image
 from signbridge.core import tables
 from signbridge.core.activations import SITES_BEFORE_LAYERS, layer_site, positions_of
 from signbridge.report import pages
-from signbridge.report.inputs import (
-    COLUMNS,
-    PROBED,
-    Causal,
-    Findings,
-    Inputs,
-    Lenses,
-    Models,
-    Planted,
-    Pretrained,
-    Sae,
-    Study,
-)
+from signbridge.report.columns import COLUMNS, PROBED
+from signbridge.report.inputs import Causal, Findings, Inputs, Lenses, Models, Planted, Pretrained, Sae, Study
 from signbridge.report.page import html
 from signbridge.report.settings import Settings
 from tests.report import (

@@ -42,7 +42,8 @@ def section(study: Study) -> Section | None:
     lead = [_answers(study), _information(study)]
     if within.empty:
         lead.append(
-            f"No answer was given to enough photos of two {study.kind}s, so no probe could be fitted within one word."
+            f"No answer was given to enough {study.group.many} of two {study.kind}s, so no probe could be fitted "
+            "within one word."
         )
     else:
         pictures.append(_within_word(study, within))
