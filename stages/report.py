@@ -59,7 +59,8 @@ def main() -> None:
 def looks(sample: pd.DataFrame) -> pd.DataFrame:
     """The size, colour and brightness of the images, of so many, evenly, as can be decoded in seconds."""
     rows = sample.iloc[np.unique(np.linspace(0, len(sample) - 1, LOOKED_AT).astype(int))]
-    return summed_up([look_of(pixels_of(png)) for png in rows["image"]], rows.get("signer"))
+    signers = rows["signer"].tolist() if "signer" in rows else None
+    return summed_up([look_of(pixels_of(png)) for png in rows["image"]], signers)
 
 
 def of_the_headline(found: Findings) -> pd.DataFrame:

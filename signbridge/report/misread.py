@@ -24,6 +24,8 @@ def most_misread(predictions: pd.DataFrame, sample: pd.DataFrame) -> Misread:
     `predictions` (image_id, label, predicted) has a row a test.
     """
     wrong = predictions[predictions["label"] != predictions["predicted"]]
+    if wrong.empty:
+        return Misread(0, pd.DataFrame(columns=COLUMNS))
     taken_for = wrong.groupby(["image_id", "predicted"]).size().rename("times").reset_index()
     taken_for = taken_for.sort_values(["times", "predicted"], ascending=[False, True]).drop_duplicates("image_id")
     table = predictions.groupby("image_id")["label"].agg(label="first", tests="size").reset_index()

@@ -1,4 +1,4 @@
-"""What a made-up study has more where the dataset knows its signers: colour images of three people, of several sizes."""
+"""What a made-up study has more where the dataset knows its signers: colour images of three people, in two sizes."""
 
 from typing import Any
 
@@ -14,21 +14,21 @@ SIGNERS = ("P1", "P2", "P3")
 SHADES = {"P1": (200, 40, 40), "P2": (40, 200, 40), "P3": (40, 40, 200)}  # of their images: each is easy to tell
 
 
-def study(signers: tuple[str, ...] = SIGNERS, **changes: Any) -> Study:
+def study(people: tuple[str, ...] = SIGNERS, **changes: Any) -> Study:
     """A run of the study with two images of each letter and signer, the signers held out."""
     letters = made_up.LETTERS
-    sample = _sample(letters, signers)
-    usual = made_up.study(letters, images_a_letter=2 * len(signers))
+    sample = _sample(letters, people)
+    usual = made_up.study(letters, images_a_letter=2 * len(people))
     renamed = dict(zip(usual.sample["image_id"], sample["image_id"], strict=True))
     made = {
-        "found": {**usual.found, "grouped_by": "signer", "groups": len(signers), "photos": sample["photo"].nunique()},
-        "leakage": {**usual.leakage, **_leakage(signers)},
+        "found": {**usual.found, "grouped_by": "signer", "groups": len(people), "photos": sample["photo"].nunique()},
+        "leakage": {**usual.leakage, **_leakage(people)},
         "sample": sample,
         "signers": _seen_and_unseen(usual.sites),
         "umap": usual.umap.assign(image_id=usual.umap["image_id"].map(renamed), photo=sample["photo"]),
         "named_answers": usual.named_answers.assign(image_id=usual.named_answers["image_id"].map(renamed)),
     }
-    return made_up.study(letters, images_a_letter=2 * len(signers), **{**made, **changes})
+    return made_up.study(letters, images_a_letter=2 * len(people), **{**made, **changes})
 
 
 def _sample(letters: tuple[str, ...], signers: tuple[str, ...]) -> pd.DataFrame:
@@ -48,9 +48,9 @@ def _sample(letters: tuple[str, ...], signers: tuple[str, ...]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _leakage(signers: tuple[str, ...]) -> dict[str, Any]:
+def _leakage(people: tuple[str, ...]) -> dict[str, Any]:
     return {
-        "dataset_signers": 10, "sample_signers": len(signers), "dataset_photos_under_two_signers": 2,
+        "dataset_signers": 10, "sample_signers": len(people), "dataset_photos_under_two_signers": 2,
         "signbridge_copies_in_train": 0.25, "grouped_copies_in_train": 0.0,
         "signbridge_clip_in_train": 0.75, "grouped_clip_in_train": 0.0,
         "signbridge_signer_in_train": 1.0, "grouped_signer_in_train": 0.0,
