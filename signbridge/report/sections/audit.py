@@ -99,7 +99,7 @@ def _protocols(study: Study) -> tuple[Table, ...]:
         if protocol in study.protocols()
     )
     columns = ("protocol", *(IN_TRAINING[key].replace("\n", " ") for key in known))
-    return (Table("The share of the test images that have each in training", columns, rows),)
+    return (Table("What each split gives away, as shares of its test images", columns, rows),)
 
 
 def _looks(study: Study) -> tuple[Table, ...]:

@@ -43,7 +43,7 @@ def _misread(study: Study) -> Gallery | None:
         return None
     table, images, png = study.misread.worst, study.misread.images, study.png
     groups = []
-    for who, rows in list(table.groupby("who", sort=False))[:MOST_SIGNERS]:
+    for who, rows in list(table.groupby("who"))[:MOST_SIGNERS]:
         examples = []
         for row in rows.itertuples(index=False):
             read = f"{short(row.label)}, read as {short(row.read)}"
