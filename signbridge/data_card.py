@@ -29,6 +29,7 @@ SHEETS = Path(".scratch/data_cards")  # git does not see it
 OF_EACH_LETTER = 4  # images on the sheet where signers are not known
 MOST_SIGNERS = 12  # columns of the table of counts
 NAMED = 5  # pairs of images
+SAID = {"content": "content", "signers_said": "signers, as its authors say", "citation": "citation"}  # by the entry
 PASS_ON = {True: "may be passed on", False: "must not be passed on"}
 UNCLEAR = "may perhaps not be passed on: that is unclear"
 
@@ -126,7 +127,7 @@ def card(
     people = "signers not known" if signers is None else f"{len(set(signers))} signers"
     clips = f", {len(seen.clips):,} clips" if seen.clips else ""
     yield f"{name}: {len(seen.ids):,} images of {len(set(seen.letters))} letters, {people}{clips}"
-    yield from (f"{key}: {entry[key]}" for key in ("content", "citation") if entry.get(key))
+    yield from (f"{what}: {entry[key]}" for key, what in SAID.items() if entry.get(key))
     pass_on = PASS_ON.get(entry.get("pass_on", True), UNCLEAR)
     yield f"licence: {entry.get('licence') or 'not said'}; its images {pass_on}"
     for reason, what in left_out.items():

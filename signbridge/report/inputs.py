@@ -3,10 +3,12 @@
 import math
 import re
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import pandas as pd
 
+from signbridge.core.groups import Groups, groups_of
 from signbridge.core.tables import Metric
 from signbridge.report.misread import Misread
 from signbridge.report.settings import Settings
@@ -56,24 +58,15 @@ class Inputs:
         """What a class is called: `letter` where each is one, else `sign`."""
         return "letter" if all(re.fullmatch("[A-Za-z]", label) for label in self.sample["label"].unique()) else "sign"
 
-    @property
-    def grouped_by(self) -> str:
-        """The kind of the groups: of `GROUPS`, as the stage says, or else the coarsest of several that is known."""
-        said = self.found.get("grouped_by", self.settings.grouped_by)
-        if said != "auto":
-            return str(said)
-        known = (kind for kind in ("signer", "clip") if kind in self.sample and len(self.sample[kind].unique()) > 1)
-        return next(known, "photo")
+    @cached_property
+    def groups(self) -> Groups:
+        """The groups of the sample, by `probe.grouped.by` of the params."""
+        return groups_of(self.sample, self.settings.grouped_by)
 
     @property
     def group(self) -> Group:
         """What splits keep whole and intervals resample, in words."""
-        return GROUPS[self.grouped_by]
-
-    @property
-    def groups(self) -> int:
-        """How many groups the sample has."""
-        return int(self.found.get("groups", self.sample[self.grouped_by].nunique()))
+        return GROUPS[self.groups.kind]
 
     @property
     def png(self) -> dict[str, bytes]:

@@ -119,9 +119,12 @@ def _page(file: str, question: str, answer: Sequence[str], inputs: Inputs, secti
 
 def _said_of_images(inputs: Inputs) -> tuple[tuple[str, str], ...]:
     """How many groups there are and what so few are worth; that no image is shown, and why."""
-    groups = [] if inputs.grouped_by == "photo" else [(inputs.group.many, few_groups(inputs) or count(inputs.groups))]
-    hidden = [("images", inputs.settings.hidden)] if inputs.settings.hidden else []
-    return (*groups, *hidden)
+    said = []
+    if inputs.groups.kind != "photo":
+        said.append((inputs.group.many, few_groups(inputs) or count(len(set(inputs.groups.of_image)))))
+    if inputs.settings.hidden:
+        said.append(("images", inputs.settings.hidden))
+    return tuple(said)
 
 
 def _shown(sections: Sequence[Section | None]) -> tuple[Section, ...]:

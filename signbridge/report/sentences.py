@@ -37,11 +37,12 @@ FEW_GROUPS = 20
 
 def few_groups(inputs: Inputs) -> str:
     """How little it is that there are so few signers or clips; nothing where there are enough, or groups are photos."""
-    if inputs.grouped_by == "photo" or inputs.groups >= FEW_GROUPS:
+    number = len(set(inputs.groups.of_image))
+    if inputs.groups.kind == "photo" or number >= FEW_GROUPS:
         return ""
     many = inputs.group.many
     return (
-        f"{count(inputs.groups)}, which is few: intervals resample these alone, so they are rough and mostly too "
+        f"{count(number)}, which is few: intervals resample these alone, so they are rough and mostly too "
         f"narrow, and other {many} may differ"
     )
 

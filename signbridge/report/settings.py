@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from signbridge.core import params, tables
+from signbridge.core.groups import By
 from signbridge.report.page_parts import Section, Table
 from signbridge.report.shown_images import why_hidden
 
@@ -20,7 +21,7 @@ class Settings:
 
     made_by: dict[str, dict[str, Any]]  # what each Parquet table says of its making, by its path
     listings: dict[str, str]  # params files and entries of catalogs as they are, by what they are called
-    grouped_by: str = "auto"  # of `probe.grouped.by`
+    grouped_by: By = "auto"  # of `probe.grouped.by`
     hidden: str = ""  # why no image of the dataset is shown; empty where they are
 
 
@@ -40,7 +41,7 @@ def read_settings(
     listings = {str(file): file.read_text(encoding="utf-8") for file in (params.PARAMS, *files)}
     made_by = {str(path): tables.made_by(path) for path in made}
     hidden = why_hidden(made_by.get(SAMPLE, {}).get("images", {}))
-    return Settings(made_by, listings | entries, params.section("probe.grouped.by", str), hidden)
+    return Settings(made_by, listings | entries, params.section("probe.grouped.by", By), hidden)
 
 
 def entry(catalog: str, name: str) -> str:

@@ -42,7 +42,7 @@ class Group(NamedTuple):
         return f"{self.one}s"
 
 
-# By the kind of `signbridge/datasets/groups.py`.
+# By the kind of `signbridge/core/groups.py`.
 GROUPS = {
     "photo": Group("photo", "all copies of a photo", "copies of one photo", "a copy of its photo", "photos"),
     "clip": Group(

@@ -33,7 +33,7 @@ def main() -> None:
     quoted = str(models.found["position"])
     rows = models.accuracy[~models.accuracy["site"].eq("embedding")]
     rows = rows[~rows["site"].str.startswith("layer_") | (rows["position"] == quoted)]
-    save_figure(accuracy_by_depth(rows, models.chance, models.found.number("confidence")), FIGURE)
+    save_figure(accuracy_by_depth(rows, models.chance, models.found.number("confidence"), models.group), FIGURE)
     write(models_page(models), REPORT)
 
 

@@ -21,7 +21,7 @@ def study(people: tuple[str, ...] = SIGNERS, **changes: Any) -> Study:
     usual = made_up.study(letters, images_a_letter=2 * len(people))
     renamed = dict(zip(usual.sample["image_id"], sample["image_id"], strict=True))
     made = {
-        "found": {**usual.found, "grouped_by": "signer", "groups": len(people), "photos": sample["photo"].nunique()},
+        "found": {**usual.found, "photos": sample["photo"].nunique()},
         "leakage": {**usual.leakage, **_leakage(people)},
         "sample": sample,
         "signers": _seen_and_unseen(usual.sites),

@@ -1,6 +1,7 @@
 """What a page says where signers are held out, and that without them it speaks of photos."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -44,9 +45,9 @@ def test_every_sentence_on_splits_and_intervals_names_what_is_held_out():
 @pytest.mark.parametrize("run", [made_up.causal(), made_up.sae()], ids=["causal", "sae"])
 def test_further_questions_name_the_groups_of_the_sample(run):
     assert run.group.many == "photos"
-    people = type(run)(**{**vars(run), "sample": run.sample.assign(signer=run.sample["image_id"].str[-1])})
-    few = type(run)(**{**vars(run), "sample": run.sample.assign(signer="P1")})
-    assert (people.group.many, few.group.many) == ("signers", "photos"), "one signer alone cannot be held out"
+    people = replace(run, sample=run.sample.assign(signer=run.sample["image_id"].str[-1]))
+    one = replace(run, sample=run.sample.assign(signer="P1"))
+    assert (people.group.many, one.group.many) == ("signers", "photos"), "one signer alone cannot be held out"
     assert "resample signers" in made_up.page(people) or "half of the signers" in made_up.page(people)
 
 
@@ -63,7 +64,7 @@ def test_few_signers_are_said_to_be_few_on_the_first_screen_and_beside_the_curve
 
 def test_a_split_without_copies_that_has_the_signer_in_training_is_not_said_to_be_clean():
     leakage = {**PEOPLE.leakage, "signbridge_copies_in_train": 0.0}
-    clean = made_up_signers.study(leakage=leakage, found={**made_up.study(leaking=False).found, "grouped_by": "signer"},
+    clean = made_up_signers.study(leakage=leakage, found={**made_up.study(leaking=False).found},
                                   accuracy=made_up.study(leaking=False).accuracy)  # fmt: skip
     said = plain(answer(clean)[1])
     assert "nothing leaks: no image tested has a copy of its photo in training" in said
