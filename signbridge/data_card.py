@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
+from tqdm import tqdm
 
 from signbridge.core import params
 from signbridge.core.appearance import Look, look_of, summed_up
@@ -91,7 +92,11 @@ def look_at(images: Iterable[LabelledImage], threshold: float) -> Seen:
     """
     seen = Seen()
     of_letter: dict[str, list[np.ndarray]] = {}  # the greys that are shown of a letter
-    for image, pixels, grey, digest in in_threads(_read, images):
+    total = len(images) if isinstance(images, Sequence) else None
+    for read in tqdm(in_threads(_read, images), "reading images", total, unit=" images", disable=None):
+        if read is None:
+            continue
+        image, pixels, grey, digest = read
         seen.ids.append(image.image_id)
         seen.letters.append(image.label)
         seen.signers.append(image.signer)
@@ -114,8 +119,10 @@ def _is_new(grey: np.ndarray, shown: list[np.ndarray], threshold: float) -> bool
     return bool((units[1:] @ units[0] < threshold).all())
 
 
-def _read(image: LabelledImage) -> tuple[LabelledImage, np.ndarray, np.ndarray, str]:
+def _read(image: LabelledImage) -> tuple[LabelledImage, np.ndarray, np.ndarray, str] | None:
     pixels = image.pixels() if callable(image.pixels) else image.pixels
+    if pixels is None:  # it is to be left out
+        return None
     return image, pixels, grey_of(Image.fromarray(pixels)), sha256_of_pixels(pixels)
 
 

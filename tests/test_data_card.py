@@ -55,10 +55,13 @@ def test_the_card_says_what_is_there_before_any_study(folder, capsys):
     assert sorted(path.name for path in folder.folder.iterdir() if path.is_dir()) == [".scratch", "photos", "stages"]
 
 
-def test_copies_are_shown_once_on_the_sheet(folder):
+def test_copies_are_shown_once_on_the_sheet_and_what_is_left_out_is_not_counted(folder):
     same = picture(28, 28)
     images = [LabelledImage(str(index), "A", "all", same) for index in range(5)]
-    assert len(look_at(images, 0.98).shown) == 1
+    images.append(LabelledImage("broken", "A", "all", lambda: None))
+    seen = look_at(images, 0.98)
+    assert len(seen.ids) == 5, "what cannot be read is left out"
+    assert len(seen.shown) == 1
 
 
 def test_a_name_that_is_not_there_is_refused_with_those_that_are(folder, monkeypatch):
