@@ -1,25 +1,44 @@
-"""choice: the chosen dataset and model exist. First of all stages, so that a wrong name costs nothing.
+"""choice: the chosen dataset and model exist, and what the dataset's licence forbids is not pushed.
 
-DVC tracks `datasets.${dataset}` and `models.${model}`; without this stage it would stop at a wrong name with its own
-message, which does not say what there is, after it has removed the outputs of the stage that was to run.
+First of all stages, so that a wrong name costs nothing. DVC tracks `datasets.${dataset}` and `models.${model}`; without
+this stage it would stop at a wrong name with its own message, which does not say what there is, after it has removed
+the outputs of the stage that was to run.
 """
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from signbridge.core import params
 from signbridge.core.command_line import run
+from signbridge.core.errors import SignBridgeError
 from signbridge.core.tables import whole_file
 
 CHECKED = Path("data/choice.txt")
+DEFAULT_REMOTE = ""  # of `push_to`
+FORBIDS = {False: "does not let its images be passed on", "unclear": "does not clearly let its images be passed on"}
 
 
 def main() -> None:
     """Write `data/choice.txt`: the same words for every choice, so that what hangs off it does not rerun."""
-    params.selected("dataset", params.DATASETS, dict[str, Any])
+    name, dataset = params.selected("dataset", params.DATASETS, dict[str, Any])
     params.selected("model", params.MODELS, dict[str, Any])
+    params.section("show_images", Literal["auto", True, False])
+    check_pushed_to(params.section("push_to", str), name, dataset)
     with whole_file(CHECKED) as unfinished:
         unfinished.write_text("The chosen dataset and model exist.\n", encoding="utf-8", newline="\n")
+
+
+def check_pushed_to(push_to: str, name: str, dataset: dict[str, Any]) -> None:
+    """Raises `SignBridgeError` if `dvc push` would share images that the licence of `dataset` does not let be shared.
+
+    A remote that is named is taken to be one that only those can read who may have the images.
+    """
+    pass_on = dataset.get("pass_on", True)
+    if pass_on is not True and push_to == DEFAULT_REMOTE:
+        raise SignBridgeError(
+            f"params.yaml: push_to: the licence of {name} {FORBIDS.get(pass_on, FORBIDS['unclear'])} "
+            f"(datasets.yaml: pass_on). Set push_to: nowhere, so that `dvc push` leaves out images and vectors."
+        )
 
 
 if __name__ == "__main__":

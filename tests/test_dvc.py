@@ -307,10 +307,58 @@ def push(clone: Clone, remote: Path) -> None:
 
 def test_a_fresh_clone_that_pulls_runs_nothing(clone, tmp_path):
     push(clone, tmp_path / "remote")
+    assert shared(clone, tmp_path / "remote") == set(outs_in_locks(clone))
     fresh = clone.clone(tmp_path / "fresh")
     fresh.dvc("pull", "--run-cache")
     assert run_all(fresh) == set()
     assert fresh.outputs() == clone.outputs()
+
+
+HOLD_IMAGES_OR_VECTORS = {"data/images.parquet", "data/sample.parquet", "data/activations", "data/controls"}
+HOLD_IMAGES_OR_VECTORS |= {"report/index.html", "report/causal.html", "report/lenses.html", "report/sae.html"}
+HOLD_IMAGES_OR_VECTORS |= {"data/models/read/miniature", "data/planted/streams", "data/sae/features"}
+
+
+def test_what_holds_images_or_vectors_goes_nowhere_where_the_params_say_so(clone, tmp_path):
+    """With the default of the params all of it is pushed: see `test_a_fresh_clone_that_pulls_runs_nothing`."""
+    remote = tmp_path / "remote"
+    config = clone.root / ".dvc/config"
+    config.write_text(config.read_text().replace("[core]\n", "[core]\n    remote = team\n"))
+    clone.append(".dvc/config", f'[remote "team"]\n    url = {remote}\n')
+    clone.set_params(push_to="nowhere")
+    clone.dvc("push", "--run-cache")
+    kept_here = set(outs_in_locks(clone)) - shared(clone, remote)
+    assert kept_here == made_with_remote(clone)
+    assert kept_here >= HOLD_IMAGES_OR_VECTORS
+
+
+@pytest.mark.slow
+def test_a_remote_that_is_not_there_takes_nothing_and_the_default_one_neither(clone, tmp_path):
+    clone.set_params(push_to="nowher")
+    clone.dvc("remote", "add", "--default", "shared", str(tmp_path / "remote"))
+    assert "nowher" in clone.dvc_fails("push").output
+    assert shared(clone, tmp_path / "remote").isdisjoint(HOLD_IMAGES_OR_VECTORS)
+
+
+def outs_in_locks(clone: Clone) -> dict[str, str]:
+    """The digest of every output of every pipeline, by its path; not of those that git tracks."""
+    locks = [YAML(typ="safe").load(clone.root / file.replace("dvc.yaml", "dvc.lock"))["stages"] for file in FILES]
+    outs = [out for lock in locks for entry in lock.values() for out in entry.get("outs", [])]
+    return {out["path"]: out["md5"] for out in outs if not out["path"].startswith(("metrics/", "plots/"))}
+
+
+def shared(clone: Clone, remote: Path) -> set[str]:
+    """The outputs that lie in the remote, by their digests."""
+    there = {file.parent.name + file.name for file in (remote / "files/md5").glob("*/*")}
+    return {path for path, digest in outs_in_locks(clone).items() if digest in there}
+
+
+def made_with_remote(clone: Clone) -> set[str]:
+    """The outputs of which a pipeline file says to which remote they go."""
+    named = [out for entry in STAGES.values() for out in entry.get("outs", []) if isinstance(out, dict)]
+    patterns = [re.sub(r"\\\$\\{[^}]*\\}", "[^/]+", re.escape(path)) for out in named for path in out]
+    assert all(options == {"remote": "${push_to}"} for out in named for options in out.values())
+    return {path for path in outs_in_locks(clone) if any(re.fullmatch(pattern, path) for pattern in patterns)}
 
 
 @pytest.mark.slow

@@ -13,6 +13,7 @@ from collections import defaultdict
 from collections.abc import Set
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from ruamel.yaml import YAML
@@ -268,10 +269,25 @@ def test_every_further_question_goes_all_the_way_through_and_its_plots_are_drawn
     outputs = clone.outputs()
     assert before.items() <= outputs.items(), "the study is as it was"
     assert {f"report/{question}.html" for question in QUESTIONS} <= outputs.keys()
+    assert pushed_whatever_the_params_say(clone.root) == []
     clone.commit("The questions")
     # Of random weights hardly two answers are the same, and hardly any is a word that another could be steered to.
     draws_every_plot(clone, plots_of("dvc.yaml", *files), may_be_empty={"plots/causal/steering.csv"})
     assert clone.dvc("repro", *files).ran == set()
+
+
+def pushed_whatever_the_params_say(root: Path) -> list[str]:
+    """The tables of images or vectors that lie in no output of which a pipeline says `remote: ${push_to}`."""
+    stages = [entry for file in ["dvc.yaml", *PROJECT.glob("stages/*/dvc.yaml")] for entry in stages_of(file).values()]
+    named = [out for entry in stages for out in entry.get("outs", []) if isinstance(out, dict)]
+    folders = [root / re.sub(r"/\$\{.*", "", path) for out in named for path in out]
+    found = []
+    for path in sorted(root.glob("data/**/*.parquet")):
+        types = pq.read_schema(path).types
+        holds = any(pa.types.is_binary(type) or pa.types.is_fixed_size_list(type) for type in types)
+        if holds and not any(path.is_relative_to(folder) for folder in folders):
+            found.append(path.relative_to(root).as_posix())
+    return found
 
 
 def test_real_signs_go_all_the_way_through(study, tmp_path, real_signs):

@@ -29,7 +29,7 @@ from signbridge.report.charts.style import (
 )
 from signbridge.report.figures.names import as_drawn
 from signbridge.report.palette import LINE_ALONE, Series
-from signbridge.report.wording import share_with_interval, value_with_interval
+from signbridge.report.wording import GROUPS, Group, share_with_interval, value_with_interval
 
 
 def at_one_position(rows: pd.DataFrame, position: str) -> pd.DataFrame:
@@ -98,7 +98,7 @@ def lines_by_site(
 WIDTH = 7.0  # inches, the text width of a paper
 FIGURE_HEIGHT = 4.2  # inches: half for the curves, half for the names of sites and the legend
 PREFERRED = ("prompt_last", "answer_last", "image_mean")  # position of the controls in the layers
-TITLES = {"signbridge": "Notebook's split", "grouped": "No photo on both sides"}
+TITLES = {"signbridge": "Notebook's split", "grouped": "No {group} on both sides"}
 CONTROLS = palette.of_kind(palette.CONTROLS, "letter")
 
 
@@ -109,13 +109,14 @@ def probe_accuracy_curve(
     copies_in_train: dict[str, float],
     confidence: float,
     model: str,
+    group: Group = GROUPS["photo"],
 ) -> Figure:
     """Draw the study's table of accuracy, a panel a protocol: a line a position, with its interval shaded.
 
     Chance, the pixels and what the model's answer gives away are lines across; the panel of `grouped` also has the
     controls (their table) at one position. `chance` is the share of the commonest letter. `copies_in_train` is, by
     protocol, the share of the tested images that have a copy in train: the title says so where it is above 0.
-    `confidence` is that of the intervals; `model` heads the figure.
+    `confidence` is that of the intervals, over each `group`; `model` heads the figure.
     """
     text = table[table["position"] == "text"].set_index("protocol")
     table = table[table["position"] != "text"]
@@ -131,7 +132,7 @@ def probe_accuracy_curve(
             _draw_text(axes, text.loc[protocol])
         if protocol == "grouped":
             _draw_controls(axes, of_protocol, controls)
-        title = TITLES.get(protocol, protocol)
+        title = TITLES.get(protocol, protocol).format(group=group.one)
         if copies_in_train[protocol] > 0:
             share = copies_in_train[protocol]
             title = f"{title}, leaking: a copy of the same photo\nis in train for {share:.0%} of test images"
@@ -143,7 +144,7 @@ def probe_accuracy_curve(
     panels[0].set_yticks(np.linspace(0, 1, 6))
     panels[0].yaxis.set_major_formatter(PercentFormatter(1, symbol=""))
     shown = {label: handle for axes in panels for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)}
-    shown[f"{confidence:.0%} interval, photos resampled"] = Patch(color=palette.GREY, alpha=0.3, linewidth=0)
+    shown[f"{confidence:.0%} interval, {group.many} resampled"] = Patch(color=palette.GREY, alpha=0.3, linewidth=0)
     figure.legend(shown.values(), shown.keys(), loc="outside lower center", ncols=3, fontsize=7, frameon=False)
     return figure
 

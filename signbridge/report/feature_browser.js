@@ -97,7 +97,7 @@
         .flatMap((place) => data.features[place].lists.filter(([of]) => of === index).map((of) => [place, ...of]))
         .sort((a, b) => a[2] - b[2]);
       const options = own.map(([place, , rank, auc]) =>
-        optionOf(place, `AUC ${written(auc, 3)} on other photos`, `${letter}, AUC ${written(auc, 3)}`),
+        optionOf(place, `AUC ${written(auc, 3)} on other ${data.groups}`, `${letter}, AUC ${written(auc, 3)}`),
       );
       return options.length ? [group(`${data.kind} ${letter}`, letter, options)] : [];
     });
@@ -141,7 +141,7 @@
   };
   const told = (feature) => {
     const lists = feature.lists.map(([letter, rank, auc]) => `${data.letters[letter]} (no. ${rank}, AUC ${written(auc, 3)})`);
-    return lists.length ? `In the list of ${listing(lists)}; AUC on photos that had no part in the ranking.` : "";
+    return lists.length ? `In the list of ${listing(lists)}; AUC on ${data.groups} that had no part in the ranking.` : "";
   };
   const positions = { prompt_last: "the last token of the prompt", image_mean: "the mean over image tokens" };
   const joints = (feature) => {

@@ -108,8 +108,9 @@ def coded(sae: Sae, features: pd.DataFrame, budget: int) -> dict[str, Any]:
             break
         found.append(one)
     return {
-        "sites": sites, "letters": [short(letter) for letter in letters], "kind": sae.kind, "levels": LEVELS,
-        "most_classes": MOST_CLASSES, "images": images.written, "sentences": sentences.written, "features": found,
+        "sites": sites, "letters": [short(letter) for letter in letters], "kind": sae.kind, "groups": sae.group.many,
+        "levels": LEVELS, "most_classes": MOST_CLASSES, "images": images.written, "sentences": sentences.written,
+        "features": found,
     }  # fmt: skip
 
 
@@ -274,7 +275,7 @@ def _twin(sae: Sae, shown: pd.DataFrame) -> Table:
             ))  # fmt: skip
     return Table(
         f"The first {IN_TWIN} features of each {sae.kind}, with the strongest token of the strongest phrase marked",
-        (sae.kind, "feature", "AUC, other photos", "fires for", "strongest phrase"),
+        (sae.kind, "feature", f"AUC, other {sae.group.many}", "fires for", "strongest phrase"),
         tuple(rows),
     )
 

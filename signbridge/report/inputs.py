@@ -3,89 +3,19 @@
 import math
 import re
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import pandas as pd
 
+from signbridge.core.groups import Groups, groups_of
 from signbridge.core.tables import Metric
+from signbridge.report.misread import Misread
 from signbridge.report.settings import Settings
-from signbridge.report.wording import CONTROLS
+from signbridge.report.wording import CONTROLS, GROUPS, Group
 
-PROTOCOLS = {"signbridge": "the notebook's split", "grouped": "no photo on both sides"}
+PROTOCOLS = {"signbridge": "the notebook's split", "grouped": "no {group} on both sides"}
 LEAKING = "leaking"  # every page, plot and metric marks a number that leaks by this word
-PROBED = ["site", "depth", "accuracy", "low", "high"]  # columns of the study's accuracy that the page on causes draws
-
-# The columns that pages are made from, by the name that a page has for the table. Other tables are read whole.
-_COLUMNS = {
-    "accuracy": "protocol site depth position accuracy low high images_tested leaking folds_at_edge",
-    "controls": "control site depth position accuracy low high over_control over_control_low over_control_high p_value",
-    "selectivity": "site position accuracy control_task selectivity selectivity_low selectivity_high",
-    "layer_comparison": "position site_a site_b difference low high p_value p_holm",
-    "peak_probability": "position site depth accuracy peak_probability share_chosen tied_with_best",
-    "description_length": "site depth position bits low high uniform_bits compression orders at_edge",
-    "letter_accuracy": "letter images accuracy low high",
-    "confused_pairs": "letter_a letter_b count share",
-    "confusion": "actual predicted",
-    "within_word": "word letters images photos chance site depth position accuracy low high",
-    "published": (
-        "site published_accuracy published_low published_high reproduced_accuracy reproduced_low reproduced_high "
-        "leaking comparable"
-    ),
-    "patching": "site depth position effect effect_low effect_high says_donor noise",
-    "parts": "position part site depth effect effect_low effect_high",
-    "knockout": "edges keys span first stop tokens lost lost_low lost_high changed",
-    "minimal_read": "site position fitted_on accuracy accuracy_low accuracy_high",
-    "minimal_patched": "site depth position effect effect_low effect_high says_donor noise",
-    "steering": (
-        "site depth at during direction strength probability probability_low probability_high says damage "
-        "damage_low damage_high"
-    ),
-    "steering_area": (
-        "site at during direction area area_low area_high damage_area damage_area_low damage_area_high "
-        "breakdown_strength"
-    ),
-    "erasure": "at site eraser read_site read_position accuracy accuracy_low accuracy_high",
-    "erasure_answers": "at site eraser changed changed_low changed_high damage damage_low damage_high",
-    "shares": (
-        "lens guesses site harder_null share share_low share_high other_image shuffled_words over_null over_null_low "
-        "over_null_high"
-    ),
-    "leads": "guesses site difference difference_low difference_high",
-    "on_hand": (
-        "lens site hand hand_low hand_high background background_low background_high hand_over_other_image "
-        "hand_over_other_image_low hand_over_other_image_high background_over_other_image "
-        "background_over_other_image_low background_over_other_image_high difference difference_low "
-        "difference_high"
-    ),
-    "planted_accuracy": "reader site position depth value low high",
-    "planted_curves": "method site value low high",
-    "planted_verdicts": "method verdict located step marked false_marks",
-    "alignment": "measure site value low high null beaten",
-    "measures": "site modality measure value low high",
-    "probes": "protocol site position reads accuracy low high untrained_twin no_image other_letter",
-    "one_letter": (
-        "site position reads k auc low high over_stream over_stream_low over_stream_high over_pca over_pca_low "
-        "over_pca_high over_untrained_twin over_untrained_twin_low over_untrained_twin_high"
-    ),
-    "concept": "reads site position feature auc_fitted auc low high",
-    "fingers": "reads site feature position finger joint r p within_r within_p",
-    "classes": "class rank feature description published",
-    "leap": "site text_site share",
-    "model_accuracy": "model site position relative_depth accuracy low high peak_probability",
-    "models": (
-        "model quantization dtype prompt blocks parameters weights image_tokens flop best_site peak_depth "
-        "peak_depth_low peak_depth_high decoder decoder_low decoder_high pixels pixels_low pixels_high over_pixels "
-        "over_pixels_low over_pixels_high vision vision_low vision_high over_vision over_vision_low over_vision_high "
-        "named named_low named_high over_named over_named_low over_named_high read_answer read_answer_low "
-        "read_answer_high over_read_answer over_read_answer_low over_read_answer_high"
-    ),
-    "model_differences": "what model_a model_b difference low high p_value p_holm",
-    "model_peaks": "model_a model_b difference low high same",
-    "drift": "reference model site position relative_error cosine cka same_answer",
-    "named_answers": "image_id label answer named",
-    "answers_by_letter": "letter rank answer count share",
-}
-COLUMNS = {table: names.split() for table, names in _COLUMNS.items()}
 
 
 class Share(NamedTuple):
@@ -120,13 +50,23 @@ class Inputs:
     """What every page needs."""
 
     found: Findings  # of the stage that sums the question up
-    sample: pd.DataFrame  # image_id, label, photo, image (PNG bytes)
+    sample: pd.DataFrame  # image_id, label, photo, image (PNG bytes); signer and clip where they are known
     settings: Settings
 
     @property
     def kind(self) -> str:
         """What a class is called: `letter` where each is one, else `sign`."""
         return "letter" if all(re.fullmatch("[A-Za-z]", label) for label in self.sample["label"].unique()) else "sign"
+
+    @cached_property
+    def groups(self) -> Groups:
+        """The groups of the sample, by `probe.grouped.by` of the params."""
+        return groups_of(self.sample, self.settings.grouped_by)
+
+    @property
+    def group(self) -> Group:
+        """What splits keep whole and intervals resample, in words."""
+        return GROUPS[self.groups.kind]
 
     @property
     def png(self) -> dict[str, bytes]:
@@ -165,6 +105,9 @@ class Study(Inputs):
     answers_by_letter: pd.DataFrame
     umap: pd.DataFrame  # image_id, label, photo, x, y
     class_grid: bytes = field(default=b"", repr=False)  # PNG
+    signers: pd.DataFrame = field(default_factory=pd.DataFrame)  # data/statistics/: where they are known
+    looks: pd.DataFrame = field(default_factory=pd.DataFrame)  # of the images: `appearance.summed_up`
+    misread: Misread | None = None  # where a layer was probed without leakage
 
     @property
     def position(self) -> str | None:
@@ -197,9 +140,13 @@ class Study(Inputs):
         named = protocol == "signbridge" and self.notebook != "signbridge_"
         return named or bool(rows["leaking"].any()) or self.copies_in_train(protocol) > 0
 
+    def split_name(self, protocol: str) -> str:
+        """How the split of `protocol` is called."""
+        return PROTOCOLS[protocol].format(group=self.group.one)
+
     def protocol_name(self, protocol: str) -> str:
         """How `protocol` is called on the page; one that leaks is never named without saying so."""
-        name = PROTOCOLS[protocol]
+        name = self.split_name(protocol)
         return f"{name} ({LEAKING})" if self.leaks(protocol) else name
 
     def control_name(self, control: str) -> str:

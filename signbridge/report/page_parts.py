@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from jaxtyping import UInt8
 from PIL import Image
 
 from signbridge.report.wording import number, percent, share_with_interval
@@ -63,6 +64,15 @@ class Card(NamedTuple):
 
 
 @dataclass(frozen=True)
+class Gallery:
+    """Images with a line below each, in groups."""
+
+    title: str
+    sees: str
+    groups: tuple[tuple[str, tuple[Example, ...]], ...]  # a name, which may be empty, and its images
+
+
+@dataclass(frozen=True)
 class PatchWords:
     """Images whose patches a reader points at to read their words, and a sample of them in text."""
 
@@ -98,6 +108,7 @@ class Section:
     lead: tuple[str, ...]  # paragraphs
     pictures: tuple[Picture, ...] = ()
     cards: tuple[Card, ...] = ()
+    gallery: Gallery | None = None
     tables: tuple[Table, ...] = ()
     patch_words: PatchWords | None = None
     features: FeatureBrowser | None = None
@@ -134,6 +145,11 @@ def dose_table(caption: str, rows: pd.DataFrame, series: str, probability: str) 
 def data_uri(png: bytes) -> str:
     """A PNG as it is."""
     return f"data:image/png;base64,{base64.b64encode(png).decode()}"
+
+
+def pixels_of(png: bytes) -> UInt8[np.ndarray, "height width *colour"]:
+    """The pixels of an image, grey or in colour."""
+    return np.asarray(Image.open(io.BytesIO(png)))
 
 
 def thumbnail(png: bytes) -> str:

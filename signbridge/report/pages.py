@@ -31,10 +31,10 @@ from signbridge.report.sections import (
     steering,
     text,
 )
-from signbridge.report.sentences import QUESTION, answer
+from signbridge.report.sentences import QUESTION, answer, few_groups
 from signbridge.report.wording import count, percent
 
-NO_CURVE = "There is no curve here: the protocol that keeps all copies of a photo on one side of the split was not run."
+NO_CURVE = "There is no curve here: the protocol that keeps {whole} on one side of the split was not run."
 
 
 def study_page(study: Study) -> Page:
@@ -45,10 +45,12 @@ def study_page(study: Study) -> Page:
     facts = (
         ("model", str(study.found["model"])),
         ("sample", f"{count(study.found.number('images'))} images of {count(study.found.number('photos'))} photos"),
+        *_said_of_images(study),
         (f"{study.kind}s", f"{count(study.found.number('letters'))}, chance {percent(study.found.number('chance'))}"),
         ("splits", splits or "none"),
     )
-    return Page("index.html", QUESTION, answer(study), facts, _shown(sections), ladder.curve(study), NO_CURVE)
+    no_curve = NO_CURVE.format(whole=study.group.whole)
+    return Page("index.html", QUESTION, answer(study), facts, _shown(sections), ladder.curve(study), no_curve)
 
 
 def causal_page(inputs: Causal) -> Page:
@@ -108,10 +110,21 @@ def _page(file: str, question: str, answer: Sequence[str], inputs: Inputs, secti
     facts = (
         ("model", str(inputs.found["model"])),
         ("sample", f"{count(len(inputs.sample))} images of {count(photos)} photos"),
+        *_said_of_images(inputs),
         (f"{inputs.kind}s", f"{count(inputs.sample['label'].nunique())}, chance {percent(inputs.chance)}"),
     )
     shown = _shown([*sections, settings.section(inputs.settings)])
     return Page(file, question.format(kind=inputs.kind), tuple(answer), facts, shown)
+
+
+def _said_of_images(inputs: Inputs) -> tuple[tuple[str, str], ...]:
+    """How many groups there are and what so few are worth; that no image is shown, and why."""
+    said = []
+    if inputs.groups.kind != "photo":
+        said.append((inputs.group.many, few_groups(inputs) or count(len(set(inputs.groups.of_image)))))
+    if inputs.settings.hidden:
+        said.append(("images", inputs.settings.hidden))
+    return tuple(said)
 
 
 def _shown(sections: Sequence[Section | None]) -> tuple[Section, ...]:

@@ -60,6 +60,10 @@ CONTROLS = {
     "other_letter": Series("another {kind}'s image", PURPLE, "diamond", (6, 2, 2, 2)),
     "shuffled_labels": Series("shuffled labels", INK, "cross", (3, 3)),
 }
+SIGNERS = {
+    "seen": Series("signer seen in training", VERMILLION, "triangle-up", (6, 3)),
+    "unseen": Series("signer not seen", BLUE, "circle", SOLID),
+}
 CHANCE = Series("chance", GREY, LINE_ALONE, (8, 4))
 ANSWER = Series("the answer's text", PURPLE, LINE_ALONE, (8, 2, 2, 2))
 

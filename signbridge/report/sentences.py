@@ -6,14 +6,10 @@ pixels give, at which layer, and whether that layer stands out. The second says 
 
 import math
 
-from signbridge.report.inputs import (
-    LEAKING,
-    PROTOCOLS,
-    Share,
-    Study,
-)
+from signbridge.report.inputs import LEAKING, PROTOCOLS, Inputs, Share, Study
 from signbridge.report.wording import (
     POSITIONS,
+    count,
     listing,
     p_value,
     percent,
@@ -32,6 +28,23 @@ QUESTION = (
 # The baselines: the second sentence quotes the difference from the strongest, and of the others what is read there.
 BESIDE = {"pixels": "raw pixels", "vision": "the vision tower", "untrained_twin": "its untrained twin",
           "answer": "the model's answer"}  # fmt: skip
+
+
+# With fewer groups than this, intervals that resample them are mostly too narrow (Cameron, Gelbach and Miller 2008,
+# "Bootstrap-based improvements for inference with clustered errors").
+FEW_GROUPS = 20
+
+
+def few_groups(inputs: Inputs) -> str:
+    """How little it is that there are so few signers or clips; nothing where there are enough, or groups are photos."""
+    number = len(set(inputs.groups.of_image))
+    if inputs.groups.kind == "photo" or number >= FEW_GROUPS:
+        return ""
+    many = inputs.group.many
+    return (
+        f"{count(number)}, which is few: intervals resample these alone, so they are rough and mostly too "
+        f"narrow, and other {many} may differ"
+    )
 
 
 def answer(study: Study) -> tuple[str, str]:
@@ -96,10 +109,20 @@ def what_leaks(study: Study) -> str:
     clauses = [_leak(study, protocol) for protocol in PROTOCOLS if study.leaks(protocol)]
     if clauses:
         return " and ".join(clauses)
-    run = [PROTOCOLS[protocol] for protocol in study.protocols()]
+    run = [study.split_name(protocol) for protocol in study.protocols()]
     if not run:
         return "nothing was tested, so nothing could leak"
-    return f"nothing leaks: no image tested has a copy of its photo in training ({listing(run)})"
+    known = [f"{split} {percent(share)}" for split, share in _signers_in_train(study)]
+    people = f"; but their signer is in training: of the images tested under {listing(known)}" if known else ""
+    return f"nothing leaks: no image tested has a copy of its photo in training ({listing(run)}){people}"
+
+
+def _signers_in_train(study: Study) -> list[tuple[str, float]]:
+    """The splits that put images of one signer on both sides, and for what share of the test images."""
+    shares = [
+        (study.split_name(protocol), study.leakage.number(f"{protocol}_signer_in_train")) for protocol in PROTOCOLS
+    ]
+    return [(split, share) for split, share in shares if share > 0]
 
 
 def _what_is_read(study: Study) -> str:
@@ -107,7 +130,7 @@ def _what_is_read(study: Study) -> str:
     if study.position is None or not peak.known:
         return (
             f"This run cannot say whether the decoder of {study.model} gives the {study.kind} away: "
-            "no layer was probed with all copies of a photo on one side of the split."
+            f"no layer was probed with {study.group.whole} on one side of the split."
         )
     shown = share_with_interval(*peak)
     chance = percent(study.found.number("chance"))
@@ -115,13 +138,14 @@ def _what_is_read(study: Study) -> str:
     if not is_read(study):
         beside = f"chance is {chance}, {p} against shuffled labels" if p else f"chance is {chance}"
         return (
-            f"No: a linear probe of the decoder of {study.model} reads {shown} of the {study.kind}s in photos that it "
-            f"was not fitted on, which is not above what shuffled labels give ({beside}), so no layer stands out."
+            f"No: a linear probe of the decoder of {study.model} reads {shown} of the {study.kind}s in "
+            f"{study.group.images} that it was not fitted on, which is not above what shuffled labels give "
+            f"({beside}), so no layer stands out."
         )
     return (
         f"{_verdict(study)}: at the {POSITIONS[study.position]} a linear "
-        f"probe reads {shown} of the {study.kind}s in photos that it was not fitted on, where chance is {chance}, "
-        f"most often from {study.found['grouped_peak_site']}, {standing(study)}."
+        f"probe reads {shown} of the {study.kind}s in {study.group.images} that it was not fitted on, where chance is "
+        f"{chance}, most often from {study.found['grouped_peak_site']}, {standing(study)}."
     )
 
 
@@ -152,7 +176,8 @@ def _what_is_added(study: Study) -> str:
 def _leak(study: Study, protocol: str) -> str:
     copies, peak = study.copies_in_train(protocol), study.found.number(f"{study.notebook}peak_accuracy")
     share = "some" if math.isnan(copies) else percent(copies)
-    clause = f"{PROTOCOLS[protocol]} is {LEAKING}: {share} of its test images have a copy of their photo in training"
+    of_images = f"{share} of its test images have a copy of their photo in training"
+    clause = f"{study.split_name(protocol)} is {LEAKING}: {of_images}"
     if protocol == "signbridge" and not math.isnan(peak):
         return f"{clause}, so its {percent(peak)} is no evidence"
     return f"{clause}, so its figures are no evidence"

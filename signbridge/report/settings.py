@@ -6,9 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from signbridge.core import params, tables
+from signbridge.core.groups import By
 from signbridge.report.page_parts import Section, Table
+from signbridge.report.shown_images import why_hidden
 
 TITLE = "Settings and versions"
+SAMPLE = "data/sample.parquet"
 CATALOGS = {"dataset": params.DATASETS, "model": params.MODELS}  # by the choice that names an entry
 
 
@@ -18,6 +21,8 @@ class Settings:
 
     made_by: dict[str, dict[str, Any]]  # what each Parquet table says of its making, by its path
     listings: dict[str, str]  # params files and entries of catalogs as they are, by what they are called
+    grouped_by: By = "auto"  # of `probe.grouped.by`
+    hidden: str = ""  # why no image of the dataset is shown; empty where they are
 
 
 def read_settings(
@@ -34,7 +39,9 @@ def read_settings(
         name, _ = params.selected(key, catalog, dict, file)
         entries[f"{catalog}: {name}"] = entry(catalog.read_text(encoding="utf-8"), name)
     listings = {str(file): file.read_text(encoding="utf-8") for file in (params.PARAMS, *files)}
-    return Settings({str(path): tables.made_by(path) for path in made}, listings | entries)
+    made_by = {str(path): tables.made_by(path) for path in made}
+    hidden = why_hidden(made_by.get(SAMPLE, {}).get("images", {}))
+    return Settings(made_by, listings | entries, params.section("probe.grouped.by", By), hidden)
 
 
 def entry(catalog: str, name: str) -> str:

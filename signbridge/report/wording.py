@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from signbridge.report import palette
 
@@ -24,6 +25,34 @@ EDITED = {
     "all": "all tokens",
     "both": "image tokens and last token",
 }
+
+
+class Group(NamedTuple):
+    """What splits keep whole and intervals resample, in words."""
+
+    one: str
+    whole: str  # what a split keeps on one side
+    apart: str  # what stands on both sides where single images are drawn
+    own: str  # what a test image does not have in training
+    images: str  # what is tested
+
+    @property
+    def many(self) -> str:
+        """`photos`."""
+        return f"{self.one}s"
+
+
+# By the kind of `signbridge/core/groups.py`.
+GROUPS = {
+    "photo": Group("photo", "all copies of a photo", "copies of one photo", "a copy of its photo", "photos"),
+    "clip": Group(
+        "clip", "all frames of a clip", "copies of one photo and frames of one clip", "its clip", "frames of clips"
+    ),
+    "signer": Group(
+        "signer", "all images of a signer", "copies of one photo and images of one signer", "its signer",
+        "images of signers",
+    ),
+}  # fmt: skip
 LENS_SCORES = {"embedding": "cosine", "logit": "logit", "latent": "cosine"}
 LONGEST_TEXT = 160  # characters of a label or an answer; what is longer is cut, and says so
 

@@ -6,12 +6,14 @@ import pandas as pd
 
 from signbridge.core import params, tables
 from signbridge.core.command_line import run
+from signbridge.report.columns import COLUMNS, PROBED
 from signbridge.report.figures.causal_effects import at_the_best_place, causal_effects
 from signbridge.report.figures.saving import save_figure
-from signbridge.report.inputs import COLUMNS, PROBED, Causal, Findings
+from signbridge.report.inputs import Causal, Findings
 from signbridge.report.page import write
 from signbridge.report.pages import causal_page
 from signbridge.report.settings import read_settings
+from signbridge.report.shown_images import as_shown
 
 REPORT = Path("report/causal.html")
 FIGURE = Path("plots/causal/causal_effects.png")
@@ -41,20 +43,21 @@ TABLES = (
 
 def main() -> None:
     """Read data/causal/, the sample and the study's accuracy; write the figure and the page."""
+    settings = read_settings(MADE, [params.CAUSAL])
     causal = Causal(
         found=Findings(tables.read_findings(EFFECTS / "findings.json")),
-        sample=tables.read(SAMPLE),
-        settings=read_settings(MADE, [params.CAUSAL]),
+        sample=as_shown(tables.read(SAMPLE), settings.hidden),
+        settings=settings,
         probed=probed(tables.read(ACCURACY, ["protocol", "position", *PROBED])),
         **{name: tables.read(EFFECTS / f"{name}.parquet", COLUMNS[name]) for name in TABLES},
         descriptions=tables.read(DESCRIPTIONS),
-        minimal_said=tables.read(SAID),
+        minimal_said=as_shown(tables.read(SAID), settings.hidden, ("unmoved", "moved")),
     )
     first_erased = causal.erasure_answers["at"].head(1).squeeze()
     figure = causal_effects(
         causal.probed, causal.patching, at_the_best_place(causal.steering, causal.steering_area),
         causal.erasure_answers[causal.erasure_answers["at"] == first_erased],
-        causal.found.number("confidence"), str(causal.found["model"]),
+        causal.found.number("confidence"), str(causal.found["model"]), causal.group,
     )  # fmt: skip
     save_figure(figure, FIGURE)
     write(causal_page(causal), REPORT)

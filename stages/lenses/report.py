@@ -5,12 +5,14 @@ from pathlib import Path
 from signbridge.core import params, tables
 from signbridge.core.command_line import run
 from signbridge.datasets.hands import read_hands, words_by_image
+from signbridge.report.columns import COLUMNS
 from signbridge.report.figures.lens_strip import example_patch, lens_strip
 from signbridge.report.figures.saving import save_figure
-from signbridge.report.inputs import COLUMNS, Findings, Lenses
+from signbridge.report.inputs import Findings, Lenses
 from signbridge.report.page import write
 from signbridge.report.pages import lenses_page
 from signbridge.report.settings import read_settings
+from signbridge.report.shown_images import as_shown
 
 REPORT = Path("report/lenses.html")
 FIGURE = Path("plots/lenses/lens_strip.png")
@@ -25,10 +27,11 @@ def main() -> None:
     """Read data/lenses/, the sample and what is known of its hands; write the strip and the page."""
     words = tables.read(WORDS)
     hands = read_hands(HANDS, list(dict.fromkeys(words["image_id"])))
+    settings = read_settings(MADE, [params.LENSES])
     lenses = Lenses(
         found=Findings(tables.read_findings(READABLE / "findings.json")),
-        sample=tables.read(SAMPLE),
-        settings=read_settings(MADE, [params.LENSES]),
+        sample=as_shown(tables.read(SAMPLE), settings.hidden),
+        settings=settings,
         words=words,
         true_words=words_by_image(hands),
         **{name: tables.read(READABLE / f"{name}.parquet", COLUMNS.get(name)) for name in TABLES},

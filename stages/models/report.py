@@ -4,12 +4,14 @@ from pathlib import Path
 
 from signbridge.core import params, tables
 from signbridge.core.command_line import run
+from signbridge.report.columns import COLUMNS
 from signbridge.report.figures.accuracy_by_depth import accuracy_by_depth
 from signbridge.report.figures.saving import save_figure
-from signbridge.report.inputs import COLUMNS, Findings, Models
+from signbridge.report.inputs import Findings, Models
 from signbridge.report.page import write
 from signbridge.report.pages import models_page
 from signbridge.report.settings import read_settings
+from signbridge.report.shown_images import as_shown
 
 REPORT = Path("report/models.html")
 FIGURE = Path("plots/models/accuracy_by_depth.png")
@@ -19,10 +21,11 @@ TABLES = {"accuracy": "model_accuracy", "models": "models", "differences": "mode
 
 def main() -> None:
     """Read data/models/, the sample and the catalog; write the figure and the page."""
+    settings = read_settings((SAMPLE, COMPARED / "models.parquet"), [params.SIDE_BY_SIDE])
     models = Models(
         found=Findings(tables.read_findings(COMPARED / "findings.json")),
-        sample=tables.read(SAMPLE),
-        settings=read_settings((SAMPLE, COMPARED / "models.parquet"), [params.SIDE_BY_SIDE]),
+        sample=as_shown(tables.read(SAMPLE), settings.hidden),
+        settings=settings,
         **{name: tables.read(COMPARED / f"{name}.parquet", COLUMNS[key]) for name, key in TABLES.items()},
         drift=tables.read(DRIFT, COLUMNS["drift"]),
         licences=licences(),
@@ -30,7 +33,7 @@ def main() -> None:
     quoted = str(models.found["position"])
     rows = models.accuracy[~models.accuracy["site"].eq("embedding")]
     rows = rows[~rows["site"].str.startswith("layer_") | (rows["position"] == quoted)]
-    save_figure(accuracy_by_depth(rows, models.chance, models.found.number("confidence")), FIGURE)
+    save_figure(accuracy_by_depth(rows, models.chance, models.found.number("confidence"), models.group), FIGURE)
     write(models_page(models), REPORT)
 
 

@@ -7,10 +7,12 @@ import pandas as pd
 from signbridge.core import params, tables
 from signbridge.core.command_line import run
 from signbridge.core.names import PRETRAINED
-from signbridge.report.inputs import COLUMNS, Findings, Pretrained
+from signbridge.report.columns import COLUMNS
+from signbridge.report.inputs import Findings, Pretrained
 from signbridge.report.page import write
 from signbridge.report.pages import pretrained_page
 from signbridge.report.settings import read_settings
+from signbridge.report.shown_images import as_shown
 
 REPORT = Path("report/pretrained.html")
 SAMPLE = Path("data/sample.parquet")
@@ -19,14 +21,15 @@ CLASSES, EFFECTS, STEERING = (Path("data/pretrained") / name for name in ("class
 
 def main() -> None:
     """Read data/pretrained/ and the sample; write the page."""
+    settings = read_settings(
+        (SAMPLE, CLASSES / "classes.parquet"),
+        [params.PRETRAINED],
+        {"autoencoder": (params.PRETRAINED, params.AUTOENCODERS)},
+    )
     pretrained = Pretrained(
         found=Findings(tables.read_findings(CLASSES / "findings.json")),
-        sample=tables.read(SAMPLE),
-        settings=read_settings(
-            (SAMPLE, CLASSES / "classes.parquet"),
-            [params.PRETRAINED],
-            {"autoencoder": (params.PRETRAINED, params.AUTOENCODERS)},
-        ),
+        sample=as_shown(tables.read(SAMPLE), settings.hidden),
+        settings=settings,
         steered=Findings(tables.read_findings(EFFECTS / "findings.json")),
         **{name: of_kind(EFFECTS / f"{name}.parquet", COLUMNS[name]) for name in ("steering", "steering_area")},
         descriptions=of_kind(STEERING / "descriptions.parquet"),

@@ -8,10 +8,12 @@ import pandas as pd
 from signbridge.core import params, tables
 from signbridge.core.command_line import run
 from signbridge.core.names import CLASSES, CONCEPT, CONCEPT_UNDONE
-from signbridge.report.inputs import COLUMNS, Findings, Sae
+from signbridge.report.columns import COLUMNS
+from signbridge.report.inputs import Findings, Sae
 from signbridge.report.page import write
 from signbridge.report.pages import sae_page
 from signbridge.report.settings import read_settings
+from signbridge.report.shown_images import as_shown
 
 REPORT = Path("report/sae.html")
 SAMPLE = Path("data/sample.parquet")
@@ -27,10 +29,11 @@ OF_EXAMPLES = ("features", "letters", "images", "phrases")
 def main() -> None:
     """Read data/sae/ and the sample; write the page."""
     found = Findings(tables.read_findings(EVALUATION / "findings.json"))
+    settings = read_settings((SAMPLE, FEATURES), [params.SAE], {"sae.preset": (params.SAE, params.SAE_PRESETS)})
     sae = Sae(
         found=found,
-        sample=tables.read(SAMPLE),
-        settings=read_settings((SAMPLE, FEATURES), [params.SAE], {"sae.preset": (params.SAE, params.SAE_PRESETS)}),
+        sample=as_shown(tables.read(SAMPLE), settings.hidden),
+        settings=settings,
         **{name: tables.read(EVALUATION / f"{name}.parquet", COLUMNS[name]) for name in OF_EVALUATION},
         **{name: tables.read(PROBES / f"{name}.parquet", COLUMNS[name]) for name in OF_PROBES},
         steered=Findings(tables.read_findings(EFFECTS / "findings.json")),

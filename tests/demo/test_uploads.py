@@ -1,13 +1,15 @@
 """What a visitor uploads becomes an upright RGB picture, or a sentence."""
 
 import contextlib
+import io
 import re
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from signbridge.demo.uploads import UploadError, open_upload
+from signbridge.demo.study import DemoStudy, Format
+from signbridge.demo.uploads import UploadError, open_upload, prepared
 from tests.demo import pictures
 
 
@@ -80,3 +82,16 @@ def test_no_damage_to_a_file_leads_to_anything_else_than_a_sentence(tmp_path, se
     path.write_bytes(bytes(content[: int(generator.integers(1, len(content) + 1))]))
     with contextlib.suppress(UploadError):
         assert open_upload(path).image.mode == "RGB"
+
+
+def test_colour_stays_colour_unless_the_images_of_the_study_are_grey():
+    red = np.zeros((40, 30, 3), np.uint8) + np.array([200, 30, 30], np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(red).save(buffer, format="PNG")
+    upload = open_upload(buffer.getvalue())
+    np.testing.assert_array_equal(np.asarray(upload.image), red)
+    for grey_study, colours in ((False, 1), (True, 0)):
+        form = Format(square=False, side=None, grey=grey_study)
+        spread = np.ptp(np.asarray(prepared(upload.image, form)), axis=2)
+        assert (spread > 0).mean() == colours
+    np.testing.assert_array_equal(np.asarray(DemoStudy.image(buffer.getvalue())), red)

@@ -12,19 +12,8 @@ from PIL import Image
 from signbridge.core import tables
 from signbridge.core.activations import SITES_BEFORE_LAYERS, layer_site, positions_of
 from signbridge.report import pages
-from signbridge.report.inputs import (
-    COLUMNS,
-    PROBED,
-    Causal,
-    Findings,
-    Inputs,
-    Lenses,
-    Models,
-    Planted,
-    Pretrained,
-    Sae,
-    Study,
-)
+from signbridge.report.columns import COLUMNS, PROBED
+from signbridge.report.inputs import Causal, Findings, Inputs, Lenses, Models, Planted, Pretrained, Sae, Study
 from signbridge.report.page import html
 from signbridge.report.settings import Settings
 from tests.report import (
@@ -96,6 +85,7 @@ def study(
         "sample": sample,
         "settings": Settings(made_by, SETTINGS.listings),
         "class_grid": png(np.zeros((4, 4), dtype=np.uint8)),
+        "signers": pd.DataFrame(columns=COLUMNS["signers"]),
     }
     return Study(**_typed({**made, **changes}))
 
@@ -179,7 +169,7 @@ def write_study(run: Study, folder: Path) -> None:
         "peak_probability",
         "description_length",
     )
-    of_statistics += ("letter_accuracy", "confused_pairs", "confusion", "within_word", "published")
+    of_statistics += ("letter_accuracy", "confused_pairs", "confusion", "within_word", "published", "signers")
     for name in of_statistics:
         tables.write(getattr(run, name), folder / f"data/statistics/{name}.parquet", {})
     for name in ("named_answers", "answers_by_letter"):
@@ -189,8 +179,21 @@ def write_study(run: Study, folder: Path) -> None:
     tables.write_findings(folder / "metrics/leakage.json", run.leakage)
     tables.write(run.sample, folder / "data/sample.parquet", {"seed": 42})
     tables.write(run.umap, folder / "data/umap.parquet", run.settings.made_by["data/umap.parquet"])
-    tables.write(run.sample[["image_id"]], folder / "data/predictions.parquet", {"probe": {"C": 1.0}})
+    tables.write(predictions(run), folder / "data/predictions.parquet", {"probe": {"C": 1.0}})
     tables.write(run.named_answers, folder / "data/answers.parquet", run.settings.made_by["data/answers.parquet"])
+
+
+def predictions(run: Study) -> pd.DataFrame:
+    """Two tests of each image at the headline's layer: of the last letter both are wrong, of the one before one is."""
+    letters, labels = sorted(run.sample["label"].unique()), run.sample["label"]
+    place = {"protocol": "grouped", "site": run.found["grouped_peak_site"], "position": "prompt_last", "fold": 0}
+    parts = [
+        run.sample[["image_id", "label"]].assign(
+            **place, repeat=repeat, predicted=labels.where(~labels.isin(letters[-1 - repeat :]), letters[0])
+        )
+        for repeat in range(2)
+    ]
+    return pd.concat(parts, ignore_index=True)
 
 
 def _typed(fields: dict[str, Any]) -> dict[str, Any]:

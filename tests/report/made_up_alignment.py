@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from signbridge.report.inputs import COLUMNS
+from signbridge.report.columns import COLUMNS
 from signbridge.statistics.alignment import MEASURES
 
 FIRST = {"cka": 0.3, "text_probe_on_image": 0.5, "text_probe_on_text": 0.99, "image_probe_on_image": 0.95}

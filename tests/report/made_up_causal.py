@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from signbridge.report.inputs import COLUMNS
+from signbridge.report.columns import COLUMNS
 
 ERASERS = {"leace": 0.7, "random_subspace": 0.05, "shuffled_labels": 0.2}
 DIRECTIONS = {"class_means": 0.9, "probe": 0.3, "unembedding": 0.6, "shuffled_means": 0.1, "random": 0.0}

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from signbridge.report.inputs import COLUMNS
+from signbridge.report.columns import COLUMNS
 
 SHARES = {"embedding": (0.02, 0.02), "logit": (0.3, 0.25), "latent": (0.7, 0.3)}  # and of another image's hand
 

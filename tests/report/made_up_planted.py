@@ -3,7 +3,8 @@
 import numpy as np
 import pandas as pd
 
-from signbridge.report.inputs import COLUMNS, Findings, Planted
+from signbridge.report.columns import COLUMNS
+from signbridge.report.inputs import Findings, Planted
 from signbridge.report.settings import Settings
 from signbridge.statistics import planted as scoring
 

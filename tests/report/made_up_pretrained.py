@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from signbridge.report.inputs import COLUMNS
+from signbridge.report.columns import COLUMNS
 
 FOUND = {
     "pretrained": "pair", "model": "tiny (a test bed)", "site": "layer_01", "position": "586",

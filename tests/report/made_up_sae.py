@@ -4,7 +4,7 @@ from typing import Any
 
 import pandas as pd
 
-from signbridge.report.inputs import COLUMNS
+from signbridge.report.columns import COLUMNS
 
 CONTROLS = {"sae": (0.2, 0.05, float("nan")), "stream": (0.15, 0.04, float("nan"))}  # another letter's was not read
 ACCURACY = {"sae": 0.8, "stream": 0.9}

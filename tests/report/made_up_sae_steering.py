@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from signbridge.report.inputs import COLUMNS
+from signbridge.report.columns import COLUMNS
 
 PUSHED = ("feature", "clamp", "clamp_decoded", "feature_down")
 DIRECTIONS = (*PUSHED, "random", "like_features", "neighbours", "equal_logit", "like_features_down", "neighbours_down",

@@ -1,5 +1,6 @@
 """The stages `report` of the further questions, each run on the files of a made-up run."""
 
+import base64
 import contextlib
 import importlib
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 from PIL import Image
 from ruamel.yaml import YAML
 
-from signbridge.core import params
+from signbridge.core import params, tables
 from tests.conftest import Workspace
 from tests.report import written
 from tests.report.reading import Page
@@ -92,7 +93,24 @@ def test_a_figure_for_print_is_written_where_the_pipeline_says(question):
             assert picture.format == "PNG"
             assert set(picture.info) == {"dpi"}, "no version and no date"
             assert min(picture.size) > 200
-    assert entry["outs"] == [f"report/{question}.html"]
+    assert [out if isinstance(out, str) else next(iter(out)) for out in entry["outs"]] == [f"report/{question}.html"]
+
+
+@pytest.mark.parametrize("finished", ["causal", "lenses", "sae"], indirect=True)
+def test_no_image_of_a_licence_that_forbids_it_is_in_a_page(question):
+    path, report = Path("data/sample.parquet"), stage(question).REPORT
+    before = page_and_pictures(question)
+    sample, made_by = tables.read(path), tables.made_by(path)
+    images = [base64.b64encode(png).decode() for png in sample["image"]]
+    assert any(image.encode() in before[report] for image in images)
+    tables.write(sample, path, {"images": {"pass_on": False}})
+    stage(question).main()
+    page = report.read_text(encoding="utf-8")
+    assert not any(image in page for image in images)
+    assert any(fact.text.startswith("none is shown: the licence of") for fact in Page(page).all("dd"))
+    tables.write(sample, path, made_by)
+    for file, content in before.items():
+        file.write_bytes(content)
 
 
 def test_every_file_that_is_read_is_named_when_it_is_missing_and_an_older_page_is_kept(question, finished):

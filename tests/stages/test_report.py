@@ -1,15 +1,18 @@
 """The stage `report`, run on the files of a made-up study."""
 
+import base64
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 from ruamel.yaml import YAML
 
 from signbridge.core import tables
+from signbridge.report.shown_images import why_hidden
 from stages.report import REPORT, main
-from tests.report import made_up
+from tests.report import made_up, made_up_signers
 from tests.report.reading import Page
 
 ROOT = Path(__file__).parents[2]
@@ -99,3 +102,61 @@ def test_a_table_of_another_version_is_named_with_the_column_that_it_lacks(finis
 def test_an_edit_of_the_pages_template_style_or_script_reruns_the_stage():
     stages = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
     assert "signbridge/report" in stages["report"]["deps"]
+
+
+# Signers, and images that must not be passed on ----------------------------------------------------------------------
+
+
+@pytest.fixture
+def of_people(workspace):
+    """The same of a study in colour whose signers are held out, of a dataset whose licence says nothing."""
+    run = made_up_signers.study()
+    made_up.write_study(run, workspace.folder)
+    tables.write(run.sample, "data/sample.parquet", {"images": {"dataset": "mine", "pass_on": "unclear"}})
+    return workspace
+
+
+def images_in(page: str, sample: list[bytes]) -> int:
+    """How many of the images are in the page as they are; images of this size are not made smaller."""
+    return sum(base64.b64encode(png).decode() in page for png in sample)
+
+
+def test_the_page_of_a_study_with_signers_shows_them_in_colour(of_people):
+    of_people.set(show_images=True)
+    main()
+    written = REPORT.read_text(encoding="utf-8")
+    page = Page(written)
+    assert images_in(written, tables.read("data/sample.parquet")["image"].tolist()) == 24
+    gallery = page.section("confusions").all("ul", class_="gallery")
+    assert len(gallery) == 3
+    looks = page.section("audit").text
+    assert "all 24 100.0 % 100.0 % 40 x 30 40 x 40 40 x 40" in looks.replace("\u202f", " ")
+    assert "P1 8 33.3" in looks
+    with Image.open("plots/class_grid.png") as grid:
+        colours = np.asarray(grid.convert("RGB")).reshape(-1, 3)
+    for shade in made_up_signers.SHADES.values():
+        assert (colours == shade).all(axis=1).sum() > 1000, shade
+
+
+def test_no_image_of_a_licence_that_forbids_it_is_in_the_page_and_the_pictures_and_the_page_says_so(of_people):
+    main()
+    written = REPORT.read_text(encoding="utf-8")
+    assert images_in(written, tables.read("data/sample.parquet")["image"].tolist()) == 0
+    facts = [fact.text for fact in Page(written).all("dd")]
+    assert (
+        "none is shown: the licence of mine does not clearly let them be passed on (show_images in params.yaml)"
+        in facts
+    )
+    assert "40 x 30" in Page(written).section("audit").text, "their sizes are no images"
+    with Image.open("plots/class_grid.png") as grid:
+        assert np.ptp(np.asarray(grid.convert("RGB")), axis=2).max() == 0, "no colour: blanks"
+
+
+@pytest.mark.parametrize(
+    ("show_images", "pass_on", "shown"),
+    [("auto", True, True), ("auto", False, False), (True, False, True), (False, True, False)],
+)
+def test_the_param_and_the_licence_decide_whether_images_are_shown(workspace, show_images, pass_on, shown):
+    workspace.set(show_images=show_images)
+    assert (why_hidden({"dataset": "mine", "pass_on": pass_on}) == "") == shown
+    assert (why_hidden({}) == "") == (show_images is not False), "what nothing is said of may be passed on"

@@ -8,14 +8,15 @@ from matplotlib.ticker import PercentFormatter
 from signbridge.report import palette
 from signbridge.report.charts.by_depth import BEFORE, DEPTHS, placed, series_of
 from signbridge.report.figures.names import as_drawn
+from signbridge.report.wording import GROUPS, Group
 
 WIDTH, HEIGHT = 7.0, 3.8  # inches; the width is that of a paper's text
 
 
-def accuracy_by_depth(table: pd.DataFrame, chance: float, confidence: float) -> Figure:
+def accuracy_by_depth(table: pd.DataFrame, chance: float, confidence: float, group: Group = GROUPS["photo"]) -> Figure:
     """Draw `table` (model, site, relative_depth, accuracy, low, high): a line a model, points before the decoder.
 
-    `chance` is the share of the commonest letter, `confidence` that of the intervals.
+    `chance` is the share of the commonest letter, `confidence` that of the intervals, over each `group`.
     """
     table = table.assign(place=placed(table))
     figure = Figure(figsize=(WIDTH, HEIGHT), layout="constrained")
@@ -45,6 +46,6 @@ def accuracy_by_depth(table: pd.DataFrame, chance: float, confidence: float) -> 
     axes.spines[["top", "right"]].set_visible(False)
     handles, labels = axes.get_legend_handles_labels()
     handles.append(Patch(color=palette.GREY, alpha=0.3, linewidth=0))
-    labels.append(f"{confidence:.0%} interval, photos resampled")
+    labels.append(f"{confidence:.0%} interval, {group.many} resampled")
     figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize=7, frameon=False)
     return figure

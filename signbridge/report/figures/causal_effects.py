@@ -9,6 +9,7 @@ from signbridge.core.activations import block_of
 from signbridge.report import palette
 from signbridge.report.figures.names import as_drawn
 from signbridge.report.palette import Series
+from signbridge.report.wording import GROUPS, Group
 
 WIDTH, HEIGHT = 7.2, 3.0  # inches
 TOKENS = {"image": "image tokens", "prompt_last": "last token", "every": "every token", "both": "image and last token"}
@@ -31,11 +32,13 @@ def causal_effects(
     erasure: pd.DataFrame,
     confidence: float,
     model: str,
+    group: Group = GROUPS["photo"],
 ) -> Figure:
     """Draw the effects of patching beside the probe's curve, and those of steering and of erasure at one place each.
 
     `probed` has site, accuracy, low and high of the last token's probe without leakage. `patching`, `steering` (at one
     place) and `erasure` (answers changed, at one kind of token) are rows of the tables in data/causal/effects/.
+    Intervals are over each `group`.
     """
     figure = Figure(figsize=(WIDTH, HEIGHT), layout="constrained")
     left, middle, right = figure.subplots(1, 3)
@@ -52,7 +55,7 @@ def causal_effects(
         if axes.lines:
             axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.22), fontsize=6, frameon=False)
     figure.suptitle(
-        f"{as_drawn(model)}; shaded: {confidence:.0%} intervals, of photos, pairs and draws",
+        f"{as_drawn(model)}; shaded: {confidence:.0%} intervals, of {group.many}, pairs and draws",
         fontsize=7,
         parse_math=False,
     )

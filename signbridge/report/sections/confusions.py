@@ -4,18 +4,21 @@ import pandas as pd
 
 from signbridge.report.charts.shares import confusion_matrix, intervals
 from signbridge.report.inputs import LEAKING, Study
-from signbridge.report.page_parts import Picture, Section, Table
+from signbridge.report.page_parts import Example, Gallery, Picture, Section, Table, Thumbnail, thumbnail
 from signbridge.report.wording import (
     count,
     interval,
     listing,
     percent,
+    plural,
     share_with_interval,
     short,
 )
 
 TITLE = "Which {kind}s are confused"
+MISREAD = "Images that are read wrong"
 NAMED = 3  # pairs named in the sentence
+MOST_SIGNERS = 12
 
 
 def section(study: Study) -> Section | None:
@@ -31,7 +34,31 @@ def section(study: Study) -> Section | None:
     lead = _which_probe(study)
     pairs = study.confused_pairs
     tables = (_pairs(pairs),) if len(pairs) else ()
-    return Section("confusions", title, (lead,), tuple(pictures), tables=tables)
+    return Section("confusions", title, (lead,), tuple(pictures), gallery=_misread(study), tables=tables)
+
+
+def _misread(study: Study) -> Gallery | None:
+    """The images that are most often read wrong, by signer where signers are known."""
+    if study.misread is None or study.misread.worst.empty:
+        return None
+    table, images, png = study.misread.worst, study.misread.images, study.png
+    groups = []
+    for who, rows in list(table.groupby("who"))[:MOST_SIGNERS]:
+        examples = []
+        for row in rows.itertuples(index=False):
+            read = f"{short(row.label)}, read as {short(row.read)}"
+            times = f"{count(row.wrong)} of {plural(row.tests, 'test')}"
+            examples.append(Example(read, times, Thumbnail(thumbnail(png[row.image_id]), f"{read} in {times}")))
+        groups.append((f"Signer {short(who)}" if who else "", tuple(examples)))
+    of_each = " of each signer" if table["who"].any() else ""
+    sees = (
+        f"{plural(images, 'image')} of {count(len(study.sample))} {'is' if images == 1 else 'are'} read wrong in one "
+        "test "
+        f"or more at {study.found['grouped_peak_site']}, the layer that most folds chose. Shown are the "
+        f"images{of_each} "
+        "that are read wrong most often."
+    )
+    return Gallery(MISREAD, sees, tuple(groups))
 
 
 def _which_probe(study: Study) -> str:
@@ -75,7 +102,7 @@ def _letters(study: Study) -> Picture:
     )
     twin = Table(f"Share read right of each {study.kind}", (study.kind, "images", "read right", "interval"), rows)
     drawn = table.rename(columns={"letter": "name", "accuracy": "value"}).assign(chance=study.found.number("chance"))
-    spec = intervals(drawn[["name", "value", "low", "high", "chance"]], "read right, other photos", row=18)
+    spec = intervals(drawn[["name", "value", "low", "high", "chance"]], f"read right, other {study.group.many}", row=18)
     return Picture("letter-accuracy", f"Each {study.kind}", sees, twin, spec)
 
 

@@ -62,11 +62,12 @@ def _lead(causal: Causal, there: list[str]) -> tuple[str, ...]:
         "LEACE (Belrose et al. 2023) removes from the stream at one site all that a linear probe could read of the "
         f"{causal.kind}, with the smallest possible change. At the image tokens it removes what can be read of their "
         f"mean. It was fitted on {_fitted_on(causal)}. New probes of the erased "
-        f"stream, cross-validated over photos, then read at most {left} (chance {chance})"
+        f"stream, cross-validated over {causal.group.many}, then read at most {left} (chance {chance})"
         + _one_token(causal)
         + f" Footnote: fitted on the very images that it erases, it seems to leave at most {in_sample}. Such probes "
-        "fall below chance, since a class that is frequent in training is rare among the held-out photos. Every share "
-        "weights images equally; intervals resample photos, and the draws of a control.",
+        "fall below chance, since a class that is frequent in training is rare among the held-out "
+        f"{causal.group.many}. Every share weights images equally; intervals resample {causal.group.many}, and the "
+        "draws of a control.",
     ]
     if "erasure_comes_back" in causal.found:
         lines.append(_comes_back(causal))
@@ -75,7 +76,8 @@ def _lead(causal: Causal, there: list[str]) -> tuple[str, ...]:
 
 def _fitted_on(causal: Causal) -> str:
     drawn = causal.found.number("erasure_drawn_images")
-    return f"{drawn:,.0f} other images, drawn for it" if drawn > 0 else "the half of the photos that it does not erase"
+    other_half = f"the half of the {causal.group.many} that it does not erase"
+    return f"{drawn:,.0f} other images, drawn for it" if drawn > 0 else other_half
 
 
 def _one_token(causal: Causal) -> str:

@@ -36,7 +36,7 @@ def _rule(sae: Sae) -> str:
         f"{count(settings['letters'])} best for each {sae.kind}, then the most active by their mean over image and "
         f"over text tokens, up to {count(settings['features'])} a layer, without dead ones. The score of a feature for "
         f"a {sae.kind} is its AUC: how often its mean over image tokens is higher in an image of the {sae.kind} than "
-        "in another. Half of the photos rank the features; the AUC shown is that on the others."
+        f"in another. Half of the {sae.group.many} rank the features; the AUC shown is that on the others."
     )
 
 
@@ -59,7 +59,8 @@ def _told(sae: Sae) -> list[str]:
     """The best feature of each letter beside the best dimension of the stream, chosen in the same way."""
     best = sae.letters[sae.letters["rank"] == 1]
     if best.empty:
-        return [f"No {sae.kind} has enough photos to rank features on one half of them and test on the other."]
+        enough = f"No {sae.kind} has enough {sae.group.many}"
+        return [f"{enough} to rank features on one half of them and test on the other."]
     means = best.groupby(["site", "reads"], sort=False)["auc_held_out"].mean()
     said = [
         f"{number(means[site, 'sae'], 3)} at {site} (the best dimension of the stream, chosen in the same way: "
@@ -95,7 +96,7 @@ def _letters(sae: Sae) -> Table:
         return "–" if row is None else f"{number(row.auc_held_out, 3)} (no. {row.feature})"
 
     return Table(
-        f"The best feature and the best dimension of the stream for each {sae.kind}: AUC on other photos",
+        f"The best feature and the best dimension of the stream for each {sae.kind}: AUC on other {sae.group.many}",
         (sae.kind, *(f"{site}, {name}" for site in sites for name in ("feature", "dimension"))),
         tuple(
             (short(letter), *(cell(letter, site, reads) for site in sites for reads in ("sae", "stream")))

@@ -10,7 +10,10 @@ from signbridge.report.curve import at_one_position, lines_by_site
 from signbridge.report.inputs import Study
 from signbridge.report.page_parts import Picture, Section, Table
 from signbridge.report.palette import Series
+from signbridge.report.sections.signers import seen_and_unseen
+from signbridge.report.sentences import few_groups
 from signbridge.report.wording import (
+    GROUPS,
     POSITIONS,
     count,
     interval,
@@ -29,14 +32,16 @@ READ = "letters read right"
 def curve(study: Study) -> Picture | None:
     """The picture of the first screen: the model at the headline's position, its controls, chance, and its text.
 
-    None where the protocol that keeps each photo on one side of the split was not run.
+    None where the protocol that keeps each group on one side of the split was not run.
     """
     rows = at_one_position(study.accuracy.query("protocol == 'grouped'"), study.position or "prompt_last")
     if rows.empty:
         return None
     lines, series = _lines(study, rows)
-    title = f"{READ.replace('letter', study.kind).capitalize()} at each site, no photo on both sides of the split"
-    spec = lines_by_site(lines, study.sites, series, "read right, other photos")
+    title = (
+        f"{READ.replace('letter', study.kind).capitalize()} at each site, {study.split_name('grouped')} of the split"
+    )
+    spec = lines_by_site(lines, study.sites, series, f"read right, other {study.group.many}")
     return Picture("curve", title, _what_to_see(study, rows), _twin(study, lines, series), spec)
 
 
@@ -46,10 +51,15 @@ def section(study: Study) -> Section | None:
     if not protocols:
         return None
     lead = (
-        "The notebook's split draws single images, so copies of one photo can stand on both sides of it. The other "
-        "split keeps all copies of a photo on one side. Only the second answers the question.",
+        f"The notebook's split draws single images, so {study.group.apart} can stand on both sides of it. The other "
+        f"split keeps {study.group.whole} on one side. Only the second answers the question.",
     )
+    few = few_groups(study)
+    if few:
+        lead = (*lead, f"The number of {study.group.many} is {few}.")
     pictures = tuple(_by_position(study, protocol) for protocol in protocols)
+    by_signer = seen_and_unseen(study)
+    pictures += (by_signer,) if by_signer else ()
     title = "Accuracy by protocol, position and site"
     return Section("protocols", title, (*lead, *_remembered(study)), pictures, tables=_selectivity(study))
 
@@ -135,7 +145,7 @@ def _what_to_see(study: Study, rows: pd.DataFrame) -> str:
     where = "Before the layers the probe sees the mean over image tokens"
     if study.position:
         where += f", in the layers the {POSITIONS[study.position]}"
-    shade = f"the shade is the {percent(study.found.number('confidence'), 0)} interval, photos resampled"
+    shade = f"the shade is the {percent(study.found.number('confidence'), 0)} interval, {study.group.many} resampled"
     return f"Read right: {listing(shown)}; {shade}. {where}.{beside}{tested}"
 
 
@@ -206,4 +216,5 @@ def _sees_protocol(study: Study, protocol: str, rows: pd.DataFrame) -> str:
             f"{best}This split is leaking: {percent(study.copies_in_train(protocol))} of its test images have a copy "
             "of their photo in training, so its accuracy also measures memory of photos."
         )
-    return f"{best}No test image has a copy of its photo in training."
+    own = study.group.own if protocol == "grouped" else GROUPS["photo"].own
+    return f"{best}No test image has {own} in training."

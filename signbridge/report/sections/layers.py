@@ -31,21 +31,22 @@ def section(study: Study) -> Section | None:
             "chosen inside the training folds, so the choice of the best layer does not raise it."
             f"{_edges(study)}",
         )
-        pictures.append(_probabilities(peaks))
+        pictures.append(_probabilities(study, peaks))
         best = str(peaks.loc[peaks["accuracy"].idxmax(), "site"])
         distances = _distances(study, best, peaks)
         if not distances.empty:
-            pictures.append(_compared(distances, best, list(peaks["site"])))
+            pictures.append(_compared(study, distances, best, list(peaks["site"])))
     if not study.description_length.empty:
         pictures.append(_description_length(study))
     return Section("layers", TITLE, lead, tuple(pictures)) if pictures else None
 
 
-def _probabilities(peaks: pd.DataFrame) -> Picture:
+def _probabilities(study: Study, peaks: pd.DataFrame) -> Picture:
     top = peaks.loc[peaks["peak_probability"].idxmax()]
     chosen = peaks.loc[peaks["share_chosen"].idxmax()]
     sees = (
-        f"With the photos resampled, {top['site']} is the highest in {percent(top['peak_probability'])} of the draws; "
+        f"With the {study.group.many} resampled, {top['site']} is the highest in {percent(top['peak_probability'])} "
+        "of the draws; "
         f"the training folds chose {chosen['site']} most often, {percent(chosen['share_chosen'])} of them."
     )
     columns = ("site", "read right", "probability to be the peak", "chosen by folds", "told apart from the best")
@@ -74,9 +75,9 @@ def _distances(study: Study, best: str, peaks: pd.DataFrame) -> pd.DataFrame:
     return table.assign(reads=reads, tied=table["tied_with_best"], **scaled)
 
 
-def _compared(distances: pd.DataFrame, best: str, sites: list[str]) -> Picture:
+def _compared(study: Study, distances: pd.DataFrame, best: str, sites: list[str]) -> Picture:
     sees = (
-        f"Each layer minus {best}, the highest, on the same resamples of photos. After Holm's correction "
+        f"Each layer minus {best}, the highest, on the same resamples of {study.group.many}. After Holm's correction "
         f"{int((~distances['tied']).sum())} of the {plural(len(distances), 'other layer')} can be told apart from it."
     )
     columns = ("site", f"difference from {best}", "Holm-corrected p", "told apart")
@@ -101,7 +102,8 @@ def _description_length(study: Study) -> Picture:
         f"predicts it less well, so it also measures how few photos the probe needs. Shortest at {shortest['site']}, "
         f"{shortest['position']}: {_bits(shortest['bits'], shortest['low'], shortest['high'])} where a uniform code "
         f"needs {number(shortest['uniform_bits'], 0)}, {number(shortest['compression'], 2)} times shorter{beside}."
-        f"{_growth(study)} The intervals are over photos and orders of sending. The penalty of the shortest code was "
+        f"{_growth(study)} The intervals are over {study.group.many} and orders of sending. The penalty of the "
+        "shortest code was "
         f"an end of the list in {int(table['at_edge'].sum())} of {orders} codes."
     )
     columns = ("site", "position", "bits", "uniform code", "times shorter", "codes with C at an end of the list")

@@ -45,7 +45,8 @@ def section(models: Models) -> Section:
     quoted = str(models.found["position"])
     lead = (
         "Every model was shown the same images and asked the same question in its own form, and probed on the same "
-        "folds. All intervals are over the same resamples of photos, so that any two models are compared in pairs. "
+        f"folds. All intervals are over the same resamples of {models.group.many}, so that any two models are "
+        "compared in pairs. "
         "Depth is the share of decoder blocks that a vector has passed.",
         *_notes(models),
     )

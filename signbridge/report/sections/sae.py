@@ -61,7 +61,8 @@ def answer(sae: Sae) -> tuple[str, ...]:
         model, twin, stream = (sae.found.number(f"concept_{reads}_auc") for reads in READ_OF_CONCEPT)
         beside = f", of the best feature of an untrained network {number(twin, 2)}" if twin == twin else ""
         detects = (
-            f"One feature detects “{sae.found['concept']}” in photos that were not used to choose it: its area under "
+            f"One feature detects “{sae.found['concept']}” in {sae.group.images} that were not used to choose it: "
+            "its area under "
             f"the ROC curve is {number(model, 2)}, that of the best single dimension of the stream "
             f"{number(stream, 2)}{beside}.",
         )
@@ -179,9 +180,10 @@ def _concept(sae: Sae) -> tuple[str, ...]:
     beside = f"{' and '.join(baselines[name] for name in known)}. The difference from the strongest baseline is "
     return (
         f"One feature of {site} ({where}) detects "
-        f"“{sae.found['concept']}”. It was chosen on half of the photos; on the others its area under the ROC curve is "
+        f"“{sae.found['concept']}”. It was chosen on half of the {sae.group.many}; on the others its area under the "
+        "ROC curve is "
         f"{value_with_interval(*auc['model'])}. {beside}{value_with_interval(*gaps[strongest])}. These intervals are "
-        "over photos: an autoencoder that is trained anew has another best feature.",
+        f"over {sae.group.many}: an autoencoder that is trained anew has another best feature.",
     )
 
 
@@ -216,7 +218,7 @@ def _concepts(sae: Sae) -> tuple[Table, ...]:
          number(row["auc_fitted"], 3), value_with_interval(row["auc"], row["low"], row["high"]))
         for _, row in rows.iterrows()
     )  # fmt: skip
-    columns = ("the best of", "AUC where it was chosen", "AUC on the other photos")
+    columns = ("the best of", "AUC where it was chosen", f"AUC on the other {sae.group.many}")
     return (Table(f"One feature that detects “{sae.found['concept']}”", columns, cells),)
 
 
@@ -271,7 +273,7 @@ def _letters(sae: Sae) -> tuple[Table, ...]:
     named = list(dict.fromkeys(rows[["site", "position", "reads"]].itertuples(index=False, name=None)))
     return (
         Table(
-            f"One {sae.kind} against the rest: AUC from the k best, chosen and fitted on other photos",
+            f"One {sae.kind} against the rest: AUC from the k best, chosen and fitted on other {sae.group.many}",
             ("what is read", *(f"k = {k}" for k in ks)),
             tuple(
                 (f"{site}, {POSITIONS[position]}: {READS[reads]}",
@@ -284,11 +286,11 @@ def _letters(sae: Sae) -> tuple[Table, ...]:
 
 
 def _all_letters(sae: Sae) -> Table:
-    """Accuracy of probes of all features with no photo on both sides, and under the controls."""
+    """Accuracy of probes of all features with no group on both sides, and under the controls."""
     rows = sae.probes[sae.probes["protocol"] == "grouped"]
     controls = [control for control in CONTROLS if control in rows and rows[control].notna().any()]
     return Table(
-        f"All {sae.kind}s read right from all of them, no photo on both sides of the split",
+        f"All {sae.kind}s read right from all of them, no {sae.group.one} on both sides of the split",
         ("what is read", "the model", *(CONTROLS[control].format(kind=sae.kind) for control in controls)),
         tuple(
             (f"{row['site']}, {POSITIONS[row['position']]}: {READS[row['reads']]}", percent(row["accuracy"]),

@@ -65,7 +65,8 @@ def _lead(causal: Causal) -> tuple[str, ...]:
     )
     return (
         f"A direction from one {causal.kind} to another with a different commonest answer is fitted on half of the "
-        "photos and added to the stream of photos of the other half. A direction of strength 1 is as long as the "
+        f"{causal.group.many} and added to the stream of {causal.group.images} of the other half. A direction of "
+        "strength 1 is as long as the "
         "stream. Efficacy is the probability of the other answer. Damage is how much less likely the model's own "
         "descriptions of other images become. Two nulls have the same length: random directions, and differences of "
         f"class means after the {causal.kind}s were shuffled over the photos.",

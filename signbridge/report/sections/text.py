@@ -42,7 +42,8 @@ def section(study: Study) -> Section | None:
     lead = [_answers(study), _information(study)]
     if within.empty:
         lead.append(
-            f"No answer was given to enough photos of two {study.kind}s, so no probe could be fitted within one word."
+            f"No answer was given to enough {study.group.many} of two {study.kind}s, so no probe could be fitted "
+            "within one word."
         )
     else:
         pictures.append(_within_word(study, within))
@@ -139,7 +140,7 @@ def _within_word(study: Study, pooled: pd.DataFrame) -> Picture:
     words = study.within_word[study.within_word["word"] != POOLED]
     twin = Table(
         "Share read right among images with the same answer",
-        ("answer", f"{study.kind}s", "images", "photos", "chance", "site", "position", "read right"),
+        ("answer", f"{study.kind}s", "images", study.group.many, "chance", "site", "position", "read right"),
         tuple(
             (short(row["word"]), short(row["letters"]), count(row["images"]), count(row["photos"]),
              percent(row["chance"]), row["site"], row["position"],

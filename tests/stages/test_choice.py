@@ -1,0 +1,34 @@
+"""The stage `choice`: what the licence of a dataset forbids is not pushed by mistake."""
+
+import pytest
+
+from stages.choice import CHECKED, main
+
+FOLDER = {"source": "image_folder", "path": "photos"}
+
+
+@pytest.mark.parametrize(("pass_on", "says"), [(False, "does not let"), ("unclear", "does not clearly let")])
+def test_a_dataset_that_must_not_be_passed_on_is_refused_until_its_images_stay_here(workspace, pass_on, says):
+    workspace.set(dataset="mine", datasets__mine={**FOLDER, "pass_on": pass_on})
+    message = workspace.message_of_failure(main)
+    assert f"params.yaml: push_to: the licence of mine {says} its images be passed on" in message
+    assert "Set push_to: nowhere" in message
+    assert not CHECKED.exists()
+    for remote in ("nowhere", "of-our-group"):
+        workspace.set(push_to=remote)
+        main()
+        assert CHECKED.exists()
+
+
+@pytest.mark.parametrize("entry", [{}, {"pass_on": True}])
+def test_any_other_dataset_is_pushed_to_the_default_remote(workspace, entry):
+    workspace.set(dataset="mine", datasets__mine={**FOLDER, **entry})
+    main()
+    assert CHECKED.exists()
+
+
+@pytest.mark.parametrize(("key", "value"), [("push_to", False), ("push_to", None), ("show_images", "yes")])
+def test_a_value_that_would_be_read_as_another_is_refused(workspace, key, value):
+    """DVC takes a remote that is false or empty for the default one."""
+    workspace.set(**{key: value})
+    assert f"params.yaml: {key}: expected" in workspace.message_of_failure(main)
