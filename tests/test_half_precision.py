@@ -32,6 +32,7 @@ from tests.stages.small_study import working_in
 
 LINEAR = nn.functional.linear
 MINIATURE = ROOT / "models/miniature"
+SAID = {"A": "Fist", "B": "Palm", "C": "Peace"}  # words that the miniature says: others have no probability to speak of
 COMBINATIONS = [(dtype, dequantize) for dtype in ("float16", "bfloat16") for dequantize in ("always", "never")]
 CONTROLS = ["untrained_twin", "no_image", "other_letter"]
 STAGES = [
@@ -157,7 +158,7 @@ def run_packed(workspace: Workspace, name: str, model: dict[str, str | int], sta
             importlib.import_module(f"stages.{stage}").main()
             if stage == "extract":  # the same pairs whatever the model says
                 answers = tables.read("data/answers.parquet")
-                said = answers["label"].map(causal_study.WORDS)
+                said = answers["label"].map(SAID)
                 tables.write(answers.assign(answer=said), "data/answers.parquet", {})
 
 
