@@ -5,6 +5,7 @@ every file that it opens (`sys.addaudithook`), and so of every Parquet table, wh
 safetensors opens it does not see, nor what a process of its own does.
 """
 
+import json
 import os
 import re
 import sys
@@ -15,11 +16,19 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
+from signbridge.vlm.chosen import AS_READ, MODEL
 from tests.conftest import ROOT
 
 STAGES = f"{ROOT / 'stages'}{os.sep}"
-# What stages open beside what they declare, and why no result hangs on it.
-EXCEPTIONS: dict[str, str] = {}
+# What a stage may open beside what it declares, and why no result hangs on it.
+BESIDE = {
+    ".scratch": "unfinished work, random models and kept weights, each named by a fingerprint of what made it",
+}
+BESIDE_A_MODEL = {  # of the stages that depend on signbridge/vlm
+    "params.yaml": "the name of the chosen model: another than data/model_as_read.json describes ends the stage",
+    "models.yaml": "its entry, for the same",
+    "{model}": "the files of a local model, whose digest that file has",
+}
 
 
 class Reads:
@@ -36,7 +45,7 @@ class Reads:
         if (args[2] or 0) & (os.O_WRONLY | os.O_RDWR):
             return
         here, path = os.getcwd(), os.path.abspath(args[0])
-        if not path.startswith(here + os.sep) or (stage := _running()) is None:
+        if not path.startswith(here + os.sep) or not os.path.isfile(path) or (stage := _running()) is None:
             return
         self.is_on = False  # what is opened to see whether it may be
         try:
@@ -58,9 +67,18 @@ def _running() -> str | None:
 
 
 def undeclared(stage: str, path: str) -> bool:
-    """Whether the stage declares `path`, relative to the project, neither as what it reads nor as what it writes."""
-    known = (*(_filled(name) for name in declared(stage)), *EXCEPTIONS)
+    """Whether the stage neither declares `path`, relative to the project's folder, nor may open it all the same."""
+    names = declared(stage)
+    known = [*(_filled(name) for name in names), *BESIDE]
+    if "signbridge/vlm" in names:
+        known += [one for name in BESIDE_A_MODEL for one in (_model_folders() if name == "{model}" else [name])]
     return not any(fnmatch(path, name) or fnmatch(path, f"{name}/*") for name in known)
+
+
+def _model_folders() -> list[str]:
+    files = [file for file in (MODEL, AS_READ, *Path("data/models/described").glob("*.json")) if file.is_file()]
+    entries = [json.loads(file.read_text(encoding="utf-8"))["entry"] for file in files]
+    return [entry["path"] for entry in entries if entry["source"] == "folder"]
 
 
 @cache
