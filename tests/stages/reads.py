@@ -25,9 +25,9 @@ BESIDE = {
     ".scratch": "unfinished work, random models and kept weights, each named by a fingerprint of what made it",
 }
 BESIDE_A_MODEL = {  # of the stages that depend on signbridge/vlm
-    "params.yaml": "the name of the chosen model: another than data/model_as_read.json describes ends the stage",
-    "models.yaml": "its entry, for the same",
-    "{model}": "the files of a local model, whose digest that file has",
+    "params.yaml": "the name of the chosen model, as models.yaml",
+    "models.yaml": "its entry: one that is not data/model.json's, or that does not fit the stage, ends it and no more",
+    "{model}": "the files of a local model, whose digest data/model.json has",
 }
 
 
