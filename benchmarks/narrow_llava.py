@@ -34,6 +34,7 @@ from benchmarks.study import sample
 from signbridge.core import params, tables
 from signbridge.rendered.hands_table import hands_table
 from signbridge.vlm.random_weights import WORDS, llava_processor, small_tokenizer, write_random_llava
+from stages import model
 
 WIDTH, INNER, VOCABULARY = 32, 86, 1024  # and one head as wide as 32 are
 VISION, VISION_INNER = 12, 48
@@ -104,7 +105,7 @@ def write_study(root: Path, images: int, quick: bool) -> None:
     every = pd.concat([drawn.drop(columns="photo"), others], ignore_index=True)
     tables.write(every, "data/images.parquet", made_by)
     tables.write(hands_table(every["image_id"].tolist(), every["label"].tolist(), None), "data/hands.parquet", made_by)
-    Path("data/model.json").write_text('{"folder_sha256": null}', encoding="utf-8")
+    model.main()
 
 
 class Counts(Notes):

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from signbridge.core import tables
 from signbridge.core.command_line import run
-from signbridge.vlm.model_run import model_run, read_sample
+from signbridge.vlm.chosen import MODEL, write_as_read
+from signbridge.vlm.model_run import READ_ON, model_run, read_sample
 
 SAMPLE = Path("data/sample.parquet")
 ACTIVATIONS = Path("data/activations")
@@ -18,10 +19,11 @@ ANSWERS = Path("data/answers.parquet")
 
 
 def main() -> None:
-    """Read `data/sample.parquet` and `data/model.json`, write `data/activations/` and `data/answers.parquet`."""
+    """Read the sample and `data/model.json`; write vectors, answers and the model as the study reads it."""
     sample = tables.read(SAMPLE)
-    with model_run(__file__, sample=SAMPLE) as reading:
+    with model_run(__file__, of=MODEL, sample=SAMPLE) as reading:
         read_sample(reading, sample, ACTIVATIONS, ANSWERS)
+        write_as_read(reading.made_by[READ_ON]["weights"])
 
 
 if __name__ == "__main__":

@@ -45,7 +45,7 @@ class Control(NamedTuple):
 
 
 def main() -> None:
-    """Read `data/sample.parquet` and `data/model.json`, write `data/controls/CONTROL/` and their answers."""
+    """Read `data/sample.parquet` and `data/model_as_read.json`, write `data/controls/CONTROL/` and their answers."""
     chosen = params.section("controls", ControlsParams)
     sample = tables.read(SAMPLE)
     with model_run(__file__, sample=SAMPLE) as reading:

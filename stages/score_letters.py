@@ -22,7 +22,7 @@ SCORES = Path("data/letter_scores.parquet")
 
 
 def main() -> None:
-    """Read `data/sample.parquet` and `data/model.json`, write `data/letter_scores.parquet`."""
+    """Read `data/sample.parquet` and `data/model_as_read.json`, write `data/letter_scores.parquet`."""
     prompts = params.section("prompts", PromptsParams)
     sample = tables.read(SAMPLE)
     classes = sorted(sample["label"].unique())

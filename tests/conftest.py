@@ -1,6 +1,7 @@
 """Shapes and types of every annotated function are checked while the tests run; a project folder to run stages in."""
 
 import gc
+import json
 import os
 import shutil
 import subprocess
@@ -26,6 +27,8 @@ from ruamel.yaml import YAML  # noqa: E402
 
 from signbridge.core import params  # noqa: E402
 from signbridge.core.command_line import note_peak_memory, run  # noqa: E402
+from signbridge.vlm.catalog import ModelParams  # noqa: E402
+from signbridge.vlm.chosen import AS_READ, MODEL, complete  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -109,6 +112,15 @@ class Workspace:
                 section = section[key]
             section[last] = value
         YAML(typ="safe").dump(changed, self.folder / file)
+
+    def describe_model(self, weights: str | None = None) -> None:
+        """What the stages `model` and `extract` say of the chosen model; the second, that it read these weights."""
+        name, entry = params.selected("model", params.MODELS, ModelParams)
+        weights = weights or ("packed" if entry.quantization == "nf4" else "plain")
+        said = {"name": name, "entry": complete(entry).model_dump(), "folder_sha256": "that of the stage model"}
+        (self.folder / MODEL).parent.mkdir(exist_ok=True)
+        (self.folder / MODEL).write_text(json.dumps(said))
+        (self.folder / AS_READ).write_text(json.dumps({**said, "weights": weights}))
 
     def run(self, stage: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """`python -m stages.STAGE`, in a process of its own."""

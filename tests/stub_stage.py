@@ -2,18 +2,21 @@
 
 The pipeline files are the project's own, so what reruns is what would rerun; only the work is left out. Code does not
 enter the hash: a stage that reruns for an edit that changes no result writes what it wrote. `choice` and `model` write
-what they do write: the first always the same words, the second what the chosen model consists of. `sample` only checks
-that its images can be split as `probe` asks.
+what they do write: the first always the same words, the second what the chosen model consists of, which `extract` says
+again, as long as it reads the same kind of weights. `sample` only checks that its images can be split as `probe` asks.
 """
 
 import hashlib
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
 
+AS_READ = "data/model_as_read.json"
+WEIGHTS = "STUB_WEIGHTS"  # the kind that `extract` reads, for another machine's
 STUB = f"import sys\nfrom tests.{Path(__file__).stem} import run\n\nif __name__ == '__main__':\n    run(*sys.argv)\n"
 
 
@@ -36,11 +39,18 @@ def run(stage_file: str, item: str | None = None) -> None:
             digest.update(_contents(Path(dep)))
     found = [(key, value) for key, value in _params(entry.get("params", []), names) if not _only_checked(path, key)]
     digest.update(json.dumps(found, sort_keys=True).encode())
-    found = _model_consists_of(names, item or names["model"]) if path.stem == "model" else digest.hexdigest()
+    of_all = "always the same" if path.stem == "choice" else digest.hexdigest()
+    if path.stem == "model":
+        of_all = _model_consists_of(names, item or names["model"])
     for kind in ("outs", "metrics", "plots"):
         for out in entry.get(kind, []):
             name = next(iter(out)) if isinstance(out, dict) else out
-            _write(Path(_filled(name, names)), "always the same" if path.stem == "choice" else found, kind)
+            found = _as_read(names) if name == AS_READ else of_all
+            _write(Path(_filled(name, names)), found, kind)
+
+
+def _as_read(names: dict[str, Any]) -> str:
+    return f"{_model_consists_of(names, names['model'])} {os.environ.get(WEIGHTS, 'packed')}"
 
 
 def _only_checked(stage: Path, key: str) -> bool:

@@ -13,6 +13,7 @@ from ruamel.yaml import YAML
 
 from signbridge.core import params
 from tests.dvc_clone import PROJECT, Clone, clone_of_the_working_tree
+from tests.stub_stage import AS_READ, WEIGHTS
 
 FILES = ["dvc.yaml", *sorted(path.relative_to(PROJECT).as_posix() for path in PROJECT.glob("stages/*/dvc.yaml"))]
 STAGES = {
@@ -66,6 +67,19 @@ def clone(study, tmp_path) -> Clone:
 def run_all(clone: Clone) -> set[str]:
     """The stages that ran, of all pipelines."""
     return clone.dvc("repro", "--all-pipelines").ran
+
+
+def test_every_stage_that_reads_the_studys_model_follows_the_kind_of_weights_that_extract_read():
+    """It depends on what `extract` says, or on a table of features that a stage which does so wrote."""
+    own = {"extract", *(name for name in READ_THROUGH_A_MODEL if name.startswith("models:")), "pretrained:fetch"}
+    follows = READ_THROUGH_A_MODEL & depending_on(AS_READ)
+    later = {"sae:steer", "sae:examples", "pretrained:steer"}
+    assert AS_READ in STAGES["extract"]["outs"]
+    assert READ_THROUGH_A_MODEL - follows - later == own
+    for name in later:
+        question = name.partition(":")[0]
+        assert f"data/{question}/features" in STAGES[name]["deps"]
+        assert f"{question}:features" in follows
 
 
 # Reruns ------------------------------------------------------------------------------------------------------------
@@ -177,6 +191,22 @@ def test_a_change_of_the_seed_draws_another_sample_and_reads_it(clone):
     waiting = clone.dvc("repro", "--dry").ran
     assert {"leakage", "extract_controls", "score_letters", "controls", "statistics", "answers", "report"} <= waiting
     assert waiting.isdisjoint({"choice", "fetch", "photos"})
+
+
+@pytest.mark.slow
+def test_another_sample_leaves_what_does_not_read_it_alone_and_another_kind_of_weights_reads_all_anew(
+    clone, monkeypatch
+):
+    clone.set_params(sample__per_class=5)
+    ran = run_all(clone)
+    assert {"extract", "extract_controls", "lenses:lens", "sae:features"} <= ran
+    assert ran.isdisjoint({"lenses:text_index", "sae:train"})
+    monkeypatch.setenv(WEIGHTS, "expanded")  # on a machine with more memory
+    assert run_all(clone) == set(), "what is there is not asked whether it would be the same here"
+    clone.set_params(sample__per_class=6)
+    ran = run_all(clone)
+    of_others = {name for name in READ_THROUGH_A_MODEL if name.startswith("models:")} | {"pretrained:fetch"}
+    assert READ_THROUGH_A_MODEL - of_others <= ran
 
 
 def test_a_new_model_in_the_catalog_is_looked_for_and_reads_nothing(clone):

@@ -180,7 +180,7 @@ def small(workspace, monkeypatch) -> Workspace:
     tables.write(pd.DataFrame(sample), "data/sample.parquet", {})
     answers = {"image_id": ids, "label": labels, "prompt": "?", "answer": ["fist", "fist", "palm", "palm"]}
     tables.write(pd.DataFrame(answers), "data/answers.parquet", {"model": {"name": "tiny-random"}})
-    Path("data/model.json").write_text('{"folder_sha256": "that of the stage model"}')
+    workspace.describe_model()
     return workspace
 
 

@@ -24,6 +24,7 @@ from signbridge.core.errors import SignBridgeError, check_readable, refusal
 from signbridge.core.pipeline import how_to_get, repro
 from signbridge.core.tables import whole_file
 
+CONTEXTS = "contexts.parquet"  # of a text index: what each row is
 # How each kind is called in the file's header, its type, and what the largest entry of a row becomes.
 _STORAGE = {"float8": ("F8_E4M3", torch.float8_e4m3fn, 448.0), "float16": ("F16", torch.float16, 1.0)}
 _ROWS_IN_CACHE = 1024  # expanded together: all at once leaves the cache, fewer make the threads meet more often
@@ -181,7 +182,7 @@ class TextIndex(NamedTuple):
 
 def open_index(folder: Path) -> TextIndex:
     """The index in `folder`. Raises `SignBridgeError` if it is not there or not readable."""
-    contexts = folder / "contexts.parquet"
+    contexts = folder / CONTEXTS
     sites = tables.made_by(contexts)["sites"]
     return TextIndex(
         tables.read(contexts), {site: StoredVectors.open(folder / f"{site}.safetensors") for site in sites}

@@ -29,7 +29,7 @@ from signbridge.core.shards import vectors_of
 from signbridge.core.tables import whole_folder
 from signbridge.lenses import stored_vectors
 from signbridge.lenses.contexts import TOKENISED_TOGETHER, Block, Context, Part, parts_of
-from signbridge.lenses.stored_vectors import StoredRows, StoredVectors
+from signbridge.lenses.stored_vectors import CONTEXTS, StoredRows, StoredVectors
 from signbridge.vlm.extraction import Reader, in_batches, read_in_shards
 from signbridge.vlm.text import Phrase, text_tokens
 
@@ -186,7 +186,7 @@ def write_index(
 ) -> None:
     """Write the index into `folder`, with `made_by` in its metadata."""
     contexts = indexed.contexts
-    tables.write(contexts_table(corpus, contexts, tokenizer), folder / "contexts.parquet", {**made_by, "sites": sites})
+    tables.write(contexts_table(corpus, contexts, tokenizer), folder / CONTEXTS, {**made_by, "sites": sites})
     for site in sites:
         last = indexed.last.vectors[site] if indexed.last else None
         width = last.width if last else vectors_of(indexed.shards[:1], site).shape[1]

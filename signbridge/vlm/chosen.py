@@ -1,21 +1,28 @@
-"""The file that says what a model is, which its stages read: `data/model.json`, or one for each of several models.
+"""The files that say what a model is, which its stages read: `data/model.json`, or one for each of several models.
 
 It holds the entry of the catalog, complete, and the digest of a local model's files. DVC tracks it in place of the
 catalog, so that an entry may also be named by `some-org/some-name@commit`, and a new entry reruns nothing.
+
+`extract`, the first stage to load the model, says the same again in `data/model_as_read.json`, with the kind of weights
+that it read. All later stages read that file. So a study has one kind, on whatever machines its stages run: where an
+extraction on another card ends with the other kind, DVC reads all the rest anew.
 """
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from signbridge.core import params
 from signbridge.core.errors import SignBridgeError
 from signbridge.core.model_folder import check_model_folder, folder_sha256
-from signbridge.core.pipeline import how_to_get
+from signbridge.core.pipeline import how_to_get, repro
 from signbridge.core.tables import read_json, whole_file
-from signbridge.vlm.catalog import AUTO, Model
+from signbridge.vlm.catalog import AUTO, Model, ModelParams
 
 MODEL = Path("data/model.json")  # of the study's model
+AS_READ = Path("data/model_as_read.json")  # the same and its kind of weights
+Kind = Literal["plain", "packed", "expanded"]  # of weights: never packed, packed now, packed once
+
 SCRATCH = Path(".scratch")
 SCRATCH_MODELS = SCRATCH / "models"  # random models, and packed weights that are kept
 FOUND = ("dtype", "prompt")  # what an entry may leave to the model's own files
@@ -43,27 +50,32 @@ def write_model(path: Path, name: str, entry: Model) -> None:
         folder = Path(entry.path).expanduser()
         check_model_folder(folder, entry.quantization)
         digest = folder_sha256(folder)
-    described = {"name": name, "entry": complete(entry).model_dump(), "folder_sha256": digest}
-    with whole_file(path) as unfinished:
-        unfinished.write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8", newline="\n")
+    _write(path, {"name": name, "entry": complete(entry).model_dump(), "folder_sha256": digest})
+
+
+def write_as_read(weights: Kind) -> None:
+    """Write what `data/model.json` says, and which kind of weights was read, to `data/model_as_read.json`."""
+    _write(AS_READ, {**read_model(MODEL), "weights": weights})
 
 
 def read_model(path: Path) -> dict[str, Any]:
-    """What `write_model` wrote. Raises `SignBridgeError` if it is not there."""
+    """What `write_model` or `write_as_read` wrote. Raises `SignBridgeError` if it is not there."""
     if not path.is_file():
         raise SignBridgeError(f"{path}: not there. {how_to_get(path)}")
     return read_json(path)
 
 
-def with_found(name: str, entry: Model, known: dict[str, Any], where: Path) -> Model:
-    """The `entry` with what it leaves to the model's own files, from an entry that is `known` from the file `where`.
+def check_chosen(known: dict[str, Any], where: Path) -> None:
+    """Raises `SignBridgeError` if `known`, a model's name and entry from the file `where`, is not the chosen one.
 
-    Raises `SignBridgeError` if that is of another model.
+    What an entry leaves to the model's own files is not compared.
     """
-    left = [field for field in FOUND if getattr(entry, field) == AUTO]
-    if not left:
-        return entry
-    as_said = {field: value for field, value in known.items() if field != "name"}
-    if known.get("name") != name or as_said | dict.fromkeys(left, AUTO) != entry.model_dump():
-        raise SignBridgeError(f"{where}: made by another model than {name}. Make it again with `dvc repro`.")
-    return entry.model_copy(update={field: known[field] for field in left})
+    name, entry = params.selected("model", params.MODELS, ModelParams)
+    left = {field: AUTO for field in FOUND if getattr(entry, field) == AUTO}
+    if known["name"] != name or known["entry"] | left != entry.model_dump():
+        raise SignBridgeError(f"{where}: made by another model than {name}. Make it again with {repro(where)}.")
+
+
+def _write(path: Path, described: dict[str, Any]) -> None:
+    with whole_file(path) as unfinished:
+        unfinished.write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8", newline="\n")

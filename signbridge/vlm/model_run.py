@@ -26,20 +26,19 @@ import pandas as pd
 import torch
 from pydantic import TypeAdapter
 
-from signbridge.core import activations, params, tables
+from signbridge.core import activations, tables
 from signbridge.core.errors import SignBridgeError
-from signbridge.core.pipeline import code_digest
+from signbridge.core.pipeline import code_digest, repro
 from signbridge.core.shards import answers_of, names_of, vectors_of
 from signbridge.datasets.images import decoded, grey_pixels
 from signbridge.vlm import preflight
 from signbridge.vlm.catalog import Model, ModelParams
-from signbridge.vlm.chosen import MODEL, SCRATCH, SCRATCH_MODELS, read_model, with_found
+from signbridge.vlm.chosen import AS_READ, MODEL, SCRATCH, SCRATCH_MODELS, Kind, check_chosen, read_model
 from signbridge.vlm.extraction import IMAGES_PER_SHARD, Reader, Work, read_in_shards
 from signbridge.vlm.loading import device_from_environment, load
-from signbridge.vlm.nf4 import Kind, packed_layers
+from signbridge.vlm.nf4 import packed_layers
 
 PACKAGES = ("torch", "transformers", "bitsandbytes", "pillow")
-ANSWERS = Path("data/answers.parquet")  # the sample's, as the study read it
 READ_ON = "read_on"
 log = logging.getLogger(__name__)
 
@@ -47,22 +46,20 @@ log = logging.getLogger(__name__)
 class ModelRun:
     """A run of one model by one stage; made by `model_run`."""
 
-    def __init__(
-        self, stage_file: str, model: Model, made_by: dict[str, Any], answers: Path = ANSWERS, of: Path | None = None
-    ):
+    def __init__(self, stage_file: str, model: Model, made_by: dict[str, Any], of: Path | None = None):
         """`model` is the complete entry of the catalog; `made_by` is what makes the stage's results.
 
-        `answers` is a table that an earlier run of the model wrote, where there is one; `of` is as `model_run` has it.
+        `of` is the file that describes the model, where it is one of several.
         """
         stage = Path(stage_file)
         within = [] if stage.parent.name == "stages" else [stage.parent.name]
         names = [*within, stage.stem, *([of.stem] if of else [])]
         self.device = device_from_environment()
         self._made_by = made_by
-        self.model = as_the_study_has_it(model, answers, made_by["model"])
+        self.model = model
         self._read_on: dict[str, Any] = {}  # of the reader that was used last, which is not held here
         self.scratch = SCRATCH / "_".join(names)
-        self.folder = self.scratch / fingerprint(self._made_by, self.device, stage_file)
+        self.folder = self.scratch / fingerprint(made_by | {"dequantize": model.dequantize}, self.device, stage_file)
 
     @property
     def made_by(self) -> dict[str, Any]:
@@ -121,51 +118,60 @@ class ModelRun:
 def model_run(
     stage_file: str,
     *,
-    of: Path | None = None,
+    of: Path = AS_READ,
     sample: Path | None = None,
     earlier: Path | None = None,
+    beside: Path | None = None,
     **made_by: Any,
 ) -> Iterator[ModelRun]:
-    """The run of the model that `params.yaml` chooses, or of the one that the file `of` describes, and its end.
+    """The run of the model that the file `of` describes, and its end.
 
     `stage_file` is the stage. `made_by` says what else makes the results; `sample`, a table of images, is told by its
-    digest. A stage that reads a table which an `earlier` run of the model wrote needs no `data/model.json`: the table's
-    metadata say the same. The scratch folder goes when the block ends without an error, with what other settings left
-    there.
+    digest. A stage that reads a table which an `earlier` run of the model wrote needs no file: the table's metadata say
+    the same. `beside` is a table from the model whose vectors the stage uses beside its own. The scratch folder goes
+    when the block ends without an error, with what other settings left there.
+    Raises `SignBridgeError` if a file is not there, or is of another model than the one that is chosen, or `beside` of
+    another kind of weights.
     """
-    read_by = read_with(of, earlier)
-    name, model = read_by["model"]["name"], entry_of(read_by["model"])
+    read_by, kind = read_with(of, earlier)
+    if beside is not None:
+        check_kind(beside, kind, earlier or of)
+    name = read_by["model"]["name"]
+    model = with_weights(entry_of(read_by["model"]), kind)
     of_sample = {"sample_sha256": tables.file_sha256(sample)} if sample else {}
-    run = ModelRun(stage_file, model, {**read_by, **of_sample, **made_by}, earlier or ANSWERS, of)
+    is_chosen = of in (MODEL, AS_READ)
+    run = ModelRun(stage_file, model, {**read_by, **of_sample, **made_by}, None if is_chosen else of)
     preflight.check(name, run.model, run.device, stage_file, SCRATCH)
     yield run
     shutil.rmtree(run.scratch, ignore_errors=True)
 
 
-def read_with(of: Path | None = None, earlier: Path | None = None) -> dict[str, Any]:
-    """What reads a run, for the metadata of its tables: the complete entry of the catalog, its files and packages.
+def read_with(of: Path = AS_READ, earlier: Path | None = None) -> tuple[dict[str, Any], Kind | None]:
+    """What reads a run, for the metadata of its tables, and the kind of weights that it is to have, once decided.
 
-    `of` and `earlier` are as `model_run` has them. Raises `SignBridgeError` if one is not there, or is of another model
-    than the one that is chosen.
+    That is the complete entry of the catalog, its files and packages. `of` and `earlier` are as `model_run` has them,
+    and what it says of them is raised.
     """
-    if of is not None:
-        described = read_model(of)
-        model, digest = {"name": described["name"], **described["entry"]}, described["folder_sha256"]
-    else:
-        name, entry = params.selected("model", params.MODELS, ModelParams)
-        if earlier is None:
-            described = read_model(MODEL)
-            known, digest = {"name": described.get("name"), **described.get("entry", {})}, described["folder_sha256"]
-        else:
-            made_by = tables.made_by(earlier)
-            known, digest = made_by["model"], made_by["model_folder_sha256"]
-        model = {"name": name, **with_found(name, entry, known, earlier or MODEL).model_dump()}
-        if earlier is not None and model != known:
-            raise SignBridgeError(f"{earlier}: made by another model than {name}. Make it again with `dvc repro`.")
-    return {
-        "model": model,
-        "model_folder_sha256": digest,
+    described = read_model(of) if earlier is None else _described_by(earlier)
+    if earlier is not None or of in (MODEL, AS_READ):
+        check_chosen(described, earlier or of)
+    read_by = {
+        "model": {"name": described["name"], **described["entry"]},
+        "model_folder_sha256": described["folder_sha256"],
         "packages": {package: _version(package) for package in PACKAGES},
+    }
+    return read_by, described.get("weights")
+
+
+def _described_by(table: Path) -> dict[str, Any]:
+    """What the metadata of a table from a model say of it, as `read_model` has it."""
+    made_by = tables.made_by(table)
+    entry = {key: value for key, value in made_by["model"].items() if key != "name"}
+    return {
+        "name": made_by["model"]["name"],
+        "entry": entry,
+        "folder_sha256": made_by["model_folder_sha256"],
+        "weights": kind_of(table),
     }
 
 
@@ -181,19 +187,29 @@ def read_on(reader: Reader, model: Model) -> dict[str, Any]:
     return {"device": reader.loaded.device.type, "batch_size": reader.batch_size, "weights": kind}
 
 
-def as_the_study_has_it(model: Model, table: Path, entry: dict[str, Any]) -> Model:
-    """The catalog's model, its NF4 weights packed or expanded as they were for `table`, if that is of this `entry`.
+def kind_of(table: Path) -> Kind | None:
+    """The kind of weights that `table` was read with; None if it was not read from a model."""
+    return tables.made_by(table).get(READ_ON, {}).get("weights")
 
-    What `dequantize: auto` means is decided once a study, from the memory of the device that read the sample. A stage
-    on another device follows it: the two kinds give the same numbers, but the tables of a study have one.
+
+def check_kind(table: Path, kind: Kind | None, where: Path) -> None:
+    """Raises `SignBridgeError` if `table` was read with another kind of weights than the file `where` says."""
+    there = kind_of(table)
+    if None not in (there, kind) and there != kind:
+        raise SignBridgeError(
+            f"{table}: read with {there} weights, and {where} says {kind}. A study has one kind: make it again with "
+            f"{repro(table)}."
+        )
+
+
+def with_weights(model: Model, kind: Kind | None) -> Model:
+    """The catalog's model, its NF4 weights packed or expanded as the study has them, whatever has room here.
+
+    What `dequantize: auto` means is decided once a study, from the memory of the device that read the sample.
     """
-    if model.quantization != "nf4" or model.dequantize != "auto" or not table.is_file():
+    if model.quantization != "nf4" or model.dequantize != "auto" or kind is None:
         return model
-    known = tables.made_by(table)
-    kind = known.get(READ_ON, {}).get("weights") if known.get("model") == entry else None
-    if kind is None:
-        return model
-    log.info("NF4 weights are %s, as for %s", kind, table)
+    log.info("NF4 weights are %s, as the study's were", kind)
     return model.model_copy(update={"dequantize": {"packed": "never", "expanded": "always"}[kind]})
 
 

@@ -21,8 +21,6 @@ from signbridge.vlm.memory import SHARE_USED, all_bytes
 
 log = logging.getLogger(__name__)
 
-Kind = Literal["plain", "packed", "expanded"]  # of weights: never packed, packed now, packed once
-
 # Weights that a processor packs at once, of which bitsandbytes' temporaries take 20 bytes each: whole blocks of 64, and
 # 256 of those, which share a scale of the scales.
 PACKED_AT_ONCE = 2**22

@@ -25,7 +25,7 @@ DAMAGE = Path("data/causal/erasure/damage.parquet")
 
 
 def main() -> None:
-    """Read sample, activations and `data/model.json`, write the three tables."""
+    """Read sample, activations and `data/model_as_read.json`, write the three tables."""
     questions, seed = params.section("questions", QuestionsParams), params.seed()
     fitted = params.section("fitted", FittedParams, params.CAUSAL)
     sweep = getattr(params.section("erasure", ErasureParams, params.CAUSAL), questions.sweep)
@@ -36,7 +36,7 @@ def main() -> None:
         "seed": seed,
         "concept_erasure": importlib.metadata.version("concept-erasure"),
     }
-    with model_run(__file__, sample=SAMPLE, **made_by) as reading:
+    with model_run(__file__, sample=SAMPLE, beside=ACTIVATIONS / "pixels.parquet", **made_by) as reading:
         images = tables.made_by(SAMPLE).get("images", {})
         found = erase(reading, questions, sweep, fitted.C, read_sample()[0], images, ACTIVATIONS, seed)
         tables.write(found.probes, PROBES, reading.made_by | {"drawn_images": found.drawn})

@@ -22,7 +22,7 @@ KNOCKOUT = Path("data/causal/knockout.parquet")
 
 
 def main() -> None:
-    """Read the sample and `data/model.json`, write `data/causal/knockout.parquet`."""
+    """Read the sample and `data/model_as_read.json`, write `data/causal/knockout.parquet`."""
     settings, seed = params.section("knockout", KnockoutParams, params.CAUSAL), params.seed()
     sweep = getattr(settings, params.section("questions", QuestionsParams).sweep)
     sample = tables.read(SAMPLE)

@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 
 def main() -> None:
-    """Read the sample's labels and `data/model.json`, write the tables of `data/causal/minimal_pairs/`."""
+    """Read the sample's labels and `data/model_as_read.json`, write the tables of `data/causal/minimal_pairs/`."""
     settings, seed = params.section("minimal_pairs", MinimalPairsParams, params.CAUSAL), params.seed()
     questions = params.section("questions", QuestionsParams)
     sweep = getattr(settings, questions.sweep)

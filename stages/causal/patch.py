@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 
 def main() -> None:
-    """Read the sample, the answers and `data/model.json`, write the two tables of patches."""
+    """Read the sample, the answers and `data/model_as_read.json`, write the two tables of patches."""
     settings, seed = params.section("patching", PatchingParams, params.CAUSAL), params.seed()
     sweep = getattr(settings, params.section("questions", QuestionsParams).sweep)
     sample = tables.read(SAMPLE)

@@ -29,7 +29,7 @@ DESCRIPTIONS = Path("data/causal/steering/descriptions.parquet")
 
 
 def main() -> None:
-    """Read sample, answers, activations and `data/model.json`, write the three tables."""
+    """Read sample, answers, activations and `data/model_as_read.json`, write the three tables."""
     questions, seed = params.section("questions", QuestionsParams), params.seed()
     fitted = params.section("fitted", FittedParams, params.CAUSAL)
     sweep = getattr(params.section("steering", SteeringParams, params.CAUSAL), questions.sweep)
@@ -38,9 +38,8 @@ def main() -> None:
     if sweep.layers != 0:
         check_steerable(sample, sweep, seed)
     asked = questions.model_dump(include={"sweep", "describe", "describe_tokens"})
-    with model_run(
-        __file__, sample=SAMPLE, questions=asked, fitted=fitted.model_dump(), steering=sweep.model_dump(), seed=seed
-    ) as reading:
+    made_by = {"questions": asked, "fitted": fitted.model_dump(), "steering": sweep.model_dump(), "seed": seed}
+    with model_run(__file__, sample=SAMPLE, beside=ACTIVATIONS / "pixels.parquet", **made_by) as reading:
         reader = reading.reader
         describer = reader.asking(questions.describe, "questions.describe", questions.describe_tokens)
         sites = spread_layers(sweep.layers, len(reader.loaded.parts.blocks))

@@ -22,7 +22,7 @@ from signbridge.datasets.sampling import looked_at
 from signbridge.lenses import lens
 from signbridge.lenses.patches import grid_of_all, patch_tokens
 from signbridge.lenses.search import imported_faiss
-from signbridge.lenses.stored_vectors import open_index
+from signbridge.lenses.stored_vectors import CONTEXTS, open_index
 from signbridge.vlm.model_run import model_run
 from signbridge.vlm.residual import decoder_sites
 
@@ -35,7 +35,7 @@ CHECKS = Path("data/lenses/checks.parquet")
 
 
 def main() -> None:
-    """Read the sample, the text index and `data/model.json`; write words and checks to `data/lenses/`."""
+    """Read the sample, the text index and `data/model_as_read.json`; write words and checks to `data/lenses/`."""
     settings, seed = params.section("lenses", lens.LensesParams, params.LENSES), params.seed()
     cells = settings.cells if settings.search == "approximate" else None
     if cells is not None:
@@ -44,7 +44,8 @@ def main() -> None:
     index, memory_bytes = open_index(INDEX), int(settings.memory_gib * 2**30)
     sample = looked_at(tables.read(SAMPLE), settings.images, seed)
     ids = sample["image_id"].tolist()
-    with model_run(__file__, sample=SAMPLE, lenses=settings.model_dump(), seed=seed) as reading:
+    made_by = {"lenses": settings.model_dump(), "seed": seed}
+    with model_run(__file__, sample=SAMPLE, beside=INDEX / CONTEXTS, **made_by) as reading:
         loaded = reading.reader.loaded
         sites = evenly_spread(settings.layers, decoder_sites(loaded.parts))
         work = patch_tokens(reading.reader, sites, settings.patches)

@@ -34,7 +34,7 @@ NEIGHBOURS = Path("data/lenses/neighbours.parquet")
 
 
 def main() -> None:
-    """Read sample, hands, corpus and `data/model.json`; write modalities and neighbours to `data/lenses/`."""
+    """Read sample, hands, corpus and `data/model_as_read.json`; write modalities and neighbours to `data/lenses/`."""
     settings = params.section("modalities", modalities.ModalitiesParams, params.LENSES)
     lenses, seed = params.section("lenses", LensesParams, params.LENSES), params.seed()
     of_corpus = params.section("questions", QuestionsParams)

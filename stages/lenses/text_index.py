@@ -26,7 +26,7 @@ BLOCK = 2**16  # phrases: the last ones of a corpus, up to as many, are read aga
 
 
 def main() -> None:
-    """Read the corpus and `data/model.json`, write `data/lenses/text_index/`."""
+    """Read the corpus and `data/model_as_read.json`, write `data/lenses/text_index/`."""
     settings, seed = params.section("text_index", TextIndexParams, params.LENSES), params.seed()
     of_corpus = params.section("questions", QuestionsParams)
     corpus = phrases(of_corpus.corpus, of_corpus.templates)

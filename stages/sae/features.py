@@ -42,7 +42,7 @@ def main() -> None:
         "trained": trained, "seed": seed, "read": settings.model_dump(), "concept_prompt": concept.prompt,
         "questions": questions.model_dump(include={"describe", "describe_tokens"}),
     }  # fmt: skip
-    with model_run(__file__, sample=SAMPLE, **made_by) as reading:
+    with model_run(__file__, sample=SAMPLE, beside=AUTOENCODERS / passages.TRAINING, **made_by) as reading:
         from signbridge.sae.autoencoders import open_autoencoders  # imports SAELens, which takes long
 
         def read(items: list, work: Work, kind: str, by: Reader, unit: str = "image") -> list[Path]:

@@ -1,6 +1,5 @@
 """A study small enough to patch, steer and erase in a test: three letters of four photos, and the tiny random model."""
 
-import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -61,7 +60,7 @@ def extracted(folder: Path) -> Iterator[Workspace]:
         pixels = np.random.default_rng(0).integers(0, 256, (len(LABELS), 28, 28), dtype=np.uint8)
         sample = {"image_id": IDS, "label": LABELS, "photo": PHOTOS, "image": [encode_png(image) for image in pixels]}
         tables.write(pd.DataFrame(sample), "data/sample.parquet", {})
-        Path("data/model.json").write_text(json.dumps({"folder_sha256": "that of the stage model"}))
+        workspace.describe_model()
         extract.main()
         write_answers([WORDS[label] for label in LABELS])
         yield workspace

@@ -1,4 +1,7 @@
-"""The tiny random model, which most of these stages read, is loaded once for each of its settings, not once a run."""
+"""What holds for all tests of stages: the tiny random model is loaded once for each of its settings, not once a run.
+
+And a stage that opens a file which its pipeline file does not declare fails the test in which it does.
+"""
 
 from collections.abc import Iterator
 from functools import wraps
@@ -7,7 +10,9 @@ import pytest
 
 from signbridge.vlm import model_run
 from signbridge.vlm.loading import LoadedModel
+from tests.stages.reads import Reads
 
+READS = Reads()
 LOADED: dict[tuple, LoadedModel] = {}
 
 
@@ -28,3 +33,19 @@ def loaded_once(tmp_path_factory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as here:
         here.setattr(model_run, "load", once)
         yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def reads_noted() -> Iterator[None]:
+    """From before the first set-up on."""
+    READS.is_on = True
+    yield
+    READS.is_on = False
+
+
+@pytest.fixture(autouse=True)
+def reads_declared_files_alone() -> Iterator[None]:
+    """What a stage opened in this test, or in a set-up for it, is declared."""
+    yield
+    found, READS.found = READS.found, set()
+    assert found == set()

@@ -1,6 +1,5 @@
 """What the tests of the lenses' stages share: images, hands and a corpus, small enough to read in a test."""
 
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -51,7 +50,7 @@ def sampled(folder: Path, corpus: Sequence[str] = FEW_PHRASES) -> Iterator[Works
         sample = {"image_id": IDS, "label": LABELS, "photo": PHOTOS, "image": [encode_png(image) for image in pixels]}
         tables.write(pd.DataFrame(sample), SAMPLE, {})
         write_hands(LABELS)
-        Path("data/model.json").write_text(json.dumps({"folder_sha256": "that of the stage model"}))
+        workspace.describe_model()
         yield workspace
 
 

@@ -3,7 +3,6 @@
 Its features are planted: feature 0 fires for the first class alone, and so on; the one after them for every image.
 """
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -53,7 +52,6 @@ def made(folder: Path, family: str) -> Iterator[Workspace]:
         other_families.WRITERS[family](Path("tiny"))
         Path("corpus.txt").write_text("\n".join(PHRASES), encoding="utf-8")
         Path("data").mkdir()
-        Path("data/model.json").write_text(json.dumps({"folder_sha256": "that of the stage model"}))
         images = [_image(label, number) for number, label in enumerate(LABELS)]
         photos = [f"photo-{number:02d}" for number in range(len(IDS))]
         sample = {"image_id": IDS, "label": LABELS, "photo": photos, "image": [encode_png(one) for one in images]}
@@ -73,6 +71,7 @@ def made(folder: Path, family: str) -> Iterator[Workspace]:
             questions__describe="USER: <image>\nDescribe it.\nASSISTANT:", questions__sweep="small",
             statistics={"confidence": 0.95, "resamples": 50}, model_notes={"tiny": "a test bed"},
         )  # fmt: skip
+        workspace.describe_model()
         workspace.set_in(
             params.PRETRAINED,
             autoencoder="pair", read={"images": 6, "phrases": 8}, steering={"small": STEERED, "full": STEERED},

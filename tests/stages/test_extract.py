@@ -15,6 +15,7 @@ from safetensors.numpy import load_file, save_file
 
 from signbridge.core import activations, tables
 from signbridge.datasets.images import decode_png, encode_png
+from signbridge.vlm.chosen import AS_READ, MODEL
 from stages.extract import main
 from tests.conftest import ROOT, Workspace
 
@@ -37,7 +38,7 @@ def study(workspace, monkeypatch) -> Workspace:
     )
     tables.write(sample, "data/sample.parquet", {})
     workspace.set(model="tiny-random")
-    Path("data/model.json").write_text('{"folder_sha256": "that of the stage model"}')
+    workspace.describe_model()
     return workspace
 
 
@@ -59,6 +60,7 @@ def test_writes_every_site_at_every_position_with_what_made_it(study, monkeypatc
     assert made_by["model_folder_sha256"] == "that of the stage model"
     assert set(made_by["packages"]) == {"torch", "transformers", "bitsandbytes", "pillow"}
     assert made_by["read_on"] == {"device": "cpu", "batch_size": 2, "weights": "plain"}
+    assert tables.read_json(AS_READ) == {**tables.read_json(MODEL), "weights": "plain"}
     answers = tables.read("data/answers.parquet")
     assert answers.columns.tolist() == ["image_id", "label", "prompt", "answer"]
     assert answers["image_id"].tolist() == sample["image_id"].tolist()
@@ -92,7 +94,7 @@ def test_two_runs_are_equal_to_the_byte(study):
         ({"SIGNBRIDGE_BATCH_SIZE": "3"}, "tiny-random", "SIGNBRIDGE_BATCH_SIZE=3: expected a power of two"),
         ({"SIGNBRIDGE_SHARD_IMAGES": "many"}, "tiny-random", "SIGNBRIDGE_SHARD_IMAGES=many"),
         ({}, "llava-2", "no 'llava-2' in models.yaml. There are: gemma-3-12b-it, gemma-3-4b-it, internvl3-1b, "),
-        ({}, "miniature", "models/miniature: no such model folder"),
+        ({}, "miniature", "data/model.json: made by another model than miniature. Make it again with `dvc repro`."),
     ],
 )
 def test_what_cannot_be_used_is_said_and_no_table_is_touched(study, monkeypatch, environment, model, said):
@@ -122,6 +124,7 @@ def own_folder(study) -> Path:
         shutil.copytree(ROOT / "models/miniature", "mine", ignore=shutil.ignore_patterns("*.py", "__pycache__"))
     )
     study.set(model="mine", models__mine=YAML(typ="safe").load(ROOT / "models.yaml")["miniature"] | {"path": "mine"})
+    study.describe_model()
     return folder
 
 

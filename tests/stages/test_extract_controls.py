@@ -48,7 +48,7 @@ def study(workspace, monkeypatch):
     monkeypatch.setenv("SIGNBRIDGE_SHARD_IMAGES", "2")
     workspace.set(model="tiny-random", controls={"read": ALL, "twin_seed": 1})
     write_sample("AABBC", "aabcd")
-    Path("data/model.json").write_text('{"folder_sha256": null}')
+    workspace.describe_model()
     return workspace
 
 

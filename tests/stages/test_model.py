@@ -152,6 +152,8 @@ def test_a_model_of_the_hub_without_a_commit_is_refused(workspace, name):
 def test_what_was_found_of_another_entry_is_not_taken_for_this_one(workspace, with_template):
     described(workspace, source="folder", path=str(with_template))
     workspace.set(models__mine={"source": "folder", "path": str(with_template), "max_new_tokens": 3})
-    assert "made by another model than mine" in workspace.message_of_failure(lambda: read_with())
+    assert "made by another model than mine" in workspace.message_of_failure(lambda: read_with(MODEL))
     main()
-    assert read_with()["model"] | {"prompt": ASKED, "max_new_tokens": 3} == read_with()["model"]
+    (read_by, weights), described_now = read_with(MODEL), {"prompt": ASKED, "max_new_tokens": 3}
+    assert read_by["model"] | described_now == read_by["model"]
+    assert weights is None, "which `extract` decides"

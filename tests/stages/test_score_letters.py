@@ -30,8 +30,8 @@ def study(workspace, monkeypatch):
         }
     )
     tables.write(sample, "data/sample.parquet", {})
-    Path("data/model.json").write_text('{"folder_sha256": "that of the stage model"}')
     workspace.set(model="tiny-random", prompts={"offer_letters": TEMPLATE})
+    workspace.describe_model()
     return workspace
 
 
@@ -79,5 +79,5 @@ def test_a_prompt_that_cannot_be_used_is_said_and_no_table_is_touched(study, tem
 
 
 def test_a_missing_digest_of_the_model_says_how_to_make_it(study):
-    Path("data/model.json").unlink()
-    assert "error: data/model.json: not there. Make it with `dvc repro`" in study.message_of_failure(main)
+    Path("data/model_as_read.json").unlink()
+    assert "error: data/model_as_read.json: not there. Make it with `dvc repro`" in study.message_of_failure(main)

@@ -206,15 +206,14 @@ def test_a_model_for_a_gpu_stops_on_a_cpu_that_nobody_asked_for_and_names_the_dr
     check_device("llava", llava(), CPU)
 
 
-def test_a_stage_stops_before_it_asks_the_hub(hub, monkeypatch):
+def test_a_stage_stops_before_it_asks_the_hub(hub, workspace, monkeypatch):
     monkeypatch.delenv("SIGNBRIDGE_DEVICE", raising=False)
     Path("models.yaml").write_text(
         Path("models.yaml").read_text().replace("llava-hf/llava-1.5-7b-hf", hub_server.HUB_ID)
     )
     params_yaml = Path("params.yaml")
     params_yaml.write_text(params_yaml.read_text().replace("model: miniature", "model: llava-1-5-7b"))
-    Path("data").mkdir()
-    Path("data/model.json").write_text('{"folder_sha256": null}')
+    workspace.describe_model()
     with (
         pytest.raises(SignBridgeError, match="llava-1-5-7b would run on the CPU"),
         model_run(str(ROOT / "stages/extract.py")),

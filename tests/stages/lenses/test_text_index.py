@@ -33,8 +33,7 @@ def study(workspace, monkeypatch):
     monkeypatch.setattr(text_index, "BLOCK", BLOCK)
     workspace.set(model="tiny-random", questions__corpus=str(CORPUS), questions__templates=[])
     workspace.set_in(params.LENSES, text_index={**TEXT_INDEX, "contexts": 3, "skip": 0, "prefer": 0})
-    Path("data").mkdir()
-    Path("data/model.json").write_text('{"folder_sha256": "that of the stage model"}')
+    workspace.describe_model()
     return workspace
 
 

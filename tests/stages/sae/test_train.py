@@ -55,7 +55,7 @@ def finished(tmp_path_factory) -> tuple[Path, dict[str, bytes]]:
         images = {"image_id": [f"image-{row}" for row in range(6)], "label": list("AABBCC"),
                   "image": [encode_png(image) for image in pixels]}  # fmt: skip
         write_images(pd.DataFrame(images))
-        Path("data/model.json").write_text('{"folder_sha256": "that of the stage model"}')
+        workspace.describe_model()
         return folder, written_by(train.main)
 
 
