@@ -6,8 +6,8 @@ import numpy as np
 
 from signbridge.core import params, tables
 from signbridge.core.command_line import run
+from signbridge.core.groups import read_sample
 from signbridge.core.names import model_name
-from signbridge.datasets.groups import read_sample
 from signbridge.datasets.resolution import FULL
 from signbridge.statistics.intervals import StatisticsParams
 from signbridge.statistics.resolution import compare_rungs, findings_of, headline_of
@@ -20,7 +20,7 @@ WRITTEN = Path("data/resolution/compared")
 def main() -> None:
     """Read predictions and answers of all rungs; write data/resolution/compared/, metrics and a plot."""
     seed, statistics = params.seed(), params.section("statistics", StatisticsParams)
-    sample, groups = read_sample(["image_id", "label", "photo"])
+    sample, groups = read_sample(["image_id", "label"])
     rungs = tables.read(RUNGS)
     distinct = rungs.loc[rungs["same_as"] == "", "rung"].tolist()
     answers = {
@@ -34,8 +34,7 @@ def main() -> None:
         "model": model_name(ANSWERS, params.model_notes()),
         "images": len(sample),
         "photos": int(sample["photo"].nunique()),
-        "groups": int(sample["group"].nunique()),
-        "grouped_by": groups.kind,
+        **groups.findings(),
         "chance": float(sample["label"].value_counts(normalize=True).max()),
         "confidence": statistics.confidence,
         **findings_of(found, rungs, statistics.confidence),

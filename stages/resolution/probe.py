@@ -12,8 +12,8 @@ from tqdm import tqdm
 from signbridge.core import params, tables
 from signbridge.core.activations import TEXT_POSITION, TEXT_SITE
 from signbridge.core.command_line import run
+from signbridge.core.groups import read_sample
 from signbridge.core.tables import whole_folder
-from signbridge.datasets.groups import read_sample
 from signbridge.datasets.resolution import FULL, ResolutionParams, flat_pixels
 from signbridge.probing.peak import headline_position
 from signbridge.probing.predictions import choices_table, predictions_table, read_answers
@@ -33,7 +33,7 @@ def main() -> None:
     chosen = chosen.model_copy(update={"protocols": ["grouped"], "grouped": grouped})
     sample, groups = read_sample(["image_id", "label", "image"])
     image_ids, labels = sample["image_id"].to_numpy(), sample["label"].to_numpy()
-    splits = splits_of(chosen, labels, groups.of_image, seed)
+    splits = splits_of(chosen, labels, groups, seed)
 
     predictions, choices = (tables.read(f"data/{name}.parquet") for name in ("predictions", "choices"))
     position = headline_position(choices)
