@@ -6,6 +6,7 @@
 # make sae          which sparse features?                                  page report/sae.html
 # make pretrained   what do autoencoders that others trained see? Wants a model of models.yaml that has one, and a GPU
 # make models       other models, side by side on the same images            page report/models.html
+# make resolution   the same photos made smaller: is it the picture's size? page report/resolution.html
 # make all          the study, causal, lenses and sae (not planted and pretrained, which want a certain model)
 # make check        does this run reproduce the committed results?
 # make experiments  the table of experiments: headline and changed params
@@ -21,7 +22,7 @@ WORKERS ?= 2# processes that share the tests
 BIN := .venv/bin
 DVC := PATH="$(CURDIR)/$(BIN):$$PATH" dvc
 PIP_INSTALL := $(BIN)/python -m pip --require-virtualenv install --quiet --disable-pip-version-check
-QUESTIONS := causal lenses judge sae planted pretrained models
+QUESTIONS := causal lenses judge sae planted pretrained models resolution
 
 # pip refuses where .venv is no virtual environment: it would install into the Python that it was made from.
 # What each target installs: extras of pyproject.toml.
@@ -33,6 +34,7 @@ EXTRAS_sae := $(EXTRAS_study),sae
 EXTRAS_planted := $(EXTRAS_study)
 EXTRAS_pretrained := $(EXTRAS_sae)
 EXTRAS_models := $(EXTRAS_study)
+EXTRAS_resolution := $(EXTRAS_study)
 EXTRAS_demo := $(EXTRAS_study),demo
 EXTRAS_real-lm := $(EXTRAS_study),erasure,lenses,sae,real-lm
 EXTRAS_dev := $(EXTRAS_study),erasure,lenses,sae,demo,dev

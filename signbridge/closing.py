@@ -22,6 +22,7 @@ QUESTIONS = {
     "planted": "which methods find a variable whose depth is known?",
     "pretrained": "what do autoencoders that others trained see?",
     "models": "how do other models compare on the same images?",
+    "resolution": "how much of the finding is the picture's size?",
 }
 
 

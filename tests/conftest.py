@@ -35,6 +35,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PARAMS_FILES = (params.PARAMS, params.MODELS, params.DATASETS, params.CAUSAL, params.LENSES, params.JUDGE)
 PARAMS_FILES += (
     params.SIDE_BY_SIDE,
+    params.RESOLUTION,
     params.PLANTED,
     params.SAE,
     params.PRETRAINED,

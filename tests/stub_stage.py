@@ -3,7 +3,8 @@
 The pipeline files are the project's own, so what reruns is what would rerun; only the work is left out. Code does not
 enter the hash: a stage that reruns for an edit that changes no result writes what it wrote. `choice` and `model` write
 what they do write: the first always the same words, the second what the chosen model consists of, which `extract` says
-again, as long as it reads the same kind of weights. `sample` only checks that its images can be split as `probe` asks.
+again, as long as it reads the same kind of weights. `sample` only checks that its images can be split as `probe` asks,
+and the pictures of a rung do not depend on which others there are.
 """
 
 import hashlib
@@ -23,15 +24,12 @@ STUB = f"import sys\nfrom tests.{Path(__file__).stem} import run\n\nif __name__ 
 def run(stage_file: str, item: str | None = None) -> None:
     """Write every output that the pipeline file declares for the stage in `stage_file`, from the project's root.
 
-    `item` is the model of a stage with a matrix.
+    `item` is the model, or the rung, of a stage with a matrix.
     """
     path = Path(stage_file).resolve().relative_to(Path.cwd())
     at_root = path.parent.name == "stages"
     entry = _yaml(Path("dvc.yaml") if at_root else path.parent / "dvc.yaml")["stages"][path.stem]
-    names = _yaml(Path("params.yaml"))
-    if not at_root and (path.parent / "params.yaml").exists():
-        names |= _yaml(path.parent / "params.yaml")
-    names["item"] = {"model": item}
+    names = _names(path.parent) | {"item": dict.fromkeys(entry.get("matrix", {}), item)}
     digest = hashlib.sha256()
     for dep in entry["deps"]:
         dep = _filled(dep, names)
@@ -54,7 +52,7 @@ def _as_read(names: dict[str, Any]) -> str:
 
 
 def _only_checked(stage: Path, key: str) -> bool:
-    return stage.stem == "sample" and key.startswith("probe.")
+    return stage.stem in ("sample", "pictures") and (key.startswith("probe.") or key == "rungs")
 
 
 def _model_consists_of(names: dict[str, Any], model: str) -> str:
@@ -91,8 +89,20 @@ def _write(path: Path, found: str, kind: str) -> None:
 
 
 def _all_deps() -> set[Path]:
-    files = [Path("dvc.yaml"), *Path("stages").glob("*/dvc.yaml")]
-    return {Path(dep) for file in files for stage in _yaml(file)["stages"].values() for dep in stage["deps"]}
+    """What some stage reads; of a stage with a matrix, for each of its items."""
+    found = set()
+    for file in [Path("dvc.yaml"), *Path("stages").glob("*/dvc.yaml")]:
+        names = _names(file.parent)
+        for stage in _yaml(file)["stages"].values():
+            items = [{key: one} for key, of in stage.get("matrix", {}).items() for one in _value(names, of[2:-1])]
+            found |= {Path(_filled(dep, names | {"item": item})) for item in items or [{}] for dep in stage["deps"]}
+    return found
+
+
+def _names(folder: Path) -> dict[str, Any]:
+    """The params that the pipeline file in `folder` can name."""
+    own = folder / "params.yaml"
+    return _yaml(Path("params.yaml")) | (_yaml(own) if own.exists() else {})
 
 
 def _contents(path: Path) -> bytes:

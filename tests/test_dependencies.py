@@ -18,9 +18,8 @@ from tests.project_imports import (
 )
 
 ROOT = Path(__file__).parents[1]
-PIPELINES = {"study": "stages"} | {
-    name: f"stages/{name}" for name in ("causal", "lenses", "judge", "sae", "planted", "pretrained", "models")
-}
+QUESTIONS = ("causal", "lenses", "judge", "sae", "planted", "pretrained", "models", "resolution")
+PIPELINES = {"study": "stages"} | {name: f"stages/{name}" for name in QUESTIONS}
 FILES = {
     pipeline: "dvc.yaml" if pipeline == "study" else f"{folder}/dvc.yaml" for pipeline, folder in PIPELINES.items()
 }
@@ -87,7 +86,7 @@ def test_a_stage_has_at_most_ten_deps(pipeline, stage):
 def test_a_stage_is_one_command_of_one_file_run_from_the_root(pipeline, stage):
     entry = STAGES[pipeline, stage]
     module = file_of(pipeline, stage).removesuffix(".py").replace("/", ".")
-    of_each = " ${item.model}" if "matrix" in entry else ""
+    of_each = "".join(f" ${{item.{name}}}" for name in entry.get("matrix", {}))
     assert entry["cmd"] == f"python -m {module}{of_each}"
     assert (ROOT / FILES[pipeline]).parent.joinpath(entry.get("wdir", ".")).resolve() == ROOT.resolve()
 

@@ -26,7 +26,7 @@ READ_THROUGH_A_MODEL = {"extract", "extract_controls", "score_letters", "causal:
 READ_THROUGH_A_MODEL |= {"causal:knockout", "causal:minimal_pairs"}
 READ_THROUGH_A_MODEL |= {"lenses:text_index", "lenses:lens", "lenses:modalities", "sae:train", "sae:twin"}
 READ_THROUGH_A_MODEL |= {"sae:features", "sae:steer", "sae:examples", "models:model", "models:extract"}
-READ_THROUGH_A_MODEL |= {"planted:read", "planted:edit"}
+READ_THROUGH_A_MODEL |= {"planted:read", "planted:edit", "resolution:extract"}
 READ_THROUGH_A_MODEL |= {"pretrained:fetch", "pretrained:features", "pretrained:steer"} & STAGES.keys()
 REPORTS = {name for name in STAGES if name.rpartition(":")[2] == "report"}
 EDITS = (("steering", "draws"), ("patching", "pairs"), ("erasure", "draws"))
@@ -44,6 +44,7 @@ def study_alone(tmp_path_factory) -> tuple[Clone, set[str], list[str]]:
     """The study, run by itself; the stages that ran; the pages there were then."""
     folder = tmp_path_factory.mktemp("study")
     clone = clone_of_the_working_tree(folder / "project", folder / "home", stubs=True)
+    clone.set_in(params.RESOLUTION, rungs=["28-grey", 56])  # more would show nothing more
     clone.commit("The pipelines")
     ran = clone.dvc("repro").ran
     return clone, ran, [path.name for path in (clone.root / "report").glob("*.html")]
@@ -121,6 +122,7 @@ def test_another_confidence_draws_other_intervals_and_a_question_that_fails_take
     failed = clone.dvc_fails("repro", "--keep-going", "--all-pipelines")
     assert "error: no such layer" in failed.output
     further = {"lenses:readable", "lenses:alignment", "judge:judge", "models:compare", "planted:score"}
+    further |= {"resolution:compare"}
     further |= {"sae:probes", "sae:evaluate", "sae:effects", "pretrained:classes", "pretrained:effects"}
     after_steer = {"causal:effects", "causal:report"}
     assert failed.ran - {"causal:steer"} == ({"statistics", "answers"} | further | REPORTS) - after_steer
@@ -240,13 +242,15 @@ def test_a_model_of_the_hub_that_no_catalog_has_is_chosen_by_name_and_commit(clo
     assert f"model: {name}\n" in (clone.root / "params.yaml").read_text(encoding="utf-8")
 
 
-def test_another_model_beside_the_others_runs_that_model_alone(clone):
+def test_another_model_or_rung_beside_the_others_runs_that_one_alone(clone):
     names = YAML(typ="safe").load(clone.root / params.SIDE_BY_SIDE)["models"]
     clone.set_in(params.SIDE_BY_SIDE, models=[*names, "tiny-random"])
-    ran = clone.dvc("repro", "stages/models/dvc.yaml")
-    assert ran.ran == {f"models:{stage}" for stage in ("model", "extract", "probe", "drift", "compare", "report")}
-
-    assert set(re.findall(r"Running stage '[^']*@([\w-]+)':", ran.output)) == {"tiny-random"}
+    clone.set_in(params.RESOLUTION, rungs=["28-grey", 42, 56])
+    ran = clone.dvc("repro", "stages/models/dvc.yaml", "stages/resolution/dvc.yaml")
+    of_models = {f"models:{stage}" for stage in ("model", "extract", "probe", "drift", "compare", "report")}
+    of_rungs = {f"resolution:{stage}" for stage in ("pictures", "extract", "probe", "compare", "report")}
+    assert ran.ran == of_models | of_rungs
+    assert set(re.findall(r"Running stage '[^']*@([\w-]+)':", ran.output)) == {"tiny-random", "42"}
 
 
 # Experiments -------------------------------------------------------------------------------------------------------

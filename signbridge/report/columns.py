@@ -71,6 +71,8 @@ _COLUMNS = {
     ),
     "model_differences": "what model_a model_b difference low high p_value p_holm",
     "model_peaks": "model_a model_b difference low high same",
+    "rung_accuracy": "rung site accuracy low high",
+    "rung_differences": "what rung against difference low high p_value p_holm",
     "drift": "reference model site position relative_error cosine cka same_answer",
     "named_answers": "image_id label answer named",
     "answers_by_letter": "letter rank answer count share",

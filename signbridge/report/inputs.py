@@ -260,3 +260,33 @@ class Models(Inputs):
     def level(self) -> float:
         """Below it a corrected p-value tells two models apart."""
         return 1 - self.found.number("confidence")
+
+
+@dataclass(frozen=True)
+class Resolution(Inputs):
+    """The page on the size of the pictures."""
+
+    accuracy: pd.DataFrame  # this and the tables below: data/resolution/compared/
+    differences: pd.DataFrame
+    rungs: pd.DataFrame
+    most_pixels: int  # a side of the pictures whose pixels were probed
+    pictures: bytes = field(default=b"", repr=False)  # PNG: one photo at every rung
+
+    @property
+    def level(self) -> float:
+        """Below it a corrected p-value tells two rungs apart."""
+        return 1 - self.found.number("confidence")
+
+    @property
+    def distinct(self) -> list[str]:
+        """The rungs that differ, the smallest first, the pictures as they are last."""
+        return list(self.rungs.loc[self.rungs["same_as"] == "", "rung"])
+
+    def has(self, rung: str, site: str) -> bool:
+        """Whether `site` was read at `rung`."""
+        return bool(((self.accuracy["rung"] == rung) & (self.accuracy["site"] == site)).any())
+
+    def read(self, rung: str, site: str) -> dict[str, float]:
+        """The accuracy of `site` at `rung` with its interval: accuracy, low, high."""
+        rows = self.accuracy[(self.accuracy["rung"] == rung) & (self.accuracy["site"] == site)]
+        return {name: float(rows[name].iloc[0]) for name in ("accuracy", "low", "high")}

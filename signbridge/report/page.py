@@ -45,6 +45,9 @@ PAGES = {
         "What do autoencoders that others trained see?", "their features by class", "make pretrained"
     ),
     "models.html": Link("How do other models compare?", "models side by side", "make models"),
+    "resolution.html": Link(
+        "How much of the finding is the picture's size?", "the same photos made smaller", "make resolution"
+    ),
 }
 
 

@@ -1,10 +1,10 @@
-"""The six pages: the question and the answer of each, the facts below them, and the sections in order."""
+"""The pages: the question and the answer of each, the facts below them, and the sections in order."""
 
 from collections.abc import Sequence
 from dataclasses import replace
 
 from signbridge.report import settings
-from signbridge.report.inputs import Causal, Inputs, Lenses, Models, Planted, Pretrained, Sae, Study
+from signbridge.report.inputs import Causal, Inputs, Lenses, Models, Planted, Pretrained, Resolution, Sae, Study
 from signbridge.report.page import Page
 from signbridge.report.page_parts import Section
 from signbridge.report.sections import (
@@ -27,6 +27,7 @@ from signbridge.report.sections import (
     positions,
     pretrained,
     published,
+    resolution,
     sae,
     steering,
     text,
@@ -102,6 +103,15 @@ def models_page(inputs: Models) -> Page:
     question = "Which model's decoder gives the {kind} away, at which relative depth, and does its text say as much?"
     sections = [models.section(inputs), drift.section(inputs)]
     return _page("models.html", question, models.answer(inputs), inputs, sections)
+
+
+def resolution_page(inputs: Resolution) -> Page:
+    """`report/resolution.html`: how much of the finding is the picture's size?"""
+    question = (
+        "The same photos made smaller: how much of what a probe reads of the {kind} goes with the size of the pictures?"
+    )
+    page = _page("resolution.html", question, resolution.answer(inputs), inputs, [resolution.section(inputs)])
+    return replace(page, figure=resolution.curve(inputs))
 
 
 def _page(file: str, question: str, answer: Sequence[str], inputs: Inputs, sections: Sequence[Section | None]) -> Page:

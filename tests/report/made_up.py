@@ -13,7 +13,18 @@ from signbridge.core import tables
 from signbridge.core.activations import SITES_BEFORE_LAYERS, layer_site, positions_of
 from signbridge.report import pages
 from signbridge.report.columns import COLUMNS, PROBED
-from signbridge.report.inputs import Causal, Findings, Inputs, Lenses, Models, Planted, Pretrained, Sae, Study
+from signbridge.report.inputs import (
+    Causal,
+    Findings,
+    Inputs,
+    Lenses,
+    Models,
+    Planted,
+    Pretrained,
+    Resolution,
+    Sae,
+    Study,
+)
 from signbridge.report.page import html
 from signbridge.report.settings import Settings
 from tests.report import (
@@ -24,6 +35,7 @@ from tests.report import (
     made_up_models,
     made_up_planted,
     made_up_pretrained,
+    made_up_resolution,
     made_up_sae,
     made_up_sae_steering,
 )
@@ -39,6 +51,7 @@ PAGES = {
     Planted: pages.planted_page,
     Pretrained: pages.pretrained_page,
     Models: pages.models_page,
+    Resolution: pages.resolution_page,
 }
 SETTINGS = Settings({}, {"params.yaml": "seed: 42 # of everything\n"})
 
@@ -147,6 +160,14 @@ def models(names: Sequence[str] = ("large", "small"), *, drifted: bool = False, 
     sample = _sample(LETTERS, 30, np.random.default_rng(0))
     made = {**made_up_models.tables(sample, list(names), drifted), "sample": sample, "settings": SETTINGS}
     return Models(**_typed({**made, **changes}))
+
+
+def resolution(rungs: Sequence[str] = ("28-grey", "28", "56"), **changes: Any) -> Resolution:
+    """A plausible resolution ladder of pictures of 96 pixels; `changes` are fields of `Resolution`."""
+    sample = _sample(LETTERS, 10, np.random.default_rng(0))
+    made = {**made_up_resolution.tables(sample, list(rungs)), "sample": sample, "settings": SETTINGS}
+    made |= {"most_pixels": 112, "pictures": png(np.zeros((4, 4), dtype=np.uint8))}
+    return Resolution(**_typed({**made, **changes}))
 
 
 def without(*keys: str, of: dict[str, Any]) -> dict[str, Any]:
