@@ -72,6 +72,8 @@ def undeclared(stage: str, path: str) -> bool:
     known = [*(_filled(name) for name in names), *BESIDE]
     if "signbridge/vlm" in names:
         known += [one for name in BESIDE_A_MODEL for one in (_model_folders() if name == "{model}" else [name])]
+    if stage == "fetch":
+        known += _local_copies()
     return not any(fnmatch(path, name) or fnmatch(path, f"{name}/*") for name in known)
 
 
@@ -79,6 +81,13 @@ def _model_folders() -> list[str]:
     files = [file for file in (MODEL, AS_READ, *Path("data/models/described").glob("*.json")) if file.is_file()]
     entries = [json.loads(file.read_text(encoding="utf-8"))["entry"] for file in files]
     return [entry["path"] for entry in entries if entry["source"] == "folder"]
+
+
+def _local_copies() -> list[str]:
+    """Of the chosen dataset, for `fetch`: DVC tracks where they lie and not what they hold, as docs/adding.md says."""
+    chosen, catalog = (YAML(typ="safe").load(Path(file)) for file in ("params.yaml", "datasets.yaml"))
+    entry = catalog.get(chosen["dataset"]) or {}
+    return [os.path.relpath(entry[key]) for key in ("path", "archive") if isinstance(entry.get(key), str)]
 
 
 @cache
