@@ -29,6 +29,13 @@ BESIDE_A_MODEL = {  # of the stages that depend on signbridge/vlm
     "models.yaml": "its entry: one that is not data/model.json's, or that does not fit the stage, ends it and no more",
     "{model}": "the files of a local model, whose digest data/model.json has",
 }
+BESIDE_ONE_STAGE = {  # the same, of stages by name
+    "pretrained.features": {"stages/pretrained/autoencoders.yaml": "only to refuse a choice that is not there"},
+    "pretrained.steer": {"stages/pretrained/autoencoders.yaml": "the same"},
+}
+# These copy what lies elsewhere, where the catalog's entry says: any file, but for what stages write.
+FETCHING = ("fetch", "pretrained.fetch")
+WRITTEN = ("data", "metrics", "plots", "report")
 
 
 class Reads:
@@ -68,8 +75,11 @@ def _running() -> str | None:
 
 def undeclared(stage: str, path: str) -> bool:
     """Whether the stage neither declares `path`, relative to the project's folder, nor may open it all the same."""
+    path = re.sub(r"/\.([^/]+)\.unfinished(?=/|$)", r"/\1", path)  # an output that the stage itself is writing
+    if stage in FETCHING and not path.startswith(tuple(f"{folder}/" for folder in WRITTEN)):
+        return False
     names = declared(stage)
-    known = [*(_filled(name) for name in names), *BESIDE]
+    known = [*(_filled(name) for name in names), *BESIDE, *BESIDE_ONE_STAGE.get(stage, {})]
     if "signbridge/vlm" in names:
         known += [one for name in BESIDE_A_MODEL for one in (_model_folders() if name == "{model}" else [name])]
     return not any(fnmatch(path, name) or fnmatch(path, f"{name}/*") for name in known)
