@@ -9,6 +9,7 @@ import json
 import os
 import re
 import sys
+from contextlib import suppress
 from fnmatch import fnmatch
 from functools import cache
 from pathlib import Path
@@ -29,6 +30,15 @@ BESIDE_A_MODEL = {  # of the stages that depend on signbridge/vlm
     "models.yaml": "its entry: one that is not data/model.json's, or that does not fit the stage, ends it and no more",
     "{model}": "the files of a local model, whose digest data/model.json has",
 }
+BESIDE_ONE_STAGE = {  # the same, of stages by name
+    "choice": dict.fromkeys(("datasets.yaml", "models.yaml"), "only to refuse a choice that is not there"),
+    "pretrained.features": {"stages/pretrained/autoencoders.yaml": "only to refuse a choice that is not there"},
+    "pretrained.steer": {"stages/pretrained/autoencoders.yaml": "the same"},
+}
+# These copy or digest what lies elsewhere, where the catalog's entry says, which DVC cannot follow: any file, but for
+# what stages write. Where such a file changes, they are run with `dvc repro --force`.
+OF_ELSEWHERE = ("fetch", "pretrained.fetch", "model", "models.model")
+WRITTEN = ("data", "metrics", "plots", "report")
 
 
 class Reads:
@@ -68,8 +78,11 @@ def _running() -> str | None:
 
 def undeclared(stage: str, path: str) -> bool:
     """Whether the stage neither declares `path`, relative to the project's folder, nor may open it all the same."""
+    path = re.sub(r"/\.([^/]+)\.unfinished(?=/|$)", r"/\1", path)  # an output that the stage itself is writing
+    if stage in OF_ELSEWHERE and not path.startswith(tuple(f"{folder}/" for folder in WRITTEN)):
+        return False
     names = declared(stage)
-    known = [*(_filled(name) for name in names), *BESIDE]
+    known = [*(_filled(name) for name in names), *BESIDE, *BESIDE_ONE_STAGE.get(stage, {})]
     if "signbridge/vlm" in names:
         known += [one for name in BESIDE_A_MODEL for one in (_model_folders() if name == "{model}" else [name])]
     if stage == "fetch":
@@ -78,9 +91,12 @@ def undeclared(stage: str, path: str) -> bool:
 
 
 def _model_folders() -> list[str]:
-    files = [file for file in (MODEL, AS_READ, *Path("data/models/described").glob("*.json")) if file.is_file()]
-    entries = [json.loads(file.read_text(encoding="utf-8"))["entry"] for file in files]
-    return [entry["path"] for entry in entries if entry["source"] == "folder"]
+    folders = []
+    for file in (MODEL, AS_READ, *Path("data/models/described").glob("*.json")):
+        with suppress(FileNotFoundError, ValueError):  # not there, or no JSON, which the stage says
+            entry = json.loads(file.read_text(encoding="utf-8"))["entry"]
+            folders += [entry["path"]] if entry["source"] == "folder" else []
+    return folders
 
 
 def _local_copies() -> list[str]:
