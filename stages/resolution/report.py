@@ -1,10 +1,6 @@
 """report: the resolution ladder, as one page that opens with no network, and its figures for print."""
 
-import io
 from pathlib import Path
-
-import numpy as np
-from PIL import Image
 
 from signbridge.core import params, tables
 from signbridge.core.command_line import run
@@ -15,8 +11,10 @@ from signbridge.report.figures.class_grid import class_grid
 from signbridge.report.figures.saving import save_figure
 from signbridge.report.inputs import Findings, Resolution
 from signbridge.report.page import write
+from signbridge.report.page_parts import pixels_of
 from signbridge.report.pages import resolution_page
 from signbridge.report.settings import read_settings
+from signbridge.report.shown_images import as_shown
 
 REPORT = Path("report/resolution.html")
 CURVE, GRID = (Path("plots/resolution") / name for name in ("accuracy_by_size.png", "pictures.png"))
@@ -26,15 +24,16 @@ COMPARED, PICTURES = Path("data/resolution/compared"), Path("data/resolution/pic
 
 def main() -> None:
     """Read data/resolution/ and the sample; write the figures and the page."""
+    settings = read_settings((SAMPLE, COMPARED / "accuracy.parquet"), [params.RESOLUTION])
     rungs, sample = tables.read(COMPARED / "rungs.parquet", RUNGS), tables.read(SAMPLE)
     distinct = rungs.loc[rungs["same_as"] == "", "rung"].tolist()
     pictures = {rung: sample if rung == FULL else tables.read(PICTURES / f"{rung}.parquet") for rung in distinct}
-    first = [images["image"].iloc[0] for images in pictures.values()]
-    save_figure(class_grid(distinct, [np.asarray(Image.open(io.BytesIO(png))) for png in first]), GRID)
+    first = [as_shown(images.iloc[:1], settings.hidden)["image"].iloc[0] for images in pictures.values()]
+    save_figure(class_grid(distinct, [pixels_of(png) for png in first]), GRID)
     ladder = Resolution(
         found=Findings(tables.read_findings(COMPARED / "findings.json")),
-        sample=sample,
-        settings=read_settings((SAMPLE, COMPARED / "accuracy.parquet"), [params.RESOLUTION]),
+        sample=as_shown(sample, settings.hidden),
+        settings=settings,
         accuracy=tables.read(COMPARED / "accuracy.parquet", COLUMNS["rung_accuracy"]),
         differences=tables.read(COMPARED / "differences.parquet", COLUMNS["rung_differences"]),
         rungs=rungs,

@@ -69,7 +69,8 @@ def section(ladder: Resolution) -> Section:
         *_left_out(ladder),
     )
     tables = (_accuracy(ladder), _differences(ladder), _rungs(ladder))
-    return Section("resolution", TITLE, lead, (_pictures(ladder),), tables=tables)
+    pictures = () if ladder.settings.hidden else (_pictures(ladder),)
+    return Section("resolution", TITLE, lead, pictures, tables=tables)
 
 
 def _left_out(ladder: Resolution) -> tuple[str, ...]:

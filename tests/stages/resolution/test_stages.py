@@ -144,6 +144,22 @@ def test_a_rung_that_is_no_other_picture_is_left_out_and_said(of_stripes):
     assert "48 pixels, as these are the pictures of 48 pixels in grey" in page
 
 
+def test_no_picture_is_shown_where_the_licence_forbids_it(study):
+    images = report.GRID.read_bytes()
+    assert 'id="resolution-pictures"' in report.REPORT.read_text(encoding="utf-8")
+    path = Path("data/sample.parquet")
+    tables.write(tables.read(path), path, {"images": {"dataset": "mine", "pass_on": False}})
+    report.main()
+    page = report.REPORT.read_text(encoding="utf-8")
+    assert 'id="resolution-pictures"' not in page
+    assert "none is shown: the licence of mine does not let them be passed on" in page
+    blank = report.GRID.read_bytes()
+    assert blank != images
+    study.set(show_images=True)
+    report.main()
+    assert report.GRID.read_bytes() == images
+
+
 def test_the_full_size_is_the_study_itself_on_the_same_folds(of_stripes):
     of_study, probed = (
         tables.read("data/predictions.parquet"),
