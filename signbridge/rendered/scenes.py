@@ -35,6 +35,21 @@ class Thing:
     edge: float  # width of its border, which the lens leaves soft
     shading: float  # relative change of brightness from its middle to its end
 
+    def seen(
+        self, u: Float[np.ndarray, "columns"], v: Float[np.ndarray, "rows"]
+    ) -> tuple[Float[np.ndarray, "rows columns"], Float[np.ndarray, "rows columns"]]:
+        """How far it covers what is behind it, 0 to 1, and how brightly it is lit, at each place."""
+        right, down = u[None, :] - self.at[0], v[:, None] - self.at[1]
+        x = np.cos(self.turn) * right + np.sin(self.turn) * down
+        y = np.cos(self.turn) * down - np.sin(self.turn) * right
+        length, width = self.half
+        if self.is_round:
+            outside = (np.hypot(x / length, y / width) - 1) * min(length, width)
+        else:
+            outside = np.maximum(np.abs(x) - length, np.abs(y) - width)
+        cover = 1 / (1 + np.exp(np.clip(outside / self.edge, -40, 40)))
+        return cover, 1 + self.shading * np.clip(x / length, -1, 1)
+
 
 @dataclass(frozen=True)
 class Scene:
@@ -49,19 +64,20 @@ class Scene:
     def draw(self, side: int, half_width: float) -> Float[np.ndarray, "side side 3"]:
         """Red, green and blue, 0 to 1, at side x side pixels that reach from -half_width to half_width."""
         along = (np.arange(side) + 0.5) / side * 2 * half_width - half_width
-        u, v = along[None, :] + self.shift[0], along[:, None] + self.shift[1]
-        picture = np.broadcast_to(np.array(self.wall), (side, side, 3)) * self._surface(u, v, 0)
+        along_u, along_v = along + self.shift[0], along + self.shift[1]
+        picture = np.broadcast_to(np.array(self.wall), (side, side, 3)) * self._surface(along_u, along_v, 0)
         for number, thing in enumerate(self.things, start=1):
-            x = np.cos(thing.turn) * (u - thing.at[0]) + np.sin(thing.turn) * (v - thing.at[1])
-            y = np.cos(thing.turn) * (v - thing.at[1]) - np.sin(thing.turn) * (u - thing.at[0])
-            length, width = thing.half
-            if thing.is_round:
-                outside = (np.hypot(x / length, y / width) - 1) * min(length, width)
-            else:
-                outside = np.maximum(np.abs(x) - length, np.abs(y) - width)
-            cover = 1 / (1 + np.exp(np.clip(outside / thing.edge, -40, 40)))[..., None]
-            lit = 1 + thing.shading * np.clip(x / length, -1, 1)[..., None]
-            picture += cover * (np.array(thing.colour) * lit * self._surface(u, v, number) - picture)
+            reach = np.hypot(*thing.half) * (
+                1 + 8 * thing.edge / min(thing.half)
+            )  # beyond it nothing of the thing is seen
+            columns, rows = (
+                slice(*np.searchsorted(places, (middle - reach, middle + reach)))
+                for places, middle in zip((along_u, along_v), thing.at, strict=True)
+            )
+            u, v = along_u[columns], along_v[rows]
+            cover, lit = thing.seen(u, v)
+            shown = np.array(thing.colour) * lit[..., None] * self._surface(u, v, number)
+            picture[rows, columns] += cover[..., None] * (shown - picture[rows, columns])
         return np.clip(picture, 0.02, 0.98)
 
     def seen_from(self, shift: tuple[float, float]) -> "Scene":
@@ -69,11 +85,10 @@ class Scene:
         return replace(self, shift=(-2 * shift[0], -2 * shift[1]))
 
     def _surface(self, u: np.ndarray, v: np.ndarray, number: int) -> np.ndarray | float:
-        """What each object's brightness and colours are multiplied by; each shows another part of the noise."""
+        """What an object's brightness and colours are multiplied by; each object shows another part of the noise."""
         if self.contrast == 0:
             return 1.0
-        rows, columns = np.broadcast_arrays(v, u)
-        at = np.stack([rows, columns]) * _GRAIN / _PERIOD + 61.8 * number
+        at = np.stack(np.meshgrid(v, u, indexing="ij")) * _GRAIN / _PERIOD + 61.8 * number
         light, *hues = (ndimage.map_coordinates(noise, at, order=1, mode="grid-wrap") for noise in _noise(self.texture))
         log = light[..., None] + _COLOURED * (np.stack(hues, axis=-1) @ _OPPONENT)
         return np.exp(self.contrast * log)
