@@ -36,8 +36,8 @@ def main() -> None:
     for reason, left_out in provenance.get("left_out", {}).items():
         log.warning("left out: %d files (%s), first '%s'", left_out["images"], reason, left_out["first"])
     written = tables.read(IMAGES, ["image_id", "label"])
-    drawn_with_seed = chosen.seed if chosen.source == "rendered" else None
-    hands = hands_table(written["image_id"].tolist(), written["label"].tolist(), drawn_with_seed)
+    drawn = chosen if isinstance(chosen, dataset.RenderedParams) else None
+    hands = hands_table(written["image_id"].tolist(), written["label"].tolist(), drawn)
     tables.write(hands, HANDS, {"dataset": name})
 
 
@@ -51,7 +51,8 @@ def fetch(chosen: Dataset) -> tuple[Iterable[LabelledImage], dict[str, Any]]:
         case hub_dataset.HubParams():
             return hub_dataset.fetch(chosen)
         case dataset.RenderedParams():
-            return dataset.render(chosen), {"params": chosen.model_dump(exclude=set(Entry.model_fields))}
+            own = chosen.model_dump(exclude=set(Entry.model_fields), exclude_defaults=True)
+            return dataset.render(chosen), {"params": own}
 
 
 if __name__ == "__main__":

@@ -3,7 +3,9 @@
 A `Photo` holds all of it as numbers, so that the joint angles behind each image can be read; `develop` draws it.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -18,6 +20,7 @@ from signbridge.rendered.hand import (
     about_z,
 )
 from signbridge.rendered.hand_drawing import (
+    FOREARM,
     Look,
     Surface,
     extent,
@@ -27,8 +30,10 @@ from signbridge.rendered.hand_drawing import (
     shade,
 )
 from signbridge.rendered.letter_poses import LETTER_POSES
+from signbridge.rendered.scenes import LUMA, Rgb, Scene, tint
 
 MARGIN = 1.08  # a photo is this much wider than the frame, so that turning a copy needs nothing from outside
+SPREAD = 0.4  # how far angles to the side differ, relative to all others
 _JOINT_NOISE = 4.0  # standard deviation of each joint, degrees
 _TURN = (7.0, 11.0, 6.0)  # standard deviations of the hand's turn about x, y and z, degrees
 _LEFT_HANDED = 0.03  # share of signers
@@ -57,6 +62,23 @@ class Background:
         return np.clip(picture, 0.02, 0.98)
 
 
+@runtime_checkable
+class Chance(Protocol):
+    """A source of random numbers: a NumPy generator, or one that is partly shared (`signers.Shared`)."""
+
+    def standard_normal(self, size: int | None = None) -> float | np.ndarray: ...
+    def normal(self, mean: float, deviation: float) -> float: ...
+    def uniform(self, low: float, high: float) -> float: ...
+
+
+class Colours(NamedTuple):
+    """By what brightness is multiplied; each has brightness 1 itself."""
+
+    skin: Rgb
+    sleeve: Rgb
+    wall: Rgb  # of a plain background
+
+
 @dataclass(frozen=True)
 class Photo:
     """One photo, in numbers."""
@@ -70,12 +92,14 @@ class Photo:
     fill: float  # share of the frame that the hand takes
     shift: tuple[float, float]  # of the hand's middle, right and down, as shares of the frame
     blur: float  # of the lens, as a share of the frame
+    scene: Scene | None = None  # in place of the plain background
+    colours: Colours | None = None  # none: grey
 
 
 def take_photo(letter: str, rng: np.random.Generator) -> Photo:
     """Choose everything that varies for one photo of `letter`."""
     proportions = _signer(rng)
-    pose = _held(letter, rng)
+    pose = hold(letter, rng)
     look, background = _scene(rng)
     return Photo(
         letter=letter,
@@ -100,12 +124,16 @@ def _signer(rng: np.random.Generator) -> Proportions:
     )
 
 
-def _held(letter: str, rng: np.random.Generator) -> HandPose:
-    pose = LETTER_POSES[letter]
+def hold(letter: str, rng: Chance, accent: Mapping[str, float] | None = None) -> HandPose:
+    """The letter as it is held in one photo: every joint differs a little, and the hand is turned a little.
+
+    `accent` is added to the joint angles that it names, in degrees.
+    """
+    pose, accent = LETTER_POSES[letter], accent or {}
     noisy = {}
     for name, angle in pose.angles().items():
-        spread = 0.4 * _JOINT_NOISE if name.endswith("spread") else _JOINT_NOISE
-        noisy[name] = angle + spread * float(np.clip(rng.standard_normal(), -2, 2))
+        spread = SPREAD * _JOINT_NOISE if name.endswith("spread") else _JOINT_NOISE
+        noisy[name] = angle + accent.get(name, 0.0) + spread * float(np.clip(rng.standard_normal(), -2, 2))
     pitch, yaw, roll = np.clip(rng.standard_normal(3), -2, 2) * _TURN
     return pose.with_angles(noisy).turned(about_z(roll) @ about_x(pitch) @ about_y(yaw))
 
@@ -119,10 +147,12 @@ def _scene(rng: np.random.Generator) -> tuple[Look, Background]:
         ambient=float(rng.uniform(0.3, 0.6)),
         gloss=float(rng.uniform(0.02, 0.18)),
     )
-    return look, _background(rng)
+    return look, choose_background(rng)
 
 
-def _background(rng: np.random.Generator) -> Background:
+def choose_background(rng: np.random.Generator) -> Background:
+    """Choose a plain wall: uneven light, soft shadows, at most one edge."""
+
     def blob() -> tuple[float, float, float, float]:
         return (*rng.uniform(-1, 1, 2).tolist(), float(rng.uniform(0.1, 0.5)), float(rng.normal(0, 0.06)))
 
@@ -141,16 +171,39 @@ def _background(rng: np.random.Generator) -> Background:
     )
 
 
-def develop(photo: Photo, frame: int, framed: HandPose | None = None) -> Float[np.ndarray, "side side"]:
+def choose_colours(skin: float, person: Chance, place: Chance) -> Colours:
+    """Choose colours for skin of that brightness (the darker, the redder), for clothes, and for a plain wall."""
+    darkness = np.clip((0.85 - skin) / 0.55, 0, 1)
+    hue, saturation = 0.38 + person.normal(0, 0.06), 0.20 + 0.32 * darkness + person.normal(0, 0.03)
+    sleeve = tint(person.uniform(0, 2 * np.pi), person.uniform(0, 0.7))
+    return Colours(tint(hue, saturation), sleeve, tint(place.uniform(0, 2 * np.pi), place.uniform(0, 0.15)))
+
+
+def develop(photo: Photo, frame: int, framed: HandPose | None = None) -> Float[np.ndarray, "side side *colour"]:
     """Draw the photo: brightness from 0 to 1, `frame` pixels across the frame and a margin of 4 % on every side.
 
-    The hand stands where, and is as large as, the hand in the pose `framed` would be; without it, its own.
+    In grey, or red, green and blue where the photo has colours. The hand stands where, and is as large as, the hand in
+    the pose `framed` would be; without it, its own.
     """
     surface, scale = _surface(photo, frame, framed)
-    picture = photo.background.draw(photo_side(frame), MARGIN)
+    picture = _behind(photo, photo_side(frame))
     hand = surface.parts >= 0
-    picture[hand] = shade(surface, photo.look, scale)[hand]
+    shown = shade(surface, photo.look, scale)
+    if photo.colours is not None:
+        sleeved = (surface.parts == FOREARM) & (photo.look.sleeve is not None)
+        tints = np.where(sleeved[..., None], photo.colours.sleeve, photo.colours.skin)
+        shown = np.clip(shown[..., None] * tints, 0, 1)
+    picture[hand] = shown[hand]
     return _through_lens(_as_held(photo, picture), photo.blur * frame)
+
+
+def _behind(photo: Photo, side: int) -> Float[np.ndarray, "side side *colour"]:
+    """What would be seen without the hand."""
+    if photo.scene is not None:
+        picture = _as_held(photo, photo.scene.draw(side, MARGIN))  # so that a left hand has the same scene behind it
+        return picture @ LUMA if photo.colours is None else picture
+    wall = photo.background.draw(side, MARGIN)
+    return wall if photo.colours is None else np.clip(wall[..., None] * photo.colours.wall, 0, 1)
 
 
 def hand_mask(photo: Photo, frame: int) -> Bool[np.ndarray, "side side"]:
@@ -183,6 +236,6 @@ def _off_centre(photo: Photo, frame: int, scale: float) -> Float[np.ndarray, "2"
     return np.array([-right, down]) * frame / scale
 
 
-def _through_lens(picture: np.ndarray, blur: float) -> Float[np.ndarray, "side side"]:
+def _through_lens(picture: np.ndarray, blur: float) -> Float[np.ndarray, "side side *colour"]:
     image = Image.fromarray((255 * picture).round().astype(np.uint8))
     return np.asarray(image.filter(ImageFilter.GaussianBlur(float(blur))), float) / 255

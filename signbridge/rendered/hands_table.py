@@ -7,35 +7,35 @@ from typing import Any
 import pandas as pd
 
 from signbridge.datasets.hands import ANGLE, FINGERS, names_of_letters, words_of_letters
-from signbridge.rendered.dataset import photo_in_numbers
+from signbridge.rendered.dataset import RenderedParams, numbers_in, photo_in
 from signbridge.rendered.hand import HandPose
 from signbridge.rendered.hand_words import is_up, words_of_pose
 from signbridge.rendered.letter_poses import LETTER_POSES
 
 
-def hands_table(image_ids: Sequence[str], labels: Sequence[str], drawn_with_seed: int | None) -> pd.DataFrame:
+def hands_table(image_ids: Sequence[str], labels: Sequence[str], drawn: RenderedParams | None) -> pd.DataFrame:
     """What is known of the hand in each image: the columns of `datasets.hands.read_hands`.
 
-    `drawn_with_seed` is the seed of a rendered dataset: the words for fingers then follow from the pose of each photo.
+    `drawn` is the entry of a rendered dataset: the words for fingers then follow from the pose of each photo.
     Of any other dataset (None) words and pose are those of the letter; classes that are no letters have neither.
     """
-    describe = cache(_drawn_hand if drawn_with_seed is not None else _hand_of_letter)  # a photo's copies share its pose
+    describe = cache(_drawn_hand if drawn is not None else _hand_of_letter)  # a photo's copies share its pose
     rows = []
     for image_id, label in zip(image_ids, labels, strict=True):
-        photo = image_id.rpartition("-")[0] if drawn_with_seed is not None else ""
-        rows.append({"image_id": image_id, **describe(label, photo, drawn_with_seed)})
+        photo = numbers_in(image_id)[1] if drawn is not None else 0
+        rows.append({"image_id": image_id, **describe(label, photo, drawn)})
     columns = ["image_id", "drawn", "words", *(f"up_{finger}" for finger in FINGERS)]
     columns += [f"{ANGLE}{joint}" for joint in HandPose().angles()]
     table = pd.DataFrame(rows, columns=columns)
     return table.astype({"drawn": bool} | {f"up_{finger}": "boolean" for finger in FINGERS})
 
 
-def _drawn_hand(label: str, photo: str, seed: int) -> dict[str, Any]:
-    pose = photo_in_numbers(seed, label, int(photo.split("-")[1])).pose
+def _drawn_hand(label: str, photo: int, drawn: RenderedParams) -> dict[str, Any]:
+    pose = photo_in(drawn, label, photo).pose
     return _row(pose, words_of_pose(pose) | names_of_letters()[label], drawn=True)
 
 
-def _hand_of_letter(label: str, photo: str, seed: None) -> dict[str, Any]:
+def _hand_of_letter(label: str, photo: int, drawn: None) -> dict[str, Any]:
     return _row(LETTER_POSES.get(label), words_of_letters().get(label), drawn=False)
 
 

@@ -14,7 +14,7 @@ from jaxtyping import UInt8
 from joblib import Parallel, cpu_count, delayed
 
 from signbridge.datasets.hands import FINGERS
-from signbridge.rendered.dataset import RenderedParams, copy_of, frame_of, photo_in_numbers
+from signbridge.rendered.dataset import RenderedParams, copy_in, first_further, frame_of, photo_in
 from signbridge.rendered.hand_photo import Photo, develop
 from signbridge.rendered.letter_poses import LETTER_POSES
 
@@ -25,9 +25,9 @@ class MinimalPairs(NamedTuple):
     """One photo, and the same with each finger bent further."""
 
     letter: str
-    number: int  # of the photo: `rendered.dataset.photo_in_numbers`
-    unmoved: UInt8[np.ndarray, "size size"]
-    moved: dict[str, UInt8[np.ndarray, "size size"]]  # by finger
+    number: int  # of the photo: `rendered.dataset.photo_in`
+    unmoved: UInt8[np.ndarray, "size size *colour"]
+    moved: dict[str, UInt8[np.ndarray, "size size *colour"]]  # by finger
 
 
 def bendable(letters: Sequence[str]) -> list[str]:
@@ -46,14 +46,14 @@ def bent(photo: Photo, finger: str, degrees: float) -> Photo:
 
 def minimal_pairs(params: RenderedParams, letters: Sequence[str], photos: int, degrees: float) -> list[MinimalPairs]:
     """So many photos of each letter that are not in the dataset, each with one finger after the other bent further."""
-    numbers = [(letter, params.photos + number) for letter in letters for number in range(photos)]
+    numbers = [(letter, first_further(params) + number) for letter in letters for number in range(photos)]
     return Parallel(n_jobs=cpu_count())(delayed(_pairs)(params, *which, degrees) for which in numbers)
 
 
 def _pairs(params: RenderedParams, letter: str, number: int, degrees: float) -> MinimalPairs:
-    photo, frame = photo_in_numbers(params.seed, letter, number), frame_of(params.size)
+    photo, frame = photo_in(params, letter, number), frame_of(params.size)
 
-    def drawn(as_held: Photo) -> UInt8[np.ndarray, "size size"]:
-        return copy_of(develop(as_held, frame, photo.pose), params.size, params.seed, letter, number, 0)
+    def drawn(as_held: Photo) -> UInt8[np.ndarray, "size size *colour"]:
+        return copy_in(params, develop(as_held, frame, photo.pose), letter, number, 0)
 
     return MinimalPairs(letter, number, drawn(photo), {f: drawn(bent(photo, f, degrees)) for f in FINGERS})

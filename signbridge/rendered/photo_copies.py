@@ -7,6 +7,7 @@ computer graphics"; the numbers of each are ImageMagick's. What the description 
 a photo correlate nearly as closely as the real ones do.
 """
 
+from collections.abc import Callable
 from functools import cache
 
 import numpy as np
@@ -26,8 +27,8 @@ PIXELATION = 0.05  # share of the picture's 2 x 2 blocks, at most, that become o
 
 
 def copy_photo(
-    photo: Float[np.ndarray, "side side"], frame: int, size: int, rng: np.random.Generator
-) -> UInt8[np.ndarray, "size size"]:
+    photo: Float[np.ndarray, "side side *colour"], frame: int, size: int, rng: np.random.Generator
+) -> UInt8[np.ndarray, "size size *colour"]:
     """One altered copy of `photo` (brightness 0 to 1): rotated, cut to the `frame` pixels in its middle, resampled to
     `size` x `size`, lit and pixelated differently.
     """
@@ -39,24 +40,36 @@ def copy_photo(
 
 
 def framed_copy(
-    photo: Float[np.ndarray, "side side"], frame: int, rng: np.random.Generator
-) -> Float[np.ndarray, "frame frame"]:
+    photo: Float[np.ndarray, "side side *colour"], frame: int, rng: np.random.Generator
+) -> Float[np.ndarray, "frame frame *colour"]:
     """What a copy shows, before it is resampled: the first thing that `copy_photo` draws from `rng`."""
     turned = rotated(photo, float(rng.uniform(-ROTATION, ROTATION)))
     border = (photo.shape[0] - frame) // 2
     return turned[border : border + frame, border : border + frame]
 
 
-def rotated(photo: Float[np.ndarray, "side side"], degrees: float) -> Float[np.ndarray, "side side"]:
+def rotated(photo: Float[np.ndarray, "side side *colour"], degrees: float) -> Float[np.ndarray, "side side *colour"]:
     """The photo turned about its middle, counter-clockwise; what comes from outside is black."""
+    if photo.ndim == 3:
+        return _each_colour(lambda channel: rotated(channel, degrees), photo)
     image = Image.fromarray(photo.astype(np.float32))
     return np.asarray(image.rotate(degrees, Image.Resampling.BILINEAR), float)
 
 
-def resampled(picture: Float[np.ndarray, "frame frame"], size: int, kernel: str) -> Float[np.ndarray, "size size"]:
+def resampled(
+    picture: Float[np.ndarray, "frame frame *colour"], size: int, kernel: str
+) -> Float[np.ndarray, "size size *colour"]:
     """The picture at size x size through one of `FILTERS`, which may overshoot the picture's range."""
     weights = _weights(picture.shape[0], size, kernel)
+    if picture.ndim == 3:
+        return _each_colour(lambda channel: weights @ channel @ weights.T, picture)
     return weights @ picture @ weights.T
+
+
+def _each_colour(
+    change: Callable[[np.ndarray], np.ndarray], picture: Float[np.ndarray, "before before 3"]
+) -> Float[np.ndarray, "after after 3"]:
+    return np.stack([change(channel) for channel in np.moveaxis(picture, -1, 0)], axis=-1)
 
 
 @cache
@@ -77,21 +90,24 @@ def cubic(x: Float[np.ndarray, "*shape"], b: float, c: float) -> Float[np.ndarra
 
 
 def relit(
-    picture: UInt8[np.ndarray, "size size"], brightness: float, contrast: float
-) -> UInt8[np.ndarray, "size size"]:
+    picture: UInt8[np.ndarray, "size size *colour"], brightness: float, contrast: float
+) -> UInt8[np.ndarray, "size size *colour"]:
     """The picture's mean times `brightness` and its deviations from the mean times both, cut to 0-255."""
     mean = picture.mean()
     return to_bytes(brightness * (mean + contrast * (picture - mean)) / 255)
 
 
-def pixelated(picture: UInt8[np.ndarray, "size size"], rng: np.random.Generator) -> UInt8[np.ndarray, "size size"]:
+def pixelated(
+    picture: UInt8[np.ndarray, "size size *colour"], rng: np.random.Generator
+) -> UInt8[np.ndarray, "size size *colour"]:
     """The picture with up to `PIXELATION` of its 2 x 2 blocks, chosen at random, each in its mean brightness."""
-    half = picture.shape[0] // 2
-    blocks = picture[: 2 * half, : 2 * half].reshape(half, 2, half, 2)
+    half, colour = picture.shape[0] // 2, picture.shape[2:]
+    even = picture[: 2 * half, : 2 * half]
+    blocks = even.reshape(half, 2, half, 2, *colour)
     means = blocks.mean(axis=(1, 3), keepdims=True).round().astype(np.uint8)
-    chosen = rng.random(means.shape) < rng.uniform(0, PIXELATION)
+    chosen = rng.random((half, 1, half, 1) + (1,) * len(colour)) < rng.uniform(0, PIXELATION)
     coarse = picture.copy()
-    coarse[: 2 * half, : 2 * half] = np.where(chosen, means, blocks).reshape(2 * half, 2 * half)
+    coarse[: 2 * half, : 2 * half] = np.where(chosen, means, blocks).reshape(even.shape)
     return coarse
 
 

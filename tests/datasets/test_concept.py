@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from signbridge.datasets.concept import with_answers, with_concept
-from signbridge.rendered.dataset import photo_in_numbers
+from signbridge.rendered.dataset import RenderedParams, photo_in_numbers
 from signbridge.rendered.hand_words import is_up
 from signbridge.rendered.hands_table import hands_table
 from signbridge.rendered.letter_poses import LETTER_POSES
@@ -12,11 +12,9 @@ from signbridge.rendered.letter_poses import LETTER_POSES
 NAMES = ("index finger not up", "index finger up")
 
 
-def labelled(sample: pd.DataFrame, finger: str, drawn_with_seed: int | None = None):
+def labelled(sample: pd.DataFrame, finger: str, drawn: RenderedParams | None = None):
     """The rows of the sample that are labelled by the concept, and its labels."""
-    return with_concept(
-        sample, finger, hands_table(sample["image_id"].tolist(), sample["label"].tolist(), drawn_with_seed)
-    )
+    return with_concept(sample, finger, hands_table(sample["image_id"].tolist(), sample["label"].tolist(), drawn))
 
 
 def sample(labels: str, photos: list[str] | None = None) -> pd.DataFrame:
@@ -37,7 +35,7 @@ def test_hands_are_called_by_the_concept_of_their_letters():
 def test_drawn_hands_are_called_by_their_own_photos_pose():
     ids = [f"{letter}-{photo:03d}-{copy}" for letter in "ADX" for photo in range(4) for copy in range(2)]
     drawn = pd.DataFrame({"image_id": ids, "label": [one[0] for one in ids], "group": [one[:5] for one in ids]})
-    rows, names = labelled(drawn, "index", 3)
+    rows, names = labelled(drawn, "index", RenderedParams(source="rendered", seed=3, size=28, photos=1, copies=1))
     expected = [names[is_up(photo_in_numbers(3, one[0], int(one[2:5])).pose, "index")] for one in ids]
     assert rows["label"].tolist() == expected
 

@@ -4,7 +4,7 @@ import pytest
 
 from models.miniature.lessons import hands
 from signbridge.datasets.hands import FINGERS, WORDS, names_of_letters, words_by_image, words_of_letters
-from signbridge.rendered.dataset import photo_in_numbers
+from signbridge.rendered.dataset import RenderedParams, photo_in_numbers
 from signbridge.rendered.hand import Finger
 from signbridge.rendered.hand_words import is_up, words_of_pose
 from signbridge.rendered.hands_table import hands_table
@@ -69,12 +69,14 @@ def test_the_word_up_is_that_of_any_finger(letter):
 def test_a_drawn_image_has_the_words_of_its_own_photo():
     ids = ["F-000-1", "F-001-0", "B-003-20"]
     expected = [photo_in_numbers(7, letter, number).pose for letter, number in (("F", 0), ("F", 1), ("B", 3))]
-    found = words_by_image(hands_table(ids, ["F", "F", "B"], drawn_with_seed=7))
+    found = words_by_image(
+        hands_table(ids, ["F", "F", "B"], RenderedParams(source="rendered", seed=7, size=28, photos=4, copies=1))
+    )
     names = ["ok", "ok", "palm"]
     held = [words_of_pose(pose) | {name} for pose, name in zip(expected, names, strict=True)]
     assert found == dict(zip(ids, held, strict=True))
 
 
 def test_a_real_image_has_the_words_of_its_letter_and_other_classes_have_none():
-    found = words_by_image(hands_table(["test-1", "mine/2"], ["B", "thumb_up"], drawn_with_seed=None))
+    found = words_by_image(hands_table(["test-1", "mine/2"], ["B", "thumb_up"], None))
     assert found == {"test-1": words_of_letters()["B"]}

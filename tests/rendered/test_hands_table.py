@@ -6,16 +6,20 @@ import pytest
 from signbridge.core import tables
 from signbridge.core.errors import SignBridgeError
 from signbridge.datasets.hands import FINGERS, joint_angles, read_hands
-from signbridge.rendered.dataset import image_id, photo_in_numbers
+from signbridge.rendered.dataset import RenderedParams, image_id, photo_in_numbers
 from signbridge.rendered.hand import HandPose
 from signbridge.rendered.hand_words import is_up
 from signbridge.rendered.hands_table import hands_table
 from signbridge.rendered.letter_poses import LETTER_POSES, LETTERS
 
 
-def poses(image_ids, labels, drawn_with_seed) -> dict[str, HandPose]:
+def drawn(seed: int) -> RenderedParams:
+    return RenderedParams(source="rendered", seed=seed, size=28, photos=13, copies=21)
+
+
+def poses(image_ids, labels, drawn) -> dict[str, HandPose]:
     """The pose of each image of which one is known, from the angles in the table."""
-    hands = hands_table(image_ids, labels, drawn_with_seed)
+    hands = hands_table(image_ids, labels, drawn)
     angles = joint_angles(hands)
     known = angles.notna().all(axis=1)
     return {
@@ -30,7 +34,7 @@ def angles_of(pose: HandPose) -> dict[str, float]:
 
 def test_a_drawn_image_has_the_pose_of_its_own_photo_and_its_copies_have_the_same():
     ids = [image_id("F", 0, 1), image_id("F", 1, 0), image_id("F", 0, 20), image_id("B", 12, 0)]
-    found = poses(ids, ["F", "F", "F", "B"], 7)
+    found = poses(ids, ["F", "F", "F", "B"], drawn(7))
     assert list(found) == ids
     assert found[ids[0]].angles() == found[ids[2]].angles() == angles_of(photo_in_numbers(7, "F", 0).pose)
     assert found[ids[1]].angles() == angles_of(photo_in_numbers(7, "F", 1).pose)
@@ -39,7 +43,7 @@ def test_a_drawn_image_has_the_pose_of_its_own_photo_and_its_copies_have_the_sam
 
 
 def test_another_seed_drew_other_poses():
-    assert poses(["F-000-0"], ["F"], 7) != poses(["F-000-0"], ["F"], 8)
+    assert poses(["F-000-0"], ["F"], drawn(7)) != poses(["F-000-0"], ["F"], drawn(8))
 
 
 def test_any_other_image_has_the_pose_of_its_letter_and_other_classes_have_none():
@@ -56,8 +60,8 @@ def test_any_other_image_has_the_pose_of_its_letter_and_other_classes_have_none(
 
 def test_every_letter_has_a_pose_and_no_images_have_none():
     assert len(poses(list(LETTERS), list(LETTERS), None)) == len(LETTERS)
-    assert hands_table(["F-000-0"], ["F"], 7)["drawn"].all()
-    assert poses([], [], 7) == poses([], [], None) == {}
+    assert hands_table(["F-000-0"], ["F"], drawn(7))["drawn"].all()
+    assert poses([], [], drawn(7)) == poses([], [], None) == {}
 
 
 def test_a_finger_is_up_as_its_pose_says():

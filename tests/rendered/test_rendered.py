@@ -6,9 +6,13 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from signbridge.rendered.dataset import RenderedParams, photo_in_numbers, render
+from signbridge.core.params import DATASETS, section
+from signbridge.rendered import dataset
+from signbridge.rendered.dataset import RenderedParams, photo_in_numbers, render, signer_of
 from signbridge.rendered.hand_photo import develop
 from signbridge.rendered.letter_poses import LETTERS
+from stages.fetch import fetch
+from tests.conftest import ROOT
 
 
 def params(**changes) -> RenderedParams:
@@ -99,3 +103,20 @@ def test_a_left_hand_is_the_mirror_image_of_a_right_one():
 def test_params_out_of_range_are_refused(changes):
     with pytest.raises(ValidationError):
         params(**changes)
+
+
+def test_the_table_of_images_names_the_params_that_the_entry_says_and_no_others(monkeypatch):
+    monkeypatch.setattr(dataset, "render", lambda entry: [])  # what is drawn is not looked at
+    _, made_by = fetch(params(photos=1))
+    assert made_by == {"params": {"source": "rendered", "seed": 7, "size": 28, "photos": 1, "copies": 3}}
+    signed = params(signers=2, colour=True)
+    assert RenderedParams(**fetch(signed)[1]["params"]) == signed
+
+
+def test_the_catalog_has_drawn_signers_in_colour():
+    entry = section("rendered_signers", RenderedParams, ROOT / DATASETS)
+    assert entry.colour
+    assert entry.photos // entry.signers >= 4, "photos of a signer and letter"
+    assert {signer_of(entry, "A", number)[0] for number in range(entry.photos)} == {
+        f"signer-{number:02d}" for number in range(1, entry.signers + 1)
+    }

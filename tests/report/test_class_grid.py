@@ -64,3 +64,10 @@ def test_equal_pictures_are_equal_files():
         class_grid(["A"], [np.zeros((28, 28), np.uint8)]).savefig(buffer, dpi=100, metadata={"Software": None})
         files.append(buffer.getvalue())
     assert files[0] == files[1]
+
+
+def test_images_in_colour_are_shown_in_colour():
+    red = np.zeros((28, 28, 3), np.uint8)
+    red[..., 0] = 200
+    [axis] = shown(class_grid(["A"], [red]))
+    np.testing.assert_array_equal(axis.get_images()[0].get_array(), red)

@@ -22,6 +22,7 @@ from signbridge.datasets.concept import with_answers, with_concept
 from signbridge.datasets.hands import words_by_image
 from signbridge.datasets.images import decoded, encode_png
 from signbridge.rendered.dataset import (
+    RenderedParams,
     copy_of,
     develop,
     frame_of,
@@ -55,6 +56,7 @@ pytestmark = pytest.mark.slow  # two autoencoders are trained
 __all__ = ["miniature"]
 
 SITE, PHOTOS, TOKENS = "layer_06", 8, 40_000
+DRAWN = RenderedParams(source="rendered", seed=SEED, size=SIZE, photos=PHOTOS, copies=1)
 STRENGTHS = [1.0, 2.0, 4.0]  # natural doses
 NULLS = (RANDOM, LIKE_FEATURES, NEIGHBOURS)  # of the feature's length
 DESCRIBE = "USER: <image>\nDescribe the hand.\nASSISTANT:"
@@ -75,7 +77,7 @@ def sample() -> pd.DataFrame:
 
 def known(sample: pd.DataFrame) -> pd.DataFrame:
     """What is known of the hands in these images."""
-    return hands_table(sample["image_id"].tolist(), sample["label"].tolist(), SEED)
+    return hands_table(sample["image_id"].tolist(), sample["label"].tolist(), DRAWN)
 
 
 def trained(loaded: LoadedModel, sample: pd.DataFrame, folder: Path) -> dict[str, SAE]:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from signbridge.core import params, tables
+from signbridge.rendered.dataset import RenderedParams
 from signbridge.rendered.hands_table import hands_table
 from stages.sae import train
 from tests.conftest import Workspace
@@ -57,10 +58,10 @@ def set_up(workspace: Workspace) -> None:
     train.main()
 
 
-def write_images(images: pd.DataFrame, drawn_with_seed: int | None = None) -> None:
+def write_images(images: pd.DataFrame, drawn: RenderedParams | None = None) -> None:
     """The dataset, and what is known of its hands."""
     tables.write(images, "data/images.parquet", {})
-    tables.write(hands_table(images["image_id"].tolist(), images["label"].tolist(), drawn_with_seed), HANDS, {})
+    tables.write(hands_table(images["image_id"].tolist(), images["label"].tolist(), drawn), HANDS, {})
 
 
 def rename_classes() -> None:

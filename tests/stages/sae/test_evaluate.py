@@ -13,6 +13,7 @@ from signbridge.datasets.control_images import CONTROLS
 from signbridge.datasets.hands import joint_angles, read_hands
 from signbridge.datasets.sampling import fitted_half
 from signbridge.probing.sparse_probes import Read, control_cells
+from signbridge.rendered.dataset import RenderedParams
 from signbridge.statistics import fingers
 from signbridge.statistics.ranking import aucs
 from stages import extract_controls
@@ -260,7 +261,8 @@ def as_if_drawn() -> pd.DataFrame:
     ids = [
         f"{label}-{numbers[photo]:03d}-{copy}" for copy, (label, photo) in enumerate(zip(LABELS, PHOTOS, strict=True))
     ]
-    write_images(pd.DataFrame({"image_id": ids, "label": LABELS}), drawn_with_seed=3)
+    drawn = RenderedParams(source="rendered", seed=3, size=28, photos=1, copies=1)
+    write_images(pd.DataFrame({"image_id": ids, "label": LABELS}), drawn)
     pip = joint_angles(read_hands(HANDS, ids))["index_pip"].to_numpy(np.float32)
     for folder in (features_stage.FEATURES / "sample", twin.TWIN / "sample"):
         for site in SITES:
