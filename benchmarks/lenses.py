@@ -166,7 +166,7 @@ def _searches(loaded: LoadedModel, images: int, rows: int) -> list[str]:
         work = {
             f"EmbeddingLens ({len(embeddings)} tokens)": lambda: embedding_lens(patches, embeddings, word, K),
             f"LogitLens ({len(embeddings)} tokens)": lambda: [
-                logit_lens(part, loaded.parts.final_norm, unembedding, word, K) for part in patches.split(LOGIT_ROWS)
+                logit_lens(part, loaded.parts, unembedding, word, K) for part in patches.split(LOGIT_ROWS)
             ],
             f"LatentLens ({searched} vectors)": lambda: latent_lens(patches, index, K, MEMORY),
             "two lenses, and the table": lambda: lens_rows(

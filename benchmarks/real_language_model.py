@@ -143,7 +143,7 @@ def next_tokens(reader: Reader, held_out: Sequence[str]) -> list[str]:
     for site in SITES:
         found = _by_rows(
             vectors[site][there],
-            lambda rows: logit_lens(rows, loaded.parts.final_norm, loaded.model.get_output_embeddings(), every, 1)[1],
+            lambda rows: logit_lens(rows, loaded.parts, loaded.model.get_output_embeddings(), every, 1)[1],
         )[:, 0]
         right[site] = (found == follows).astype(float)
         low, high = _interval(right[site], sentence[there])

@@ -7,13 +7,12 @@ from tqdm import tqdm
 
 from signbridge.core import activations, params, tables
 from signbridge.core.command_line import run
-from signbridge.core.errors import SignBridgeError
 from signbridge.core.groups import read_sample
 from signbridge.datasets.control_images import OTHER_LETTER, UNTRAINED_TWIN, ControlsParams
 from signbridge.probing.control_sweep import (
     ControlSweep,
-    Penalty,
     ShuffledLabelsParams,
+    chosen_penalties,
     score_other_letter,
     score_read,
     score_shuffled,
@@ -22,7 +21,6 @@ from signbridge.probing.control_sweep import (
 from signbridge.probing.control_task import ControlTaskParams, score_control_task
 from signbridge.probing.peak import quoted_places
 from signbridge.probing.predictions import choices_table, predictions_table
-from signbridge.probing.protocols import Split
 from signbridge.probing.settings import ProbeParams, places, splits_of
 from signbridge.probing.signers import signer_splits, signers_table
 from signbridge.probing.sweep import cells_of, predict, side_by_side
@@ -47,7 +45,8 @@ def main() -> None:
     everything = splits_of(chosen, labels, groups, seed)
     splits = [split for split in everything if split.protocol == "grouped"]
     probed = places(chosen, activations.sites(ACTIVATIONS))
-    Cs = _chosen_penalties(splits)
+    table = tables.read(CHOSEN)
+    Cs = chosen_penalties(table, splits)
     sweep = ControlSweep(list(image_ids), labels, photos, splits, probed, Cs, chosen.memory_bytes)
 
     predictions, choices, shuffled = [], [], []
@@ -62,8 +61,7 @@ def main() -> None:
         predictions.append(predictions_table(scored, splits, image_ids, labels).assign(control=control))
         choices.append(choices_table(scored, splits).assign(control=control))
     if splits and null.draws:
-        quoted = quoted_places(tables.read(CHOSEN))
-        shuffled.append(score_shuffled(sweep, ACTIVATIONS, null, quoted, seed))
+        shuffled.append(score_shuffled(sweep, ACTIVATIONS, null, quoted_places(table), seed))
 
     of_signers = signer_splits(sample, chosen.grouped.inner_folds, seed)
     cells = cells_of(ACTIVATIONS, probed if of_signers else [], list(image_ids))
@@ -83,16 +81,6 @@ def main() -> None:
     tables.write(_joined(shuffled, SHUFFLED), WRITTEN / "shuffled_labels.parquet", made_by)
     tables.write(task, WRITTEN / "control_task.parquet", made_by)
     tables.write(signers_table(signers, of_signers, image_ids, labels), WRITTEN / "signers.parquet", made_by)
-
-
-def _chosen_penalties(splits: list[Split]) -> Penalty:
-    """The C that the model's own probes chose in each split, by site and position."""
-    table = tables.read(CHOSEN)
-    of_cell = {cell: rows.set_index(["repeat", "fold"])["C"] for cell, rows in table.groupby(["site", "position"])}
-    try:
-        return {cell: [float(C[split.repeat, split.fold]) for split in splits] for cell, C in of_cell.items()}
-    except KeyError:
-        raise SignBridgeError("data/choices.parquet: other folds than in params.yaml. Run `dvc repro`.") from None
 
 
 def _joined(parts: list[pd.DataFrame], columns: list[str]) -> pd.DataFrame:

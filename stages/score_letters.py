@@ -7,14 +7,11 @@ Environment as for `stages.extract`; finished shards lie in .scratch/ until the 
 
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
-
 from signbridge.core import params, tables
 from signbridge.core.command_line import run
 from signbridge.core.shards import vectors_of
 from signbridge.datasets.images import decoded
-from signbridge.vlm.letter_scoring import VECTORS, PromptsParams, letter_scores, offering_prompt
+from signbridge.vlm.letter_scoring import VECTORS, PromptsParams, letter_scores, offering_prompt, scores_table
 from signbridge.vlm.model_run import model_run
 
 SAMPLE = Path("data/sample.parquet")
@@ -31,13 +28,8 @@ def main() -> None:
         asked = reading.reader.asking(prompt, "prompts.offer_letters", 1)
         work = letter_scores(asked, classes)
         shards = reading.read_in_shards(decoded(sample["image"]), work, "score letters", reader=asked)
-        tables.write(_table(sample, asked.prompt, classes, vectors_of(shards, VECTORS)), SCORES, reading.made_by)
-
-
-def _table(sample: pd.DataFrame, prompt: str, classes: list[str], scores: np.ndarray) -> pd.DataFrame:
-    """One row an image and class: image_id, label, prompt, letter, log_probability."""
-    each = sample[["image_id", "label"]].loc[sample.index.repeat(len(classes))].reset_index(drop=True)
-    return each.assign(prompt=prompt, letter=classes * len(sample), log_probability=scores.reshape(-1))
+        table = scores_table(sample, asked.prompt, classes, vectors_of(shards, VECTORS))
+        tables.write(table, SCORES, reading.made_by)
 
 
 if __name__ == "__main__":

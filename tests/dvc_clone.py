@@ -39,7 +39,7 @@ class Outcome:
         A stage with a matrix is named once, however many of its models it ran for.
         """
         found = re.findall(
-            r"^Running stage '(?:stages/(\w+)/dvc\.yaml:)?(\w+)(?:@[\w-]+)?':", self.output, re.MULTILINE
+            r"^Running stage '(?:stages/(\w+)/dvc\.yaml:)?(\w+)(?:@[\w./-]+)?':", self.output, re.MULTILINE
         )
         return {f"{question}:{stage}" if question else stage for question, stage in found}
 

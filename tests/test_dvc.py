@@ -26,6 +26,7 @@ READ_THROUGH_A_MODEL = {"extract", "extract_controls", "score_letters", "causal:
 READ_THROUGH_A_MODEL |= {"causal:knockout", "causal:minimal_pairs"}
 READ_THROUGH_A_MODEL |= {"lenses:text_index", "lenses:lens", "lenses:modalities", "sae:train", "sae:twin"}
 READ_THROUGH_A_MODEL |= {"sae:features", "sae:steer", "sae:examples", "models:model", "models:extract"}
+READ_THROUGH_A_MODEL |= {"models:score_letters", "models:patch"}
 READ_THROUGH_A_MODEL |= {"planted:read", "planted:edit", "resolution:extract"}
 READ_THROUGH_A_MODEL |= {"pretrained:fetch", "pretrained:features", "pretrained:steer"} & STAGES.keys()
 REPORTS = {name for name in STAGES if name.rpartition(":")[2] == "report"}
@@ -121,7 +122,7 @@ def test_another_confidence_draws_other_intervals_and_a_question_that_fails_take
     steer.write_text("raise SystemExit('error: no such layer')\n")
     failed = clone.dvc_fails("repro", "--keep-going", "--all-pipelines")
     assert "error: no such layer" in failed.output
-    further = {"lenses:readable", "lenses:alignment", "judge:judge", "models:compare", "planted:score"}
+    further = {"lenses:readable", "lenses:alignment", "judge:judge", "models:drift", "models:compare", "planted:score"}
     further |= {"resolution:compare"}
     further |= {"sae:probes", "sae:evaluate", "sae:effects", "pretrained:classes", "pretrained:effects"}
     after_steer = {"causal:effects", "causal:report"}
@@ -243,14 +244,17 @@ def test_a_model_of_the_hub_that_no_catalog_has_is_chosen_by_name_and_commit(clo
 
 
 def test_another_model_or_rung_beside_the_others_runs_that_one_alone(clone):
-    names = YAML(typ="safe").load(clone.root / params.SIDE_BY_SIDE)["models"]
-    clone.set_in(params.SIDE_BY_SIDE, models=[*names, "tiny-random"])
+    """Also a model of the hub that no catalog has."""
+    names, commit = YAML(typ="safe").load(clone.root / params.SIDE_BY_SIDE)["models"], "0" * 40
+    of_hub = f"some-org/some.name-2/{commit}"
+    clone.set_in(params.SIDE_BY_SIDE, models=[*names, "tiny-random", of_hub])
     clone.set_in(params.RESOLUTION, rungs=["28-grey", 42, 56])
     ran = clone.dvc("repro", "stages/models/dvc.yaml", "stages/resolution/dvc.yaml")
-    of_models = {f"models:{stage}" for stage in ("model", "extract", "probe", "drift", "compare", "report")}
+    of_each = {f"models:{stage}" for stage in ("model", "extract", "probe", "score_letters", "patch")}
+    of_models = of_each | {"models:drift", "models:compare", "models:report"}
     of_rungs = {f"resolution:{stage}" for stage in ("pictures", "extract", "probe", "compare", "report")}
     assert ran.ran == of_models | of_rungs
-    assert set(re.findall(r"Running stage '[^']*@([\w-]+)':", ran.output)) == {"tiny-random", "42"}
+    assert set(re.findall(r"Running stage '[^']*@([\w./-]+)':", ran.output)) == {"tiny-random", of_hub, "42"}
 
 
 # Experiments -------------------------------------------------------------------------------------------------------

@@ -101,15 +101,21 @@ def _with_likes(name: str, entries: dict[str, Any], catalog: Path, seen: tuple[s
 def at_commit(name: str) -> dict[str, str]:
     """The catalog entry of `some-org/some-name@commit`, which names a model of the hub that the catalog lacks.
 
+    In a list of models it is `some-org/some-name/commit`: DVC cuts the name of a stage with a matrix at its last @.
     Raises `SignBridgeError` if it does not name a commit.
     """
-    found = re.fullmatch(r"(?P<hub_id>[\w.-]+/[\w.-]+)@(?P<revision>[0-9a-f]{40})", name)
+    found = re.fullmatch(r"(?P<hub_id>[\w.-]+/[\w.-]+)[@/](?P<revision>[0-9a-f]{40})", name)
     if not found:
         raise SignBridgeError(
             f"model: '{name}' names no commit of a model of the hub. Write some-org/some-name@commit, with all 40 "
-            "digits of the commit, or choose a key of models.yaml."
+            "digits of the commit (in a list of models some-org/some-name/commit), or choose a key of models.yaml."
         )
     return {"source": "hub", **found.groupdict()}
+
+
+def shown_name(name: str) -> str:
+    """A model's name as pages and metrics have it: of a commit the first eight digits."""
+    return re.sub(r"(?<=[@/][0-9a-f]{8})[0-9a-f]{32}$", "", name)
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -38,6 +38,7 @@ from signbridge.lenses.search import (
     recall,
 )
 from signbridge.lenses.stored_vectors import TextIndex
+from signbridge.vlm.families.parts import Parts, within_softcap
 from signbridge.vlm.loading import LoadedModel
 
 
@@ -60,18 +61,18 @@ def embedding_lens(
 @torch.inference_mode()
 def logit_lens(
     vectors: Float[Tensor, "patches width"],
-    final_norm: nn.Module,
+    parts: Parts,
     unembedding: nn.Module,
     word: Int[Tensor, " vocabulary"],
     k: int,
 ) -> tuple[Float[Tensor, "patches k"], Int[Tensor, "patches k"]]:
     """The tokens of the k words likeliest after the final norm and the unembedding: logits, descending, and the tokens.
 
-    `word` has the number of each token's word (`numbered`).
+    `parts` are the model's, and logits are drawn as its own. `word` has the number of each token's word (`numbered`).
     """
     weight = next(unembedding.parameters())
-    logits = unembedding(final_norm(vectors.to(weight.device, weight.dtype)))
-    return _best_tokens(logits.float(), word, k)
+    logits = unembedding(parts.final_norm(vectors.to(weight.device, weight.dtype)))
+    return _best_tokens(within_softcap(parts, logits.float()), word, k)
 
 
 def _best_tokens(scores: Float[Tensor, "patches vocabulary"], word: Int[Tensor, " vocabulary"], k: int) -> Best:
@@ -181,7 +182,7 @@ def lens_rows(
     """
     model, word = loaded.model, numbered(vocabulary["word"])
     embeddings, unembedding = model.get_input_embeddings().weight, model.get_output_embeddings()
-    logits = _in_blocks(vectors, loaded.parts.final_norm, unembedding, word, k)
+    logits = _in_blocks(vectors, loaded.parts, unembedding, word, k)
     parts = [
         _of_vocabulary("embedding", *embedding_lens(vectors, embeddings, word, k), vocabulary),
         _of_vocabulary("logit", *logits, vocabulary),
@@ -194,10 +195,10 @@ def lens_rows(
     return pd.concat(placed, ignore_index=True)[COLUMNS]
 
 
-def _in_blocks(flat: Tensor, norm: nn.Module, unembedding: nn.Module, word: Tensor, k: int) -> tuple[Tensor, Tensor]:
+def _in_blocks(flat: Tensor, parts: Parts, unembedding: nn.Module, word: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """LogitLens some rows at a time: all logits of all patches of a large vocabulary would fill the memory."""
-    parts = [logit_lens(part, norm, unembedding, word, k) for part in flat.split(LOGIT_ROWS)]
-    return torch.cat([score for score, _ in parts]), torch.cat([token for _, token in parts])
+    found = [logit_lens(rows, parts, unembedding, word, k) for rows in flat.split(LOGIT_ROWS)]
+    return torch.cat([score for score, _ in found]), torch.cat([token for _, token in found])
 
 
 def vocabulary_table(tokenizer: PreTrainedTokenizerBase, rows: int) -> pd.DataFrame:

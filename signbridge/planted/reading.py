@@ -18,6 +18,7 @@ from signbridge.planted.questions import ANSWERS, Finger, Question, Word
 from signbridge.planted.settings import BEFORE_THE_QUESTION
 from signbridge.vlm.answering import prefill
 from signbridge.vlm.extraction import Reader, Work, in_batches, stored_dtype
+from signbridge.vlm.families.parts import within_softcap
 from signbridge.vlm.key_value_cache import roomy_cache
 from signbridge.vlm.prompts import IMAGE
 from signbridge.vlm.residual import decoder_sites
@@ -73,7 +74,7 @@ def question_work(reader: Reader, lenses: bool) -> Work:
             for site in sites:
                 last = vectors[site]["prompt_last"]
                 at_the_end = loaded.model.get_output_embeddings()(loaded.parts.final_norm(last))
-                found[f"logit.{site}"] = at_the_end[:, answers].float()
+                found[f"logit.{site}"] = within_softcap(loaded.parts, at_the_end[:, answers].float())
                 found[f"embedding.{site}"] = cosine_similarity(last.float()[:, None], rows[None], dim=-1)
         said = loaded.processor.batch_decode(logits.argmax(-1)[:keep, None])
         return Shard({name: rows[:keep].cpu().numpy() for name, rows in found.items()}, [text.strip() for text in said])

@@ -20,6 +20,7 @@ from jaxtyping import Float, Int
 from pydantic import Field
 from tqdm import tqdm
 
+from signbridge.core.errors import SignBridgeError
 from signbridge.core.params import Section
 from signbridge.datasets.control_images import OTHER_LETTER, other_letter_rows
 from signbridge.probing.protocols import Split
@@ -94,6 +95,18 @@ class ControlSweep(NamedTuple):
     places: list[tuple[str, str]]  # sites and positions
     Cs: Penalty  # that the model's own probes chose
     memory_bytes: int
+
+
+def chosen_penalties(choices: pd.DataFrame, splits: list[Split]) -> Penalty:
+    """The C that the model's own probes chose in each split; `choices` is the table `data/choices.parquet`.
+
+    Raises `SignBridgeError` if they had other folds.
+    """
+    of_cell = {cell: rows.set_index(["repeat", "fold"])["C"] for cell, rows in choices.groupby(["site", "position"])}
+    try:
+        return {cell: [float(C[split.repeat, split.fold]) for split in splits] for cell, C in of_cell.items()}
+    except KeyError:
+        raise SignBridgeError("data/choices.parquet: other folds than in params.yaml. Run `dvc repro`.") from None
 
 
 def score_read(sweep: ControlSweep, folder: Path) -> list[Scored]:

@@ -65,7 +65,10 @@ class ProbeParams(Section):
 class SideBySideParams(Section):
     """stages/models/params.yaml."""
 
-    models: list[str] = Field(min_length=1)  # of models.yaml
+    models: list[str] = Field(min_length=1)  # of models.yaml, or some-org/some-name/commit
+    letters_question: str = Field(min_length=1)  # with {letters}: put to each model in the form of its own prompt
+    shuffled_draws: int = Field(ge=1)  # of one letter a photo, that of another photo, for each model's best layer
+    patching_pairs: int = Field(ge=0)  # of photos that are patched into each other; 0: none
     positions: list[str] = Field(min_length=1)  # at which layers are probed; the first is quoted
     repeats: int = Field(ge=1)  # of the study's folds
     same_depth: float = Field(gt=0, le=1)  # of the decoder: how near two peaks must lie to count as one

@@ -63,10 +63,11 @@ _COLUMNS = {
     "leap": "site text_site share",
     "model_accuracy": "model site position relative_depth accuracy low high peak_probability",
     "models": (
-        "model quantization dtype prompt blocks parameters weights image_tokens flop best_site peak_depth "
+        "model quantization dtype prompt blocks parameters weights image_tokens flop best_site null p_value peak_depth "
         "peak_depth_low peak_depth_high decoder decoder_low decoder_high pixels pixels_low pixels_high over_pixels "
         "over_pixels_low over_pixels_high vision vision_low vision_high over_vision over_vision_low over_vision_high "
-        "named named_low named_high over_named over_named_low over_named_high read_answer read_answer_low "
+        "named named_low named_high over_named over_named_low over_named_high likeliest likeliest_low likeliest_high "
+        "over_likeliest over_likeliest_low over_likeliest_high read_answer read_answer_low "
         "read_answer_high over_read_answer over_read_answer_low over_read_answer_high"
     ),
     "model_differences": "what model_a model_b difference low high p_value p_holm",
@@ -74,6 +75,7 @@ _COLUMNS = {
     "rung_accuracy": "rung site accuracy low high",
     "rung_differences": "what rung against difference low high p_value p_holm",
     "drift": "reference model site position relative_error cosine cka same_answer",
+    "patching_drift": "reference model site position effect_reference effect difference low high pairs",
     "named_answers": "image_id label answer named",
     "answers_by_letter": "letter rank answer count share",
 }

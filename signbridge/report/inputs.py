@@ -254,6 +254,7 @@ class Models(Inputs):
     differences: pd.DataFrame
     peaks: pd.DataFrame
     drift: pd.DataFrame  # empty where no model was read in several kinds of weights
+    patching_drift: pd.DataFrame  # empty where none of those was patched
     licences: dict[str, str]  # by model
 
     @property

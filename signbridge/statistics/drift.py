@@ -1,14 +1,22 @@
-"""How far the vectors of one model lie apart that was read in several kinds of weights, such as NF4 and 16 bits."""
+"""How far vectors, and effects of patching, lie apart of one model that was read in several kinds of weights.
+
+Such as NF4 and 16 bits.
+"""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 from jaxtyping import Float
 
 from signbridge.statistics.alignment import linear_cka
+from signbridge.statistics.effects import effects
+from signbridge.statistics.intervals import StatisticsParams, interval
 
 COLUMNS = ["reference", "model", "site", "position", "relative_error", "cosine", "cka", "same_answer"]
+CELL = ["site", "position"]
+PATCHING_COLUMNS = ["reference", "model", *CELL, "effect_reference", "effect", "difference", "low", "high", "pairs"]
 # What tells one model from another, whatever its weights are packed in and whatever is computed in.
 _ONE_MODEL = ("source", "hub_id", "revision", "path", "seed", "family", "untrained", "prompt")
 _BITS = {"float32": 32, "bfloat16": 16, "float16": 16}
@@ -29,6 +37,28 @@ def drift(exact: Float[np.ndarray, "images width"], drifted: Float[np.ndarray, "
     cosine = (exact * drifted).sum(axis=1) / np.where(norms > 0, norms, 1)
     error = np.linalg.norm(exact - drifted) / max(np.linalg.norm(exact), np.finfo(float).tiny)
     return Drift(float(error), float(cosine.mean()), linear_cka(exact, drifted))
+
+
+def patching_drift(exact: pd.DataFrame, drifted: pd.DataFrame, statistics: StatisticsParams, seed: int) -> pd.DataFrame:
+    """What became of the effects of patching in other weights: `PATCHING_COLUMNS` without the two models.
+
+    `exact` and `drifted` are tables of `signbridge.causal.patching` of the same pairs of images. An effect is the share
+    of the logit gap that is moved, of the runs that have a gap in both; its difference, with the interval over pairs,
+    is that of the other weights less the reference's.
+    """
+    key = ["pair", "receiver", *CELL]
+    both = exact[[*key, "gap", "moved"]].merge(drifted[[*key, "gap", "moved"]], on=key, suffixes=("_exact", ""))
+    if both.empty:
+        return pd.DataFrame(columns=PATCHING_COLUMNS[2:])
+    before, after = (
+        effects(both, CELL, "pair", f"moved{of}", statistics, np.random.default_rng(seed), weight=f"gap{of}")
+        for of in ("_exact", "")
+    )
+    low, high = interval(after.resampled - before.resampled, statistics.confidence)
+    return before.keys.assign(
+        effect_reference=before.overall, effect=after.overall, difference=after.overall - before.overall, low=low,
+        high=high, pairs=both["pair"].nunique(),
+    )  # fmt: skip
 
 
 def in_kinds_of_weights(entries: Mapping[str, Mapping[str, Any]]) -> dict[str, list[str]]:

@@ -16,15 +16,22 @@ from signbridge.core.activations import TEXT_POSITION, TEXT_SITE, block_of
 from signbridge.core.tables import Metric
 from signbridge.probing.peak import chosen_layer, headline_predictions
 from signbridge.probing.settings import SideBySideParams
-from signbridge.statistics.answers import with_named
+from signbridge.statistics.answers import likeliest_letter, with_named
 from signbridge.statistics.curves import BEST, KEY, Curves, curves
-from signbridge.statistics.intervals import StatisticsParams, holm, interval, peak_probability
+from signbridge.statistics.intervals import (
+    StatisticsParams,
+    holm,
+    interval,
+    peak_probability,
+    permutation_p_value,
+)
 
-NAMED = "named"  # a site beside the text: the letter that the answer names is right
+# Two sites beside the text: the letter that the answer names, and the one of the highest probability, is right.
+NAMED, LIKELIEST = "named", "likeliest"
 # What is compared between models, by what is said of it.
-COMPARED = {"decoder": BEST, "vision tower": "vision", "answer names it": NAMED}
-OVER = {"pixels": "pixels", "vision": "vision", "named": NAMED, "read_answer": TEXT_SITE}  # the decoder over these
-MOST = 5  # models of which metrics/models.json has keys of their own
+COMPARED = {"decoder": BEST, "vision tower": "vision", "answer names it": NAMED, "likeliest letter": LIKELIEST}
+OVER = {"pixels": "pixels", "vision": "vision", "named": NAMED, "likeliest": LIKELIEST, "read_answer": TEXT_SITE}
+MOST = 4  # models of which metrics/models.json has keys of their own
 
 
 class ModelResults(NamedTuple):
@@ -33,6 +40,8 @@ class ModelResults(NamedTuple):
     predictions: pd.DataFrame
     choices: pd.DataFrame
     answers: pd.DataFrame  # image_id, label, answer
+    shuffled: pd.DataFrame  # site, position, draw, accuracy on shuffled letters, of the tower and the best layer
+    scores: pd.DataFrame  # the log-probability of each letter, by image; empty where it could not be had
     made_by: Mapping[str, Any]  # of the answers
 
 
@@ -65,14 +74,19 @@ def relative_depth(site: str, blocks: int) -> float:
 
 
 def _everything(results: Mapping[str, ModelResults], position: str) -> pd.DataFrame:
-    """All predictions, each with its model as the `series`: as they are, of the chosen layers, and of named letters."""
+    """All predictions, each with its model as the `series`: as they are, of the chosen layers, of what the model says.
+
+    What it says is the letter that its answer names, and the one that it gives the highest probability.
+    """
     tables = []
     for name, one in results.items():
         best = headline_predictions(one.predictions, one.choices, position).assign(site=BEST)
-        named = with_named(one.answers).rename(columns={"named": "predicted"})
-        named = named.assign(protocol="grouped", site=NAMED, position=TEXT_POSITION)
+        said = {NAMED: with_named(one.answers).rename(columns={"named": "predicted"})}
+        if len(one.scores):
+            said[LIKELIEST] = likeliest_letter(one.scores)
+        own = [table.assign(protocol="grouped", site=site, position=TEXT_POSITION) for site, table in said.items()]
         columns = [*KEY[1:], "image_id", "label", "predicted"]
-        tables += [table[columns].assign(series=name) for table in (one.predictions, best, named)]
+        tables += [table[columns].assign(series=name) for table in (one.predictions, best, *own)]
     return pd.concat(tables, ignore_index=True)
 
 
@@ -105,7 +119,7 @@ def _peak_depths(measured: Curves, name: str, position: str, blocks: int) -> _De
 
 def _accuracy(measured: Curves, blocks: Mapping[str, int]) -> pd.DataFrame:
     """One row a model, site and position, with the probability of a layer to be the peak of its position."""
-    table = measured.table[~measured.table["site"].isin([BEST, NAMED])].rename(columns={"series": "model"})
+    table = measured.table[~measured.table["site"].isin([BEST, NAMED, LIKELIEST])].rename(columns={"series": "model"})
     table["relative_depth"] = [
         relative_depth(site, blocks[name]) for site, name in zip(table["site"], table["model"], strict=True)
     ]
@@ -129,21 +143,28 @@ def _models(
     for name, one in results.items():
         needs, entry = one.made_by["needs"], one.made_by["model"]
         low, high = interval(depths[name].resampled[:, None], measured.confidence)
+        best_site = chosen_layer(one.choices, position)
+        null = one.shuffled.loc[one.shuffled["site"] == best_site, "accuracy"]
         row = {
             "model": name, "quantization": _weights(entry), "dtype": entry["dtype"], "prompt": entry["prompt"],
             "blocks": blocks[name], "parameters": needs["parameters"], "weights": needs["weights"],
             "image_tokens": needs["image_tokens"],
             "flop": needs["prompt"] + needs["word"] * entry["max_new_tokens"],
-            "best_site": chosen_layer(one.choices, position),
+            "best_site": best_site, "null": float(null.mean()),
+            "p_value": permutation_p_value(_accuracy_at(measured, name, best_site, position), null.to_numpy()),
             "peak_depth": depths[name].overall, "peak_depth_low": float(low[0]), "peak_depth_high": float(high[0]),
         }  # fmt: skip
         best = _column(measured, name, BEST)
         row |= _measured(measured, "decoder", best)
-        for what, site in OVER.items():
+        for what, site in OVER.items():  # what the decoder reads over these
             column = _column(measured, name, site)
             row |= _measured(measured, what, column) | _over(measured, what, best, column)
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+def _accuracy_at(measured: Curves, name: str, site: str, position: str) -> float:
+    return float(measured.table.loc[measured.column(name, "grouped", site, position), "accuracy"])
 
 
 def _weights(entry: Mapping[str, Any]) -> str:
@@ -215,11 +236,13 @@ def findings_of(found: Mapping[str, pd.DataFrame], params: SideBySideParams) -> 
     for row in models.to_dict("records"):
         findings |= {f"{row['model']}_accuracy": row["decoder"], f"{row['model']}_peak_depth": row["peak_depth"]}
         findings |= {f"{row['model']}_over_named_letter": row["over_named"]}
+        findings |= {f"{row['model']}_over_likeliest_letter": row["over_likeliest"]}
     return {name: value for name, value in findings.items() if value == value}
 
 
 def headline_of(names: Sequence[str]) -> dict[str, str]:
     """The metrics of `metrics/models.json`, each with the finding that it is: of the first `MOST` models their own."""
-    own = [f"{name}_{what}" for name in names[:MOST] for what in ("accuracy", "peak_depth", "over_named_letter")]
+    of_each = ("accuracy", "peak_depth", "over_named_letter", "over_likeliest_letter")
+    own = [f"{name}_{what}" for name in names[:MOST] for what in of_each]
     keys = ("models", "best_model", "best_accuracy", "best_accuracy_low", "best_accuracy_high", "pixels", "chance")
     return {key: key for key in (*keys, "images", "photos", *own)}

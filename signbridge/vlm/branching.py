@@ -28,6 +28,7 @@ from transformers.cache_utils import Cache
 
 from signbridge.core.errors import SignBridgeError
 from signbridge.vlm.answering import greedy_answers
+from signbridge.vlm.families.parts import within_softcap
 from signbridge.vlm.key_value_cache import BranchedLayer, KeysValues, Scratch, roomy_cache
 from signbridge.vlm.loading import LoadedModel
 from signbridge.vlm.residual import (
@@ -251,8 +252,7 @@ def _in_float32(
     else:
         found = torch.cat([normed @ rows.float().T for rows in head.weight.split(VOCABULARY_ROWS)], dim=-1)
         found = found if head.bias is None else found + head.bias.float()
-    cap = loaded.parts.softcap
-    return found if cap is None else cap * torch.tanh(found / cap)
+    return within_softcap(loaded.parts, found)
 
 
 @torch.inference_mode()

@@ -41,6 +41,21 @@ def in_chat_template(question: str, processor: ProcessorMixin, folder: Path) -> 
     return prompt
 
 
+def asking_instead(prompt: str, question: str, other: str, processor: ProcessorMixin) -> str:
+    """A model's own `prompt` with an `other` question in place of the study's `question`: asked in the same form.
+
+    Raises `SignBridgeError` if the prompt does not hold the question, and the form of the model is not known.
+    """
+    if question in prompt:
+        return prompt.replace(question, other)
+    if (known := WRITTEN_OUT.get(type(processor).__name__)) is not None:
+        return known.format(question=other)
+    raise SignBridgeError(
+        f"models.yaml: <model>.prompt does not hold `question` of params.yaml, so another question has no place in it: "
+        f"{prompt[:100]!r}. Write that question into the prompt, or set prompt: auto."
+    )
+
+
 def check_length(prompt: str, processor: ProcessorMixin, config: PreTrainedConfig, max_new_tokens: int) -> None:
     """Raises `SignBridgeError` if the prompt with an image, and an answer, are longer than the model of `config` reads.
 

@@ -7,6 +7,8 @@ come next, so every class has a score, whatever the model would have answered.
 import re
 from collections.abc import Sequence
 
+import numpy as np
+import pandas as pd
 import torch
 from jaxtyping import Float
 from pydantic import Field
@@ -21,6 +23,8 @@ from signbridge.vlm.families.parts import Parts, with_text_behind
 from signbridge.vlm.prompts import located
 
 PLACEHOLDER = "{letters}"
+OFFER_LETTERS = "prompts.offer_letters"  # where the params have the study's prompt
+COLUMNS = ["image_id", "label", "prompt", "letter", "log_probability"]
 VECTORS = "class.log_probability"  # the name of a shard's one array: images x classes, natural logarithm
 
 
@@ -30,7 +34,7 @@ class PromptsParams(Section):
     offer_letters: str = Field(min_length=1)
 
 
-def offering_prompt(template: str, classes: Sequence[str], key: str = "prompts.offer_letters") -> str:
+def offering_prompt(template: str, classes: Sequence[str], key: str = OFFER_LETTERS) -> str:
     """`template` with `{letters}` replaced by the classes: `A, B, C or Y`.
 
     `-` and `_` in the name of a class are spaces; `key` is where the params have the template. Raises
@@ -46,9 +50,9 @@ def offering_prompt(template: str, classes: Sequence[str], key: str = "prompts.o
 
 
 def continuations(
-    processor: ProcessorMixin, prompt: str, classes: Sequence[str], key: str = "prompts.offer_letters"
+    processor: ProcessorMixin, prompt: str, classes: Sequence[str], key: str = OFFER_LETTERS
 ) -> list[list[int]]:
-    """The tokens that each class, after a space, adds to `prompt`.
+    """The tokens that each class adds to `prompt` as its answer (`added_tokens`).
 
     `key` is where the params have the prompt, here with the model's own image token (`prompt_for`). Raises
     `SignBridgeError` if its tokens change where an answer follows, or if two classes are the same tokens.
@@ -66,12 +70,14 @@ def continuations(
 
 
 def added_tokens(processor: ProcessorMixin, prompt: str, answer: str, key: str) -> list[int]:
-    """The tokens that `answer`, after a space, adds to `prompt`; `key` is where the params have the prompt.
+    """The tokens that `answer` adds to `prompt`; `key` is where the params have the prompt.
 
-    PaliGemma's processor ends a prompt in a new line, and the answer begins there. Raises `SignBridgeError` if the
-    prompt's own tokens change where the answer follows.
+    It follows a space, but where the prompt ends in a new line, as most chat templates do: there it begins at once.
+    PaliGemma's processor ends every prompt so. Raises `SignBridgeError` if the prompt's own tokens change where the
+    answer follows.
     """
-    end, space = ("\n", "") if isinstance(processor, PaliGemmaProcessor) else ("", " ")
+    end = "\n" if isinstance(processor, PaliGemmaProcessor) else ""
+    space = "" if (prompt + end)[-1:].isspace() else " "
     before = processor.tokenizer(prompt + end)["input_ids"]
     after = processor.tokenizer(prompt + end + space + answer)["input_ids"]
     if after[: len(before)] != before or len(after) == len(before):
@@ -102,13 +108,13 @@ def class_log_probabilities(
     return torch.stack([scores[tuple(tokens)] for tokens in classes], dim=1)
 
 
-def letter_scores(reader: Reader, classes: Sequence[str]) -> Work:
+def letter_scores(reader: Reader, classes: Sequence[str], key: str = OFFER_LETTERS) -> Work:
     """Of images: `class.log_probability`, images x classes, under the reader's prompt; no answer is generated.
 
-    The answer that stands in the shards is the likeliest class. Raises `SignBridgeError` if the prompt does not fit
-    the model's tokenizer.
+    The answer that stands in the shards is the likeliest class. Raises `SignBridgeError` if the prompt, which the
+    params have at `key`, does not fit the model's tokenizer.
     """
-    tokens = continuations(reader.loaded.processor, reader.prompt, classes)
+    tokens = continuations(reader.loaded.processor, reader.prompt, classes, key)
 
     def read(inputs: BatchFeature, keep: int) -> Shard:
         found = class_log_probabilities(reader.loaded.model, reader.loaded.parts, reader.to_device(inputs), tokens)
@@ -116,6 +122,14 @@ def letter_scores(reader: Reader, classes: Sequence[str]) -> Work:
         return Shard({VECTORS: scores}, [classes[best] for best in scores.argmax(axis=1)])
 
     return Work(read, reader.prepare, in_batches, fills=True)
+
+
+def scores_table(
+    sample: pd.DataFrame, prompt: str, classes: Sequence[str], scores: Float[np.ndarray, "images classes"]
+) -> pd.DataFrame:
+    """One row an image of `sample` and class: `COLUMNS`."""
+    each = sample[["image_id", "label"]].loc[sample.index.repeat(len(classes))].reset_index(drop=True)
+    return each.assign(prompt=prompt, letter=[*classes] * len(sample), log_probability=scores.reshape(-1))
 
 
 def _following(

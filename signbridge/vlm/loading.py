@@ -88,7 +88,8 @@ def load(params: Model, scratch: Path, device: torch.device, twin_seed: int | No
     says `untrained`, it is the model's untrained twin: the same but for its weights, which are drawn from that seed. Of
     a large model that is packed here, the packed weights are kept below `scratch`, and loaded the next time.
     Raises `SignBridgeError` if the hub cannot be reached, the files in a folder make no model that can be loaded, the
-    family is not known or bitsandbytes is missing.
+    family is not known or bitsandbytes is missing. That a prompt is too long, or that the processor is another model's,
+    is said before weights are fetched or read.
     """
     params = complete(params)
     twin_seed = params.untrained if twin_seed is None else twin_seed
@@ -99,6 +100,9 @@ def load(params: Model, scratch: Path, device: torch.device, twin_seed: int | No
             f"{folder}: its processor takes no images. Copy processor_config.json from the model's source."
         )
     check_prompt(params.prompt, "models.yaml: <model>.prompt", processor.image_token)
+    complete_processor(processor, config)
+    check_processor(processor, config, folder, params.prompt)
+    check_length(params.prompt, processor, config, params.max_new_tokens)
     if params.source == "hub":  # only its settings have been fetched
         folder = model_folder(params, scratch)
     quantization = quantization_for(params, folder)
@@ -127,9 +131,6 @@ def load(params: Model, scratch: Path, device: torch.device, twin_seed: int | No
     model.eval()
     prepare_packed(model)
     adapt(model)
-    complete_processor(processor, model)
-    check_processor(processor, model, folder, params.prompt)
-    check_length(params.prompt, processor, config, params.max_new_tokens)
     processor.tokenizer.padding_side = "left"
     _complete_padding(processor)
     loaded = LoadedModel(

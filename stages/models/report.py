@@ -15,7 +15,8 @@ from signbridge.report.shown_images import as_shown
 
 REPORT = Path("report/models.html")
 FIGURE = Path("plots/models/accuracy_by_depth.png")
-SAMPLE, COMPARED, DRIFT = Path("data/sample.parquet"), Path("data/models/compared"), Path("data/models/drift.parquet")
+SAMPLE, COMPARED = Path("data/sample.parquet"), Path("data/models/compared")
+DRIFT, PATCHING_DRIFT = Path("data/models/drift.parquet"), Path("data/models/patching_drift.parquet")
 TABLES = {"accuracy": "model_accuracy", "models": "models", "differences": "model_differences", "peaks": "model_peaks"}
 
 
@@ -28,6 +29,7 @@ def main() -> None:
         settings=settings,
         **{name: tables.read(COMPARED / f"{name}.parquet", COLUMNS[key]) for name, key in TABLES.items()},
         drift=tables.read(DRIFT, COLUMNS["drift"]),
+        patching_drift=tables.read(PATCHING_DRIFT, COLUMNS["patching_drift"]),
         licences=licences(),
     )
     quoted = str(models.found["position"])

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from signbridge.core.names import PATCHED
 from signbridge.probing.settings import SideBySideParams
 from signbridge.statistics import drift, side_by_side
 from signbridge.statistics.intervals import StatisticsParams
@@ -23,7 +24,10 @@ NOTES = "small: it has learnt nothing"
 
 def params(models: list[str]) -> SideBySideParams:
     """Two repeats, peaks alike within a tenth of the decoder."""
-    return SideBySideParams(models=models, positions=["prompt_last"], repeats=2, same_depth=0.1)
+    return SideBySideParams(
+        models=models, positions=["prompt_last"], repeats=2, same_depth=0.1, letters_question="Which of {letters}?",
+        patching_pairs=0, shuffled_draws=20,
+    )  # fmt: skip
 
 
 def results(sample: pd.DataFrame, name: str) -> ModelResults:
@@ -44,7 +48,23 @@ def results(sample: pd.DataFrame, name: str) -> ModelResults:
     )
     made_by = {"model": {"name": name, **ENTRY}, "needs": NEEDS, "read_on": {"device": "cpu"}}
     table = pd.concat(predictions, ignore_index=True)
-    return ModelResults(table, pd.DataFrame(choices, columns=columns), answers, made_by)
+    chosen = pd.DataFrame(choices, columns=columns)
+    return ModelResults(table, chosen, answers, _shuffled(chosen, random), _scores(sample, random), made_by)
+
+
+def _shuffled(choices: pd.DataFrame, random: np.random.Generator) -> pd.DataFrame:
+    """Twenty draws at chance."""
+    draws = pd.DataFrame({"draw": range(20), "accuracy": 0.25 + 0.02 * random.random(20)})
+    return choices[["site", "position"]].drop_duplicates().merge(draws, how="cross")
+
+
+def _scores(sample: pd.DataFrame, random: np.random.Generator) -> pd.DataFrame:
+    """A third of the images have their own letter as the likeliest of four."""
+    letters = sorted(sample["label"].unique())[:4]
+    each = sample[["image_id", "label"]].loc[sample.index.repeat(len(letters))].reset_index(drop=True)
+    each = each.assign(prompt="<image>\nWhich of A, B, C or D?", letter=letters * len(sample))
+    own = (each["letter"] == each["label"]) & np.repeat(random.random(len(sample)) < 0.3, len(letters))
+    return each.assign(log_probability=np.where(own, -0.1, -3 - random.random(len(each))))
 
 
 def _share(name: str, site: str) -> float:
@@ -70,4 +90,6 @@ def tables(sample: pd.DataFrame, models: list[str], drifted: bool = False) -> di
         for site, position in (("vision", "image_mean"), ("layer_00", "prompt_last"), ("layer_01", "prompt_last"))
     ]
     of_drift = pd.DataFrame(rows if drifted else [], columns=drift.COLUMNS)
-    return {**found, "found": said, "drift": of_drift, "licences": {"large": "Llama 2"}}
+    cells = [("large", "small", "layer_00", tokens, 0.6, 0.5, -0.1, -0.2, 0.05, 8) for tokens in PATCHED]
+    patched = pd.DataFrame(cells if drifted else [], columns=drift.PATCHING_COLUMNS)
+    return {**found, "found": said, "drift": of_drift, "patching_drift": patched, "licences": {"large": "Llama 2"}}

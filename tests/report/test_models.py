@@ -1,5 +1,7 @@
 """The sections on models side by side: what the text says is what the tables say."""
 
+import dataclasses
+
 from signbridge.report.charts.by_depth import BEFORE, series_of
 from signbridge.report.sections import drift, models
 from tests.report import made_up
@@ -20,7 +22,7 @@ def test_the_answer_names_the_best_model_its_interval_and_whether_it_is_told_apa
 def test_one_model_alone_is_compared_with_none():
     run = made_up.models(["large"])
     assert models.answer(run)[0].endswith("no other model was read.")
-    assert len(models.section(run).tables) == 2
+    assert len(models.section(run).tables) == 3
     assert Page(made_up.page(run)).section("models").text
 
 
@@ -28,11 +30,11 @@ def test_models_that_are_not_told_apart_are_not_said_to_be():
     run = made_up.models()
     alike = made_up.models(differences=run.differences.assign(p_holm=1.0))
     assert models.answer(alike)[0].endswith("told apart from none of the 1 other model.")
-    assert {row[-1] for row in models.section(alike).tables[2].rows} == {"no"}
+    assert {row[-1] for row in models.section(alike).tables[3].rows} == {"no"}
 
 
 def test_what_stands_in_the_table_is_told_with_its_licence_and_what_it_takes():
-    takes = models.section(made_up.models()).tables[1]
+    takes = models.section(made_up.models()).tables[2]
     row = dict(zip(takes.columns, takes.rows[0], strict=True))
     assert (row["model"], row["parameters"], row["in memory"], row["GFLOP an image"], row["licence"]) == (
         "large", "7,000.0 million", "4.00 GiB", "8,200.0", "Llama 2"
@@ -51,7 +53,27 @@ def test_the_curve_has_each_model_at_its_own_depths_and_what_comes_before_on_the
 
 def test_drift_is_shown_only_where_a_model_was_read_in_several_kinds_of_weights():
     assert drift.section(made_up.models()) is None
-    section = drift.section(made_up.models(drifted=True))
+    run = made_up.models(drifted=True)
+    section = drift.section(run)
     assert "gives 90.0\u202f% of the images the answer of large" in section.lead[1]
     assert "relative error 0.010, cosine 0.999" in section.pictures[0].sees
     assert len(section.pictures[0].spec["datasets"]["rows"]) == 3
+    assert "8 pairs of photos were patched" in section.lead[2]
+    assert section.lead[2].endswith("by \u221210.0\u00a0points (\u221220.0\u00a0to\u00a05.0).")
+    assert len(section.tables[0].rows) == 3, "with all tokens there is nothing to compare"
+    not_patched = drift.section(dataclasses.replace(run, patching_drift=run.patching_drift[:0]))
+    assert (len(not_patched.lead), not_patched.tables) == (2, ())
+
+
+def test_a_model_whose_letters_could_not_be_scored_has_a_dash_and_no_number():
+    run = made_up.models()
+    columns = ["likeliest", "likeliest_low", "likeliest_high", *(f"over_likeliest{of}" for of in ("", "_low", "_high"))]
+    table = run.models.copy()
+    table.loc[0, columns] = float("nan")
+    said = models.section(dataclasses.replace(run, models=table)).tables[1]
+    at = said.columns.index("letter scored highest")
+    assert said.rows[0][at : at + 2] == ("–", "–")
+    assert "–" not in said.rows[1]
+    decoder = run.models.set_index("model").loc["small"]
+    over = decoder["decoder"] - decoder["likeliest"]
+    assert said.rows[1][at + 1].startswith(f"{over * 100:.1f}\u00a0points")

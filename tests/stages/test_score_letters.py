@@ -1,14 +1,16 @@
 """The stage `score_letters`: once as DVC runs it, in a process of its own, else in this one."""
 
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from signbridge.core import tables
+from signbridge.core import params, tables
 from signbridge.datasets.images import encode_png
+from stages.models import model, score_letters
 from stages.score_letters import SCORES, main
 
 TEMPLATE = "USER: <image>\nWhich letter? Choose one of {letters}.\nASSISTANT:"
@@ -50,6 +52,23 @@ def test_every_image_has_a_score_for_every_letter_of_the_sample(study):
     assert made_by["model_folder_sha256"] == "that of the stage model"
     assert made_by["prompts"] == {"offer_letters": TEMPLATE}
     assert not (study.folder / ".scratch/score_letters").exists(), "finished shards are cleared away"
+
+
+def test_one_of_several_models_is_asked_in_the_form_of_its_own_prompt_or_it_is_said_why_not(study, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["stage", "tiny-random"])
+    study.set_in(params.SIDE_BY_SIDE, letters_question="Which letter? Choose one of {letters}.")
+    scored = Path("data/models/scored/tiny-random.parquet")
+    for stage in (main, model.main, score_letters.main):
+        stage()
+    assert tables.read(scored).equals(tables.read(SCORES)), "whose prompt is the same"
+    study.set(question="Who is it?")
+    model.main()
+    score_letters.main()
+    assert tables.read(scored).empty
+    assert "does not hold `question` of params.yaml" in tables.made_by(scored)["not_scored"]
+    study.set_in(params.SIDE_BY_SIDE, letters_question="Which letter?")
+    message = study.message_of_failure(score_letters.main)
+    assert "stages/models/params.yaml: letters_question must hold {letters} exactly once, not 0" in message
 
 
 @pytest.mark.slow

@@ -1,9 +1,11 @@
 """How far vectors drift, on drifts that are known."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from signbridge.statistics.drift import drift, in_kinds_of_weights
+from signbridge.statistics.drift import PATCHING_COLUMNS, drift, in_kinds_of_weights, patching_drift
+from signbridge.statistics.intervals import StatisticsParams
 
 EXACT = np.random.default_rng(0).normal(size=(40, 6)).astype(np.float32)
 ENTRY = {"source": "hub", "hub_id": "a/b", "revision": "0", "quantization": "none", "quantize": "all",
@@ -40,3 +42,36 @@ def test_the_entry_of_most_bits_is_what_the_others_are_compared_with():
     assert in_kinds_of_weights(entries) == {"exact": ["packed", "tower", "half"]}
     assert in_kinds_of_weights({name: entries[name] for name in ("packed", "tower")}) == {"tower": ["packed"]}
     assert in_kinds_of_weights({name: entries[name] for name in ("half", "another")}) == {}
+
+
+def patches(share: float, pairs: range, noise: float = 0.0) -> pd.DataFrame:
+    """Pairs of which each moves a share of its gap, at one site and position."""
+    random = np.random.default_rng(2)
+    gap = np.arange(1.0, 1 + 2 * len(pairs))
+    runs = [(pair, f"i{pair}-{run}") for pair in pairs for run in range(2)]
+    table = pd.DataFrame(runs, columns=["pair", "receiver"]).assign(site="layer_00", position="image", gap=gap)
+    return table.assign(moved=gap * (share + noise * random.normal(size=len(gap))))
+
+
+STATISTICS = StatisticsParams(confidence=0.95, resamples=200)
+
+
+def test_what_patching_moves_is_compared_on_the_same_pairs():
+    exact = patches(0.8, range(6), noise=0.1)
+    [alike] = patching_drift(
+        exact, exact.assign(gap=exact["gap"] * 2, moved=exact["moved"] * 2), STATISTICS, 0
+    ).to_dict("records")
+    assert (alike["difference"], alike["low"], alike["high"]) == pytest.approx((0, 0, 0))
+    assert alike["effect"] == pytest.approx(exact["moved"].sum() / exact["gap"].sum())
+    [weaker] = patching_drift(exact, exact.assign(moved=exact["moved"] / 2), STATISTICS, 0).to_dict("records")
+    assert weaker["difference"] == pytest.approx(-alike["effect"] / 2)
+    assert weaker["low"] < weaker["difference"] < weaker["high"] < 0, "though pairs differ more than this"
+    assert weaker["pairs"] == 6
+
+
+def test_a_pair_without_a_gap_in_one_kind_of_weights_is_left_out_of_both():
+    exact, drifted = patches(0.8, range(6)), patches(0.8, range(6))
+    exact.loc[exact["pair"] == 5, "moved"] *= 100
+    [row] = patching_drift(exact, drifted[drifted["pair"] != 5], STATISTICS, 0).to_dict("records")
+    assert (row["difference"], row["pairs"]) == (pytest.approx(0), 5)
+    assert list(patching_drift(exact, drifted[:0], STATISTICS, 0)) == PATCHING_COLUMNS[2:]

@@ -3,11 +3,13 @@
 import numpy as np
 import pytest
 import torch
+from ruamel.yaml import YAML
 from tokenizers import Tokenizer, models
-from transformers import PreTrainedTokenizerFast
+from transformers import PaliGemmaProcessor, PreTrainedTokenizerFast
 
 from signbridge.core.errors import SignBridgeError
 from signbridge.core.shards import answers_of, vectors_of
+from signbridge.vlm.chat_template import asking_instead
 from signbridge.vlm.extraction import Reader, Work, read_in_shards
 from signbridge.vlm.letter_scoring import (
     VECTORS,
@@ -17,6 +19,7 @@ from signbridge.vlm.letter_scoring import (
     offering_prompt,
 )
 from signbridge.vlm.random_weights import llava_processor, tiny_config
+from tests.conftest import ROOT
 
 TEMPLATE = "USER: <image>\nWhich letter does this hand show? Choose one of {letters}.\nASSISTANT:"
 PROMPT = TEMPLATE.replace("{letters}", "A, B or C")
@@ -57,6 +60,28 @@ def test_a_prompt_without_one_place_for_the_letters_is_refused(template, times):
 def test_a_prompt_without_one_image_is_refused(tiny, prompt, times):
     with pytest.raises(SignBridgeError, match=rf"prompts\.offer_letters must hold <image> .* not {times} times"):
         scoring(tiny, prompt, ["A", "B"])
+
+
+QUESTION = "What sign is being made in this image? Answer with one word."
+
+
+def test_another_question_stands_in_the_form_of_the_models_own_prompt(tiny):
+    assert (
+        asking_instead(f"USER: <image>\n{QUESTION}\nASSISTANT:", QUESTION, "Which?", tiny.processor)
+        == "USER: <image>\nWhich?\nASSISTANT:"
+    )
+    paligemma = object.__new__(PaliGemmaProcessor)
+    own = "<image>answer en What sign is being made in this image?"
+    assert asking_instead(own, QUESTION, "Which?", paligemma) == "<image>answer en Which?"
+    with pytest.raises(SignBridgeError, match="does not hold `question` of params"):
+        asking_instead("USER: <image>\nWho is it?\nASSISTANT:", QUESTION, "Which?", tiny.processor)
+
+
+def test_every_prompt_that_the_catalog_writes_out_has_a_place_for_another_question():
+    entries = YAML(typ="safe").load(ROOT / "models.yaml").values()
+    written = [entry["prompt"] for entry in entries if "prompt" in entry]
+    assert len(written) > 5
+    assert [prompt for prompt in written if QUESTION not in prompt and "answer en" not in prompt] == []
 
 
 def test_the_tokens_of_a_class_are_what_it_adds_to_the_prompt(tiny):

@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from transformers import LlavaProcessor
 
 from signbridge.core.errors import SignBridgeError
-from signbridge.vlm import random_weights
+from signbridge.vlm import loading, random_weights
 from signbridge.vlm.catalog import FolderModel, HubModel, ModelParams, TinyRandomModel
 from signbridge.vlm.extraction import Reader
 from signbridge.vlm.loading import load
@@ -228,12 +228,22 @@ def test_a_half_written_model_is_not_taken_for_a_whole_one(tmp_path, tiny):
     assert folder.exists()
 
 
-def test_a_prompt_and_an_answer_longer_than_the_model_reads_are_refused(tmp_path):
+@pytest.fixture
+def no_weights(monkeypatch):
+    """Loading stops where the weights would be read."""
+
+    def read(*_, **__):
+        raise AssertionError("the weights were read")
+
+    monkeypatch.setattr(loading.AutoModelForImageTextToText, "from_pretrained", read)
+
+
+def test_a_prompt_and_an_answer_longer_than_the_model_reads_are_refused(tmp_path, no_weights):
     message = refusal(tiny_random(max_new_tokens=600), tmp_path)
     assert "an answer up to 600 more; the model reads 512. Shorten the prompt, or lower max_new_tokens" in message
 
 
-def test_a_processor_that_cuts_image_tokens_is_refused(tmp_path, monkeypatch):
+def test_a_processor_that_cuts_image_tokens_is_refused(tmp_path, monkeypatch, no_weights):
     def cut(self, *arguments, **how):
         raise ValueError("Mismatch in `image` token count between text and `input_ids`.")
 

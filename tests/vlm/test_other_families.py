@@ -12,7 +12,9 @@ from signbridge.causal.damage import read_described
 from signbridge.causal.patching import patch, patch_one_by_one
 from signbridge.core.errors import SignBridgeError
 from signbridge.core.names import PATCHED
+from signbridge.lenses.lens import logit_lens
 from signbridge.lenses.patches import patch_tokens
+from signbridge.planted import reading as planted
 from signbridge.vlm.answering import read_and_answer
 from signbridge.vlm.branching import clean_run, leave
 from signbridge.vlm.catalog import FolderModel
@@ -188,11 +190,34 @@ def test_lenses_do_not_mix_up_the_patches_of_images_that_take_different_numbers_
         reader.read([picture(0, *size) for size in SIZES], patch_tokens(reader, ["embedding"], 4))
 
 
+def test_the_logit_lens_at_the_end_is_what_the_model_says_next(reader):
+    """Its tokens, in order, and the logits that are quoted: PaliGemma's own are drawn to within 3."""
+    model, parts = reader.loaded.model, reader.loaded.parts
+    streams = streams_of(reader.loaded, reader.prepare([picture(0)]))
+    expected = streams["logits"][0, -1]
+    last = streams[decoder_sites(parts)[-1]][0, -1:]
+    every = torch.arange(len(expected))  # each token a word of its own
+    score, token = logit_lens(last, parts, model.get_output_embeddings(), every, 20)
+    torch.testing.assert_close(score[0], expected.topk(20).values, atol=1e-5, rtol=1e-5)
+    assert token[0].tolist() == expected.topk(20).indices.tolist()
+
+
+def test_the_logits_of_a_planted_question_are_drawn_as_the_models_own(folders, monkeypatch):
+    monkeypatch.setattr(planted, "answer_tokens", lambda reader: (5, 6))
+    reader = _reader(folders, "paligemma")
+    asked = planted.Asked(picture(0), reader.prompt)
+    found = reader.read([asked], planted.question_work(reader, lenses=True)).vectors
+    with torch.inference_mode():
+        expected = reader.loaded.model(**reader.prepare([picture(0)])).logits[0, -1, [5, 6]]
+    last = decoder_sites(reader.loaded.parts)[-1]
+    np.testing.assert_allclose(found[f"logit.{last}"][0], expected, atol=1e-5)
+
+
 def test_an_answer_follows_the_prompt_as_the_processor_ends_it(family, reader):
-    """PaliGemma's puts a new line behind a prompt: the answer's first token has no space before it."""
+    """PaliGemma's puts a new line behind a prompt: behind one the answer's first token has no space before it."""
     tokenizer, prompt = reader.loaded.processor.tokenizer, reader.prompt
     (answer,) = continuations(reader.loaded.processor, prompt, ["fist"])
-    assert tokenizer.decode(answer) == ("fist" if family == "paligemma" else " fist")
+    assert tokenizer.decode(answer) == ("fist" if family == "paligemma" or prompt.endswith("\n") else " fist")
 
 
 def test_the_greedy_answer_is_that_of_the_librarys_own_loop(reader):

@@ -5,7 +5,7 @@ import pandas as pd
 from signbridge.report.charts.by_depth import lines_by_depth
 from signbridge.report.inputs import Models
 from signbridge.report.page_parts import Picture, Section, Table
-from signbridge.report.wording import listing, number, percent
+from signbridge.report.wording import EDITED, listing, number, percent, plural, points_with_interval
 
 TITLE = "One model in several kinds of weights"
 
@@ -26,8 +26,9 @@ def section(models: Models) -> Section | None:
         "its vectors over the norm of the reference's. A model whose tower stays in 16 bits tells whether the drift "
         "comes from there. How accurate probes are in either is among the pairs above.",
         _answers(models, kinds),
+        *_patching_in_words(models),
     )
-    return Section("drift", TITLE, lead, (_picture(models, rows),))
+    return Section("drift", TITLE, lead, (_picture(models, rows),), tables=_patching(models))
 
 
 def _answers(models: Models, kinds: pd.Series) -> str:
@@ -38,6 +39,35 @@ def _answers(models: Models, kinds: pd.Series) -> str:
         for row in pairs
     ]
     return f"{listing(said)}."
+
+
+def _of_patching(models: Models) -> pd.DataFrame:
+    """The rows on patching; with all tokens the effect is 1 in any weights."""
+    return models.patching_drift[models.patching_drift["position"] != "all"]
+
+
+def _patching_in_words(models: Models) -> tuple[str, ...]:
+    rows = _of_patching(models).to_dict("records")
+    if not rows:
+        return ()
+    worst = max(rows, key=lambda row: abs(row["difference"]))
+    return (
+        f"{plural(worst['pairs'], 'pair')} of photos were patched into each other in each kind of weights. An effect "
+        f"is the share of the gap between two answers' logits that the other image's stream carries. It moves most in "
+        f"{worst['model']}, at {worst['site']}, {EDITED[worst['position']]}: by "
+        f"{points_with_interval(worst['difference'], worst['low'], worst['high'])}.",
+    )
+
+
+def _patching(models: Models) -> tuple[Table, ...]:
+    rows = _of_patching(models).to_dict("records")
+    cells = tuple(
+        (row["model"], row["site"], EDITED[row["position"]], percent(row["effect_reference"]), percent(row["effect"]),
+         points_with_interval(row["difference"], row["low"], row["high"]))
+        for row in rows
+    )  # fmt: skip
+    columns = ("model", "site", "tokens", "effect in the reference", "effect", "difference")
+    return (Table("Effects of patching in other weights", columns, cells),) if cells else ()
 
 
 def _picture(models: Models, rows: pd.DataFrame) -> Picture:

@@ -53,7 +53,7 @@ def section(models: Models) -> Section:
     rows = models.accuracy[models.accuracy["position"].isin([quoted, "image_mean", "flat"])]
     rows = rows[~(rows["site"].str.startswith(("layer_", "embedding")) & (rows["position"] != quoted))]
     pictures = (_curves(models, rows, quoted), _peaks(models, rows))
-    tables = (_what_they_read(models), _what_they_take(models), *_pairs(models))
+    tables = (_what_they_read(models), _what_they_say(models), _what_they_take(models), *_pairs(models))
     return Section("models", TITLE, lead, pictures, tables=tables)
 
 
@@ -117,24 +117,38 @@ def _peaks_in_words(models: Models) -> str:
 
 
 def _what_they_read(models: Models) -> Table:
-    def cell(row: dict, what: str) -> str:
-        return share_with_interval(row[what], row[f"{what}_low"], row[f"{what}_high"])
-
-    def over(row: dict, what: str) -> str:
-        low, high = row[f"over_{what}_low"], row[f"over_{what}_high"]
-        return points_with_interval(row[f"over_{what}"], low, high) if not math.isnan(row[f"over_{what}"]) else "–"
-
-    kind = models.kind
     return Table(
         "What each model reads, and what its decoder adds",
-        ("model", "decoder", "over pixels", "vision tower", "over the tower", f"answer names the {kind}",
-         "probe over the answer", f"{kind} guessed from the answer"),
+        ("model", "decoder", f"{models.kind}s shuffled over photos", "p", "over pixels", "vision tower",
+         "over the tower"),
         tuple(
-            (row["model"], cell(row, "decoder"), over(row, "pixels"), cell(row, "vision"), over(row, "vision"),
-             cell(row, "named"), over(row, "named"), cell(row, "read_answer"))
+            (row["model"], _cell(row, "decoder"), percent(row["null"]), p_value(row["p_value"]), _over(row, "pixels"),
+             _cell(row, "vision"), _over(row, "vision"))
             for row in models.models.to_dict("records")
         ),
     )  # fmt: skip
+
+
+def _what_they_say(models: Models) -> Table:
+    kind = models.kind
+    return Table(
+        "The gap between probe and answer",
+        ("model", f"answer names the {kind}", "probe over it", f"{kind} scored highest", "probe over it",
+         f"{kind} guessed from the answer", "probe over it"),
+        tuple(
+            (row["model"], *(of(row, what) for what in ("named", "likeliest", "read_answer") for of in (_cell, _over)))
+            for row in models.models.to_dict("records")
+        ),
+    )  # fmt: skip
+
+
+def _cell(row: dict, what: str) -> str:
+    return "–" if math.isnan(row[what]) else share_with_interval(row[what], row[f"{what}_low"], row[f"{what}_high"])
+
+
+def _over(row: dict, what: str) -> str:
+    over = f"over_{what}"
+    return "–" if math.isnan(row[over]) else points_with_interval(row[over], row[f"{over}_low"], row[f"{over}_high"])
 
 
 def _what_they_take(models: Models) -> Table:

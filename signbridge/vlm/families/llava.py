@@ -74,9 +74,8 @@ def scale_image_tokens(model: PreTrainedModel) -> None:
     model.model.multi_modal_projector.register_forward_hook(lambda _, args, image_tokens: image_tokens * root)
 
 
-def complete_processor(processor: ProcessorMixin, model: PreTrainedModel) -> None:
-    """Let the processor know how many tokens an image takes, which older repositories say in the model alone."""
-    config = model.config
+def complete_processor(processor: ProcessorMixin, config: PreTrainedConfig) -> None:
+    """Let the processor know how many tokens an image takes, which older repositories say in `config`, the model's."""
     if config.model_type not in ("llava", "llava_next") or config.vision_config.model_type == "pixtral":
         return
     if processor.patch_size is None:
@@ -102,27 +101,27 @@ def check_vision_layers(config: PreTrainedConfig, folder: Path) -> None:
         )
 
 
-def check_processor(processor: ProcessorMixin, model: PreTrainedModel, folder: Path, prompt: str) -> None:
-    """Raises `SignBridgeError` if `processor`, which lies with `model` in `folder`, was made for another model.
+def check_processor(processor: ProcessorMixin, config: PreTrainedConfig, folder: Path, prompt: str) -> None:
+    """Raises `SignBridgeError` if `processor`, which lies with `config` in `folder`, was made for another model.
 
     `prompt` is the model's own, with an image token: each of its tokens must have an embedding.
     """
-    rows, most = model.get_input_embeddings().num_embeddings, max(processor.tokenizer(prompt)["input_ids"])
+    rows, most = config.get_text_config().vocab_size, max(processor.tokenizer(prompt)["input_ids"])
     if most >= rows:
         raise SignBridgeError(
             f"{folder}: the tokenizer makes token {most} of '{processor.tokenizer.decode(most)}' in the prompt, and "
             f"the model has {rows} embeddings. Take the tokenizer of this very model."
         )
-    if model.config.model_type == "gemma3":  # whose processor's mark is where an image begins
+    if config.model_type == "gemma3":  # whose processor's mark is where an image begins
         return
-    ours, theirs = model.config.image_token_id, processor.image_token_id
+    ours, theirs = config.image_token_id, processor.image_token_id
     if ours != theirs:
         raise SignBridgeError(
             f"{folder / 'config.json'}: its image token is {ours}, and the tokenizer's {processor.image_token} is "
             f"{theirs}. Correct image_token_index, or take the tokenizer of this very model."
         )
-    images, tower = processor.image_processor, model.config.vision_config
-    if model.config.model_type != "llava" or tower.model_type not in ("clip_vision_model", "siglip_vision_model"):
+    images, tower = processor.image_processor, config.vision_config
+    if config.model_type != "llava" or tower.model_type not in ("clip_vision_model", "siglip_vision_model"):
         return
     if processor.patch_size != tower.patch_size:
         raise SignBridgeError(

@@ -42,6 +42,11 @@ class Parts(NamedTuple):
     softcap: float | None = None  # logits are drawn to within it, by `softcap * tanh(logits / softcap)`
 
 
+def within_softcap(parts: Parts, logits: Float[Tensor, "*rows vocabulary"]) -> Float[Tensor, "*rows vocabulary"]:
+    """What the unembedding gives, as the model's own logits are drawn."""
+    return logits if parts.softcap is None else parts.softcap * torch.tanh(logits / parts.softcap)
+
+
 def no_grid(inputs: Inputs) -> None:
     """Of tiles, or of queries: the tokens of an image are not its patches line by line."""
 

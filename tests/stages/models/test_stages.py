@@ -10,14 +10,15 @@ import pytest
 
 from signbridge.core import activations, params, tables
 from signbridge.datasets.images import encode_png
-from stages.models import compare, drift, extract, model, probe, report
+from stages.models import compare, drift, extract, model, patch, probe, report, score_letters
 from tests.conftest import Workspace
 from tests.report.made_up_models import ENTRY, NEEDS
+from tests.report.reading import Page
 from tests.stages import small_study
 from tests.stages.small_study import ACTIVATIONS, IDS, LABELS, as_declared, copy_into, declared, written_by
 
 NAMES = ["first", "second"]
-READ = Path("data/models/read")
+READ, SCORED, PATCHED = (Path(f"data/models/{name}") for name in ("read", "scored", "patched"))
 
 
 def of_models(stage: str) -> set[str]:
@@ -30,13 +31,18 @@ def finished(tmp_path_factory) -> Workspace:
     """A folder in which two models were read, the second in fewer bits, and probed."""
     with small_study.working_in(tmp_path_factory.mktemp("models")) as workspace, pytest.MonkeyPatch.context() as patch:
         small_study.write_study(workspace)
-        workspace.set_in(params.SIDE_BY_SIDE, models=NAMES, repeats=1)
+        workspace.set_in(params.SIDE_BY_SIDE, models=NAMES, repeats=1, shuffled_draws=4)
         for name, quantization in zip(NAMES, ("none", "nf4"), strict=True):
             entry = {**ENTRY, "name": name, "quantization": quantization, "source": "hub", "hub_id": "a/b"}
             made_by = {"model": entry, "needs": NEEDS, "read_on": {"device": "cpu"}}
             answers = pd.DataFrame({"image_id": IDS, "label": LABELS, "prompt": "?", "answer": LABELS})
             tables.write(answers, READ / name / "answers.parquet", made_by)
             shutil.copytree(ACTIVATIONS, READ / name / "activations")
+            likely = pd.DataFrame({"image_id": IDS, "label": LABELS, "prompt": "?", "letter": LABELS})
+            tables.write(likely.assign(log_probability=-0.5), SCORED / f"{name}.parquet", made_by)
+            share = {"none": 0.5, "nf4": 0.25}[quantization]
+            cell = pd.DataFrame({"pair": [0, 0], "receiver": IDS[:2], "site": "layer_00", "position": "image"})
+            tables.write(cell.assign(gap=2.0, moved=2 * share), PATCHED / f"{name}.parquet", made_by)
         _nudge(READ / "second/activations", "layer_01")
         for name in NAMES:
             patch.setattr(sys, "argv", ["probe", name])
@@ -62,6 +68,10 @@ def test_each_model_is_probed_on_the_studys_folds_without_leakage(finished):
         assert table["repeat"].max() == 0
         assert set(table.loc[table["site"].str.startswith("layer_"), "position"]) == {"prompt_last"}
         assert (table.groupby("site")["image_id"].nunique() == len(IDS)).all()
+        shuffled = tables.read(f"data/models/probed/{name}/shuffled_labels.parquet")
+        layers = shuffled.loc[shuffled["site"].str.startswith("layer_")]
+        assert (set(shuffled["site"]) - set(layers["site"]), set(layers["position"])) == ({"vision"}, {"prompt_last"})
+        assert layers["draw"].tolist() == [0, 1, 2, 3]
     first, second = (tables.read(f"data/models/probed/{name}/choices.parquet") for name in NAMES)
     assert first[["site", "repeat", "fold"]].equals(second[["site", "repeat", "fold"]])
 
@@ -91,6 +101,9 @@ def test_they_are_compared_on_the_same_resamples_and_the_page_is_made(study):
     assert set(of_drift["reference"]) == {"first"}
     moved = of_drift[of_drift["relative_error"] > 0]
     assert set(moved["site"]) == {"layer_01"}
+    [patched] = tables.read(drift.PATCHING_DRIFT).to_dict("records")
+    assert (patched["reference"], patched["model"], patched["difference"]) == ("first", "second", -0.25)
+    assert (table["likeliest"] == 1).all()
     assert len(tables.read_findings("metrics/models.json")) <= 25
     first = page_and_tables()
     compare.main()
@@ -102,6 +115,34 @@ def page_and_tables() -> dict[str, bytes]:
     return {
         path.as_posix(): path.read_bytes() for path in [report.REPORT, *sorted(Path("data/models").rglob("*.parquet"))]
     }
+
+
+def test_a_model_of_the_hub_whose_letters_could_not_be_scored_is_named_and_the_rest_stands(study):
+    """By eight digits of its commit."""
+    name, shown = f"some-org/some.name-2/{'0123456789' * 4}", "some-org/some.name-2/01234567"
+    for folder in (READ, Path("data/models/probed")):
+        shutil.copytree(folder / "second", folder / name)
+    for folder in (SCORED, PATCHED):
+        (folder / name).parent.mkdir(parents=True)
+        shutil.copy(folder / "second.parquet", folder / f"{name}.parquet")
+    none = tables.read(SCORED / "second.parquet")[:0]
+    tables.write(none, SCORED / f"{name}.parquet", {"not_scored": "two classes are the same tokens."})
+    study.set_in(params.SIDE_BY_SIDE, models=["first", name])
+    for stage in (drift, compare, report):
+        stage.main()
+    found = tables.read_findings("metrics/models.json")
+    assert {"first_over_likeliest_letter", f"{shown}_accuracy"} <= found.keys()
+    assert f"{shown}_over_likeliest_letter" not in found
+    sections = [Page(report.REPORT.read_text(encoding="utf-8")).section(of).text for of in ("models", "drift")]
+    assert f"{shown}: its letters are not scored. two classes are the same tokens." in sections[0]
+    assert all(shown in text and name not in text for text in sections)
+
+
+def test_no_pairs_are_asked_for_and_no_model_is_read(study, monkeypatch):
+    """Not even described: there is no data/models/described/ here."""
+    monkeypatch.setattr(sys, "argv", ["patch", "first"])
+    assert set(written_by(patch.main)) == {"data/models/patched/first.parquet"}
+    assert tables.read(PATCHED / "first.parquet").empty
 
 
 def test_without_the_protocol_that_does_not_leak_nothing_is_compared(study, monkeypatch):
@@ -133,11 +174,11 @@ def test_three_models_of_two_families_go_all_the_way_through(workspace, monkeypa
         models__packed={**twin, "like": "twin", "quantization": "nf4"},
         models__tower={"like": "packed", "quantize": "decoder"}, models__half={"like": "twin", "dtype": "bfloat16"},
     )  # fmt: skip
-    workspace.set_in(params.SIDE_BY_SIDE, models=names, repeats=1)
+    workspace.set_in(params.SIDE_BY_SIDE, models=names, repeats=1, patching_pairs=2)
     monkeypatch.setenv("SIGNBRIDGE_DEVICE", "cpu")
     for name in names:
         monkeypatch.setattr(sys, "argv", ["stage", name])
-        for stage in (model, extract, probe):
+        for stage in (model, extract, probe, score_letters, patch):
             stage.main()
     drift.main()
     compare.main()
@@ -147,6 +188,14 @@ def test_three_models_of_two_families_go_all_the_way_through(workspace, monkeypa
     of_tower = table[(table["site"] == "vision")].set_index("model")["relative_error"]
     assert of_tower["half"] < of_tower["packed"]
     assert of_tower["tower"] < of_tower["packed"], "whose tower is packed"
+    patched = tables.read(drift.PATCHING_DRIFT)
+    assert set(patched["model"]) == {"packed", "tower", "half"}
+    assert (patched.loc[patched["position"] == "all", "effect"] - 1).abs().max() < 1e-3
+    scored = tables.read(SCORED / "tiny-gemma3.parquet")
+    assert scored["prompt"].unique().tolist() == [
+        "user\n<start_of_image>Which letter of the American Sign Language alphabet does this hand show? Choose one of "
+        "A, B or C.\nmodel\n"
+    ]
     described = tables.read_json("data/models/described/tiny-gemma3.json")
     assert described["entry"]["prompt"].startswith("user\n<start_of_image>What sign")
     assert report.REPORT.exists()
