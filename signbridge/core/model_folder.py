@@ -6,6 +6,7 @@ Only names, JSON and the headers of safetensors files are read: a model that can
 import hashlib
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any, Literal
 
@@ -82,6 +83,19 @@ def packing(folder: Path) -> dict[str, Any]:
     of_text = config.get("text_config")
     places = [config, of_text if isinstance(of_text, dict) else {}]
     return next((place["quantization_config"] for place in places if place.get("quantization_config")), {})
+
+
+def blocks_in_weights(folder: Path) -> int | None:
+    """How many decoder blocks the weights in `folder` are of, by their names; None if nothing there tells.
+
+    Blocks of a vision tower do not count. Of weights in shards the index is enough.
+    """
+    if (folder / WEIGHTS).is_file():
+        names = _header(folder / WEIGHTS)[1]
+    else:
+        names = _json(folder / INDEX).get("weight_map", {}) if (folder / INDEX).is_file() else {}
+    blocks = [re.search(r"\blayers\.(\d+)\.", name) for name in names if not re.search("vision|visual", name)]
+    return max((int(found[1]) + 1 for found in blocks if found), default=None)
 
 
 def _files(folder: Path) -> list[Path]:

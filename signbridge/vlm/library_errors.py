@@ -1,15 +1,15 @@
 """What Transformers raises over a model's files, said in the project's words; and that it never asks to run code."""
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import transformers
-from transformers import dynamic_module_utils
+from transformers import PreTrainedConfig, dynamic_module_utils
 
 from signbridge.core.errors import SignBridgeError, is_out_of_memory, refusal
+from signbridge.core.model_folder import blocks_in_weights
 
 dynamic_module_utils.TIME_OUT_REMOTE_CODE = 0  # seconds to wait for "Do you wish to run the custom code?": never asked
 
@@ -51,7 +51,7 @@ def said_of_files(folder: Path) -> Iterator[None]:
 
 
 def check_complete(found: dict[str, Any], folder: Path) -> None:
-    """Transformers draws at random what it does not find, and reads part of a decoder: here those are errors."""
+    """Transformers draws at random what it does not find: here that is an error."""
     for problem in ("missing_keys", "mismatched_keys"):
         if found[problem]:
             first = sorted(map(str, found[problem]))[0]
@@ -59,10 +59,17 @@ def check_complete(found: dict[str, Any], folder: Path) -> None:
                 f"{folder}: the weights do not fit config.json: {len(found[problem])} {problem.replace('_', ' ')}, "
                 f"first {first}. Save model and configuration again, together."
             )
-    left = sorted(name for name in map(str, found["unexpected_keys"]) if re.search(r"language_model\.layers\.\d", name))
-    if left:
+
+
+def check_blocks(config: PreTrainedConfig, folder: Path) -> None:
+    """Raises `SignBridgeError` if the weights in `folder` are of another number of decoder blocks than `config` says.
+
+    Of a decoder with more of them, Transformers would read a part.
+    """
+    there, said = blocks_in_weights(folder), config.get_text_config().num_hidden_layers
+    if there is not None and there != said:
         raise SignBridgeError(
-            f"{folder}: the weights do not fit config.json, whose decoder lacks {len(left)} of them, first {left[0]}. "
+            f"{folder}: the weights hold {there} decoder blocks, and config.json says {said}. "
             "Save model and configuration again, together."
         )
 

@@ -40,7 +40,7 @@ from signbridge.vlm.families.llava import (
     complete_processor,
 )
 from signbridge.vlm.families.processors import processor_in
-from signbridge.vlm.library_errors import check_complete, own_code, said_of_files
+from signbridge.vlm.library_errors import check_blocks, check_complete, own_code, said_of_files
 from signbridge.vlm.machine import why_no_gpu
 from signbridge.vlm.memory import said_when_full
 from signbridge.vlm.nf4 import expanded_weights_fit, packing_in_parts, prepare_packed, quantization_for
@@ -88,8 +88,8 @@ def load(params: Model, scratch: Path, device: torch.device, twin_seed: int | No
     says `untrained`, it is the model's untrained twin: the same but for its weights, which are drawn from that seed. Of
     a large model that is packed here, the packed weights are kept below `scratch`, and loaded the next time.
     Raises `SignBridgeError` if the hub cannot be reached, the files in a folder make no model that can be loaded, the
-    family is not known or bitsandbytes is missing. That a prompt is too long, or that the processor is another model's,
-    is said before weights are fetched or read.
+    family is not known or bitsandbytes is missing. That a prompt is too long, or that processor or weights are another
+    model's, is said before weights are read.
     """
     params = complete(params)
     twin_seed = params.untrained if twin_seed is None else twin_seed
@@ -103,8 +103,10 @@ def load(params: Model, scratch: Path, device: torch.device, twin_seed: int | No
     complete_processor(processor, config)
     check_processor(processor, config, folder, params.prompt)
     check_length(params.prompt, processor, config, params.max_new_tokens)
+    check_blocks(config, folder)  # of weights in shards the index is there already
     if params.source == "hub":  # only its settings have been fetched
         folder = model_folder(params, scratch)
+        check_blocks(config, folder)
     quantization = quantization_for(params, folder)
     kept = None if twin_seed is not None else packed_folder(folder, quantization, device, scratch)
     weights = kept if is_kept(kept) else folder

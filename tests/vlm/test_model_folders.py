@@ -412,7 +412,8 @@ NAMED = {
     "an image token of another tokenizer": (
         json_file("config.json", image_token_id=7, image_token_index=7), "its image token is 7", "Correct image_token"),
     "images of another size": (images_of_another_size, "images are made 64 pixels high", "of this very model"),
-    "a decoder with fewer blocks": (fewer_blocks, "whose decoder lacks", "layers.8."),
+    "a decoder with fewer blocks": (
+        fewer_blocks, "the weights hold 9 decoder blocks, and config.json says 8", "together"),
     "the layout of LLaVA's authors": (
         json_file("config.json", mm_vision_tower="openai/clip-vit-large-patch14-336"), "authors' own code", "llava-hf"),
     "a language model": (language_model, "config.json: model family 'llama' is not known", "Choose a model"),

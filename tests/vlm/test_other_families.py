@@ -1,16 +1,20 @@
 """Models of every family, read and edited by the code that reads LLaVA: what `test_conformance.py` does not ask."""
 
+import copy
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file
 from transformers import LlavaForConditionalGeneration
 
 from signbridge.causal.damage import read_described
 from signbridge.causal.patching import patch, patch_one_by_one
 from signbridge.core.errors import SignBridgeError
+from signbridge.core.model_folder import blocks_in_weights
 from signbridge.core.names import PATCHED
 from signbridge.lenses.lens import logit_lens
 from signbridge.lenses.patches import patch_tokens
@@ -22,6 +26,7 @@ from signbridge.vlm.conformance import plain_pass
 from signbridge.vlm.extraction import Reader
 from signbridge.vlm.families.parts import grid_of_image, with_text_behind
 from signbridge.vlm.letter_scoring import class_log_probabilities, continuations
+from signbridge.vlm.library_errors import check_blocks
 from signbridge.vlm.loading import LoadedModel, load
 from signbridge.vlm.needs import needs_of
 from signbridge.vlm.residual import decoder_sites, editing, reading, reading_up_to
@@ -188,6 +193,19 @@ def test_lenses_do_not_mix_up_the_patches_of_images_that_take_different_numbers_
     reader = _reader(folders, "llava-next")
     with pytest.raises(SignBridgeError, match="different numbers of tokens"):
         reader.read([picture(0, *size) for size in SIZES], patch_tokens(reader, ["embedding"], 4))
+
+
+def test_the_names_of_weights_tell_the_decoder_blocks_and_another_number_is_refused(family, reader, folders, tmp_path):
+    """Of weights in shards by the index alone, which is fetched before them."""
+    names = load_file(folders / family / "model.safetensors")
+    index = {"weight_map": dict.fromkeys(names, "model-00001-of-00001.safetensors")}
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index))
+    assert blocks_in_weights(folders / family) == blocks_in_weights(tmp_path) == other_families.BLOCKS
+    config = copy.deepcopy(reader.loaded.model.config)
+    check_blocks(config, tmp_path)
+    config.get_text_config().num_hidden_layers = 2
+    with pytest.raises(SignBridgeError, match=r"the weights hold 3 decoder blocks, and config\.json says 2"):
+        check_blocks(config, tmp_path)
 
 
 def test_the_logit_lens_at_the_end_is_what_the_model_says_next(reader):
