@@ -272,6 +272,9 @@ BY_ROUNDING: dict[str, Distances] = {
     ),
     "splicing, nats": at_one_place(column("data/sae/features/items/layer_01.parquet", "nll_sae", ["kind", "item"])),
 }
+# Which features fire is all or nothing, so one rounding may move few of them by luck: over four draws of rounding up or
+# down at random, splicing in bfloat16 moved by 0.018 to 0.038 nats, 0.026 in the mean.
+LEAST_BY_ROUNDING = {("splicing, nats", "bfloat16"): 0.026}
 STAGES_BY_ROUNDING = ["extract", "extract_controls", "score_letters", "sae.train", "sae.features"]
 
 TOLERANCES_OF_PUBLISHED: dict[str, tuple[Compared, float, float]] = {
@@ -342,7 +345,7 @@ def test_half_precision_and_packed_weights_find_what_float32_finds_in_every_stag
     with working_in(tmp_path) as workspace:
         write_study(workspace, photos=4)
         run(workspace, dtype, dequantize, STAGES)
-    assert_as_rounding_explains(tmp_path, explained(dtype), BY_ROUNDING)
+    assert_as_rounding_explains(tmp_path, explained(dtype), dtype, BY_ROUNDING)
     assert_close(tmp_path, reference, dtype, TOLERANCES)
 
 
@@ -355,7 +358,7 @@ def test_products_with_three_binary_digits_fewer_are_not_explained_by_rounding(e
         run(workspace, dtype, "always", ["extract"])
     activations_alone = {"activations": BY_ROUNDING["activations"]}
     with pytest.raises(AssertionError, match="activations"):
-        assert_as_rounding_explains(tmp_path, explained(dtype), activations_alone)
+        assert_as_rounding_explains(tmp_path, explained(dtype), dtype, activations_alone)
 
 
 @contextmanager
@@ -403,12 +406,13 @@ def test_extraction_in_half_precision_finds_what_float32_finds(tmp_path_factory)
         )
 
 
-def assert_as_rounding_explains(ours: Path, explained: Explained, compared: dict[str, Distances]) -> None:
+def assert_as_rounding_explains(ours: Path, explained: Explained, dtype: str, compared: dict[str, Distances]) -> None:
     """Nothing is more than `TIMES` as far from float32 as where it does nothing but round as half precision does."""
     found = {}
     for name, compare in compared.items():
         off, by_rounding = compare(ours, explained.exact), compare(explained.rounded, explained.exact)
-        times = {place: off[place] / max(by_rounding[place], 1e-9) for place in off}
+        least = LEAST_BY_ROUNDING.get((name, dtype), 1e-9)
+        times = {place: off[place] / max(by_rounding[place], least) for place in off}
         most = max(times, key=times.__getitem__)
         found[name] = times[most]
         print(

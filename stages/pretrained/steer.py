@@ -10,6 +10,7 @@ from pathlib import Path
 from signbridge.causal.courses import check_steerable
 from signbridge.core import params, tables
 from signbridge.core.command_line import run
+from signbridge.core.groups import read_sample
 from signbridge.core.names import PRETRAINED
 from signbridge.core.sweeps import QuestionsParams
 from signbridge.core.tables import whole_folder
@@ -31,7 +32,7 @@ def main() -> None:
     questions, seed = params.section("questions", QuestionsParams), params.seed()
     doses = getattr(params.section("steering", PretrainedSteeringParams, params.PRETRAINED), questions.sweep)
     answers = tables.read(ANSWERS, columns=["image_id", "answer"])
-    rows = tables.read(SAMPLE).merge(answers, on="image_id", validate="1:1")
+    rows = read_sample()[0].merge(answers, on="image_id", validate="1:1")
     check_steerable(rows, doses, seed)
     made_by = {
         "autoencoder": about, "steering": doses.model_dump(), "seed": seed,

@@ -30,7 +30,8 @@ BESIDE_A_MODEL = {  # of the stages that depend on signbridge/vlm
     "models.yaml": "its entry: one that is not data/model.json's, or that does not fit the stage, ends it and no more",
     "{model}": "the files of a local model, whose digest data/model.json has",
 }
-BESIDE_ONE_STAGE = {  # the same, of stages by name
+BESIDE_ONE_STAGE = {  # the same, of stages by their name, or by what the last part of it is
+    "report": {"models.yaml": "the chosen entry as it is written, whose values the metadata of deps have: no remarks"},
     "choice": dict.fromkeys(("datasets.yaml", "models.yaml"), "only to refuse a choice that is not there"),
     "pretrained.features": {"stages/pretrained/autoencoders.yaml": "only to refuse a choice that is not there"},
     "pretrained.steer": {"stages/pretrained/autoencoders.yaml": "the same"},
@@ -83,6 +84,7 @@ def undeclared(stage: str, path: str) -> bool:
         return False
     names = declared(stage)
     known = [*(_filled(name) for name in names), *BESIDE, *BESIDE_ONE_STAGE.get(stage, {})]
+    known += BESIDE_ONE_STAGE.get(stage.rpartition(".")[2], {})
     if "signbridge/vlm" in names:
         known += [one for name in BESIDE_A_MODEL for one in (_model_folders() if name == "{model}" else [name])]
     if stage == "fetch":

@@ -50,6 +50,8 @@ def test_the_kind_of_weights_read_from_a_table_that_is_no_dep_is_seen(workspace:
         ("models.extract", "data/models/described/tiny-random.json", False),
         ("models.extract", "data/models/read/tiny-random/answers.parquet", False),
         ("probe", ".scratch/probe/a", False),
+        ("sae.report", "models.yaml", False),
+        ("report", "data/activations/layer_00.parquet", True),
         ("sae.train", "data/sae/.autoencoders.unfinished/layer_00/cfg.json", False),
         ("sae.train", "data/sae/.features.unfinished/layer_00.parquet", True),
         ("pretrained.fetch", "text_sae/cfg.json", False),
