@@ -2,6 +2,7 @@
 
 from signbridge.report.pages import resolution_page
 from signbridge.report.sections import resolution
+from signbridge.report.settings import Settings
 from tests.report import made_up
 from tests.report.reading import Page, rows_of
 
@@ -52,6 +53,13 @@ def test_the_curve_has_a_point_a_size_and_site_and_every_comparison_is_in_the_ta
     table = resolution.section(ladder).tables[1]
     assert len(table.rows) == len(ladder.differences) == int(ladder.found["comparisons"])
     assert table.rows[-1][:3] == ("decoder over pixels", "full size", "pixels")
+
+
+def test_a_photo_is_shown_at_every_size_unless_none_may_be():
+    ladder = made_up.resolution()
+    assert [picture.name for picture in resolution.section(ladder).pictures] == ["resolution-pictures"]
+    hidden = made_up.resolution(settings=Settings({}, {}, hidden="none is shown"))
+    assert resolution.section(hidden).pictures == ()
 
 
 def test_one_size_alone_makes_a_page_that_says_what_to_do():

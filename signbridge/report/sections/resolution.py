@@ -62,7 +62,8 @@ def section(ladder: Resolution) -> Section:
         "The photos of the study were made smaller, and the model was asked the same question about each. A larger "
         "picture is averaged over boxes and keeps its proportions; none is enlarged, but by the model's own processor, "
         "which brings every picture to the size that the model takes in. Sample, folds and resamples are the study's, "
-        "so every two sizes are compared on the same photos. The full size is the study itself, not read again.",
+        f"so every two sizes are compared on the same {ladder.group.many}, which the intervals resample. The full size "
+        "is the study itself, not read again.",
         f"The pixels are those of the same pictures, on a grid of at most {count(ladder.most_pixels)} pixels a side. "
         "At every size each fold chooses its layer inside its training images; the table also has the layers that the "
         "folds chose at full size.",

@@ -14,6 +14,8 @@ import pytest
 from signbridge.core import activations, params, tables
 from signbridge.datasets.images import decode_png, encode_png
 from signbridge.datasets.resolution import FULL
+from signbridge.report.figures.class_grid import class_grid
+from signbridge.report.shown_images import blank
 from stages import extract as study_extract
 from stages import model
 from stages import probe as study_probe
@@ -175,8 +177,13 @@ def test_pictures_with_no_smaller_rung_make_a_page_that_says_so_and_read_no_mode
         monkeypatch.setattr(sys, "argv", ["extract", rung])
         extract.main()
         assert [path.name for path in (READ / rung).iterdir()] == ["answers.parquet"]
+    drawn = []
+    monkeypatch.setattr(report, "class_grid", lambda names, images: drawn.extend(images) or class_grid(names, images))
+    study.set(show_images=False)
     for stage in (probe, compare, report):
         stage.main()
+    [shown] = drawn
+    assert (shown == decode_png(blank())).all(), "an image that is not to be shown is in no picture"
     assert "There is no ladder here: the pictures are 48 pixels in grey" in report.REPORT.read_text(encoding="utf-8")
     assert tables.read_findings("metrics/resolution.json")["rungs"] == 1
 
