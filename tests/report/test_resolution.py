@@ -23,8 +23,8 @@ def test_the_answer_names_the_smallest_size_the_full_one_and_their_difference():
     loss = row(ladder, "decoder", "28-grey", "full")
     assert f"at 28 pixels in grey a probe of the decoder reads {small['accuracy'] * 100:.1f}\u202f%" in first
     assert f"as they are (24 to 96 pixels) {full['accuracy'] * 100:.1f}\u202f%" in first
-    assert f"a difference of \u2212{abs(loss['difference']) * 100:.1f}\u00a0points" in first
-    assert second.startswith("Every smaller size is told apart from full size")
+    assert f"The small size less the full one: \u2212{abs(loss['difference']) * 100:.1f}\u00a0points" in first
+    assert second.startswith("No smaller size is like full size")
 
 
 def test_sizes_that_are_not_told_apart_are_not_called_equal():

@@ -38,8 +38,8 @@ def answer(ladder: Resolution) -> tuple[str, ...]:
     loss = losses[(losses["rung"] == smallest) & (losses["against"] == FULL)].iloc[0]
     first = (
         f"From the photos at {_called(smallest)} a probe of the decoder reads {_share(ladder, smallest, 'best')} of "
-        f"the {ladder.kind}s, from the same photos as they are ({_size(ladder)}) {_share(ladder, FULL, 'best')}: a "
-        f"difference of {points_with_interval(loss['difference'], loss['low'], loss['high'])}."
+        f"the {ladder.kind}s, from the same photos as they are ({_size(ladder)}) {_share(ladder, FULL, 'best')}. The "
+        f"small size less the full one: {points_with_interval(loss['difference'], loss['low'], loss['high'])}."
     )
     return first, _alike(ladder)
 
@@ -47,7 +47,7 @@ def answer(ladder: Resolution) -> tuple[str, ...]:
 def _alike(ladder: Resolution) -> str:
     alike = str(ladder.found["alike_from"])
     if alike == FULL:
-        return "Every smaller size is told apart from full size: none of them is enough to say what the photos say."
+        return "No smaller size is like full size: the largest of them is told apart from it."
     return (
         f"From {_called(alike)} upwards no size is told apart from full size. This is no proof that they are equal: "
         "look at the intervals."
