@@ -45,7 +45,7 @@ def study_alone(tmp_path_factory) -> tuple[Clone, set[str], list[str]]:
     """The study, run by itself; the stages that ran; the pages there were then."""
     folder = tmp_path_factory.mktemp("study")
     clone = clone_of_the_working_tree(folder / "project", folder / "home", stubs=True)
-    clone.set_in(params.RESOLUTION, rungs=["28-grey", 56])  # more would show nothing more
+    clone.set_in(params.RESOLUTION, rungs=["28-grey"])  # more would show nothing more
     clone.commit("The pipelines")
     ran = clone.dvc("repro").ran
     return clone, ran, [path.name for path in (clone.root / "report").glob("*.html")]
@@ -249,7 +249,7 @@ def test_another_model_or_rung_beside_the_others_runs_that_one_alone(clone):
     names, commit = YAML(typ="safe").load(clone.root / params.SIDE_BY_SIDE)["models"], "0" * 40
     of_hub = f"some-org/some.name-2/{commit}"
     clone.set_in(params.SIDE_BY_SIDE, models=[*names, "tiny-random", of_hub])
-    clone.set_in(params.RESOLUTION, rungs=["28-grey", 42, 56])
+    clone.set_in(params.RESOLUTION, rungs=["28-grey", 42])
     ran = clone.dvc("repro", "stages/models/dvc.yaml", "stages/resolution/dvc.yaml")
     of_each = {f"models:{stage}" for stage in ("model", "extract", "probe", "score_letters", "patch")}
     of_models = of_each | {"models:drift", "models:compare", "models:report"}

@@ -41,7 +41,7 @@ def main() -> None:
         pictures=GRID.read_bytes(),
     )
     confidence = ladder.found.number("confidence")
-    save_figure(accuracy_by_size(ladder.accuracy, distinct, ladder.chance, confidence), CURVE)
+    save_figure(accuracy_by_size(ladder.accuracy, distinct, ladder.chance, confidence, ladder.group), CURVE)
     write(resolution_page(ladder), REPORT)
 
 

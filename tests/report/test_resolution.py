@@ -2,6 +2,7 @@
 
 from signbridge.report.pages import resolution_page
 from signbridge.report.sections import resolution
+from signbridge.report.settings import Settings
 from tests.report import made_up
 from tests.report.reading import Page, rows_of
 
@@ -22,8 +23,8 @@ def test_the_answer_names_the_smallest_size_the_full_one_and_their_difference():
     loss = row(ladder, "decoder", "28-grey", "full")
     assert f"at 28 pixels in grey a probe of the decoder reads {small['accuracy'] * 100:.1f}\u202f%" in first
     assert f"as they are (24 to 96 pixels) {full['accuracy'] * 100:.1f}\u202f%" in first
-    assert f"a difference of \u2212{abs(loss['difference']) * 100:.1f}\u00a0points" in first
-    assert second.startswith("Every smaller size is told apart from full size")
+    assert f"The small size less the full one: \u2212{abs(loss['difference']) * 100:.1f}\u00a0points" in first
+    assert second.startswith("No smaller size is like full size")
 
 
 def test_sizes_that_are_not_told_apart_are_not_called_equal():
@@ -52,6 +53,13 @@ def test_the_curve_has_a_point_a_size_and_site_and_every_comparison_is_in_the_ta
     table = resolution.section(ladder).tables[1]
     assert len(table.rows) == len(ladder.differences) == int(ladder.found["comparisons"])
     assert table.rows[-1][:3] == ("decoder over pixels", "full size", "pixels")
+
+
+def test_a_photo_is_shown_at_every_size_unless_none_may_be():
+    ladder = made_up.resolution()
+    assert [picture.name for picture in resolution.section(ladder).pictures] == ["resolution-pictures"]
+    hidden = made_up.resolution(settings=Settings({}, {}, hidden="none is shown"))
+    assert resolution.section(hidden).pictures == ()
 
 
 def test_one_size_alone_makes_a_page_that_says_what_to_do():

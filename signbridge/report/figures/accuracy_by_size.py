@@ -8,14 +8,17 @@ from matplotlib.ticker import PercentFormatter
 
 from signbridge.report import palette
 from signbridge.report.charts.by_rung import DRAWN, drawn_rows
+from signbridge.report.wording import GROUPS, Group
 
 WIDTH, HEIGHT = 5.5, 3.4  # inches
 
 
-def accuracy_by_size(table: pd.DataFrame, rungs: Sequence[str], chance: float, confidence: float) -> Figure:
+def accuracy_by_size(
+    table: pd.DataFrame, rungs: Sequence[str], chance: float, confidence: float, group: Group = GROUPS["photo"]
+) -> Figure:
     """Draw `table` (rung, site, accuracy, low, high): a line a site over `rungs`, the smallest first.
 
-    `chance` is the share of the commonest letter, `confidence` that of the intervals.
+    `chance` is the share of the commonest letter, `confidence` that of the intervals, over each `group`.
     """
     drawn = drawn_rows(table, rungs)
     figure = Figure(figsize=(WIDTH, HEIGHT), layout="constrained")
@@ -37,7 +40,7 @@ def accuracy_by_size(table: pd.DataFrame, rungs: Sequence[str], chance: float, c
     axes.grid(axis="y", color=palette.FAINT, linewidth=0.5)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
-    title = f"bars: {confidence:.0%} intervals, groups of images resampled"
+    title = f"bars: {confidence:.0%} intervals, {group.many} resampled"
     legend = figure.legend(loc="outside lower center", ncols=2, fontsize=7, frameon=False, title=title)
     legend.get_title().set_fontsize(7)
     return figure

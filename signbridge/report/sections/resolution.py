@@ -38,8 +38,8 @@ def answer(ladder: Resolution) -> tuple[str, ...]:
     loss = losses[(losses["rung"] == smallest) & (losses["against"] == FULL)].iloc[0]
     first = (
         f"From the photos at {_called(smallest)} a probe of the decoder reads {_share(ladder, smallest, 'best')} of "
-        f"the {ladder.kind}s, from the same photos as they are ({_size(ladder)}) {_share(ladder, FULL, 'best')}: a "
-        f"difference of {points_with_interval(loss['difference'], loss['low'], loss['high'])}."
+        f"the {ladder.kind}s, from the same photos as they are ({_size(ladder)}) {_share(ladder, FULL, 'best')}. The "
+        f"small size less the full one: {points_with_interval(loss['difference'], loss['low'], loss['high'])}."
     )
     return first, _alike(ladder)
 
@@ -47,7 +47,7 @@ def answer(ladder: Resolution) -> tuple[str, ...]:
 def _alike(ladder: Resolution) -> str:
     alike = str(ladder.found["alike_from"])
     if alike == FULL:
-        return "Every smaller size is told apart from full size: none of them is enough to say what the photos say."
+        return "No smaller size is like full size: the largest of them is told apart from it."
     return (
         f"From {_called(alike)} upwards no size is told apart from full size. This is no proof that they are equal: "
         "look at the intervals."
@@ -62,7 +62,8 @@ def section(ladder: Resolution) -> Section:
         "The photos of the study were made smaller, and the model was asked the same question about each. A larger "
         "picture is averaged over boxes and keeps its proportions; none is enlarged, but by the model's own processor, "
         "which brings every picture to the size that the model takes in. Sample, folds and resamples are the study's, "
-        "so every two sizes are compared on the same photos. The full size is the study itself, not read again.",
+        f"so every two sizes are compared on the same {ladder.group.many}, which the intervals resample. The full size "
+        "is the study itself, not read again.",
         f"The pixels are those of the same pictures, on a grid of at most {count(ladder.most_pixels)} pixels a side. "
         "At every size each fold chooses its layer inside its training images; the table also has the layers that the "
         "folds chose at full size.",
