@@ -179,12 +179,15 @@ def test_pictures_with_no_smaller_rung_make_a_page_that_says_so_and_read_no_mode
         assert [path.name for path in (READ / rung).iterdir()] == ["answers.parquet"]
     drawn = []
     monkeypatch.setattr(report, "class_grid", lambda names, images: drawn.extend(images) or class_grid(names, images))
-    study.set(show_images=False)
+    forbidden = {"source": "rendered", "dataset": "mine", "pass_on": False}
+    tables.write(tables.read("data/sample.parquet"), "data/sample.parquet", {"images": forbidden})
     for stage in (probe, compare, report):
         stage.main()
     [shown] = drawn
     assert (shown == decode_png(blank())).all(), "an image that is not to be shown is in no picture"
-    assert "There is no ladder here: the pictures are 48 pixels in grey" in report.REPORT.read_text(encoding="utf-8")
+    page = report.REPORT.read_text(encoding="utf-8")
+    assert "There is no ladder here: the pictures are 48 pixels in grey" in page
+    assert "none is shown: the licence of mine does not let them be passed on" in page
     assert tables.read_findings("metrics/resolution.json")["rungs"] == 1
 
 
