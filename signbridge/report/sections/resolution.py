@@ -31,7 +31,8 @@ def answer(ladder: Resolution) -> tuple[str, ...]:
     if len(rungs) == 1:
         return (
             f"There is no ladder here: the pictures are {_size(ladder)}, and no rung of the params is another picture. "
-            "Choose a dataset of larger pictures, or add smaller rungs to stages/resolution/params.yaml.",
+            "Choose a dataset of larger pictures (rendered_signers has 96 pixels), or add smaller rungs to "
+            "stages/resolution/params.yaml.",
         )
     smallest = rungs[0]
     losses = ladder.differences[ladder.differences["what"] == "decoder"]
