@@ -21,7 +21,8 @@ def datasets_table() -> str:
             continue
         entry = Entry.model_validate({key: said[key] for key in Entry.model_fields if key in said})
         places = " or ".join(_links(said)) or "drawn by the project"
-        cells = (places, entry.content, entry.signers_said, entry.download, entry.licence, _passed_on(entry))
+        signers = entry.signers_said or said.get("signers")  # as its authors say, or as many as are drawn
+        cells = (places, entry.content, signers, entry.download, entry.licence, _passed_on(entry))
         rows.append((f"`{name}`", *("–" if cell is None else str(cell) for cell in cells)))
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
