@@ -7,6 +7,7 @@
 # make pretrained   what do autoencoders that others trained see? Wants a model of models.yaml that has one, and a GPU
 # make models       other models, side by side on the same images            page report/models.html
 # make resolution   the same photos made smaller: is it the picture's size? page report/resolution.html
+# make finetune     does fine-tuning close the gap, and what moves?          page report/finetune.html
 # make all          the study, causal, lenses and sae (not planted and pretrained, which want a certain model)
 # make check        does this run reproduce the committed results?
 # make experiments  the table of experiments: headline and changed params
@@ -22,7 +23,7 @@ WORKERS ?= 2# processes that share the tests
 BIN := .venv/bin
 DVC := PATH="$(CURDIR)/$(BIN):$$PATH" dvc
 PIP_INSTALL := $(BIN)/python -m pip --require-virtualenv install --quiet --disable-pip-version-check
-QUESTIONS := causal lenses judge sae planted pretrained models resolution
+QUESTIONS := causal lenses judge sae planted pretrained models resolution finetune
 
 # pip refuses where .venv is no virtual environment: it would install into the Python that it was made from.
 # What each target installs: extras of pyproject.toml.
@@ -35,9 +36,10 @@ EXTRAS_planted := $(EXTRAS_study)
 EXTRAS_pretrained := $(EXTRAS_sae)
 EXTRAS_models := $(EXTRAS_study)
 EXTRAS_resolution := $(EXTRAS_study)
+EXTRAS_finetune := $(EXTRAS_study),finetune
 EXTRAS_demo := $(EXTRAS_study),demo
 EXTRAS_real-lm := $(EXTRAS_study),erasure,lenses,sae,real-lm
-EXTRAS_dev := $(EXTRAS_study),erasure,lenses,sae,demo,dev
+EXTRAS_dev := $(EXTRAS_study),erasure,lenses,sae,finetune,demo,dev
 
 # Packages are compiled as they are first imported, once. With this variable set they would be in every process.
 unexport PYTHONDONTWRITEBYTECODE

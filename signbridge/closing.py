@@ -23,6 +23,7 @@ QUESTIONS = {
     "pretrained": "what do autoencoders that others trained see?",
     "models": "how do other models compare on the same images?",
     "resolution": "how much of the finding is the picture's size?",
+    "finetune": "does fine-tuning close the gap?",
 }
 
 

@@ -36,6 +36,7 @@ PARAMS_FILES = (params.PARAMS, params.MODELS, params.DATASETS, params.CAUSAL, pa
 PARAMS_FILES += (
     params.SIDE_BY_SIDE,
     params.RESOLUTION,
+    params.FINETUNE,
     params.PLANTED,
     params.SAE,
     params.PRETRAINED,

@@ -18,7 +18,7 @@ from tests.project_imports import (
 )
 
 ROOT = Path(__file__).parents[1]
-QUESTIONS = ("causal", "lenses", "judge", "sae", "planted", "pretrained", "models", "resolution")
+QUESTIONS = ("causal", "lenses", "judge", "sae", "planted", "pretrained", "models", "resolution", "finetune")
 PIPELINES = {"study": "stages"} | {name: f"stages/{name}" for name in QUESTIONS}
 FILES = {
     pipeline: "dvc.yaml" if pipeline == "study" else f"{folder}/dvc.yaml" for pipeline, folder in PIPELINES.items()
@@ -31,7 +31,7 @@ STAGES = {
 }
 # Data flows down this list. What is in the innermost lists lies side by side, and imports one another only as SIDEWAYS.
 ORDER = ["core", "datasets", "rendered", "vlm", "probing", "statistics"]
-ORDER += [["causal", "lenses", "sae", "planted", "pretrained"], "report", "demo"]
+ORDER += [["causal", "lenses", "sae", "planted", "pretrained", "finetune"], "report", "demo"]
 LEVEL = {
     folder: level
     for level, folders in enumerate(ORDER)

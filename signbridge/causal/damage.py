@@ -63,18 +63,41 @@ def read_described(
     sites: Collection[str],
 ) -> Described:
     """Feed images with their descriptions, keeping the stream at `sites` from the first token on that `at` edits."""
-    inputs = reader.prepare(images).to(reader.loaded.device, dtype=reader.loaded.model.dtype)
-    ids = inputs["input_ids"]
-    longest = max(map(len, descriptions))
+    inputs, fed, tokens, is_token = _with_descriptions(reader, images, descriptions)
+    image, prompt_tokens = image_span(reader.loaded, inputs), inputs["input_ids"].shape[1]
+    clean = clean_run(reader.loaded, fed, first_edited(at, image, prompt_tokens), tokens.shape[1], sites)
+    return Described(clean, tokens, is_token, prompt_tokens, image, nll(clean.logits, tokens, is_token))
+
+
+@torch.inference_mode()
+def nll_of_descriptions(reader: Reader, images: list[Image.Image], descriptions: list[list[int]]) -> list[float]:
+    """How unlikely the descriptions are to the reader's model under its prompt, in nats a token, image by image.
+
+    They may be another model's, as where that one was tuned: the damage of tuning is the rise from the one to the
+    other.
+    """
+    found: list[float] = []
+    for batch in in_batches(list(zip(images, descriptions, strict=True)), reader.batch_size):
+        of_images, of_texts = (list(part) for part in zip(*batch, strict=True))
+        _, fed, tokens, is_token = _with_descriptions(reader, of_images, of_texts)
+        logits = reader.loaded.model(**fed, use_cache=False, logits_to_keep=tokens.shape[1]).logits
+        found += nll(logits, tokens, is_token).tolist()
+    return found
+
+
+def _with_descriptions(
+    reader: Reader, images: list[Image.Image], descriptions: list[list[int]]
+) -> tuple[BatchFeature, BatchFeature, Int[Tensor, "images described"], Bool[Tensor, "images described"]]:
+    """The prompts alone, with the descriptions behind them, the descriptions' tokens, and which of those are some."""
+    inputs = reader.to_device(reader.prepare(images))
+    device, longest = inputs["input_ids"].device, max(map(len, descriptions))
     filled = [tokens + tokens[-1:] * (longest - len(tokens)) for tokens in descriptions]
-    tokens = torch.tensor(filled, device=ids.device)
-    lengths = torch.tensor([len(tokens) for tokens in descriptions], device=ids.device)
-    is_token = torch.arange(longest, device=ids.device) < lengths[:, None]
+    tokens = torch.tensor(filled, device=device)
+    lengths = torch.tensor([len(tokens) for tokens in descriptions], device=device)
+    is_token = torch.arange(longest, device=device) < lengths[:, None]
     # The last token is predicted from the one before it, so it is not fed.
     fed = BatchFeature(with_text_behind(reader.loaded.parts, inputs, tokens[:, :-1]))
-    image, prompt_tokens = image_span(reader.loaded, inputs), ids.shape[1]
-    clean = clean_run(reader.loaded, fed, first_edited(at, image, prompt_tokens), longest, sites)
-    return Described(clean, tokens, is_token, prompt_tokens, image, nll(clean.logits, tokens, is_token))
+    return inputs, fed, tokens, is_token
 
 
 def nll(

@@ -16,6 +16,7 @@ class Entry(Section):
     licence: str | None = None
     citation: str | None = None
     pass_on: bool | Literal["unclear"] = True  # whether the licence lets images be passed on
+    answers: dict[str, str] | None = None  # to each letter's images, where a model is tuned; without, the letter itself
 
     def terms(self) -> dict[str, Any]:
         """What goes into the metadata of the images, and on from there."""

@@ -44,6 +44,9 @@ class _ModelParams(Section):
     max_new_tokens: int = Field(default=20, ge=1)
     untrained: int | None = None  # a seed: its weights are drawn anew from it, as those of the untrained twin
     planted: PlantedTruth | None = None
+    adapter: str | None = Field(
+        default=None, exclude_if=lambda path: path is None
+    )  # a folder with a LoRA adapter of it
 
     @property
     def is_complete(self) -> bool:

@@ -1,7 +1,8 @@
 """The files that say what a model is, which its stages read: `data/model.json`, or one for each of several models.
 
-It holds the entry of the catalog, complete, and the digest of a local model's files. DVC tracks it in place of the
-catalog, so that an entry may also be named by `some-org/some-name@commit`, and a new entry reruns nothing.
+It holds the entry of the catalog, complete, and the digest of a local model's files and of an adapter's. DVC tracks it
+in place of the catalog, so that an entry may also be named by `some-org/some-name@commit`, and a new entry reruns
+nothing.
 
 `extract`, the first stage to load the model, says the same again in `data/model_as_read.json`, with the kind of weights
 that it read. All later stages read that file. So a study has one kind, on whatever machines its stages run: where an
@@ -14,9 +15,10 @@ from typing import Any, Literal
 
 from signbridge.core import params
 from signbridge.core.errors import SignBridgeError
-from signbridge.core.model_folder import check_model_folder, folder_sha256
+from signbridge.core.model_folder import check_model_folder
 from signbridge.core.pipeline import how_to_get, repro
 from signbridge.core.tables import read_json, whole_file
+from signbridge.vlm.adapter_files import digest_of
 from signbridge.vlm.catalog import AUTO, Model, ModelParams
 
 MODEL = Path("data/model.json")  # of the study's model
@@ -41,16 +43,14 @@ def complete(entry: Model) -> Model:
 
 
 def write_model(path: Path, name: str, entry: Model) -> None:
-    """Check the files of a local model and write what the entry `name` is to `path`.
+    """Check the files of a local model, and of an adapter, and write what the entry `name` is to `path`.
 
-    Raises `SignBridgeError` if the files are no model, or what the entry leaves to them is not there.
+    Raises `SignBridgeError` if the files are no model, the adapter is of another one, or what the entry leaves to them
+    is not there.
     """
-    digest = None
     if entry.source == "folder":
-        folder = Path(entry.path).expanduser()
-        check_model_folder(folder, entry.quantization)
-        digest = folder_sha256(folder)
-    _write(path, {"name": name, "entry": complete(entry).model_dump(), "folder_sha256": digest})
+        check_model_folder(Path(entry.path).expanduser(), entry.quantization)
+    _write(path, {"name": name, "entry": complete(entry).model_dump(), "folder_sha256": digest_of(entry)})
 
 
 def write_as_read(weights: Kind) -> None:

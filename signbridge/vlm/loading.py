@@ -30,6 +30,8 @@ from signbridge.core.model_folder import (
     packing,
 )
 from signbridge.vlm import hub
+from signbridge.vlm.adapter_files import base_of, read_config
+from signbridge.vlm.adapters import merge_adapter
 from signbridge.vlm.catalog import AUTO, Model
 from signbridge.vlm.chat_template import check_length, in_chat_template
 from signbridge.vlm.chosen import complete
@@ -86,12 +88,17 @@ def load(params: Model, scratch: Path, device: torch.device, twin_seed: int | No
 
     What the entry leaves to the model's own files is found first (`completed`). With a `twin_seed`, or where the entry
     says `untrained`, it is the model's untrained twin: the same but for its weights, which are drawn from that seed. Of
-    a large model that is packed here, the packed weights are kept below `scratch`, and loaded the next time.
+    a large model that is packed here, the packed weights are kept below `scratch`, and loaded the next time. The
+    entry's adapter is merged into its weights, which are then expanded; the twin of a `twin_seed` has none.
     Raises `SignBridgeError` if the hub cannot be reached, the files in a folder make no model that can be loaded, the
     family is not known or bitsandbytes is missing. That a prompt is too long, or that processor or weights are another
     model's, is said before weights are read.
     """
     params = complete(params)
+    adapter = None if params.adapter is None or twin_seed is not None else Path(params.adapter).expanduser()
+    if adapter is not None:  # before anything is spent
+        base = base_of(params)
+        read_config(adapter, base)
     twin_seed = params.untrained if twin_seed is None else twin_seed
     folder, config, processor = _settings(params, scratch)
     check_vision_layers(config, folder)
@@ -142,7 +149,11 @@ def load(params: Model, scratch: Path, device: torch.device, twin_seed: int | No
         end_tokens=_end_tokens(model, processor),
         device=device,
     )
-    return expand_nf4(loaded, params.dequantize) if params.quantization == "nf4" else loaded
+    if params.quantization == "nf4":
+        loaded = expand_nf4(loaded, params.dequantize if adapter is None else "always")
+    if adapter is not None:
+        merge_adapter(loaded.model, adapter, base)
+    return loaded
 
 
 def expand_nf4(loaded: LoadedModel, policy: Literal["auto", "always", "never"]) -> LoadedModel:

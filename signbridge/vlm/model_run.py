@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from jaxtyping import Bool
 from pydantic import TypeAdapter
 
 from signbridge.core import activations, tables
@@ -225,17 +226,26 @@ def images_per_shard() -> int:
     return _from_environment("SIGNBRIDGE_SHARD_IMAGES") or IMAGES_PER_SHARD
 
 
-def read_sample(run: ModelRun, sample: pd.DataFrame, activations: Path, answers: Path, **made_by: Any) -> None:
+def read_sample(
+    run: ModelRun,
+    sample: pd.DataFrame,
+    activations: Path,
+    answers: Path,
+    kept: Bool[np.ndarray, " images"] | None = None,
+    **made_by: Any,
+) -> None:
     """Read every site of the model at every position for the images of `sample`, and its answers, into two outputs.
 
-    `made_by` says more of what made them.
+    Of all images that are read, in the batches that are the study's, those that are `kept` are written. `made_by` says
+    more of what made them.
     """
     pngs = sample["image"].tolist()
     shards = run.read_in_shards(decoded(pngs))
     made_by = {**run.made_by, **made_by, "sites": sites_of(shards)}
-    write_sites(activations, shards, sample["image_id"].tolist(), pngs, made_by)
+    kept = np.ones(len(sample), dtype=bool) if kept is None else kept
+    write_sites(activations, shards, sample["image_id"].tolist(), pngs, made_by, kept)
     given = sample[["image_id", "label"]].assign(prompt=run.model.prompt, answer=answers_of(shards))
-    tables.write(given, answers, made_by)
+    tables.write(given[kept], answers, made_by)
 
 
 def sites_of(shards: list[Path]) -> list[str]:
@@ -244,20 +254,27 @@ def sites_of(shards: list[Path]) -> list[str]:
 
 
 def write_sites(
-    folder: Path, shards: list[Path], image_ids: list[str], pngs: Sequence[bytes], made_by: dict[str, Any]
+    folder: Path,
+    shards: list[Path],
+    image_ids: list[str],
+    pngs: Sequence[bytes],
+    made_by: dict[str, Any],
+    kept: Bool[np.ndarray, " images"] | None = None,
 ) -> None:
     """Write a table for each site of `shards` to `folder`, and the `pixels` of `pngs`, the images that were read.
 
-    `image_ids` names the rows; `made_by` must hold `sites`.
+    `image_ids` names the rows, of which all are written, or those that are `kept`; `made_by` must hold `sites`.
     """
-    pixels = np.stack([grey_pixels(png).reshape(-1) for png in pngs]).astype(np.float32)
+    kept = np.ones(len(image_ids), dtype=bool) if kept is None else kept
+    image_ids = [image_ids[row] for row in np.flatnonzero(kept)]
+    pixels = np.stack([grey_pixels(pngs[row]).reshape(-1) for row in np.flatnonzero(kept)]).astype(np.float32)
     activations.write(folder, "pixels", image_ids, {"flat": pixels}, made_by)
     positions: dict[str, list[str]] = {}
     for name in names_of(shards[0]):
         site, position = name.split(".")
         positions.setdefault(site, []).append(position)
     for site, there in positions.items():
-        vectors = {position: vectors_of(shards, f"{site}.{position}") for position in there}
+        vectors = {position: vectors_of(shards, f"{site}.{position}")[kept] for position in there}
         activations.write(folder, site, image_ids, vectors, made_by)
 
 

@@ -191,7 +191,11 @@ def _memory(
 ) -> Iterator[Row]:
     """Memory of the GPU, where there is one, and main memory."""
     total = all_bytes(device)
-    expands = model.dequantize == "always" or (model.dequantize == "auto" and room_for_expanded(needs.expanded, total))
+    expands = (
+        model.dequantize == "always"
+        or model.adapter is not None
+        or (model.dequantize == "auto" and room_for_expanded(needs.expanded, total))
+    )
     weights = needs.expanded if expands else needs.weights
     smaller = "dequantize: never" if expands and needs.weights < weights else "quantization: nf4"
     way_out = "" if model.quantization == "nf4" and not expands else f", or set {smaller} for it in models.yaml"

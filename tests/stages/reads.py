@@ -28,7 +28,7 @@ BESIDE = {
 BESIDE_A_MODEL = {  # of the stages that depend on signbridge/vlm
     "params.yaml": "the name of the chosen model, as models.yaml",
     "models.yaml": "its entry: one that is not data/model.json's, or that does not fit the stage, ends it and no more",
-    "{model}": "the files of a local model, whose digest data/model.json has",
+    "{model}": "the files of a local model or an adapter, whose digest data/model.json has",
 }
 BESIDE_ONE_STAGE = {  # the same, of stages by their name, or by what the last part of it is
     "report": {"models.yaml": "the chosen entry as it is written, whose values the metadata of deps have: no remarks"},
@@ -98,6 +98,7 @@ def _model_folders() -> list[str]:
         with suppress(FileNotFoundError, ValueError):  # not there, or no JSON, which the stage says
             entry = json.loads(file.read_text(encoding="utf-8"))["entry"]
             folders += [entry["path"]] if entry["source"] == "folder" else []
+            folders += [entry["adapter"]] if "adapter" in entry else []
     return folders
 
 

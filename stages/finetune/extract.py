@@ -1,0 +1,55 @@
+"""Every site of a tuned model at every position, its answers, and the probability that it gives each letter.
+
+    python -m stages.finetune.extract RUN
+
+The whole sample is read, in the study's own batches, and the images that are probed are kept: so what lies before the
+decoder can be held against the base, bit for bit.
+"""
+
+import sys
+from pathlib import Path
+
+from signbridge.core import params, tables
+from signbridge.core.command_line import run
+from signbridge.core.errors import SignBridgeError
+from signbridge.core.shards import vectors_of
+from signbridge.core.tables import whole_folder
+from signbridge.datasets.control_images import UNTRAINED_TWIN
+from signbridge.datasets.images import decoded
+from signbridge.vlm.adapters import check_untouched
+from signbridge.vlm.letter_scoring import VECTORS, PromptsParams, letter_scores, offering_prompt, scores_table
+from signbridge.vlm.model_run import model_run, read_sample
+
+SAMPLE, SPLIT = Path("data/sample.parquet"), Path("data/finetune/split.parquet")
+TUNED, READ = Path("data/finetune/tuned"), Path("data/finetune/read")
+BASE, TWIN = Path("data/activations"), Path("data/controls") / UNTRAINED_TWIN
+
+
+def main() -> None:
+    """Read the sample and the tuned model that the first argument names; write `data/finetune/read/RUN/`."""
+    name, prompts = sys.argv[1], params.section("prompts", PromptsParams)
+    sample, split = tables.read(SAMPLE), tables.read(SPLIT, ["image_id", "part"])
+    kept = sample["image_id"].isin(split.loc[split["part"] == "probe", "image_id"]).to_numpy()
+    classes = sorted(sample["label"].unique())
+    made_by = {"prompts": prompts.model_dump(), "kept": int(kept.sum())}
+    with model_run(__file__, of=TUNED / name / f"{name}.json", sample=SAMPLE, **made_by) as reading:
+        base = BASE if reading.model.untrained is None else TWIN
+        if not base.is_dir():
+            raise SignBridgeError(
+                f"{base}: the study has not read its untrained twin, which this run is held against. "
+                "Add untrained_twin to controls.read, or leave the run out of runs in stages/finetune/params.yaml."
+            )
+        asked = reading.reader.asking(offering_prompt(prompts.offer_letters, classes), "prompts.offer_letters", 1)
+        probed = sample[kept].reset_index(drop=True)
+        work = letter_scores(asked, classes)
+        with whole_folder(READ / name) as unfinished:
+            read_sample(reading, sample, unfinished / "activations", unfinished / "answers.parquet", kept)
+            alike = check_untouched(unfinished / "activations", base)
+            images = decoded(probed["image"])
+            shards = reading.read_in_shards(images, work, "score letters", within="letters", reader=asked)
+            scores = scores_table(probed, asked.prompt, classes, vectors_of(shards, VECTORS))
+            tables.write(scores, unfinished / "letter_scores.parquet", {**reading.made_by, "before_the_decoder": alike})
+
+
+if __name__ == "__main__":
+    run(main)
