@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks.pretended_cuda import pretended_cuda
 from signbridge.core.checkpoints import Checkpoints
 from signbridge.core.errors import SignBridgeError
 from signbridge.datasets.images import encode_png
@@ -38,12 +39,12 @@ class Killed(BaseException):
 
 
 def tuned(
-    pngs, scratch: Path, folder: Path | None = None, stops_early=True, at_once=4, blocks=(7, 8), **changes
+    pngs, scratch: Path, folder: Path | None = None, stops_early=True, at_once=4, blocks=(7, 8), device=CPU, **changes
 ) -> Tuned:
-    recipe = RECIPE.model_copy(update={key: value for key, value in changes.items() if key in Recipe.model_fields})
-    loaded = load(
-        tiny_random(**{key: value for key, value in changes.items() if key not in Recipe.model_fields}), scratch, CPU
-    )
+    """An adapter of the tiny random model; `changes` are of the recipe or of its entry."""
+    of_recipe = {key: value for key, value in changes.items() if key in Recipe.model_fields}
+    recipe = RECIPE.model_copy(update=of_recipe)
+    loaded = load(tiny_random(**{key: changes[key] for key in changes.keys() - of_recipe.keys()}), scratch, device)
     reader = Reader(loaded, PROMPT, 4, 4)
     todo = examples(reader, pngs, WORDS * 4)
     layers = adapted_layers(loaded.model, loaded.parts, range(blocks[0], blocks[1] + 1))
@@ -175,6 +176,19 @@ def test_checkpointing_packed_weights_and_16_bits_learn_it_too(pngs, model_scrat
         exact = tuned(pngs, model_scratch, dropout=0.0)
         for name, weight in exact.weights.items():
             torch.testing.assert_close(found.weights[name], weight, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.slow
+def test_a_gpu_learns_what_the_processor_learns(pngs, model_scratch, monkeypatch):
+    """One step, on a pretended GPU: whatever is not moved there is refused."""
+    few = {"dropout": 0.0, "epochs": 0.5, "looks": 1}
+    expected = tuned(pngs, model_scratch, **few)
+    fork = torch.random.fork_rng
+    monkeypatch.setattr(torch.random, "fork_rng", lambda devices: fork(devices=[]))  # a pretended GPU has no generator
+    with pretended_cuda():
+        found = tuned(pngs, model_scratch, device=torch.device("cuda"), **few)
+    for name, weight in expected.weights.items():
+        torch.testing.assert_close(found.weights[name], weight, atol=1e-4, rtol=1e-3)
 
 
 def test_blocks_are_thirds_or_a_range_and_others_are_refused():
