@@ -49,6 +49,7 @@ def fit_whole_sample(
     orders: Sequence[Sequence[Block]],
     Cs: Sequence[float],
     memory_bytes: int,
+    tolerance: float = TOLERANCE,
 ) -> WholeSample:
     """Fit all images with penalty `C`, and send the letters in each of `orders` with the best of `Cs`.
 
@@ -63,7 +64,7 @@ def fit_whole_sample(
     shift, scale = scalers(centred, np.ones((1, len(vectors)), dtype=bool))
     rows = (centred.rows - shift[0]) / scale[0]
     coordinates = reduce(rows, rows[:0])
-    model = fit(coordinates, targets, len(letters), C)
+    model = fit(coordinates, targets, len(letters), C, tolerance=tolerance)
     coef = weights_on_features(coordinates, rows, model.weights)
     probe = Probe(list(letters), coef, model.intercept - coef @ coordinates.centre, centred.origin + shift[0], scale[0])
     return WholeSample(probe, [shortest_code(coordinates.train, targets, blocks, Cs) for blocks in orders])

@@ -1,6 +1,6 @@
-"""How far vectors, and effects of patching, lie apart of one model that was read in several kinds of weights.
+"""How far vectors, and effects of patching, lie apart of one model that was read twice.
 
-Such as NF4 and 16 bits.
+In several kinds of weights, such as NF4 and 16 bits, or before and after it was tuned.
 """
 
 from collections.abc import Mapping
@@ -8,15 +8,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
-from signbridge.statistics.alignment import linear_cka
+from signbridge.statistics.alignment import cka_with_interval, linear_cka
 from signbridge.statistics.effects import effects
-from signbridge.statistics.intervals import StatisticsParams, interval
+from signbridge.statistics.intervals import StatisticsParams, draw_photos, interval, resampled_accuracy
 
 COLUMNS = ["reference", "model", "site", "position", "relative_error", "cosine", "cka", "same_answer"]
 CELL = ["site", "position"]
 PATCHING_COLUMNS = ["reference", "model", *CELL, "effect_reference", "effect", "difference", "low", "high", "pairs"]
+MOVED = ["run", *CELL, "relative_error", "cosine", "cosine_low", "cosine_high", "cka", "cka_low", "cka_high"]
 # What tells one model from another, whatever its weights are packed in and whatever is computed in.
 _ONE_MODEL = ("source", "hub_id", "revision", "path", "seed", "family", "untrained", "prompt")
 _BITS = {"float32": 32, "bfloat16": 16, "float16": 16}
@@ -59,6 +60,30 @@ def patching_drift(exact: pd.DataFrame, drifted: pd.DataFrame, statistics: Stati
         effect_reference=before.overall, effect=after.overall, difference=after.overall - before.overall, low=low,
         high=high, pairs=both["pair"].nunique(),
     )  # fmt: skip
+
+
+def moved(
+    before: Float[np.ndarray, "images width"],
+    after: Float[np.ndarray, "images width"],
+    group: Int[np.ndarray, "images"],
+    statistics: StatisticsParams,
+    generator: np.random.Generator,
+) -> tuple[float, ...]:
+    """`drift` of the vectors of the same images, with intervals over groups: the columns of `MOVED` from the error on.
+
+    The cosine's interval resamples groups, that of CKA leaves them out in turn. Vectors that did not move have none.
+    """
+    found = drift(before, after)
+    if np.array_equal(before, after):
+        return found.relative_error, *[1.0] * 3, *[found.cka] * 3
+    norms = np.linalg.norm(before, axis=1) * np.linalg.norm(after, axis=1)
+    cosine = (before.astype(np.float64) * after).sum(axis=1) / np.where(norms > 0, norms, 1)
+    sums, counts = np.bincount(group, cosine)[:, None], np.bincount(group).astype(float)[:, None]
+    low, high = interval(
+        resampled_accuracy(draw_photos(len(sums), statistics.resamples, generator), sums, counts), statistics.confidence
+    )
+    cka = cka_with_interval(before.astype(np.float64), after.astype(np.float64), group, statistics.confidence)
+    return found.relative_error, found.cosine, float(low[0]), float(high[0]), *cka
 
 
 def in_kinds_of_weights(entries: Mapping[str, Mapping[str, Any]]) -> dict[str, list[str]]:

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from signbridge.statistics.drift import PATCHING_COLUMNS, drift, in_kinds_of_weights, patching_drift
+from signbridge.statistics.drift import MOVED, PATCHING_COLUMNS, drift, in_kinds_of_weights, moved, patching_drift
 from signbridge.statistics.intervals import StatisticsParams
 
 EXACT = np.random.default_rng(0).normal(size=(40, 6)).astype(np.float32)
@@ -75,3 +75,32 @@ def test_a_pair_without_a_gap_in_one_kind_of_weights_is_left_out_of_both():
     [row] = patching_drift(exact, drifted[drifted["pair"] != 5], STATISTICS, 0).to_dict("records")
     assert (row["difference"], row["pairs"]) == (pytest.approx(0), 5)
     assert list(patching_drift(exact, drifted[:0], STATISTICS, 0)) == PATCHING_COLUMNS[2:]
+
+
+def test_a_turn_leaves_cka_at_1_and_lowers_the_cosine_and_noise_lowers_both():
+    random = np.random.default_rng(0)
+    vectors, group = random.normal(size=(80, 6)), np.repeat(np.arange(40), 2)
+    turn = np.linalg.qr(random.normal(size=(6, 6)))[0]
+    statistics = StatisticsParams(confidence=0.95, resamples=200)
+    turned = dict(zip(MOVED[3:], moved(vectors, vectors @ turn, group, statistics, random), strict=True))
+    assert (turned["cka"], turned["cka_low"]) == pytest.approx((1, 1))
+    assert turned["cosine_low"] < turned["cosine"] < turned["cosine_high"] < 0.9
+    noisy = vectors + random.normal(size=vectors.shape)
+    lost = dict(zip(MOVED[3:], moved(vectors, noisy, group, statistics, random), strict=True))
+    assert lost["cka"] == pytest.approx(drift(vectors, noisy).cka)
+    assert lost["cka_low"] < lost["cka"] < lost["cka_high"] < 1
+    still = dict(zip(MOVED[3:], moved(vectors, vectors, group, statistics, random), strict=True))
+    assert (still["relative_error"], still["cosine_low"], still["cka"]) == (0, 1, pytest.approx(1))
+
+
+def test_the_jackknife_covers_cka_of_more_images_about_as_often_as_it_says():
+    statistics, random = StatisticsParams(confidence=0.95, resamples=20), np.random.default_rng(1)
+    mixing = random.normal(size=(4, 4))
+
+    def drawn(images: int) -> tuple[np.ndarray, np.ndarray]:
+        vectors = random.normal(size=(images, 4))
+        return vectors, vectors @ mixing + 2 * random.normal(size=(images, 4))
+
+    truth = drift(*drawn(1000)).cka
+    found = [moved(*drawn(50), np.arange(50), statistics, random)[-2:] for _ in range(30)]
+    assert 0.8 < np.mean([low < truth < high for low, high in found]) <= 1
