@@ -76,6 +76,16 @@ _COLUMNS = {
     "rung_differences": "what rung against difference low high p_value p_holm",
     "drift": "reference model site position relative_error cosine cka same_answer",
     "patching_drift": "reference model site position effect_reference effect difference low high pairs",
+    "tuned_accuracy": "run site position accuracy low high",
+    "tuned_changes": "run what against difference low high p_value p_holm",
+    "tuned_layers": "run site before after difference low high p_holm",
+    "tuned_gaps": (
+        "run site how answer_before before before_low before_high after after_low after_high difference low high p_holm"
+    ),
+    "tuned_transfer": "run fitted_on how site accuracy low high own difference lost_low lost_high p_holm",
+    "tuned_drift": "run site position relative_error cosine cosine_low cosine_high cka cka_low cka_high",
+    "tuned_taken_over": "run pairs site site_low site_high shift shift_low shift_high",
+    "tuned_damage": "run damage low high over_shuffled over_shuffled_low over_shuffled_high",
     "named_answers": "image_id label answer named",
     "answers_by_letter": "letter rank answer count share",
 }

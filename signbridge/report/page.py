@@ -48,6 +48,9 @@ PAGES = {
     "resolution.html": Link(
         "How much of the finding is the picture's size?", "the same photos made smaller", "make resolution"
     ),
+    "finetune.html": Link(
+        "Does fine-tuning close the gap?", "answers and probes before and after tuning", "make finetune"
+    ),
 }
 
 

@@ -15,6 +15,7 @@ from signbridge.report.sections import (
     erasure,
     feature_steering,
     features,
+    finetune,
     knockout,
     ladder,
     layers,
@@ -31,7 +32,9 @@ from signbridge.report.sections import (
     sae,
     steering,
     text,
+    tuned_layers,
 )
+from signbridge.report.sections.finetune import Finetune
 from signbridge.report.sentences import QUESTION, answer, few_groups
 from signbridge.report.wording import count, percent
 
@@ -112,6 +115,17 @@ def resolution_page(inputs: Resolution) -> Page:
     )
     page = _page("resolution.html", question, resolution.answer(inputs), inputs, [resolution.section(inputs)])
     return replace(page, figure=resolution.curve(inputs))
+
+
+def finetune_page(inputs: Finetune) -> Page:
+    """`report/finetune.html`: does fine-tuning close the gap, and what moves?"""
+    question = (
+        "A probe reads the {kind} from the decoder and the answer does not say it. Does fine-tuning close this gap, "
+        "and what moves in the model when it does?"
+    )
+    sections = [finetune.section(inputs), finetune.is_it_real(inputs), tuned_layers.section(inputs)]
+    page = _page("finetune.html", question, finetune.answer(inputs), inputs, sections)
+    return replace(page, figure=finetune.curve(inputs))
 
 
 def _page(file: str, question: str, answer: Sequence[str], inputs: Inputs, sections: Sequence[Section | None]) -> Page:

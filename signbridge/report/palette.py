@@ -112,6 +112,24 @@ PLANTED = {
 }
 
 
+# Before and after fine-tuning, layer by layer.
+TUNED = {
+    "probe_before": Series("a probe, before tuning", GREY, "diamond", (2, 2)),
+    "probe_after": Series("a probe, after tuning", BLUE, "circle", SOLID),
+    "answer_before": Series("the answer, before tuning", GREY, LINE_ALONE, (8, 4)),
+    "answer_after": Series("the answer, after tuning", VERMILLION, LINE_ALONE, SOLID),
+    "shuffled_labels": Series("the answer, tuned on shuffled {kind}s", PURPLE, LINE_ALONE, (8, 2, 2, 2)),
+    "untrained_twin": Series("the answer, untrained twin tuned", GREEN, LINE_ALONE, (6, 3)),
+}
+# What the probe of one model reads from the vectors of the other.
+TRANSFERRED = {
+    "own": Series("a probe of the tuned model itself", BLUE, "circle", SOLID),
+    "as_read": Series("the probe from before tuning, as it is", VERMILLION, "triangle-up", (6, 3)),
+    "recentred": Series("the probe from before tuning, recentred", GREEN, "square", (2, 2)),
+    "reverse": Series("the tuned model's probe on vectors from before", PURPLE, "cross", (6, 2, 2, 2)),
+}
+
+
 def of_kind(series: dict[str, Series], kind: str) -> dict[str, Series]:
     """The series with `kind`, what a class is called (letter or sign), put into their names."""
     return {key: one._replace(name=one.name.format(kind=kind)) for key, one in series.items()}

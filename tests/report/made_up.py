@@ -26,11 +26,13 @@ from signbridge.report.inputs import (
     Study,
 )
 from signbridge.report.page import html
+from signbridge.report.sections.finetune import Finetune
 from signbridge.report.settings import Settings
 from tests.report import (
     made_up_alignment,
     made_up_causal,
     made_up_features,
+    made_up_finetune,
     made_up_lenses,
     made_up_models,
     made_up_planted,
@@ -52,6 +54,7 @@ PAGES = {
     Pretrained: pages.pretrained_page,
     Models: pages.models_page,
     Resolution: pages.resolution_page,
+    Finetune: pages.finetune_page,
 }
 SETTINGS = Settings({}, {"params.yaml": "seed: 42 # of everything\n"})
 
@@ -168,6 +171,14 @@ def resolution(rungs: Sequence[str] = ("28-grey", "28", "56"), **changes: Any) -
     made = {**made_up_resolution.tables(sample, list(rungs)), "sample": sample, "settings": SETTINGS}
     made |= {"most_pixels": 112, "pictures": png(np.zeros((4, 4), dtype=np.uint8))}
     return Resolution(**_typed({**made, **changes}))
+
+
+def finetune(truth: str = "closes", **changes: Any) -> Finetune:
+    """A plausible run of fine-tuning; `truth` is one of `made_up_finetune.TRUTHS`, `changes` are its fields."""
+    found, said = made_up_finetune.found(truth)
+    made = {name: table for name, table in found.items() if name != "patching"}
+    made |= {"found": said, "sample": made_up_finetune.SAMPLE, "settings": SETTINGS, "tuned_on": 480}
+    return Finetune(**_typed({**made, **changes}))
 
 
 def without(*keys: str, of: dict[str, Any]) -> dict[str, Any]:
