@@ -81,18 +81,18 @@ class Finetune(Inputs):
 def answer(tuned: Finetune) -> tuple[str, ...]:
     """What the answer says before and after, beside the hardest null; what became of the gap; which blocks it takes."""
     hardest = str(tuned.found["hardest_how"])
-    before = f"before tuning it named {percent(tuned.read(BASE, 'named')['accuracy'])}"
+    before = f"Before tuning it named {percent(tuned.read(BASE, 'named')['accuracy'])}"
     if hardest != "named":
         way = READ[hardest].format(kind=tuned.kind)
         before += f" ({way}: {percent(tuned.read(BASE, hardest)['accuracy'])} right)"
     first = (
         f"Tuned on {plural(tuned.tuned_on, 'image')} of other {tuned.group.many}, the answer names the {tuned.kind} of "
-        f"{_share(tuned, RUN, 'named')} of the images; {before}. {_null(tuned)}"
+        f"{_share(tuned, RUN, 'named')} of the images. {_null(tuned)} {before}."
     )
     sentences = [first, _gap(tuned)]
     if blocks := [run for run in ("early", "middle", "late") if run in tuned.runs]:
         said = [f"{run} blocks {percent(tuned.read(run, 'named')['accuracy'])}" for run in blocks]
-        sentences.append(f"Where it has to be tuned: with a third of the decoder alone, {listing(said)}.")
+        sentences.append(f"With a third of the decoder tuned alone, the answer names it for: {listing(said)}.")
     return tuple(sentences)
 
 
@@ -102,7 +102,8 @@ def _null(tuned: Finetune) -> str:
     null = str(tuned.found["null"])
     over = points_with_interval(*(tuned.found.number(f"over_null{end}") for end in ("", "_low", "_high")))
     apart = "is told apart from every null" if tuned.found["beats_nulls"] else "is not told apart from all nulls"
-    return f"That is {over} over the better null ({tuned.called(null)}), and {apart}."
+    null = tuned.called(null).removesuffix(" (null)")
+    return f"That is {over} over the better null ({null}), and {apart}."
 
 
 def _gap(tuned: Finetune) -> str:
