@@ -29,7 +29,7 @@ class Checkpoints:
         """Whether it is time for one."""
         return time.monotonic() - self._last >= self._pause
 
-    def latest(self) -> Path | None:
+    def last_folder(self) -> Path | None:
         """The folder of the last one, or None."""
         there = sorted(self._folder.glob("step-*"))
         return there[-1] if there else None

@@ -11,12 +11,12 @@ from pydantic import TypeAdapter, ValidationError
 
 from signbridge.core import activations, params, tables
 from signbridge.core.errors import SignBridgeError
-from signbridge.core.model_folder import folder_sha256
 from signbridge.core.names import model_name
 from signbridge.datasets.images import decode_png, decoded, grey_pixels
 from signbridge.datasets.near_duplicates import unit_rows
 from signbridge.probing.peak import chosen_layer, headline_position
 from signbridge.probing.probes import Probe, load
+from signbridge.vlm.adapter_files import digest_of
 from signbridge.vlm.catalog import FolderModel, HubModel, ModelParams, TinyRandomModel
 
 SAMPLE = Path("data/sample.parquet")
@@ -92,12 +92,12 @@ class DemoStudy:
             raise SignBridgeError(
                 f"{ACTIVATIONS}: read by another version of this project. Make it anew: `dvc repro`."
             ) from None
-        if isinstance(model, FolderModel):
-            folder = Path(model.path).expanduser()
-            if folder.is_dir() and folder_sha256(folder) != self.made_by["model_folder_sha256"]:
-                raise SignBridgeError(
-                    f"{model.path}: the model has changed since its activations were read. Bring them up: `dvc repro`."
-                )
+        folders = [path for path in (getattr(model, "path", None), model.adapter) if path is not None]
+        there = all(Path(path).expanduser().is_dir() for path in folders)  # else loading says what is missing
+        if folders and there and digest_of(model) != self.made_by["model_folder_sha256"]:
+            raise SignBridgeError(
+                f"{folders[-1]}: the model has changed since its activations were read. Bring them up: `dvc repro`."
+            )
         return model
 
     def _places(self) -> tuple[list[Place], dict[Place, float]]:

@@ -68,7 +68,7 @@ def tune(
     training = Trainer(reader, layers, recipe, seed, at_once)
     steps = math.ceil(len(train) * recipe.epochs / recipe.batch)
     looks = {round(steps * look / recipe.looks) for look in range(1, recipe.looks + 1)}
-    state = training.begin(checkpoints.latest() if checkpoints else None)
+    state = training.begin(checkpoints.last_folder() if checkpoints else None)
     with tqdm(total=steps, initial=state["step"], desc=title, unit="step") as bar:
         while state["step"] < steps and not (stops_early and _is_over(state["rows"], recipe.patience)):
             step = state["step"]

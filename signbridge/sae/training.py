@@ -7,8 +7,6 @@ without reading the model from the start.
 
 import hashlib
 import json
-import shutil
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -24,9 +22,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from tqdm import tqdm
 
+from signbridge.core import checkpoints as core
 from signbridge.core import params, tables
+from signbridge.core.checkpoints import SECONDS_BETWEEN_CHECKPOINTS
 from signbridge.core.finite import check_finite
-from signbridge.core.tables import whole_folder
 from signbridge.sae.autoencoders import (
     finished,
     new_trainer,
@@ -42,8 +41,6 @@ from signbridge.sae.training_step import REMEDY, StepOutput, multiplying, take_s
 from signbridge.vlm.extraction import Reader
 from signbridge.vlm.memory import said_when_full
 
-SECONDS_BETWEEN_CHECKPOINTS = 120  # at least; 0: one after every step
-MOST_TIME_WRITING = 0.02  # of all time: what a kill loses at most is the rest of it, between two checkpoints
 LOGGED = 100  # steps, evenly spread
 _IS_IMAGE = "is_image"
 _WEIGHTS = "sae_weights.safetensors"  # as SAELens calls them
@@ -65,33 +62,23 @@ class Checkpoint(NamedTuple):
             trainer.sae.load_weights_from_checkpoint(self.path / site)
 
 
-class Checkpoints:
-    """The checkpoints of one run in `folder`, of which the last alone is kept.
-
-    None is due sooner than after `seconds`, nor before the last one's writing is `MOST_TIME_WRITING` of the time since
-    it began: those of the published presets are 8 to 15 GB.
-    """
+class Checkpoints(core.Checkpoints):
+    """The checkpoints of one run: those of the published presets are 8 to 15 GB."""
 
     def __init__(self, folder: Path, seconds: float | None = None):
         """The clock starts now; without `seconds` it is `SECONDS_BETWEEN_CHECKPOINTS`."""
-        seconds = SECONDS_BETWEEN_CHECKPOINTS if seconds is None else seconds
-        self._folder, self._seconds, self._last, self._pause = folder, seconds, time.monotonic(), seconds
-
-    @property
-    def is_due(self) -> bool:
-        """Whether it is time for one."""
-        return time.monotonic() - self._last >= self._pause
+        super().__init__(folder, SECONDS_BETWEEN_CHECKPOINTS if seconds is None else seconds)
 
     def latest(self) -> Checkpoint | None:
         """The last one, or None."""
-        there = sorted(self._folder.glob("step-*"))
-        if not there:
+        last = self.last_folder()
+        if last is None:
             return None
-        progress = json.loads((there[-1] / "progress.json").read_text(encoding="utf-8"))
-        vectors = load_file(there[-1] / "buffer.safetensors")
+        progress = json.loads((last / "progress.json").read_text(encoding="utf-8"))
+        vectors = load_file(last / "buffer.safetensors")
         is_image = vectors.pop(_IS_IMAGE)
         stream = StreamState(progress["stream"], Tokens({site: vectors[site] for site in progress["sites"]}, is_image))
-        return Checkpoint(there[-1], progress["steps"], stream, progress["rows"], progress["at_once"])
+        return Checkpoint(last, progress["steps"], stream, progress["rows"], progress["at_once"])
 
     def write(
         self,
@@ -102,9 +89,7 @@ class Checkpoints:
         at_once: dict[str, int],
     ) -> None:
         """Keep how things are after `steps`; then the one before is deleted."""
-        began = time.monotonic()
-        before = list(self._folder.glob("step-*"))
-        with whole_folder(self._folder / f"step-{steps:09d}") as unfinished:
+        with self.writing(steps) as unfinished:
             for site, trainer in trainers.items():
                 trainer.save_checkpoint(site, unfinished)
             vectors = {site: part.contiguous() for site, part in stream.waiting.vectors.items()}
@@ -112,11 +97,6 @@ class Checkpoints:
             progress = {"steps": steps, "stream": stream.numbers, "sites": list(vectors), "rows": rows}
             progress["at_once"] = at_once
             (unfinished / "progress.json").write_text(json.dumps(progress), encoding="utf-8")
-        for path in before:
-            shutil.rmtree(path)
-        self._last = time.monotonic()
-        if self._seconds:
-            self._pause = max(self._seconds, (self._last - began) * (1 / MOST_TIME_WRITING - 1))
 
 
 class Trained(NamedTuple):

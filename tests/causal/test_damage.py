@@ -8,6 +8,7 @@ from signbridge.causal.damage import (
     edited_tokens,
     first_edited,
     nll,
+    nll_of_descriptions,
     read_described,
 )
 from signbridge.vlm.branching import leave
@@ -46,6 +47,16 @@ def test_likelihood_is_of_each_descriptions_own_tokens_and_not_of_what_fills_it_
     for image, tokens, value in zip(images[:2], DESCRIPTIONS, found, strict=True):
         slow = log_probabilities(reader.loaded, reader.prepare([image]), tokens, no_edit)
         assert float(value) == pytest.approx(-float(slow.mean()), rel=1e-4)
+
+
+def test_the_likelihood_under_another_model_is_that_of_its_own_runs(reader, images, described):
+    """In batches, and of descriptions of different lengths."""
+    found = nll_of_descriptions(reader, images[:2], DESCRIPTIONS)
+    assert found == pytest.approx(described.unedited.tolist(), rel=1e-4)
+    alone = [
+        nll_of_descriptions(reader, [image], [text])[0] for image, text in zip(images[:2], DESCRIPTIONS, strict=True)
+    ]
+    assert found == pytest.approx(alone, rel=1e-4)
 
 
 def test_a_run_that_is_not_edited_does_no_damage(described):

@@ -7,6 +7,7 @@ import pytest
 import torch
 from sae_lens import SAE
 
+from signbridge.core import checkpoints
 from signbridge.core.errors import SignBridgeError
 from signbridge.core.tables import whole_folder
 from signbridge.sae import training
@@ -155,7 +156,7 @@ def test_a_kill_while_a_checkpoint_is_written_leaves_the_one_before(planted_stre
         return whole_folder(path)
 
     with monkeypatch.context() as here:
-        here.setattr(training, "whole_folder", dies_in_the_third)
+        here.setattr(checkpoints, "whole_folder", dies_in_the_third)
         with pytest.raises(Killed):
             trained_on(planted_stream(64), preset, Checkpoints(kept, 0))
     assert Checkpoints(kept, 0).latest().steps == 2
@@ -180,7 +181,7 @@ def test_what_takes_long_to_write_is_written_so_seldom_that_writing_is_2_percent
     planted_stream, tmp_path, monkeypatch, written_in, pause
 ):
     clock = [0.0]
-    monkeypatch.setattr(training.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(checkpoints.time, "monotonic", lambda: clock[0])
     save = training.save_file
 
     def slow(*args):
