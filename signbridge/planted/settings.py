@@ -11,7 +11,6 @@ class AskParams(Section):
     """The section `ask`."""
 
     images: int = Field(ge=2)  # of each finger, at most; half of them with the finger up
-    twin_seed: int = Field(ge=0, lt=2**63)  # of the untrained twin's weights
 
 
 class EditParams(Section):

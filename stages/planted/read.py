@@ -14,6 +14,7 @@ from signbridge.core import activations, params, tables
 from signbridge.core.command_line import run
 from signbridge.core.shards import answers_of, names_of, vectors_of
 from signbridge.core.tables import whole_folder
+from signbridge.datasets.control_images import ControlsParams
 from signbridge.datasets.hands import read_hands
 from signbridge.datasets.images import decoded
 from signbridge.planted.asked import check_truth, questions_asked
@@ -35,13 +36,14 @@ LENS = Path("data/planted/lenses.parquet")
 def main() -> None:
     """Read the sample, its hands and the model; write the questions, what lenses see, and `data/planted/streams/`."""
     settings, seed = params.section("ask", AskParams, params.PLANTED), params.seed()
+    twin_seed = params.section("controls", ControlsParams).twin_seed
     name, model = params.selected("model", params.MODELS, ModelParams)
     check_truth(name, model)
     sample = tables.read(SAMPLE)
     drawn = read_hands(HANDS, sample["image_id"].tolist())["drawn"].to_numpy(dtype=bool)
     asked = questions_asked(sample, drawn, settings.images, np.random.default_rng(seed))
     images = dict(zip(sample["image_id"], decoded(sample["image"]), strict=True))
-    with model_run(__file__, sample=SAMPLE, ask=settings.model_dump(), seed=seed) as reading:
+    with model_run(__file__, sample=SAMPLE, ask=settings.model_dump(), seed=seed, twin_seed=twin_seed) as reading:
         check_truth(name, model, decoder_blocks(reading.model))
         items = [
             Asked(images[row.image_id], prompt_of(row.finger, row.word, reading.model.prompt))
@@ -51,7 +53,7 @@ def main() -> None:
         sites = decoder_sites(own.loaded.parts)
         shards = {"model": reading.read_in_shards(items, question_work(own, lenses=True), "questions", within="model")}
         reading.close()
-        twin = reading.open(reading.model, settings.twin_seed)
+        twin = reading.open(reading.model, twin_seed)
         work = question_work(twin, lenses=False)
         shards["untrained_twin"] = reading.read_in_shards(items, work, "untrained twin", within="twin", reader=twin)
         with whole_folder(STREAMS) as unfinished:
