@@ -25,8 +25,8 @@ STUDY = {name for name in STAGES if ":" not in name}
 READ_THROUGH_A_MODEL = {"extract", "extract_controls", "score_letters", "causal:patch", "causal:steer", "causal:erase"}
 READ_THROUGH_A_MODEL |= {"causal:knockout", "causal:minimal_pairs"}
 READ_THROUGH_A_MODEL |= {"lenses:text_index", "lenses:lens", "lenses:modalities", "sae:train", "sae:twin"}
-READ_THROUGH_A_MODEL |= {"sae:features", "sae:steer", "sae:examples", "models:model", "models:extract"}
-READ_THROUGH_A_MODEL |= {"models:score_letters", "models:patch"}
+READ_THROUGH_A_MODEL |= {"sae:features", "sae:minimal_pairs", "sae:steer", "sae:examples"}
+READ_THROUGH_A_MODEL |= {"models:model", "models:extract", "models:score_letters", "models:patch"}
 READ_THROUGH_A_MODEL |= {"planted:read", "planted:edit", "resolution:extract"}
 READ_THROUGH_A_MODEL |= {"pretrained:fetch", "pretrained:features", "pretrained:steer"} & STAGES.keys()
 REPORTS = {name for name in STAGES if name.rpartition(":")[2] == "report"}
@@ -135,7 +135,8 @@ def test_another_confidence_draws_other_intervals_and_a_question_that_fails_take
 def test_another_twin_is_read_and_nothing_else_through_the_model(clone):
     clone.set_params(controls__twin_seed=1)
     of_the_study = {"extract_controls", "controls", "statistics", "answers"}
-    assert run_all(clone) == of_the_study | {"sae:twin", "sae:probes", "sae:evaluate"} | REPORTS
+    planted = {f"planted:{stage}" for stage in ("read", "probe", "edit", "score")}
+    assert run_all(clone) == of_the_study | {"sae:twin", "sae:probes", "sae:evaluate"} | planted | REPORTS
 
 
 def test_more_draws_of_shuffled_labels_and_another_prompt_for_the_letters_extract_nothing_again(clone):

@@ -71,6 +71,7 @@ SMALL_QUESTIONS = {
     },
     params.SAE: {
         "sae__layers": [0],
+        "minimal_pairs__photos": 2,
         "steering__small__of_classes": STEERED,
         "steering__small__of_concept": STEERED,
         "read__images": 4,

@@ -39,7 +39,8 @@ STAGES = [
     "extract", "extract_controls", "score_letters", "causal.patch", "causal.knockout",
     "causal.minimal_pairs", "causal.steer", "causal.erase",
     "lenses.text_index",
-    "lenses.lens", "lenses.modalities", "sae.train", "sae.twin", "sae.features", "sae.steer", "sae.examples",
+    "lenses.lens", "lenses.modalities", "sae.train", "sae.twin", "sae.features", "sae.minimal_pairs", "sae.steer",
+    "sae.examples",
 ]  # fmt: skip
 
 OF_PUBLISHED = ["pretrained.fetch", "pretrained.features", "pretrained.steer"]

@@ -142,7 +142,7 @@ STUDIES = {
         "causal.erase",
     ],
     lens_study.with_modalities: ["lenses.text_index", "lenses.lens", "lenses.modalities"],
-    with_autoencoders: ["sae.train", "sae.twin", "sae.features", "sae.steer", "sae.examples"],
+    with_autoencoders: ["sae.train", "sae.twin", "sae.features", "sae.minimal_pairs", "sae.steer", "sae.examples"],
     with_published: ["pretrained.features", "pretrained.steer"],
 }
 

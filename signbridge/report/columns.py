@@ -59,6 +59,7 @@ _COLUMNS = {
     ),
     "concept": "reads site position feature auc_fitted auc low high",
     "fingers": "reads site feature position finger joint r p within_r within_p",
+    "told_fingers": "reads site position letters fitted_on auc auc_low auc_high index middle ring pinky",
     "classes": "class rank feature description published",
     "leap": "site text_site share",
     "model_accuracy": "model site position relative_depth accuracy low high peak_probability",

@@ -224,6 +224,7 @@ class Sae(SteeredByFeatures):
     measures: pd.DataFrame  # this and the two tables below: data/sae/evaluation/
     concept: pd.DataFrame
     fingers: pd.DataFrame
+    told_fingers: pd.DataFrame  # data/sae/effects/minimal_pairs.parquet
     probes: pd.DataFrame  # this and the table below: data/sae/probes/
     one_letter: pd.DataFrame
     features: pd.DataFrame  # this and the tables below: data/sae/examples/

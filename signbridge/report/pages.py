@@ -32,6 +32,7 @@ from signbridge.report.sections import (
     sae,
     steering,
     text,
+    told_fingers,
     tuned_layers,
 )
 from signbridge.report.sections.finetune import Finetune
@@ -78,7 +79,7 @@ def lenses_page(inputs: Lenses) -> Page:
 
 def sae_page(inputs: Sae) -> Page:
     """`report/sae.html`: which sparse features?"""
-    sections = [module.section(inputs) for module in (sae, features, feature_steering)]
+    sections = [module.section(inputs) for module in (sae, told_fingers, features, feature_steering)]
     question = (
         "Which features do sparse autoencoders of the decoder learn, do they hold the {kind}, and does steering by one "
         "change the answer?"

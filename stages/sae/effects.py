@@ -1,10 +1,11 @@
-"""What steering by single features does, against noise and against other features.
+"""What steering by single features does, against noise and other features; and which fingers features tell.
 
 python -m stages.sae.effects
 """
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from signbridge.core import params, tables
@@ -16,10 +17,13 @@ from signbridge.datasets.concept import ConceptParams, concept_names
 from signbridge.statistics.feature_steering import feature_effects, read_steered
 from signbridge.statistics.intervals import StatisticsParams
 from signbridge.statistics.steering_effect import SteeringEffectsParams
+from signbridge.statistics.told_fingers import HEADLINE as FINGERS_TOLD
+from signbridge.statistics.told_fingers import told_fingers
 
 STEERING = Path("data/sae/steering")
 EFFECTS = Path("data/sae/effects")
-METRICS = Path("metrics/sae/steering.json")
+PAIRS = Path("data/sae/minimal_pairs")
+METRICS, OF_PAIRS = Path("metrics/sae/steering.json"), Path("metrics/sae/minimal_pairs.json")
 ENDS = ("", "_low", "_high")
 # Where it works best: the probability of the wanted answer, and how far it is above that of a null.
 OF_CONCEPT = [*(f"{name}{end}" for name in ("natural_probability", "probability", "over_equal_logit") for end in ENDS),
@@ -36,7 +40,7 @@ HEADLINE |= {f"{CONCEPT}_images": f"{CONCEPT}_images", "sweep": "sweep", "model"
 
 
 def main() -> None:
-    """Read `data/sae/steering/`, write `data/sae/effects/` and metrics/sae/steering.json."""
+    """Read `data/sae/steering/` and `data/sae/minimal_pairs/`, write `data/sae/effects/` and the metrics."""
     statistics = params.section("statistics", StatisticsParams)
     settings = params.section("steering_effects", SteeringEffectsParams, params.SAE)
     _, up = concept_names(params.section("concept", ConceptParams, params.SAE).finger)
@@ -49,10 +53,15 @@ def main() -> None:
         "model": model_name(STEERING / CLASSES / "answers.parquet", params.model_notes()),
         "sweep": params.section("questions", QuestionsParams).sweep, "confidence": statistics.confidence, **found,
     }  # fmt: skip
+    told, changed = (tables.read(PAIRS / f"{name}.parquet") for name in ("told", "changed"))
+    of_fingers, found_of_fingers = told_fingers(told, changed, statistics, np.random.default_rng(params.seed()))
+    findings |= found_of_fingers
+    tables.write(of_fingers, EFFECTS / "minimal_pairs.parquet", {"model": made_by["model"]})
     tables.write(doses, EFFECTS / "steering.parquet", {"model": made_by["model"]})
     tables.write(areas, EFFECTS / "steering_area.parquet", {"model": made_by["model"]})
     tables.write_findings(EFFECTS / "findings.json", findings)
     tables.write_metrics(METRICS, findings, HEADLINE)
+    tables.write_metrics(OF_PAIRS, findings, FINGERS_TOLD)
 
 
 def natural_doses(doses: pd.DataFrame, found: dict[str, Metric]) -> dict[str, Metric]:

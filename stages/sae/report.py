@@ -38,6 +38,7 @@ def main() -> None:
         **{name: tables.read(PROBES / f"{name}.parquet", COLUMNS[name]) for name in OF_PROBES},
         steered=Findings(tables.read_findings(EFFECTS / "findings.json")),
         **{name: tables.read(EFFECTS / f"{name}.parquet", ["steered", *COLUMNS[name]]) for name in OF_EFFECTS},
+        told_fingers=tables.read(EFFECTS / "minimal_pairs.parquet", COLUMNS["told_fingers"]),
         descriptions=steered("descriptions", found.get("concept")),
         steered_features=steered("features", found.get("concept")),
         **{name: tables.read(EXAMPLES / f"{name}.parquet") for name in OF_EXAMPLES},

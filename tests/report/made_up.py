@@ -141,6 +141,8 @@ def sae(names: tuple[str, ...] = LETTERS, layers: int = 4, images_a_letter: int 
         "sample": sample,
         "settings": SETTINGS,
     }
+    made["told_fingers"], of_fingers = made_up_sae.told_fingers(blocks)
+    made["steered"] = {**made["steered"], **of_fingers}
     return Sae(**_typed({**made, **changes}))
 
 

@@ -73,3 +73,23 @@ def tables(blocks: list[str]) -> dict[str, Any]:
         "one_letter": pd.DataFrame(one_letter, columns=COLUMNS["one_letter"]),
         "found": found if sites else {},
     }
+
+
+def told_fingers(blocks: list[str]) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """The table `told_fingers` of minimal pairs, and the findings: one feature tells fingers less well than pixels."""
+    if not blocks:
+        return pd.DataFrame(columns=COLUMNS["told_fingers"]), {}
+    aucs = {("probe", "pixels", "flat"): 0.9, ("features", blocks[-1], "image_mean"): 0.6,
+            ("stream", blocks[-1], "image_mean"): 0.65}  # fmt: skip
+    rows = [
+        (*place, letters, fitted_on, area, area - 0.1, area + 0.1, *[area] * 4)
+        for place, auc in aucs.items() for letters in ("each", "all")
+        for fitted_on, area in (("named", auc), ("random", 0.5))
+    ]  # fmt: skip
+    found: dict[str, Any] = {"fingers_told_photos": 50, "fingers_told_changed": 0.25, "fingers_told_shuffled": 0.51,
+                             "fingers_told_features_all_letters": 0.53, "fingers_told_site": blocks[-1],
+                             "fingers_told_strongest": "pixels"}  # fmt: skip
+    of = {"features": 0.6, "dimensions": 0.65, "stream": 0.7, "tower": 0.8, "pixels": 0.9, "over_strongest": -0.3}
+    for name, area in of.items():
+        found |= {f"fingers_told_{name}{end}": area + by for end, by in (("", 0), ("_low", -0.1), ("_high", 0.1))}
+    return pd.DataFrame(rows, columns=COLUMNS["told_fingers"]), found

@@ -48,6 +48,7 @@ def set_up(workspace: Workspace) -> None:
         probes={"k": [1, 5], "C": [0.01, 1.0], "repeats": 1, "draws": 2},
         concept={"finger": "index", "prompt": "USER: <image>\nDescribe the hand.\nASSISTANT: The index finger is"},
         fingers={"draws": 19, "p": 0.5, "listed": 4},
+        minimal_pairs={"photos": 2, "degrees": 40, "draws": 2, "flips": 100, "p": 0.05},
         steering={"small": {**dict.fromkeys(STEERED_KINDS, STEERED), "of_concept": {**STEERED, "at": ["every"]}},
                   "full": {kind: {**STEERED, "pairs": 1} for kind in STEERED_KINDS}},
         steering_effects={"most_damage": 50.0, "breakdown": 100.0},

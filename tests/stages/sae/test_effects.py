@@ -15,7 +15,7 @@ from signbridge.core.names import (
     FEATURE_NULLS,
     NULLS_DOWN,
 )
-from stages.sae import steer
+from stages.sae import minimal_pairs, steer
 from stages.sae.effects import EFFECTS, METRICS, main, natural_doses
 from tests.stages.causal_study import LABELS, continued
 from tests.stages.sae_study import UP, write_concept_answers
@@ -37,6 +37,7 @@ def finished(tmp_path_factory, of_features) -> tuple[Path, dict[str, bytes]]:
     with continued(of_features[0], folder):
         write_concept_answers(["up" if label == "B" else "bent" for label in LABELS])
         steer.main()
+        minimal_pairs.main()
         return folder, written_by(main)
 
 
