@@ -59,7 +59,7 @@ def training_set(
     there = tables.read(images, ["image_id", "label"])
     known = read_hands(hands, there["image_id"])
     made_by = {
-        "sae": settings.model_dump(), "preset": preset.model_dump(), "seed": seed,
+        "sae": settings.model_dump(), "preset": preset.model_dump(exclude_none=True), "seed": seed,
         "images_sha256": file_sha256(images),
         "hands_sha256": file_sha256(hands),
         "corpus_sha256": hashlib.sha256("\n".join(corpus).encode()).hexdigest(),

@@ -55,6 +55,8 @@ class _Preset(Section):
     mean_norm: Annotated[float, Field(gt=0)] | Literal["sqrt_width"]  # of the vectors as they are trained on
     dead_after: int = Field(ge=1)  # steps in which a feature did not fire
     matmul: Literal["float32", "tf32"] = "float32"  # how a GPU multiplies in training
+    folder: str | None = None  # of autoencoders that were trained so already, which are then taken
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None  # of their weights: `shipped.weights_digest`
 
 
 class TopKPreset(_Preset):
@@ -86,6 +88,8 @@ def chosen_preset(path: Path = params.SAE, catalog: Path = params.SAE_PRESETS) -
         )
     if preset.tokens < preset.batch:
         raise SignBridgeError(f"{where}: {preset.tokens} tokens make no batch of {preset.batch}. Raise tokens.")
+    if (preset.folder is None) != (preset.sha256 is None):
+        raise SignBridgeError(f"{where}: folder and sha256 belong together: give both, or neither.")
     if preset.buffer < preset.batch:
         raise SignBridgeError(f"{where}: a buffer of {preset.buffer} holds no batch of {preset.batch}. Raise buffer.")
     return name, preset

@@ -1,4 +1,4 @@
-"""Train sparse autoencoders of the residual stream of image and text tokens, as they are read from the model.
+"""Train sparse autoencoders of the residual stream of image and text tokens, or take those that are shipped trained.
 
     python -m stages.sae.train
 
@@ -9,10 +9,19 @@ from pathlib import Path
 
 from signbridge.core import params, tables
 from signbridge.core.command_line import run
+from signbridge.core.names import MODEL
 from signbridge.core.sweeps import QuestionsParams
 from signbridge.core.tables import whole_folder
 from signbridge.sae.passages import PASSAGES, training_set
-from signbridge.sae.settings import SaeParams, check_preset_fits, check_room, chosen_preset, require_sae_lens
+from signbridge.sae.settings import (
+    SaeParams,
+    check_preset_fits,
+    check_room,
+    chosen_preset,
+    require_sae_lens,
+    sae_sites,
+)
+from signbridge.sae.shipped import write_shipped
 from signbridge.vlm.loading import decoder_blocks, stream_width
 from signbridge.vlm.model_run import model_run
 from signbridge.vlm.text import phrases
@@ -33,7 +42,14 @@ def main() -> None:
         name = reading.made_by["model"]["name"]
         width = stream_width(reading.model)
         check_preset_fits(preset_name, preset, name, width)
-        check_room(settings, preset, decoder_blocks(reading.model), width, reading.scratch)
+        blocks = decoder_blocks(reading.model)
+        if preset.folder:
+            with whole_folder(AUTOENCODERS) as unfinished:
+                sites = sae_sites(settings.layers, blocks)
+                unread = write_shipped(preset_name, MODEL, sites, study, unfinished, reading.made_by)
+                tables.write(unread, unfinished / PASSAGES, reading.made_by)
+            return
+        check_room(settings, preset, blocks, width, reading.scratch)
         from signbridge.sae.training import train_on_study, write_trained  # imports SAELens, which takes long
 
         trained, read, unread = train_on_study(study, reading.reader, reading.folder, name)

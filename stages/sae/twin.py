@@ -18,7 +18,15 @@ from signbridge.datasets.control_images import UNTRAINED_TWIN, ControlsParams
 from signbridge.datasets.images import decoded
 from signbridge.sae import passages
 from signbridge.sae.features import features_of_images, write_concept, write_features, write_items
-from signbridge.sae.settings import SaeParams, check_preset_fits, check_room, chosen_preset, require_sae_lens
+from signbridge.sae.settings import (
+    SaeParams,
+    check_preset_fits,
+    check_room,
+    chosen_preset,
+    require_sae_lens,
+    sae_sites,
+)
+from signbridge.sae.shipped import write_shipped
 from signbridge.sae.token_sums import summed_images, summed_phrases
 from signbridge.vlm.extraction import Reader
 from signbridge.vlm.loading import decoder_blocks, stream_width
@@ -54,17 +62,22 @@ def main() -> None:
         name = reading.made_by["model"]["name"]
         width = stream_width(reading.model)
         check_preset_fits(preset_name, preset, name, width)
-        check_room(settings, preset, decoder_blocks(reading.model), width, reading.scratch)
+        blocks = decoder_blocks(reading.model)
+        check_room(settings, preset, blocks, width, reading.scratch)
         from signbridge.sae.autoencoders import open_autoencoders  # these import SAELens, which takes long
         from signbridge.sae.training import train_on_study, write_trained
 
         reader = reading.open(reading.model, controls.twin_seed)
         asked = reader.asking(concept.prompt, f"{params.SAE}: concept.prompt", 1)
         images, known = decoded(sample["image"]), sample[["image_id"]]
-        trained, read, unread = train_on_study(study, reader, reading.folder / "training", name)
-        sites = list(trained.autoencoders)
         with whole_folder(TWIN) as unfinished:
-            write_trained(trained, unfinished / "sae", {**reading.made_by, "read": read})
+            if preset.folder:
+                sites, of_twin = sae_sites(settings.layers, blocks), unfinished / "sae"
+                unread = write_shipped(preset_name, UNTRAINED_TWIN, sites, study, of_twin, reading.made_by)
+            else:
+                trained, read, unread = train_on_study(study, reader, reading.folder / "training", name)
+                sites = list(trained.autoencoders)
+                write_trained(trained, unfinished / "sae", {**reading.made_by, "read": read})
             autoencoders = open_autoencoders(unfinished / "sae", sites, reading.device)
 
             def features(by: Reader, kind: str, answers: bool) -> list[Path]:

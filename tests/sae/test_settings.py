@@ -52,7 +52,7 @@ def committed(workspace: Workspace, name: str) -> AnyPreset:
 
 def test_every_committed_preset_can_be_chosen(workspace):
     assert params.section("sae", SaeParams, ROOT / params.SAE).preset == "default"
-    for name in ("default", "line_of_sight", "multimodal_sae"):
+    for name in ("default", "shipped", "line_of_sight", "multimodal_sae"):
         preset = committed(workspace, name)
         assert preset.buffer >= 16 * preset.batch
 
