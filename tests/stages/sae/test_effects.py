@@ -165,7 +165,7 @@ def test_where_nothing_was_steered_at_all_the_tables_keep_their_columns(study):
     empty(CLASSES)
     empty(CONCEPT)
     main()
-    assert set(found()) == {"model", "sweep", "confidence"}
+    assert set(found()) == {"model", "sweep", "confidence", "fingers_told_photos"}
     for name in TABLES:
         assert read(name).empty
         assert list(read(name).columns) == columns[name]
