@@ -101,6 +101,8 @@ def test_every_metric_has_a_tolerance_and_every_tolerance_a_reason():
     assert check.tolerance_of("metrics/probe.json", "accuracy") is check.SHARES
     assert check.tolerance_of("metrics/causal/steering.json", "damage_at_best") is check.MEASURED
     assert check.tolerance_of("metrics/sae/evaluation.json", "fidelity") is check.TRAINED
+    assert check.tolerance_of("metrics/finetune.json", "answer_after") is check.TRAINED
+    assert check.tolerance_of("metrics/finetune.json", "in_train") is check.SHARES
     assert all(tolerance.why for tolerance in check.TOLERANCES)
 
 

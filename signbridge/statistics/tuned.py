@@ -105,11 +105,15 @@ def _of_tuned(found: Mapping[str, pd.DataFrame], level: float) -> dict[str, Metr
             findings |= {f"{name}_lowest": worst["accuracy"], f"{name}_lowest_site": worst["site"]}
             findings |= {f"{name}_lowest_own": worst["own"]}
             findings |= {f"{name}_lost": int(((rows["p_holm"] < level) & (rows["difference"] < 0)).sum())}
+            null = _rows(found["transfer"], run=SHUFFLED, fitted_on=BEFORE, how=how, site=worst["site"])
+            findings |= {f"{name}_there_shuffled": null["accuracy"].iloc[0]} if len(null) else {}
     drift = _rows(found["drift"], run=TUNED)
     drift = drift[drift["site"].str.startswith("layer_")].dropna(subset="cka")
     if len(drift):
         worst = drift.loc[drift["cka"].idxmin()]
         findings |= {"cka_lowest": worst["cka"], "cka_lowest_site": worst["site"], "cosine_there": worst["cosine"]}
+        null = _rows(found["drift"], run=SHUFFLED, site=worst["site"])
+        findings |= {"cka_there_shuffled": null["cka"].iloc[0]} if len(null) else {}
     for run, name in ((BASE, "before"), (TUNED, "after")):
         for row in _rows(found["taken_over"], run=run).to_dict("records"):
             findings |= {f"taken_over_{name}": row["site"], f"taken_over_{name}_low": row["site_low"]}

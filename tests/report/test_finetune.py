@@ -79,6 +79,10 @@ def test_the_direction_says_where_the_old_probe_is_worst_and_what_patching_says_
     assert "worst at layer_03: 40.0\u202f%, where a probe of its own reads 100.0\u202f%" in section.pictures[0].sees
     assert "from layer_01" in section.lead[1]
     assert "from layer_02" in section.lead[1]
+    assert (
+        "After tuning on shuffled letters the same probe reads 40.0\u202f% at that layer." in section.pictures[0].sees
+    )
+    assert "Tuned on shuffled letters it is 0.40 there" in section.pictures[1].sees
     assert "a shift of 1 (1\u00a0to\u00a01) blocks. The interval leaves out 0." in section.lead[1]
 
 

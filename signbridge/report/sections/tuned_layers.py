@@ -73,12 +73,16 @@ def _direction(tuned: Finetune) -> Picture:
     lines.append(own.assign(value=own["own"]))
     table = pd.concat(lines, ignore_index=True)[["series", "site", "value", "low", "high"]]
     worst, centred = (float(tuned.found[name]) for name in ("transfer_lowest", "recentred_lowest"))
+    null = ""
+    if "transfer_there_shuffled" in tuned.found:
+        of_null = percent(tuned.found.number("transfer_there_shuffled"))
+        null = f" After tuning on shuffled {tuned.kind}s the same probe reads {of_null} at that layer."
     sees = (
         f"The probe from before tuning reads the tuned model worst at {tuned.found['transfer_lowest_site']}: "
         f"{percent(worst)}, where a probe of its own reads {percent(tuned.found.number('transfer_lowest_own'))}. "
         f"Recentred on the tuned vectors it reads {percent(centred)} or more everywhere. It reads less than the own "
         f"probe at {plural(tuned.found.number('transfer_lost'), 'layer')}, recentred at "
-        f"{count(tuned.found.number('recentred_lost'))}."
+        f"{count(tuned.found.number('recentred_lost'))}.{null}"
     )
     cells = tuple(
         (row["site"], "before" if row["fitted_on"] == "before" else "after", row["how"].replace("_", " "),
@@ -107,11 +111,15 @@ def _distances(tuned: Finetune) -> Picture:
     worst = of_run.loc[of_run["cka"].idxmin()]
     alike = tuned.drift[(tuned.drift["run"] == RUN) & (tuned.drift["relative_error"] == 0)]
     untouched = f" Equal bit for bit: {', '.join(alike['site'])}." if len(alike) else ""
+    null = ""
+    if "cka_there_shuffled" in tuned.found:
+        of_null = number(tuned.found.number("cka_there_shuffled"), 2)
+        null = f" Tuned on shuffled {tuned.kind}s it is {of_null} there."
     sees = (
         f"1 is no change but for a turn and a scale. Tuned on {tuned.kind}s it is lowest at {worst['site']}: "
         f"{value_with_interval(worst['cka'], worst['cka_low'], worst['cka_high'])}, where the mean cosine of an "
         f"image's vectors before and after is "
-        f"{value_with_interval(worst['cosine'], worst['cosine_low'], worst['cosine_high'])}.{untouched}"
+        f"{value_with_interval(worst['cosine'], worst['cosine_low'], worst['cosine_high'])}.{null}{untouched}"
     )
     cells = tuple(
         (tuned.called(row["run"]), row["site"], value_with_interval(row["cka"], row["cka_low"], row["cka_high"]),
