@@ -31,7 +31,7 @@ from signbridge.datasets.images import LabelledImage, encode_png, grey_pixels
 from signbridge.datasets.near_duplicates import PhotosParams, find_photos
 from signbridge.datasets.sign_mnist import read_archive
 from signbridge.rendered.dataset import RenderedParams, render
-from signbridge.statistics.intervals import StatisticsParams, photo_bootstrap
+from signbridge.statistics.intervals import StatisticsParams, group_bootstrap
 from signbridge.vlm.catalog import FolderModel
 from signbridge.vlm.extraction import Reader
 from signbridge.vlm.loading import LoadedModel, load
@@ -114,7 +114,7 @@ def _interval(values: np.ndarray, photos: np.ndarray) -> tuple[np.ndarray, np.nd
     settings = params.section("statistics", StatisticsParams)
     generator = np.random.default_rng(params.seed())
     images = by_photo.pop("images").to_numpy()
-    return photo_bootstrap(by_photo.to_numpy(), images, settings.confidence, settings.resamples, generator)
+    return group_bootstrap(by_photo.to_numpy(), images, settings.confidence, settings.resamples, generator)
 
 
 def _arguments() -> argparse.Namespace:

@@ -42,7 +42,7 @@ from signbridge.sae.passages import Passage
 from signbridge.sae.settings import TopKPreset
 from signbridge.sae.splicing import spliced_phrases
 from signbridge.sae.token_stream import ModelTokens, ShuffledTokens, token_streams
-from signbridge.statistics.intervals import draw_photos, interval
+from signbridge.statistics.intervals import draw_groups, interval
 from signbridge.vlm.extraction import Reader
 from signbridge.vlm.loading import LoadedModel, device_from_environment, load
 from signbridge.vlm.residual import decoder_sites, editing
@@ -335,7 +335,7 @@ def _interval(values: np.ndarray, cluster: np.ndarray) -> tuple[float, float]:
     """The interval of the mean of `values` over resampled clusters."""
     _, which = np.unique(cluster, return_inverse=True)
     total, count = np.bincount(which, values), np.bincount(which)
-    drawn = draw_photos(len(count), RESAMPLES, np.random.default_rng(0))
+    drawn = draw_groups(len(count), RESAMPLES, np.random.default_rng(0))
     low, high = interval((drawn @ total / (drawn @ count))[:, None], CONFIDENCE)
     return float(low[0]), float(high[0])
 

@@ -18,7 +18,7 @@ from signbridge.core.params import Section
 from signbridge.core.tables import Metric
 from signbridge.datasets.hands import WORDS, words_in
 from signbridge.statistics.effects import effects, mean_metrics
-from signbridge.statistics.intervals import StatisticsParams, draw_photos
+from signbridge.statistics.intervals import StatisticsParams, draw_groups
 
 NEIGHBOURS = ("text_near_image", "image_near_text", "text_near_image_centred", "image_near_text_centred")
 COSINES = ("cosine_between", "cosine_within_image", "cosine_within_text")
@@ -284,7 +284,7 @@ def alignment_metrics(
         if by_item.empty:
             continue
         first, last = by_item[sites[0]].to_numpy(), by_item[sites[-1]].to_numpy()
-        drawn = draw_photos(len(by_item), statistics.resamples, generator)
+        drawn = draw_groups(len(by_item), statistics.resamples, generator)
         metrics |= {f"{measure}_first": float(first.mean()), f"{measure}_last": float(last.mean())}
         metrics |= mean_metrics(f"{measure}_last_minus_first", last - first, drawn, statistics.confidence)
     return metrics

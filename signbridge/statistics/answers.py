@@ -11,8 +11,8 @@ from signbridge.probing.peak import headline_predictions
 from signbridge.statistics.intervals import (
     StatisticsParams,
     compare,
-    draw_photos,
-    photo_bootstrap,
+    draw_groups,
+    group_bootstrap,
     resampled_accuracy,
 )
 
@@ -202,14 +202,14 @@ def intervals(
     """
     by_photo = right.groupby(photo.reindex(right.index).to_numpy())
     total, images = by_photo.sum().to_numpy(), by_photo.count().to_numpy(dtype=float)
-    low, high = photo_bootstrap(total, images, statistics.confidence, statistics.resamples, generator)
+    low, high = group_bootstrap(total, images, statistics.confidence, statistics.resamples, generator)
     metrics = _named_intervals(list(right.columns), right.mean().to_numpy(), low, high)
     if "probe_accuracy" not in right:
         return metrics
     others = [name for name in PROBE_MINUS if name in right]
     first = np.full(len(others), right.columns.get_loc("probe_accuracy"))
     second = np.array([right.columns.get_loc(name) for name in others])
-    drawn = draw_photos(len(images), statistics.resamples, generator)
+    drawn = draw_groups(len(images), statistics.resamples, generator)
     values = resampled_accuracy(drawn, total, images)
     gap = compare(values, right.mean().to_numpy(), first, second, statistics.confidence)
     return metrics | _named_intervals([PROBE_MINUS[name] for name in others], gap.difference, gap.low, gap.high)

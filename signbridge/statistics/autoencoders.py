@@ -19,7 +19,7 @@ from signbridge.core.names import KINDS, TWIN
 from signbridge.core.params import Section
 from signbridge.core.tables import Metric
 from signbridge.statistics.effects import Effects, effects
-from signbridge.statistics.intervals import StatisticsParams, draw_photos, interval
+from signbridge.statistics.intervals import StatisticsParams, draw_groups, interval
 
 BOTH = "both"  # kinds together
 SHARES = ("shared", "image_only", "text_only")  # of the features that are not dead
@@ -200,7 +200,7 @@ def shares_of_modality(
     drawn, tokens = {}, {}
     for kind in KINDS:
         first = items[kind].table.drop_duplicates("item")
-        counts = draw_photos(len(first), statistics.resamples, generator)
+        counts = draw_groups(len(first), statistics.resamples, generator)
         drawn[kind] = np.vstack([np.ones((1, len(first)), int), counts])  # the first row is what was measured
         tokens[kind] = first["tokens"].to_numpy(np.float64)
     found = {}

@@ -17,7 +17,7 @@ from signbridge.core import activations
 from signbridge.core.names import MODEL, POSITIONS, STREAM, TWIN
 from signbridge.core.tables import Metric
 from signbridge.datasets.sampling import fitted_half
-from signbridge.statistics.intervals import StatisticsParams, draw_photos, interval
+from signbridge.statistics.intervals import StatisticsParams, draw_groups, interval
 from signbridge.statistics.ranking import aucs, weighted_aucs
 
 COLUMNS = ["reads", "site", "position", "feature", "auc_fitted", "auc", "low", "high"]
@@ -107,4 +107,4 @@ def _group_weights(
 ) -> Float[np.ndarray, "resamples images"]:
     """How often each image is in each resample of the groups."""
     places = np.unique(groups, return_inverse=True)[1]
-    return draw_photos(int(places.max()) + 1, resamples, generator)[:, places].astype(np.float64)
+    return draw_groups(int(places.max()) + 1, resamples, generator)[:, places].astype(np.float64)

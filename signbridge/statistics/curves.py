@@ -17,12 +17,12 @@ from signbridge.statistics.intervals import (
     StatisticsParams,
     at_the_edges,
     compare,
-    draw_photos,
+    draw_groups,
+    group_bootstrap,
     holm,
     interval,
     peak_probability,
     permutation_p_value,
-    photo_bootstrap,
     resampled_accuracy,
 )
 
@@ -89,7 +89,7 @@ def curves(
     np.add.at(right, where, predictions["label"].to_numpy() == predictions["predicted"].to_numpy())
     np.add.at(tested, where, 1)
 
-    resampled = resampled_accuracy(draw_photos(len(group), params.resamples, generator), right, tested)
+    resampled = resampled_accuracy(draw_groups(len(group), params.resamples, generator), right, tested)
     low, high = at_the_edges(*interval(resampled, params.confidence), right, tested, params.confidence)
     table = predictions[KEY].drop_duplicates().reset_index(drop=True)
     table["depth"] = pd.factorize(table["site"])[0]
@@ -144,7 +144,7 @@ def letter_accuracy(
     right, tested = (
         counts.pivot_table(values=value, index="group", columns="label", fill_value=0.0) for value in ("sum", "count")
     )
-    low, high = photo_bootstrap(
+    low, high = group_bootstrap(
         right.to_numpy(float), tested.to_numpy(float), params.confidence, params.resamples, generator
     )
     table = headline.groupby("label")["image_id"].nunique().rename_axis("letter").rename("images").reset_index()

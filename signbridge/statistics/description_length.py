@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-from signbridge.statistics.intervals import StatisticsParams, compare, draw_photos, interval
+from signbridge.statistics.intervals import StatisticsParams, compare, draw_groups, interval
 
 COLUMNS = ["site", "depth", "position", "bits", "low", "high", "uniform_bits", "compression", "orders", "at_edge"]
 
@@ -65,7 +65,7 @@ def code_lengths(
     where = codes["order"].to_numpy(dtype=int), of_cell, group_of.loc[codes["image_id"]].to_numpy()
     np.add.at(bits, where, codes["bits"].to_numpy(dtype=float))
 
-    drawn = draw_photos(len(groups), params.resamples, generator)
+    drawn = draw_groups(len(groups), params.resamples, generator)
     resampled = np.zeros((params.resamples, len(cells)))
     if orders:
         times = generator.multinomial(orders, np.full(orders, 1 / orders), size=params.resamples) / orders

@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 
 from signbridge.statistics.alignment import cka_with_interval, linear_cka
 from signbridge.statistics.effects import effects
-from signbridge.statistics.intervals import StatisticsParams, draw_photos, interval, resampled_accuracy
+from signbridge.statistics.intervals import StatisticsParams, draw_groups, interval, resampled_accuracy
 
 COLUMNS = ["reference", "model", "site", "position", "relative_error", "cosine", "cka", "same_answer"]
 CELL = ["site", "position"]
@@ -80,7 +80,7 @@ def moved(
     cosine = (before.astype(np.float64) * after).sum(axis=1) / np.where(norms > 0, norms, 1)
     sums, counts = np.bincount(group, cosine)[:, None], np.bincount(group).astype(float)[:, None]
     low, high = interval(
-        resampled_accuracy(draw_photos(len(sums), statistics.resamples, generator), sums, counts), statistics.confidence
+        resampled_accuracy(draw_groups(len(sums), statistics.resamples, generator), sums, counts), statistics.confidence
     )
     cka = cka_with_interval(before.astype(np.float64), after.astype(np.float64), group, statistics.confidence)
     return found.relative_error, found.cosine, float(low[0]), float(high[0]), *cka

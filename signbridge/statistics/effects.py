@@ -16,8 +16,8 @@ from jaxtyping import Float, Int
 from signbridge.statistics.intervals import (
     StatisticsParams,
     at_the_edges,
+    draw_groups,
     draw_nested,
-    draw_photos,
     interval,
 )
 
@@ -89,7 +89,7 @@ def effects(
     np.add.at(sums, (draw, where, curve), table[value].to_numpy(dtype=np.float64))
     np.add.at(weights, (draw, where, curve), 1.0 if weight is None else table[weight].to_numpy(dtype=np.float64))
     if len(levels) == 1:
-        drawn = draw_photos(len(clusters), statistics.resamples, generator)
+        drawn = draw_groups(len(clusters), statistics.resamples, generator)
     else:
         drawn = draw_nested(clusters, statistics.resamples, generator)
     overall = _ratio(sums.sum(axis=(0, 1)), weights.sum(axis=(0, 1)))
@@ -117,7 +117,7 @@ def _resampled(
 ) -> Float[np.ndarray, "resamples curves"]:
     """Curves with the same draws; a single draw is in every resample once."""
     there = np.flatnonzero(weights.any(axis=(1, 2)))
-    times = draw_photos(len(there), len(drawn), generator) if len(there) > 1 else np.ones((len(drawn), len(there)))
+    times = draw_groups(len(there), len(drawn), generator) if len(there) > 1 else np.ones((len(drawn), len(there)))
     shown = drawn.astype(np.float64)
     nothing = np.zeros((len(drawn), sums.shape[2]))
     above, below = (

@@ -1,7 +1,8 @@
-"""How sure an accuracy is, and whether one is above another: everything from resampled photos.
+"""How sure an accuracy is, and whether one is above another: everything from resampled groups.
 
-Copies of one photo stand or fall together, so what is resampled is the photo (whole clusters: Davison and Hinkley
-1997, section 3.8). All curves share the resamples, so that they can be compared pair by pair.
+Copies of one photo stand or fall together, and so do the images of one clip or signer. So what is resampled is the
+group (whole clusters: Davison and Hinkley 1997, section 3.8). All curves share the resamples, so that they can be
+compared pair by pair.
 """
 
 from typing import NamedTuple
@@ -22,7 +23,7 @@ class StatisticsParams(Section):
     """The section `statistics`."""
 
     confidence: float = Field(gt=0, lt=1)  # of every interval; 1 - confidence is the level of every test
-    resamples: int = Field(ge=1)  # of the photos
+    resamples: int = Field(ge=1)  # of the groups
 
 
 class Difference(NamedTuple):
@@ -39,9 +40,9 @@ def wilson(right: Int[np.ndarray, "..."], tested: Int[np.ndarray, "..."], confid
     return proportion_confint(right, tested, alpha=1 - confidence, method="wilson")
 
 
-def draw_photos(photos: int, resamples: int, generator: np.random.Generator) -> Int[np.ndarray, "resamples photos"]:
-    """How often each photo is in each resample."""
-    return generator.multinomial(photos, np.full(photos, 1 / photos), size=resamples)
+def draw_groups(groups: int, resamples: int, generator: np.random.Generator) -> Int[np.ndarray, "resamples groups"]:
+    """How often each group is in each resample."""
+    return generator.multinomial(groups, np.full(groups, 1 / groups), size=resamples)
 
 
 def draw_nested(
@@ -69,13 +70,13 @@ def draw_nested(
 
 
 def resampled_accuracy(
-    drawn: Int[np.ndarray, "resamples photos"],
-    right: Float[np.ndarray, "photos curves"],
-    tested: Float[np.ndarray, "photos curves"],
+    drawn: Int[np.ndarray, "resamples groups"],
+    right: Float[np.ndarray, "groups curves"],
+    tested: Float[np.ndarray, "groups curves"],
 ) -> Float[np.ndarray, "resamples curves"]:
-    """The accuracy of each curve in each resample: a photo brings all its images in all repeats.
+    """The accuracy of each curve in each resample: a group brings all its images in all repeats.
 
-    Where a resample holds no photo that a curve was tested on, the curve's accuracy over all photos stands in.
+    Where a resample holds no group that a curve was tested on, the curve's accuracy over all groups stands in.
     """
     count = drawn.astype(np.float64)
     shown = count @ tested
@@ -90,17 +91,17 @@ def interval(values: Float[np.ndarray, "resamples curves"], confidence: float) -
     return low, high
 
 
-def photo_bootstrap(
-    right: Float[np.ndarray, "photos curves"],
-    tested: Float[np.ndarray, "photos"] | Float[np.ndarray, "photos curves"],
+def group_bootstrap(
+    right: Float[np.ndarray, "groups curves"],
+    tested: Float[np.ndarray, "groups"] | Float[np.ndarray, "groups curves"],
     confidence: float,
     resamples: int,
     generator: np.random.Generator,
 ) -> Interval:
-    """Interval of accuracies: `right` of the `tested` predictions of each photo, one column a curve."""
+    """Interval of accuracies: `right` of the `tested` predictions of each group, one column a curve."""
     tested = tested[:, None] if tested.ndim == 1 else tested
     tested = np.broadcast_to(tested, right.shape)
-    drawn = draw_photos(len(tested), resamples, generator)
+    drawn = draw_groups(len(tested), resamples, generator)
     low, high = interval(resampled_accuracy(drawn, right, tested), confidence)
     return at_the_edges(low, high, right, tested, confidence)
 
@@ -108,17 +109,17 @@ def photo_bootstrap(
 def at_the_edges(
     low: Float[np.ndarray, "curves"],
     high: Float[np.ndarray, "curves"],
-    right: Float[np.ndarray, "photos curves"],
-    tested: Float[np.ndarray, "photos curves"],
+    right: Float[np.ndarray, "groups curves"],
+    tested: Float[np.ndarray, "groups curves"],
     confidence: float,
 ) -> Interval:
-    """Wilson's interval, each photo one trial, for accuracies of 0 and 1; the given one for others.
+    """Wilson's interval, each group one trial, for accuracies of 0 and 1; the given one for others.
 
     There every resample is alike, and a percentile interval would read as certainty.
     """
-    total, photos = right.sum(axis=0), (tested > 0).sum(axis=0)
+    total, groups = right.sum(axis=0), (tested > 0).sum(axis=0)
     none, every = total == 0, total == tested.sum(axis=0)
-    edge_low, edge_high = wilson(np.where(every, photos, 0), photos, confidence)
+    edge_low, edge_high = wilson(np.where(every, groups, 0), groups, confidence)
     return np.where(every, edge_low, low), np.where(none, edge_high, high)
 
 

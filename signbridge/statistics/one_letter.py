@@ -13,7 +13,7 @@ from jaxtyping import Float, Int
 
 from signbridge.core.names import AUTOENCODER, COMPONENTS, STREAM, TWIN
 from signbridge.core.tables import Metric
-from signbridge.statistics.intervals import StatisticsParams, draw_photos, interval
+from signbridge.statistics.intervals import StatisticsParams, draw_groups, interval
 
 Key = tuple[str, str, str, int]  # site, position, what is read, k
 BASELINES = (STREAM, COMPONENTS, TWIN)
@@ -40,11 +40,11 @@ def one_letter_table(
     keys, targets = list(scores), np.unique(labels, return_inverse=True)[1]
     generator = np.random.default_rng(seed)
     places = np.unique(groups, return_inverse=True)[1]
-    drawn = draw_photos(int(places.max()) + 1, statistics.resamples, generator)[:, places]
+    drawn = draw_groups(int(places.max()) + 1, statistics.resamples, generator)[:, places]
     weights = np.vstack([np.ones((1, len(targets))), drawn]).astype(np.float32)  # the first row is what was measured
     of_letter = areas(np.stack([scores[key] for key in keys]), tested_in, targets, weights)
     letters = of_letter.shape[1]
-    times = draw_photos(letters, statistics.resamples, generator)
+    times = draw_groups(letters, statistics.resamples, generator)
     times = np.vstack([np.ones((1, letters), int), times]) / letters
     mean = (of_letter * times[..., None]).sum(1)  # resamples x keys
     columns = {key: mean[:, number] for number, key in enumerate(keys)}

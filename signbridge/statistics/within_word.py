@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from signbridge.core.tables import Metric
-from signbridge.statistics.intervals import StatisticsParams, photo_bootstrap
+from signbridge.statistics.intervals import StatisticsParams, group_bootstrap
 
 ALL_WORDS = "(all)"
 
@@ -46,7 +46,7 @@ def _accuracies(
     )
     right = by_photo["sum"].to_numpy(dtype=float)
     tested = by_photo["count"].iloc[:, 0].to_numpy(dtype=float)
-    low, high = photo_bootstrap(right, tested, statistics.confidence, statistics.resamples, generator)
+    low, high = group_bootstrap(right, tested, statistics.confidence, statistics.resamples, generator)
     table = by_photo["sum"].columns.to_frame(index=False)
     images = rows.drop_duplicates(["word", "image_id"])
     letters = sorted(images["label"].unique())

@@ -6,12 +6,12 @@ from scipy.stats import binomtest, kstest
 
 from signbridge.statistics.intervals import (
     compare,
-    draw_photos,
+    draw_groups,
+    group_bootstrap,
     holm,
     interval,
     peak_probability,
     permutation_p_value,
-    photo_bootstrap,
     resampled_accuracy,
     wilson,
 )
@@ -26,7 +26,7 @@ def test_wilson_is_scipys_at_every_count_the_extremes_included():
 
 
 def test_every_resample_draws_as_many_photos_as_there_are_each_as_often():
-    drawn = draw_photos(20, 4000, np.random.default_rng(0))
+    drawn = draw_groups(20, 4000, np.random.default_rng(0))
     assert (drawn.sum(axis=1) == 20).all()
     np.testing.assert_allclose(drawn.mean(axis=0), 1, atol=0.06)
 
@@ -47,7 +47,7 @@ def test_the_bootstrap_resamples_photos_as_a_plain_loop_does():
     generator = np.random.default_rng(0)
     tested = generator.integers(1, 20, size=30).astype(float)
     right = np.floor(tested[:, None] * generator.random((30, 2)))
-    low, high = photo_bootstrap(right, tested, 0.9, 4000, np.random.default_rng(1))
+    low, high = group_bootstrap(right, tested, 0.9, 4000, np.random.default_rng(1))
     accuracies = []
     for _ in range(4000):
         drawn = generator.integers(0, 30, size=30)
@@ -61,28 +61,28 @@ def test_an_interval_holds_the_truth_as_often_as_it_says_where_photos_stand_or_f
     held = []
     for _ in range(200):
         right = 10.0 * (generator.random((60, 1)) < 0.7)
-        low, high = photo_bootstrap(right, np.full(60, 10.0), 0.9, 400, generator)
+        low, high = group_bootstrap(right, np.full(60, 10.0), 0.9, 400, generator)
         held.append(low[0] <= 0.7 <= high[0])
     assert 0.84 <= np.mean(held) <= 0.96
 
 
 def test_copies_of_a_photo_do_not_narrow_the_interval():
     right = (np.arange(40) % 2).astype(float)[:, None]
-    one = photo_bootstrap(right, np.ones(40), 0.95, 2000, np.random.default_rng(0))
-    many = photo_bootstrap(21 * right, np.full(40, 21.0), 0.95, 2000, np.random.default_rng(0))
+    one = group_bootstrap(right, np.ones(40), 0.95, 2000, np.random.default_rng(0))
+    many = group_bootstrap(21 * right, np.full(40, 21.0), 0.95, 2000, np.random.default_rng(0))
     np.testing.assert_array_equal(one, many)
 
 
 def test_equal_columns_have_equal_intervals_because_they_share_the_resamples():
     right = np.random.default_rng(0).random((25, 1)).repeat(2, axis=1)
-    low, high = photo_bootstrap(right, np.ones(25), 0.95, 100, np.random.default_rng(0))
+    low, high = group_bootstrap(right, np.ones(25), 0.95, 100, np.random.default_rng(0))
     assert low[0] == low[1]
     assert high[0] == high[1]
 
 
 def test_an_accuracy_of_0_or_1_keeps_the_doubt_that_so_many_photos_leave():
     right = np.tile([0.0, 5.0], (30, 1))  # thirty photos of five images
-    low, high = photo_bootstrap(right, np.full(30, 5.0), 0.95, 100, np.random.default_rng(0))
+    low, high = group_bootstrap(right, np.full(30, 5.0), 0.95, 100, np.random.default_rng(0))
     none, every = (binomtest(count, 30).proportion_ci(0.95, method="wilson") for count in (0, 30))
     np.testing.assert_allclose([low[0], high[0]], [0, none.high], atol=1e-12)
     np.testing.assert_allclose([low[1], high[1]], [every.low, 1], atol=1e-12)
@@ -90,13 +90,13 @@ def test_an_accuracy_of_0_or_1_keeps_the_doubt_that_so_many_photos_leave():
 
 def test_only_the_photos_that_were_tested_count_at_the_edge():
     tested = np.repeat([[5.0], [0.0]], [10, 20], axis=0)
-    low, _ = photo_bootstrap(tested, tested, 0.95, 100, np.random.default_rng(0))
+    low, _ = group_bootstrap(tested, tested, 0.95, 100, np.random.default_rng(0))
     assert low[0] == pytest.approx(binomtest(10, 10).proportion_ci(0.95, method="wilson").low)
 
 
 def compared(right: np.ndarray, resamples: int, generator: np.random.Generator):
     """The first column against the second; each row of `right` is a photo of one image."""
-    values = resampled_accuracy(draw_photos(len(right), resamples, generator), right, np.ones_like(right))
+    values = resampled_accuracy(draw_groups(len(right), resamples, generator), right, np.ones_like(right))
     return compare(values, right.mean(axis=0), np.array([0]), np.array([1]), 0.95)
 
 
@@ -133,7 +133,7 @@ def test_what_is_compared_is_the_difference_photo_by_photo():
 
 def test_curves_that_never_differ_are_not_told_apart_and_curves_that_always_do_are():
     right = np.tile([1.0, 1.0, 0.0], (20, 1))
-    values = resampled_accuracy(draw_photos(20, 50, np.random.default_rng(0)), right, np.ones_like(right))
+    values = resampled_accuracy(draw_groups(20, 50, np.random.default_rng(0)), right, np.ones_like(right))
     difference = compare(values, right.mean(axis=0), np.array([0, 0]), np.array([1, 2]), 0.95)
     assert difference.p_value.tolist() == [1.0, 0.0]
     assert difference.difference.tolist() == [0.0, 1.0]
