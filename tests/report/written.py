@@ -45,6 +45,7 @@ def write_sae(folder: Path) -> None:
     _write(
         folder / "data/sae/effects", run.steered, {name: getattr(run, name) for name in ("steering", "steering_area")}
     )
+    _write(folder / "data/sae/effects", None, {"minimal_pairs": run.told_fingers})
     for kind, of_kind in (("classes", ["classes"]), ("concept", ["concept", "concept_undone"])):
         steered = {
             name: table[table["steered"].isin(of_kind)].drop(columns="steered")
@@ -73,7 +74,7 @@ def write_models(folder: Path) -> None:
     run: Models = made_up.models()
     names = ("accuracy", "models", "differences", "peaks")
     _write(folder / "data/models/compared", run.found, {name: getattr(run, name) for name in names})
-    _write(folder / "data/models", None, {"drift": run.drift})
+    _write(folder / "data/models", None, {"drift": run.drift, "patching_drift": run.patching_drift})
     _write(folder / "data", None, {"sample": run.sample})
 
 

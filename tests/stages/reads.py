@@ -38,7 +38,7 @@ BESIDE_ONE_STAGE = {  # the same, of stages by their name, or by what the last p
 }
 # These copy or digest what lies elsewhere, where the catalog's entry says, which DVC cannot follow: any file, but for
 # what stages write. Where such a file changes, they are run with `dvc repro --force`.
-OF_ELSEWHERE = ("fetch", "pretrained.fetch", "model", "models.model")
+OF_ELSEWHERE = ("fetch", "pretrained.fetch", "pretrained.descriptions", "model", "models.model")
 WRITTEN = ("data", "metrics", "plots", "report")
 
 

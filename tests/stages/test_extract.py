@@ -93,7 +93,7 @@ def test_two_runs_are_equal_to_the_byte(study):
         ({"SIGNBRIDGE_DEVICE": "tpu9"}, "tiny-random", "SIGNBRIDGE_DEVICE=tpu9"),
         ({"SIGNBRIDGE_BATCH_SIZE": "3"}, "tiny-random", "SIGNBRIDGE_BATCH_SIZE=3: expected a power of two"),
         ({"SIGNBRIDGE_SHARD_IMAGES": "many"}, "tiny-random", "SIGNBRIDGE_SHARD_IMAGES=many"),
-        ({}, "llava-2", "no 'llava-2' in models.yaml. There are: gemma-3-12b-it, gemma-3-4b-it, internvl3-1b, "),
+        ({}, "llava-2", "no 'llava-2' in models.yaml. There are: gemma-3-12b-it, gemma-3-4b-it, instructblip-vicuna"),
         ({}, "miniature", "data/model.json: made by another model than miniature. Make it again with `dvc repro`."),
     ],
 )

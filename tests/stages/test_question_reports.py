@@ -21,7 +21,7 @@ QUESTIONS = ("causal", "lenses", "sae", "pretrained", "models")
 SECTIONS = {
     "causal": ["patching", "knockout", "minimal-pairs", "steering", "erasure"],
     "lenses": ["lenses", "alignment"],
-    "sae": ["sae", "features", "feature-steering"],
+    "sae": ["sae", "told-fingers", "features", "feature-steering"],
     "pretrained": ["pretrained"],
     "models": ["models"],
 }
