@@ -28,14 +28,19 @@ class SignBridgeProtocol(Section):
     C: float = Field(gt=0)  # inverse strength of the L2 penalty, as scikit-learn's
 
 
-class GroupedProtocol(Section):
+class Folds(Section):
     """Repeated k-fold over whole groups, with folds inside the training images to choose by."""
 
-    by: By  # what is kept whole
     folds: int = Field(ge=2)
     repeats: int = Field(ge=1)
     inner_folds: int = Field(ge=2)
     C: list[Annotated[float, Field(gt=0)]] = Field(min_length=1)  # to choose from
+
+
+class GroupedProtocol(Folds):
+    """The same, over groups of this kind."""
+
+    by: By
 
 
 class DescriptionLength(Section):

@@ -11,7 +11,7 @@ from signbridge.core.command_line import run
 from signbridge.planted.settings import BEFORE_THE_QUESTION
 from signbridge.probing.predictions import predictions_table
 from signbridge.probing.protocols import grouped
-from signbridge.probing.settings import GroupedProtocol
+from signbridge.probing.settings import Folds
 from signbridge.probing.sweep import Cell, predict, side_by_side
 
 ASKED = Path("data/planted/asked.parquet")
@@ -22,7 +22,7 @@ READERS = ("model", "untrained_twin")
 
 def main() -> None:
     """Read the questions and the streams; write `data/planted/probes.parquet`."""
-    settings, seed = params.section("probe", GroupedProtocol, params.PLANTED), params.seed()
+    settings, seed = params.section("probe", Folds, params.PLANTED), params.seed()
     asked = tables.read(ASKED)
     ids, answers, photos = (asked[column].to_numpy() for column in ("question_id", "answer", "photo"))
     # Folds hold as many of each question's answers: else what a fold has more of is what the others have less of, and a
