@@ -127,7 +127,8 @@ def _say(path: str, by: str) -> None:
 def _outs(stage: str) -> list[Path]:
     *pipeline, name = stage.split(".")
     file = ROOT.joinpath("stages", *pipeline, "dvc.yaml") if pipeline else ROOT / "dvc.yaml"
-    return [Path(out) for out in YAML(typ="safe").load(file.read_text(encoding="utf-8"))["stages"][name]["outs"]]
+    outs = YAML(typ="safe").load(file.read_text(encoding="utf-8"))["stages"][name]["outs"]
+    return [Path(out if isinstance(out, str) else next(iter(out))) for out in outs]
 
 
 def table(costs: list[Cost]) -> list[str]:
