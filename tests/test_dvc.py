@@ -32,6 +32,7 @@ READ_THROUGH_A_MODEL |= {"pretrained:fetch", "pretrained:features", "pretrained:
 REPORTS = {name for name in STAGES if name.rpartition(":")[2] == "report"}
 EDITS = (("steering", "draws"), ("patching", "pairs"), ("erasure", "draws"))
 EDITS += (("knockout", "draws"), ("minimal_pairs", "draws"))
+OF_TUNED = {f"finetune:{stage}" for stage in ("extract", "probe", "said", "moved", "compare")}  # which reads letters
 BEFORE_PROBE = {"choice", "fetch", "photos", "sample", "model"} | READ_THROUGH_A_MODEL
 
 
@@ -124,7 +125,7 @@ def test_another_confidence_draws_other_intervals_and_a_question_that_fails_take
     failed = clone.dvc_fails("repro", "--keep-going", "--all-pipelines")
     assert "error: no such layer" in failed.output
     further = {"lenses:readable", "lenses:alignment", "judge:judge", "models:drift", "models:compare", "planted:score"}
-    further |= {"resolution:compare"}
+    further |= {"resolution:compare", "finetune:moved", "finetune:compare"}
     further |= {"sae:probes", "sae:evaluate", "sae:effects", "pretrained:classes", "pretrained:effects"}
     after_steer = {"causal:effects", "causal:report"}
     assert failed.ran - {"causal:steer"} == ({"statistics", "answers"} | further | REPORTS) - after_steer
@@ -136,14 +137,15 @@ def test_another_twin_is_read_and_nothing_else_through_the_model(clone):
     clone.set_params(controls__twin_seed=1)
     of_the_study = {"extract_controls", "controls", "statistics", "answers"}
     planted = {f"planted:{stage}" for stage in ("read", "probe", "edit", "score")}
-    assert run_all(clone) == of_the_study | {"sae:twin", "sae:probes", "sae:evaluate"} | planted | REPORTS
+    tuned = {f"finetune:{stage}" for stage in ("tune", "patch", "damage")} | OF_TUNED  # which tune the twin, too
+    assert run_all(clone) == of_the_study | {"sae:twin", "sae:probes", "sae:evaluate"} | planted | tuned | REPORTS
 
 
 def test_more_draws_of_shuffled_labels_and_another_prompt_for_the_letters_extract_nothing_again(clone):
     clone.set_params(shuffled_labels__draws=2, prompts__offer_letters="USER: <image>\nOne of {letters}?\nASSISTANT:")
     direct = set(re.findall(r"^(\w+):$", clone.dvc("status").output, re.MULTILINE))
     assert direct == {"controls", "score_letters", "report"}  # the page shows params.yaml as it is
-    assert run_all(clone) == {"controls", "statistics", "score_letters", "answers"} | REPORTS
+    assert run_all(clone) == {"controls", "statistics", "score_letters", "answers"} | OF_TUNED | REPORTS
 
 
 # Questions do not read one another, so one run shows what a setting of each of them reruns: the new settings of a
