@@ -17,11 +17,17 @@ WRITERS |= {"torch.save", "np.save", "np.savez", "json.dump", "shutil.copy", "to
 WHOLE = {"whole_file", "whole_folder"}
 ELSEWHERE = {  # functions that are handed what one of the two yields, and what cannot be half
     "models/miniature/train.py: save": "writes to a folder of its own, from which each file is moved whole",
+    "signbridge/finetune/training.py: write_tuned": "within whole_folder",
+    "signbridge/finetune/training_step.py: write": "within a checkpoint's whole_folder",
     "signbridge/lenses/judge_server.py: keep": "adds a line to a file of scratch; half a line is dropped",
     "signbridge/lenses/text_index.py: _link": "within whole_folder",
     "signbridge/pretrained/files.py: write_pretrained": "within whole_folder",
     "signbridge/sae/autoencoders.py: write_autoencoder": "within whole_folder",
     "signbridge/sae/pca.py: write_pca": "within whole_folder",
+    "signbridge/sae/shipped.py: _convert": "within that of unpack; and of pack, for files that git keeps",
+    "signbridge/sae/shipped.py: pack": "run by hand, for files that git keeps",
+    "signbridge/sae/shipped.py: unpack": "within whole_folder",
+    "signbridge/sae/training.py: write": "within a checkpoint's whole_folder",
     "signbridge/vlm/random_weights.py: _write": "to a folder of the process's own, which is renamed",
 }
 SOURCES = sorted(path for folder in ("signbridge", "stages", "models") for path in (ROOT / folder).rglob("*.py"))
