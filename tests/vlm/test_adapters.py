@@ -55,7 +55,7 @@ def test_a_merged_adapter_gives_what_peft_gives(adapter, model_scratch, tiny, im
     base = logits(theirs, images)
     with warnings.catch_warnings():
         warnings.filterwarnings("error", "Unexpected keyword")
-        theirs = theirs._replace(model=PeftModel.from_pretrained(theirs.model, adapter))
+        theirs = theirs._replace(model=PeftModel.from_pretrained(theirs.model, adapter, trust_remote_code=False))
     expected = logits(theirs, images)
     assert (expected - base).abs().max() > 0.1
     torch.testing.assert_close(logits(ours, images), expected, atol=1e-4, rtol=1e-4)
@@ -69,7 +69,7 @@ def test_of_packed_weights_an_adapter_goes_into_the_values_that_they_stand_for(t
     ours = load(packed.model_copy(update={"adapter": str(adapter)}), model_scratch, CPU)
     assert not any(type(layer).__name__ == "Linear4bit" for layer in ours.model.modules())
     theirs = load(packed, model_scratch, CPU)
-    theirs = theirs._replace(model=PeftModel.from_pretrained(theirs.model, adapter))
+    theirs = theirs._replace(model=PeftModel.from_pretrained(theirs.model, adapter, trust_remote_code=False))
     torch.testing.assert_close(logits(ours, images), logits(theirs, images), atol=2e-3, rtol=2e-3)
     with pytest.raises(
         SignBridgeError, match=r"an adapter of .*nf4 of all\), and the model is tiny_random llava \(seed 0\)"

@@ -23,7 +23,6 @@ LOADERS = {"from_pretrained", "load_dataset", "load_dataset_builder", "get_datas
 UNPICKLE = {("torch", "load"), ("pickle", "load"), ("pickle", "loads"), ("joblib", "load"), ("dill", "load")}
 RUN_OTHERS = {("hub", "load"), ("kernels", "get_kernel"), ("runpy", "run_path")}
 TAKES_NO_SUCH_OPTION = {"SAE", "TrainingSAE"}  # SAELens reads JSON and safetensors, and has no code to run
-TAKES_NO_SUCH_OPTION |= {"PeftModel"}  # nor has PEFT, which reads the same of a folder
 
 
 def calls(source: str) -> Iterator[tuple[ast.Call, str, str]]:
