@@ -23,6 +23,7 @@ from signbridge.probing.signers import signer_splits
 IMAGES = Path("data/images.parquet")
 PHOTOS = Path("data/photos.parquet")
 SAMPLE = Path("data/sample.parquet")
+KNOWN = ("signer", "clip")  # of an image, by some datasets
 
 log = logging.getLogger(__name__)
 
@@ -30,15 +31,14 @@ log = logging.getLogger(__name__)
 def main() -> None:
     """Read images and photos; write the images drawn, letter by letter."""
     params = section("sample", SampleParams)
-    known = [name for name in ("signer", "clip") if name in tables.column_names(IMAGES)]
+    known = [name for name in KNOWN if name in tables.column_names(IMAGES)]
     images, photos = tables.read(IMAGES, ["image_id", "label", *known]), tables.read(PHOTOS)
     if not images["image_id"].equals(photos["image_id"]):
         raise SignBridgeError(f"{PHOTOS}: not made from this {IMAGES}. Run `dvc repro`.")
     images.insert(2, "photo", photos["photo"])
     pool = of_one_signer(images)
-    of_pool = (pool[name].tolist() if name in pool else None for name in ("label", "photo", "signer"))
-    labels, of_photo, signers = of_pool
-    sample = pool.iloc[draw(labels, of_photo, params, seed(), signers)]
+    signers = pool["signer"].tolist() if "signer" in pool else None
+    sample = pool.iloc[draw(pool["label"].tolist(), pool["photo"].tolist(), params, seed(), signers)]
     if sample["label"].nunique() < 2:
         raise SignBridgeError(f"sample.classes: only '{sample['label'].iloc[0]}': a probe needs 2 letters or more.")
     probe = section("probe", ProbeParams)
@@ -61,8 +61,7 @@ def of_one_signer(images: pd.DataFrame) -> pd.DataFrame:
 def with_images(sample: pd.DataFrame) -> Iterator[pa.Table]:
     """The sample with its images, whose index is the rows of the pool: a part at a time, as they may be all of it."""
     together = tables.count_rows(IMAGES, PART_BYTES)
-    known = [name for name in ("signer", "clip") if name in sample]
-    columns = ["image_id", "label", "photo", "image", *known]
+    columns = ["image_id", "label", "photo", "image", *(name for name in KNOWN if name in sample)]
     for start in range(0, len(sample), together):
         part = sample.iloc[start : start + together]
         pngs = tables.read_rows(IMAGES, part.index.tolist(), ["image"])["image"].to_numpy()

@@ -85,7 +85,7 @@ def grouped(
             "or leave letters out of sample.classes."
         )
     if few_signers:
-        return [split for _, split in _one_left_out(labels, groups, inner_folds, seed)]
+        return list(_one_left_out(labels, groups, inner_folds, seed))
     everywhere = np.arange(len(labels))
     splits = []
     for repeat in range(repeats):
@@ -95,12 +95,12 @@ def grouped(
     return splits
 
 
-def _one_left_out(labels: np.ndarray, groups: np.ndarray, inner_folds: int, seed: int) -> Iterator[tuple[str, Split]]:
-    """Each group, and the split that tests it; what the training images choose by keeps groups whole, if it can."""
+def _one_left_out(labels: np.ndarray, groups: np.ndarray, inner_folds: int, seed: int) -> Iterator[Split]:
+    """The split that tests each group; what the training images choose by keeps groups whole, if it can."""
     for fold, group in enumerate(np.unique(groups)):
         test = groups == group
         inner = inner_folds_of(~test, labels, groups, inner_folds, _seed_of(seed, 0, 1 + fold))
-        yield group, Split("grouped", 0, fold, ~test, test, inner)
+        yield Split("grouped", 0, fold, ~test, test, inner)
 
 
 def inner_folds_of(

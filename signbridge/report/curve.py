@@ -13,7 +13,6 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
-from matplotlib.ticker import PercentFormatter
 
 from signbridge.report import palette
 from signbridge.report.charts.style import (
@@ -27,6 +26,7 @@ from signbridge.report.charts.style import (
     site_places,
     specification,
 )
+from signbridge.report.figures.axes import of_shares
 from signbridge.report.figures.names import as_drawn
 from signbridge.report.palette import LINE_ALONE, Series
 from signbridge.report.wording import GROUPS, Group, share_with_interval, value_with_interval
@@ -142,7 +142,6 @@ def probe_accuracy_curve(
     panels[0].set_ylabel("letters read right, held-out images (%)", fontsize=8)
     panels[0].set_ylim(0, 1.03)
     panels[0].set_yticks(np.linspace(0, 1, 6))
-    panels[0].yaxis.set_major_formatter(PercentFormatter(1, symbol=""))
     shown = {label: handle for axes in panels for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)}
     shown[f"{confidence:.0%} interval, {group.many} resampled"] = Patch(color=palette.GREY, alpha=0.3, linewidth=0)
     figure.legend(shown.values(), shown.keys(), loc="outside lower center", ncols=3, fontsize=7, frameon=False)
@@ -166,9 +165,7 @@ def _draw(axes: Axes, of_protocol: pd.DataFrame, chance: float) -> None:
             axes.axhline(first, color=series.colour, linewidth=0.7, linestyle=(0, (1, 2)), zorder=1)
     look = {"color": palette.CHANCE.colour, "linestyle": (0, (6, 2))}
     axes.axhline(chance, **look, linewidth=0.9, label=f"chance, {chance:.1%}", zorder=1)
-    axes.grid(axis="y", color=palette.FAINT, linewidth=0.5)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
+    of_shares(axes)
 
 
 def _draw_controls(axes: Axes, of_protocol: pd.DataFrame, controls: pd.DataFrame) -> None:
@@ -203,7 +200,6 @@ def _label_sites(axes: Axes, of_protocol: pd.DataFrame) -> None:
     blocks = [place for site, place in places.items() if site.startswith("layer_")]
     for tick in axes.get_xticklabels()[: len(others)]:
         tick.set(rotation=90)
-    axes.tick_params(axis="y", labelsize=7)
     if others and blocks:
         axes.axvline((min(blocks) + max(others)) / 2, color=palette.RULE, linewidth=0.7)
     axes.set_xlabel("site, in order of depth (numbers: decoder block)", fontsize=7)

@@ -3,10 +3,10 @@
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
-from matplotlib.ticker import PercentFormatter
 
 from signbridge.report import palette
 from signbridge.report.charts.by_depth import BEFORE, DEPTHS, placed, series_of
+from signbridge.report.figures.axes import of_shares
 from signbridge.report.figures.names import as_drawn
 from signbridge.report.wording import GROUPS, Group
 
@@ -39,11 +39,7 @@ def accuracy_by_depth(table: pd.DataFrame, chance: float, confidence: float, gro
     axes.set_xlabel("share of decoder blocks passed", fontsize=8)
     axes.set_ylabel("letters read right, held-out images (%)", fontsize=8)
     axes.set_ylim(0, 1.03)
-    axes.yaxis.set_major_formatter(PercentFormatter(1, symbol=""))
-    axes.tick_params(axis="y", labelsize=7)
-    axes.grid(axis="y", color=palette.FAINT, linewidth=0.5)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
+    of_shares(axes)
     handles, labels = axes.get_legend_handles_labels()
     handles.append(Patch(color=palette.GREY, alpha=0.3, linewidth=0))
     labels.append(f"{confidence:.0%} interval, {group.many} resampled")

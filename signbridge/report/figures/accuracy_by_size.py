@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
 
 from signbridge.report import palette
 from signbridge.report.charts.by_rung import DRAWN, drawn_rows
+from signbridge.report.figures.axes import of_shares
 from signbridge.report.wording import GROUPS, Group
 
 WIDTH, HEIGHT = 5.5, 3.4  # inches
@@ -35,11 +35,7 @@ def accuracy_by_size(
     axes.set_xlabel("longer side of the pictures at most, in pixels", fontsize=8)
     axes.set_ylabel("read right, held-out images (%)", fontsize=8)
     axes.set_ylim(0, 1.03)
-    axes.yaxis.set_major_formatter(PercentFormatter(1, symbol=""))
-    axes.tick_params(axis="y", labelsize=7)
-    axes.grid(axis="y", color=palette.FAINT, linewidth=0.5)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
+    of_shares(axes)
     title = f"bars: {confidence:.0%} intervals, {group.many} resampled"
     legend = figure.legend(loc="outside lower center", ncols=2, fontsize=7, frameon=False, title=title)
     legend.get_title().set_fontsize(7)

@@ -4,10 +4,10 @@ from collections.abc import Callable, Sequence
 
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
 
 from signbridge.report import palette
 from signbridge.report.charts.style import named_sites, short_site
+from signbridge.report.figures.axes import of_shares
 
 WIDTH, HEIGHT = 7.0, 3.6  # inches; the width is that of a paper's text
 
@@ -55,11 +55,7 @@ def before_after_tuning(
     left.set_title("a probe, and the answer", fontsize=8)
     for axes in (left, right):
         axes.set_ylim(0, 1.03)
-        axes.yaxis.set_major_formatter(PercentFormatter(1, symbol=""))
-        axes.tick_params(axis="y", labelsize=7)
-        axes.grid(axis="y", color=palette.FAINT, linewidth=0.5)
-        axes.set_axisbelow(True)
-        axes.spines[["top", "right"]].set_visible(False)
+        of_shares(axes)
     title = f"bars and bands: {confidence:.0%} intervals, groups of images resampled"
     legend = figure.legend(loc="outside lower center", ncols=3, fontsize=7, frameon=False, title=title)
     legend.get_title().set_fontsize(7)

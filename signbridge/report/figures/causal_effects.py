@@ -3,10 +3,10 @@
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
 
 from signbridge.core.activations import block_of
 from signbridge.report import palette
+from signbridge.report.figures.axes import of_shares
 from signbridge.report.figures.names import as_drawn
 from signbridge.report.palette import Series
 from signbridge.report.wording import GROUPS, Group
@@ -47,11 +47,8 @@ def causal_effects(
     _erasure(right, erasure)
     for axes in (left, middle, right):
         axes.set_ylim(-0.02, 1.03)
-        axes.yaxis.set_major_formatter(PercentFormatter(1, symbol=""))
-        axes.grid(axis="y", color=palette.FAINT, linewidth=0.5)
-        axes.set_axisbelow(True)
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.tick_params(labelsize=7)
+        of_shares(axes)
+        axes.tick_params(axis="x", labelsize=7)
         if axes.lines:
             axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.22), fontsize=6, frameon=False)
     figure.suptitle(

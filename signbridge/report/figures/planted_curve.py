@@ -7,12 +7,12 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
-from matplotlib.ticker import PercentFormatter
 
 from signbridge.core.activations import layer_site
 from signbridge.report import palette
 from signbridge.report.charts.style import named_sites, short_site, site_places
 from signbridge.report.curve import at_one_position
+from signbridge.report.figures.axes import of_shares
 from signbridge.report.figures.names import as_drawn
 
 WIDTH, HEIGHT = 7.0, 3.6  # inches, the text width of a paper
@@ -54,7 +54,6 @@ def planted_curve(
     left.set_ylabel("right, held-out photos; answer moved (%)", fontsize=8)
     left.set_ylim(0, 1.2)
     left.set_yticks(np.linspace(0, 1, 6))
-    left.yaxis.set_major_formatter(PercentFormatter(1, symbol=""))
     shown = {
         label: handle for axes in (left, right) for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
     }
@@ -72,10 +71,7 @@ def _panel(axes: Axes, sites: Sequence[str], chance: float, title: str) -> None:
         tick.set(rotation=90)
     look = {"color": palette.CHANCE.colour, "linestyle": (0, (6, 2)), "linewidth": 0.9, "zorder": 1}
     axes.axhline(chance, **look, label="chance")
-    axes.grid(axis="y", color=palette.FAINT, linewidth=0.5)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.tick_params(axis="y", labelsize=7)
+    of_shares(axes)
     axes.set_xlabel("site, in order of depth (numbers: decoder block)", fontsize=7)
     axes.margins(x=0.03)
 
