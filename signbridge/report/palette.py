@@ -116,7 +116,7 @@ PLANTED = {
 TUNED = {
     "probe_before": Series("a probe, before tuning", GREY, "diamond", (2, 2)),
     "probe_after": Series("a probe, after tuning", BLUE, "circle", SOLID),
-    "answer_before": Series("the answer, before tuning", GREY, LINE_ALONE, (8, 4)),
+    "answer_before": Series("the answer before tuning, in its best reading", GREY, LINE_ALONE, (8, 4)),
     "answer_after": Series("the answer, after tuning", VERMILLION, LINE_ALONE, SOLID),
     "shuffled_labels": Series("the answer, tuned on shuffled {kind}s", PURPLE, LINE_ALONE, (8, 2, 2, 2)),
     "untrained_twin": Series("the answer, untrained twin tuned", GREEN, LINE_ALONE, (6, 3)),
