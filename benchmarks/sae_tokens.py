@@ -30,6 +30,7 @@ import pandas as pd
 from benchmarks.machine import describe, keep
 from signbridge.core import params, tables
 from signbridge.core.command_line import run
+from signbridge.core.groups import read_sample
 from signbridge.core.names import MODEL, POSITIONS
 from signbridge.core.sweeps import QuestionsParams
 from signbridge.core.tables import whole_folder
@@ -169,7 +170,7 @@ def judged(
     reader: Reader, autoencoders: Autoencoders, unread: pd.DataFrame, questions: QuestionsParams
 ) -> dict[str, dict[str, float]]:
     """`COLUMNS` of each site's autoencoder."""
-    sample, seed = tables.read(SAMPLE), params.seed()
+    (sample, _), seed = read_sample(), params.seed()
     settings = params.section("read", passages.ReadParams, params.SAE)
     bounds = tuple(params.section("evaluate", EvaluateParams, params.SAE).shared)
     images, drawn = passages.judged_items(unread, sample, settings, seed)
