@@ -21,6 +21,7 @@ import argparse
 import hashlib
 import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ import pandas as pd
 from benchmarks.machine import describe, keep
 from signbridge.core import params, tables
 from signbridge.core.command_line import run
+from signbridge.core.groups import read_sample
 from signbridge.core.names import MODEL, POSITIONS
 from signbridge.core.sweeps import QuestionsParams
 from signbridge.core.tables import whole_folder
@@ -169,7 +171,7 @@ def judged(
     reader: Reader, autoencoders: Autoencoders, unread: pd.DataFrame, questions: QuestionsParams
 ) -> dict[str, dict[str, float]]:
     """`COLUMNS` of each site's autoencoder."""
-    sample, seed = tables.read(SAMPLE), params.seed()
+    (sample, _), seed = read_sample(), params.seed()
     settings = params.section("read", passages.ReadParams, params.SAE)
     bounds = tuple(params.section("evaluate", EvaluateParams, params.SAE).shared)
     images, drawn = passages.judged_items(unread, sample, settings, seed)
@@ -182,17 +184,24 @@ def judged(
     concepts = concept_aucs(reader, autoencoders, sample, seed)
     found = {}
     for site in autoencoders:
-        items, of_site = {}, {}
-        for kind, arrays in read.items():
-            of = {name: arrays[f"{site}.{name}"] for name in ("tokens", "squares", "total", "error", "mass")}
-            deviation = deviations(of["tokens"], of["squares"], of["total"]).sum()
-            of_site[f"variance_{kind}"] = 1 - of["error"].sum() / deviation
-            table = pd.DataFrame({"site": site, "item": np.arange(len(of["tokens"])), "tokens": of["tokens"]})
-            items[kind] = Items(table, {site: of["mass"]})
-        shares = shares_of_modality(items, bounds, NO_RESAMPLES, np.random.default_rng(seed))[site]
-        of_site |= {name: shares[name].value for name in ("shared", SHARED_MASS)} | {"auc": concepts[site]}
+        of_site = {**shared_and_explained(read, site, bounds), "auc": concepts[site]}
         found[site] = {name: float(value) for name, value in of_site.items()}
     return found
+
+
+def shared_and_explained(
+    read: Mapping[str, Mapping[str, np.ndarray]], site: str, bounds: tuple[float, float]
+) -> dict[str, float]:
+    """`COLUMNS` but the last, of what `summed_images` and `summed_phrases` found, by kind of token."""
+    items, found = {}, {}
+    for kind, arrays in read.items():
+        of = {name: arrays[f"{site}.{name}"] for name in ("tokens", "squares", "total", "error", "mass")}
+        deviation = deviations(of["tokens"], of["squares"], of["total"]).sum()
+        found[f"variance_{kind}"] = 1 - of["error"].sum() / deviation
+        table = pd.DataFrame({"site": site, "item": np.arange(len(of["tokens"])), "tokens": of["tokens"]})
+        items[kind] = Items(table, {site: of["mass"]})
+    shares = shares_of_modality(items, bounds, NO_RESAMPLES, np.random.default_rng(0))[site]
+    return found | {name: shares[name].value for name in ("shared", SHARED_MASS)}
 
 
 def concept_aucs(reader: Reader, autoencoders: Autoencoders, sample: pd.DataFrame, seed: int) -> dict[str, float]:

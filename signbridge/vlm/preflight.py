@@ -198,7 +198,8 @@ def _memory(
     )
     weights = needs.expanded if expands else needs.weights
     smaller = "dequantize: never" if expands and needs.weights < weights else "quantization: nf4"
-    way_out = "" if model.quantization == "nf4" and not expands else f", or set {smaller} for it in models.yaml"
+    is_fixed = model.adapter is not None or (model.quantization == "nf4" and not expands)  # by the adapter's base
+    way_out = "" if is_fixed else f", or set {smaller} for it in models.yaml"
     on_device = weights + needs.image
     if device.type == "cuda":
         free, batch = free_bytes(device), fitting_batch(device.type, total - weights, needs.image)

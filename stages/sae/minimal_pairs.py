@@ -35,7 +35,7 @@ def main() -> None:
         log.warning("The images of this dataset are not drawn, or no letter fits: there are no minimal pairs.")
     trained = tables.made_by(AUTOENCODERS / TRAINING)
     about = {"trained": trained, "minimal_pairs": settings.model_dump(), "seed": seed}
-    with model_run(__file__, sample=SAMPLE, **about) as reading:
+    with model_run(__file__, sample=SAMPLE, beside=AUTOENCODERS / TRAINING, **about) as reading:
         images, pairs, read = images_of(photos), pairs_of(photos), {}
         if photos:
             from signbridge.sae.autoencoders import open_autoencoders  # imports SAELens, which takes long

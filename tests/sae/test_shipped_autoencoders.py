@@ -2,25 +2,22 @@
 
 import json
 
-import numpy as np
-import pandas as pd
 import pytest
 import torch
 from PIL import Image
 
+from benchmarks.sae_tokens import shared_and_explained
 from signbridge.core import params, tables
 from signbridge.core.model_folder import folder_sha256
-from signbridge.core.names import KINDS, MODEL, TWIN
+from signbridge.core.names import MODEL, TWIN
 from signbridge.core.sweeps import QuestionsParams
 from signbridge.datasets.control_images import ControlsParams
 from signbridge.rendered.dataset import RenderedParams, copy_of, develop, frame_of, photo_in_numbers
-from signbridge.sae.features import deviations
 from signbridge.sae.passages import PASSAGES, TRAINING, with_successors
 from signbridge.sae.settings import chosen_preset
 from signbridge.sae.shipped import unpack, weights_digest
 from signbridge.sae.token_sums import summed_images, summed_phrases
-from signbridge.statistics.autoencoders import SHARED_MASS, EvaluateParams, Items, shares_of_modality
-from signbridge.statistics.intervals import StatisticsParams
+from signbridge.statistics.autoencoders import SHARED_MASS, EvaluateParams
 from signbridge.vlm.catalog import ModelParams
 from signbridge.vlm.extraction import Reader
 from signbridge.vlm.loading import load
@@ -89,23 +86,13 @@ def test_they_share_and_explain_what_is_quoted_of_them(whose, tmp_path, workspac
     autoencoders = open_autoencoders(tmp_path / "sae", sites, CPU)
     said = with_successors(judged["phrases"], reader.loaded.processor.tokenizer, questions.corpus)
     describer = reader.asking(questions.describe, "questions.describe", 1)
+    images = [_drawn(one) for one in judged["images"]]
     read = {
-        "image": describer.read([_drawn(one) for one in judged["images"]], summed_images(describer, autoencoders)),
-        "text": reader.read(list(said.values()), summed_phrases(reader, autoencoders)),
+        "image": describer.read(images, summed_images(describer, autoencoders)).vectors,
+        "text": reader.read(list(said.values()), summed_phrases(reader, autoencoders)).vectors,
     }
     bounds = tuple(params.section("evaluate", EvaluateParams, params.SAE).shared)
     for site in sites:
-        items, found = {}, {}
-        for kind in KINDS:
-            of = {
-                name: read[kind].vectors[f"{site}.{name}"] for name in ("tokens", "squares", "total", "error", "mass")
-            }
-            deviation = deviations(of["tokens"], of["squares"], of["total"]).sum()
-            found[f"variance_{kind}"] = 1 - of["error"].sum() / deviation
-            table = pd.DataFrame({"site": site, "item": np.arange(len(of["tokens"])), "tokens": of["tokens"]})
-            items[kind] = Items(table, {site: of["mass"]})
-        once = StatisticsParams(confidence=0.95, resamples=1)
-        shares = shares_of_modality(items, bounds, once, np.random.default_rng(0))[site]
-        found |= {name: shares[name].value for name in ("shared", SHARED_MASS)}
+        found = shared_and_explained(read, site, bounds)
         for name, off in SHARES.items():
             assert found[name] == pytest.approx(judged["found"][site][name], abs=off), f"{site} {name}"

@@ -102,6 +102,9 @@ def test_weights_that_the_memory_of_the_card_has_expanded_must_be_free_for_that(
     assert "needs 13.5 GiB with one image at a time (13.2 GiB of weights), 8.0 GiB of 80.0 GiB are free" in said
     assert "or set dequantize: never for it in models.yaml" in said
     assert problems(llava(dequantize="never")) == ""
+    adapted = problems(llava(dequantize="never", adapter="adapter"))  # whose weights are expanded for it all the same
+    assert "(13.2 GiB of weights)" in adapted
+    assert "models.yaml" not in adapted
 
 
 def test_too_little_main_memory_stops_with_figures(hub, machine):
