@@ -11,7 +11,7 @@ from pathlib import Path
 from signbridge.core import tables
 from signbridge.core.command_line import run
 from signbridge.vlm.chosen import MODEL, write_as_read
-from signbridge.vlm.model_run import READ_ON, model_run, read_sample
+from signbridge.vlm.model_run import READ_ON, extract_sample, model_run
 
 SAMPLE = Path("data/sample.parquet")
 ACTIVATIONS = Path("data/activations")
@@ -22,7 +22,7 @@ def main() -> None:
     """Read the sample and `data/model.json`; write vectors, answers and the model as the study reads it."""
     sample = tables.read(SAMPLE)
     with model_run(__file__, of=MODEL, sample=SAMPLE) as reading:
-        read_sample(reading, sample, ACTIVATIONS, ANSWERS)
+        extract_sample(reading, sample, ACTIVATIONS, ANSWERS)
         write_as_read(reading.made_by[READ_ON]["weights"])
 
 

@@ -255,7 +255,7 @@ def write_findings(path: Path | str, findings: Mapping[str, Metric]) -> None:
             raise TypeError(f"finding '{name}' is {type(value).__name__}, not a number or a string")
         if isinstance(value, float) and not -float("inf") < value < float("inf"):
             raise TypeError(f"finding '{name}' is {value}, which JSON cannot hold")
-    _write_json(path, {name: _rounded(findings[name], 6) for name in sorted(findings)})
+    write_json(path, {name: _rounded(findings[name], 6) for name in sorted(findings)})
 
 
 def read_findings(path: Path | str) -> dict[str, Metric]:
@@ -287,13 +287,14 @@ def write_metrics(path: Path | str, findings: Mapping[str, Metric], headline: Ma
     `headline` gives each metric's name, in the order of the file, the finding that it is; findings that are not there
     are left out. Floats keep four digits after the point: what differs beyond them differs between processors.
     """
-    _write_json(path, {name: _rounded(findings[key], 4) for name, key in headline.items() if key in findings})
+    write_json(path, {name: _rounded(findings[key], 4) for name, key in headline.items() if key in findings})
 
 
 def _rounded(value: Metric, digits: int) -> Metric:
     return round(value, digits) if isinstance(value, float) else value
 
 
-def _write_json(path: Path | str, values: dict[str, Metric]) -> None:
+def write_json(path: Path | str, values: Mapping[str, Any]) -> None:
+    """Write `values` to `path` whole or not at all, as `read_json` takes them."""
     with whole_file(path) as unfinished:
         unfinished.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8", newline="\n")

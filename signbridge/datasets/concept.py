@@ -20,10 +20,10 @@ def concept_names(finger: Finger) -> tuple[str, str]:
 
 
 def with_concept(sample: pd.DataFrame, finger: Finger, hands: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, str]]:
-    """The rows of `sample` (image_id, label, photo) whose pose is known, labelled by the concept; and its two labels.
+    """The rows of `sample` (image_id, label, group) whose pose is known, labelled by the concept; and its two labels.
 
     `hands` has the columns image_id and `up_FINGER`, which is missing where no pose is known. The second label is that
-    of hands for which the concept holds. No row is returned where one of the labels has fewer than two photos.
+    of hands for which the concept holds. No row is returned where one of the labels has fewer than two groups.
     """
     names = concept_names(finger)
     is_up = hands.set_index("image_id")[f"up_{finger}"].dropna().astype(bool)
@@ -36,7 +36,7 @@ def with_answers(rows: pd.DataFrame, names: tuple[str, str], answers: pd.DataFra
     """The rows of `with_concept` that can be steered, with what the model says of them (`answers`: image_id, answer).
 
     The target of steering is the commonest answer to hands for which the concept holds. Other hands that already get
-    this answer are left out. No row is returned where one of the labels has fewer than two photos left.
+    this answer are left out. No row is returned where one of the labels has fewer than two groups left.
     """
     rows = rows.merge(answers, on="image_id", validate="1:1")
     holds = rows["label"] == names[1]

@@ -94,7 +94,7 @@ def _check_base(path: Path, config: dict[str, Any], base: Base) -> None:
     of_others = {**base.kind, "untrained": None}  # trained, in any kind of weights
     kind = (config.get("auto_mapping") or {}).get(OURS) or of_others
     theirs = Base(str(config.get("base_model_name_or_path")), str(config.get("revision")), kind)
-    moved = "/" not in base.commit and len(base.commit) == 64  # a local folder is known by its files, wherever it lies
+    moved = len(base.commit) == 64  # a local folder is known by its files, wherever it lies
     if theirs.commit != base.commit or theirs.kind != base.kind or (theirs.name != base.name and not moved):
         raise SignBridgeError(
             f"{path}: an adapter of {theirs}, and the model is {base}. Choose the adapter of this model, or the model "

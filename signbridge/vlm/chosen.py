@@ -9,7 +9,6 @@ that it read. All later stages read that file. So a study has one kind, on whate
 extraction on another card ends with the other kind, DVC reads all the rest anew.
 """
 
-import json
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,7 +16,7 @@ from signbridge.core import params
 from signbridge.core.errors import SignBridgeError
 from signbridge.core.model_folder import check_model_folder
 from signbridge.core.pipeline import how_to_get, repro
-from signbridge.core.tables import read_json, whole_file
+from signbridge.core.tables import read_json, write_json
 from signbridge.vlm.adapter_files import digest_of
 from signbridge.vlm.catalog import AUTO, Model, ModelParams
 
@@ -50,12 +49,12 @@ def write_model(path: Path, name: str, entry: Model) -> None:
     """
     if entry.source == "folder":
         check_model_folder(Path(entry.path).expanduser(), entry.quantization)
-    _write(path, {"name": name, "entry": complete(entry).model_dump(), "folder_sha256": digest_of(entry)})
+    write_json(path, {"name": name, "entry": complete(entry).model_dump(), "folder_sha256": digest_of(entry)})
 
 
 def write_as_read(weights: Kind) -> None:
     """Write what `data/model.json` says, and which kind of weights was read, to `data/model_as_read.json`."""
-    _write(AS_READ, {**read_model(MODEL), "weights": weights})
+    write_json(AS_READ, {**read_model(MODEL), "weights": weights})
 
 
 def read_model(path: Path) -> dict[str, Any]:
@@ -74,8 +73,3 @@ def check_chosen(known: dict[str, Any], where: Path) -> None:
     left = {field: AUTO for field in FOUND if getattr(entry, field) == AUTO}
     if known["name"] != name or known["entry"] | left != entry.model_dump():
         raise SignBridgeError(f"{where}: made by another model than {name}. Make it again with {repro(where)}.")
-
-
-def _write(path: Path, described: dict[str, Any]) -> None:
-    with whole_file(path) as unfinished:
-        unfinished.write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8", newline="\n")

@@ -226,7 +226,7 @@ def images_per_shard() -> int:
     return _from_environment("SIGNBRIDGE_SHARD_IMAGES") or IMAGES_PER_SHARD
 
 
-def read_sample(
+def extract_sample(
     run: ModelRun,
     sample: pd.DataFrame,
     activations: Path,

@@ -18,7 +18,7 @@ from signbridge.datasets.control_images import UNTRAINED_TWIN
 from signbridge.datasets.images import decoded
 from signbridge.vlm.adapters import check_untouched
 from signbridge.vlm.letter_scoring import VECTORS, PromptsParams, letter_scores, offering_prompt, scores_table
-from signbridge.vlm.model_run import model_run, read_sample
+from signbridge.vlm.model_run import extract_sample, model_run
 
 SAMPLE, SPLIT = Path("data/sample.parquet"), Path("data/finetune/split.parquet")
 TUNED, READ = Path("data/finetune/tuned"), Path("data/finetune/read")
@@ -43,7 +43,7 @@ def main() -> None:
         probed = sample[kept].reset_index(drop=True)
         work = letter_scores(asked, classes)
         with whole_folder(READ / name) as unfinished:
-            read_sample(reading, sample, unfinished / "activations", unfinished / "answers.parquet", kept)
+            extract_sample(reading, sample, unfinished / "activations", unfinished / "answers.parquet", kept)
             alike = check_untouched(unfinished / "activations", base)
             images = decoded(probed["image"])
             shards = reading.read_in_shards(images, work, "score letters", within="letters", reader=asked)

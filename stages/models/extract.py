@@ -9,7 +9,7 @@ from pathlib import Path
 from signbridge.core import tables
 from signbridge.core.command_line import run
 from signbridge.core.tables import whole_folder
-from signbridge.vlm.model_run import model_run, read_sample
+from signbridge.vlm.model_run import extract_sample, model_run
 from signbridge.vlm.needs import needs_of
 
 SAMPLE = Path("data/sample.parquet")
@@ -21,7 +21,7 @@ def main() -> None:
     with model_run(__file__, of=Path(f"data/models/described/{name}.json"), sample=SAMPLE) as reading:
         needs = needs_of(reading.reader.loaded.model.config, reading.model)._asdict()
         with whole_folder(Path(f"data/models/read/{name}")) as unfinished:
-            read_sample(reading, sample, unfinished / "activations", unfinished / "answers.parquet", needs=needs)
+            extract_sample(reading, sample, unfinished / "activations", unfinished / "answers.parquet", needs=needs)
 
 
 if __name__ == "__main__":

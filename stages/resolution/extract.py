@@ -25,10 +25,10 @@ def main() -> None:
             answers = sample[["image_id", "label"]].assign(prompt="", answer="")
             tables.write(answers, unfinished / "answers.parquet", {"rung": rung})
             return
-        from signbridge.vlm.model_run import model_run, read_sample  # imports PyTorch: seconds
+        from signbridge.vlm.model_run import extract_sample, model_run  # imports PyTorch: seconds
 
         with model_run(__file__, sample=pictures, earlier=ANSWERS, rung=rung) as reading:
-            read_sample(reading, sample, unfinished / "activations", unfinished / "answers.parquet")
+            extract_sample(reading, sample, unfinished / "activations", unfinished / "answers.parquet")
 
 
 if __name__ == "__main__":
