@@ -11,7 +11,7 @@ from signbridge.core.errors import SignBridgeError
 from signbridge.core.groups import Groups
 from signbridge.probing.predictions import choices_table, predictions_table, read_answers
 from signbridge.probing.protocols import Split
-from signbridge.probing.settings import ProbeParams, places, splits_of
+from signbridge.probing.settings import ProbeParams, places, splits_of, with_repeats
 from signbridge.probing.sweep import cells_of, predict, side_by_side
 
 GROUPED = "grouped"
@@ -24,9 +24,8 @@ def of_every_model(study: ProbeParams, positions: list[str], repeats: int) -> Pr
     """
     if GROUPED not in study.protocols:
         raise SignBridgeError("params.yaml: probe.protocols: models are compared under `grouped` alone. Add it.")
-    grouped = study.grouped.model_copy(update={"repeats": min(study.grouped.repeats, repeats)})
-    change = {"protocols": [GROUPED], "positions": positions, "grouped": grouped, "layers": "all"}
-    return study.model_copy(update=change)
+    change = {"protocols": [GROUPED], "positions": positions, "layers": "all"}
+    return with_repeats(study, repeats).model_copy(update=change)
 
 
 class Probed(NamedTuple):

@@ -79,6 +79,12 @@ class SideBySideParams(Section):
     same_depth: float = Field(gt=0, le=1)  # of the decoder: how near two peaks must lie to count as one
 
 
+def with_repeats(probe: ProbeParams, most: int) -> ProbeParams:
+    """The same params with the first repeats of the folds, `most` at most."""
+    repeats = min(most, probe.grouped.repeats)
+    return probe.model_copy(update={"grouped": probe.grouped.model_copy(update={"repeats": repeats})})
+
+
 def splits_of(params: ProbeParams, labels: np.ndarray, groups: Groups, seed: int) -> list[Split]:
     """The splits of every protocol of `params`, the notebook's first. Raises `SignBridgeError` as they do."""
     splits = []

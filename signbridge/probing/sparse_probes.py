@@ -26,7 +26,7 @@ from signbridge.probing.folds import LOOSE_TOLERANCE, TOLERANCE_FOR_PREDICTIONS,
 from signbridge.probing.one_letter import OneLetterCell, score_letters
 from signbridge.probing.probes import fit_notebook_probe
 from signbridge.probing.protocols import Split
-from signbridge.probing.settings import ProbeParams, splits_of
+from signbridge.probing.settings import ProbeParams, splits_of, with_repeats
 from signbridge.probing.sweep import Cell, Penalties, side_by_side
 
 Place = tuple[str, str, str]  # site, position, and what is read there: `AUTOENCODER` or `STREAM`
@@ -148,12 +148,6 @@ def control_cells(
         return ControlCell(_vectors(of_controls[control][what], site, position), chosen)
 
     return places, (cell(*place) for place in places)
-
-
-def with_repeats(probe: ProbeParams, most: int) -> ProbeParams:
-    """The same params with the first repeats of the folds, `most` at most."""
-    repeats = min(most, probe.grouped.repeats)
-    return probe.model_copy(update={"grouped": probe.grouped.model_copy(update={"repeats": repeats})})
 
 
 def _vectors(stored: Stored, site: str, position: str) -> Float[np.ndarray, "images width"]:

@@ -69,6 +69,11 @@ class Inputs:
         return GROUPS[self.groups.kind]
 
     @property
+    def level(self) -> float:
+        """Below it a corrected p-value tells two apart."""
+        return 1 - self.found.number("confidence")
+
+    @property
     def png(self) -> dict[str, bytes]:
         """The sample's images by image_id."""
         return dict(zip(self.sample["image_id"], self.sample["image"], strict=True))
@@ -258,11 +263,6 @@ class Models(Inputs):
     patching_drift: pd.DataFrame  # empty where none of those was patched
     licences: dict[str, str]  # by model
 
-    @property
-    def level(self) -> float:
-        """Below it a corrected p-value tells two models apart."""
-        return 1 - self.found.number("confidence")
-
 
 @dataclass(frozen=True)
 class Resolution(Inputs):
@@ -273,11 +273,6 @@ class Resolution(Inputs):
     rungs: pd.DataFrame
     most_pixels: int  # a side of the pictures whose pixels were probed
     pictures: bytes = field(default=b"", repr=False)  # PNG: one photo at every rung
-
-    @property
-    def level(self) -> float:
-        """Below it a corrected p-value tells two rungs apart."""
-        return 1 - self.found.number("confidence")
 
     @property
     def distinct(self) -> list[str]:

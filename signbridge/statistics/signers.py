@@ -51,7 +51,7 @@ def seen_and_unseen(
 
 def _exchanged(changes: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     """The two-sided p-value of each column, whose rows are the signers' changes: their signs are exchanged."""
-    exchanges = 2 ** min(len(changes), 12) if len(changes) <= 12 else 10_000
+    exchanges = 2 ** len(changes) if len(changes) <= 12 else 10_000
     return permutation_test(
         (changes,), lambda x, axis: x.mean(axis=axis), permutation_type="samples", vectorized=True, axis=0,
         n_resamples=exchanges, rng=generator,

@@ -8,6 +8,7 @@ from signbridge.core import params, tables
 from signbridge.core.command_line import run
 from signbridge.core.errors import SignBridgeError
 from signbridge.core.groups import read_sample
+from signbridge.core.names import model_name
 from signbridge.probing.peak import headline_position
 from signbridge.statistics.finetune import BASE, TUNED, Run, compare_runs
 from signbridge.statistics.intervals import StatisticsParams
@@ -26,7 +27,7 @@ def main() -> None:
     if TUNED not in names:
         raise SignBridgeError(f"{params.FINETUNE}: runs: `{TUNED}` is what every other run is held against. Add it.")
     patched = params.section("patching.runs", list[str], params.FINETUNE)
-    statistics, notes = params.section("statistics", StatisticsParams), params.model_notes()
+    statistics = params.section("statistics", StatisticsParams)
     said, generator = tables.read(SAID), np.random.default_rng(seed)
     runs = {
         name: Run(
@@ -49,9 +50,9 @@ def main() -> None:
     there = {name: DAMAGED / f"{name}.parquet" for name in names}  # the untrained twin describes nothing
     described = {name: tables.read(path) for name, path in there.items() if path.exists()}
     found |= {"damage": damages(described, group_of, statistics, generator)}
-    audit, model = (tables.made_by(SAID)[key] for key in ("audit", "model"))
+    audit = tables.made_by(SAID)["audit"]
     findings = {
-        "model": f"{model['name']} ({notes[model['name']]})" if model["name"] in notes else model["name"],
+        "model": model_name(SAID, params.model_notes()),
         "images": len(sample),
         "photos": int(sample["photo"].nunique()),
         **groups.findings(),

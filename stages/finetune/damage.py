@@ -4,10 +4,12 @@ python -m stages.finetune.damage
 """
 
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 from jaxtyping import Float
 from PIL import Image
+from pydantic import Field
 
 from signbridge.causal.damage import describe, nll_of_descriptions
 from signbridge.core import params, tables
@@ -28,7 +30,7 @@ DAMAGE = Path("data/finetune/damage")
 def main() -> None:
     """Read the sample, the model and those that were tuned; write `data/finetune/damage/RUN.parquet`."""
     questions, seed = params.section("questions", QuestionsParams), params.seed()
-    most = params.section("damage.images", int, params.FINETUNE)
+    most = params.section("damage.images", Annotated[int, Field(ge=0)], params.FINETUNE)
     runs = [name for name in params.section("runs", list[str], params.FINETUNE) if not variant_of(name).untrained]
     sample = looked_at(probed_images(["image_id", "photo", "image"])[0], most, seed)
     images = decoded(sample["image"])

@@ -9,9 +9,8 @@ from pathlib import Path
 from signbridge.core import params
 from signbridge.core.command_line import run
 from signbridge.core.tables import whole_folder
-from signbridge.finetune.probed import probed_images
-from signbridge.probing.of_model import of_every_model, probe_model
-from signbridge.probing.settings import ProbeParams
+from signbridge.finetune.probed import probed_images, probes
+from signbridge.probing.of_model import probe_model
 
 READ, PROBED = Path("data/finetune/read"), Path("data/finetune/probed")
 
@@ -20,11 +19,8 @@ def main() -> None:
     """Read the vectors and answers of the run that the first argument names; write `data/finetune/probed/RUN/`."""
     name = sys.argv[1]
     read = READ / name
-    positions = params.section("positions", list[str], params.FINETUNE)
-    repeats = params.section("repeats", int, params.FINETUNE)
-    chosen = of_every_model(params.section("probe", ProbeParams), positions, repeats)
     sample, groups = probed_images()
-    found = probe_model(name, read / "activations", read / "answers.parquet", sample, groups, chosen, params.seed())
+    found = probe_model(name, read / "activations", read / "answers.parquet", sample, groups, probes(), params.seed())
     with whole_folder(PROBED / name) as unfinished:
         found.write(unfinished)
 

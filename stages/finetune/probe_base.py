@@ -5,9 +5,8 @@ from pathlib import Path
 from signbridge.core import params
 from signbridge.core.command_line import run
 from signbridge.core.tables import whole_folder
-from signbridge.finetune.probed import probed_images
-from signbridge.probing.of_model import of_every_model, probe_model
-from signbridge.probing.settings import ProbeParams
+from signbridge.finetune.probed import probed_images, probes
+from signbridge.probing.of_model import probe_model
 
 ACTIVATIONS, ANSWERS = Path("data/activations"), Path("data/answers.parquet")
 PROBED = Path("data/finetune/probed/base")
@@ -15,11 +14,8 @@ PROBED = Path("data/finetune/probed/base")
 
 def main() -> None:
     """Read the study's vectors and answers; write `data/finetune/probed/base/`."""
-    positions = params.section("positions", list[str], params.FINETUNE)
-    repeats = params.section("repeats", int, params.FINETUNE)
-    chosen = of_every_model(params.section("probe", ProbeParams), positions, repeats)
     sample, groups = probed_images()
-    found = probe_model("base", ACTIVATIONS, ANSWERS, sample, groups, chosen, params.seed())
+    found = probe_model("base", ACTIVATIONS, ANSWERS, sample, groups, probes(), params.seed())
     with whole_folder(PROBED) as unfinished:
         found.write(unfinished)
 

@@ -17,7 +17,7 @@ from signbridge.core.tables import whole_folder
 from signbridge.datasets.resolution import FULL, ResolutionParams, flat_pixels
 from signbridge.probing.peak import headline_position
 from signbridge.probing.predictions import choices_table, predictions_table, read_answers
-from signbridge.probing.settings import ProbeParams, splits_of
+from signbridge.probing.settings import ProbeParams, splits_of, with_repeats
 from signbridge.probing.sweep import Cell, cells_of, predict, side_by_side
 
 PICTURES, READ = Path("data/resolution/pictures"), Path("data/resolution/read")
@@ -29,8 +29,7 @@ def main() -> None:
     """Read the study's predictions, and pictures, vectors and answers of each rung; write data/resolution/probed/."""
     chosen, seed = params.section("probe", ProbeParams), params.seed()
     settings = params.whole(ResolutionParams, params.RESOLUTION)
-    grouped = chosen.grouped.model_copy(update={"repeats": min(chosen.grouped.repeats, settings.repeats)})
-    chosen = chosen.model_copy(update={"protocols": ["grouped"], "grouped": grouped})
+    chosen = with_repeats(chosen, settings.repeats).model_copy(update={"protocols": ["grouped"]})
     sample, groups = read_sample(["image_id", "label", "image"])
     image_ids, labels = sample["image_id"].to_numpy(), sample["label"].to_numpy()
     splits = splits_of(chosen, labels, groups, seed)
@@ -39,7 +38,7 @@ def main() -> None:
     position = headline_position(choices)
     cells = list(choices[["site", "position"]].drop_duplicates().itertuples(index=False, name=None))
     places = [cell for cell in cells if cell == TOWER or (cell[0].startswith("layer_") and cell[1] == position)]
-    repeats = grouped.repeats
+    repeats = chosen.grouped.repeats
     probed = [_of_study(predictions, [*places, (TEXT_SITE, TEXT_POSITION)], repeats)]
     chose = [_of_study(choices, places, repeats)]
 

@@ -53,10 +53,8 @@ def _misread(study: Study) -> Gallery | None:
     of_each = " of each signer" if table["who"].any() else ""
     sees = (
         f"{plural(images, 'image')} of {count(len(study.sample))} {'is' if images == 1 else 'are'} read wrong in one "
-        "test "
-        f"or more at {study.found['grouped_peak_site']}, the layer that most folds chose. Shown are the "
-        f"images{of_each} "
-        "that are read wrong most often."
+        f"test or more at {study.found['grouped_peak_site']}, the layer that most folds chose. Shown are the "
+        f"images{of_each} that are read wrong most often."
     )
     return Gallery(MISREAD, sees, tuple(groups))
 

@@ -54,11 +54,6 @@ class Finetune(Inputs):
     tuned_on: int  # images
 
     @property
-    def level(self) -> float:
-        """Below it a corrected p-value tells two apart."""
-        return 1 - self.found.number("confidence")
-
-    @property
     def runs(self) -> list[str]:
         """`base` and the runs, in order."""
         return list(dict.fromkeys(self.accuracy["run"]))

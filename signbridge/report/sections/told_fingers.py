@@ -47,8 +47,7 @@ def _lead(sae: Sae) -> tuple[str, ...]:
 
 
 def _table(sae: Sae) -> Table:
-    rows = sae.told_fingers
-    rows = rows[(rows["fitted_on"] == "named")]
+    rows = sae.told_fingers[sae.told_fingers["fitted_on"] == "named"]
     keys = ["reads", "site", "position", "letters"]
     null = sae.told_fingers[sae.told_fingers["fitted_on"] == "random"].set_index(keys)["auc"]
     return Table(

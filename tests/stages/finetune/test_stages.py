@@ -114,6 +114,20 @@ def as_read(here: pytest.MonkeyPatch) -> None:
     write_as_read("plain")
 
 
+@pytest.mark.parametrize(
+    ("stage", "change", "message"),
+    [
+        (probe_base, {"repeats": 0}, "repeats: expected greater than or equal to 1"),
+        (probe_base, {"positions": []}, "positions: expected at least 1 item"),
+        (damage, {"damage": {"images": -1}}, "damage.images: expected greater than or equal to 0"),
+    ],
+)
+def test_settings_by_which_nothing_would_be_read_are_refused(drawn, stage, change, message):
+    split.main()
+    drawn.set_in(params.FINETUNE, **change)
+    assert message in drawn.message_of_failure(stage.main)
+
+
 def test_without_peft_it_says_what_to_install(drawn, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     monkeypatch.setattr(sys, "argv", ["tune", "letters"])
