@@ -11,6 +11,7 @@ from signbridge.core.params import Section
 Share = Annotated[float, Field(gt=0, lt=1)]
 Block = Annotated[int, Field(ge=0)]
 TRAIN, STOP, PROBE = "train", "stop", "probe"  # the parts of the split
+LETTERS = "letters"  # the run that all others are compared with
 THIRDS = {"early": 0, "middle": 1, "late": 2}
 
 
@@ -69,6 +70,21 @@ def recipe_of() -> tuple[str, Recipe]:
 def variant_of(run: str) -> Variant:
     """What the run of that name does. Raises `SignBridgeError` if the params do not say."""
     return params.section(f"variants.{run}", Variant, params.FINETUNE)
+
+
+def check_runs() -> None:
+    """Raises `SignBridgeError` if a run lacks a variant or is patched and not tuned, or if `letters` is not among them.
+
+    All pages and figures are about `letters`, so without it all tuning would be for nothing.
+    """
+    runs = params.section("runs", list[str], params.FINETUNE)
+    patched = params.section("patching", PatchParams, params.FINETUNE).runs
+    if LETTERS not in runs:
+        raise SignBridgeError(f"{params.FINETUNE}: runs: '{LETTERS}' is missing, which every other run is held against. Add it.")
+    for run in runs:
+        variant_of(run)
+    if absent := [run for run in patched if run not in runs]:
+        raise SignBridgeError(f"{params.FINETUNE}: patching.runs: '{absent[0]}' is not among runs. Add it there.")
 
 
 def chosen_blocks(variant: Variant, blocks: int) -> range:

@@ -6,7 +6,7 @@ from signbridge.core import params, tables
 from signbridge.core.command_line import run
 from signbridge.core.errors import SignBridgeError
 from signbridge.core.groups import By, groups_of
-from signbridge.finetune.settings import PROBE, SplitParams
+from signbridge.finetune.settings import PROBE, SplitParams, check_runs
 from signbridge.finetune.split import audit, split
 from signbridge.probing.settings import GroupedProtocol, grouped_splits
 
@@ -16,6 +16,7 @@ SPLIT = Path("data/finetune/split.parquet")
 
 def main() -> None:
     """Read the dataset, its photos and the sample; write `data/finetune/split.parquet`."""
+    check_runs()  # before anything is tuned
     settings, seed = params.section("split", SplitParams, params.FINETUNE), params.seed()
     by, folds = params.section("probe.grouped.by", By), params.section("probe.grouped", GroupedProtocol)
     known = [name for name in ("signer", "clip") if name in tables.column_names(IMAGES)]

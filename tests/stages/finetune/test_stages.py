@@ -115,6 +115,20 @@ def as_read(here: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"runs": ["untrained_twin"]}, "runs: 'letters' is missing, which every other run is held against. Add it."),
+        ({"runs": ["letters", "erly"]}, "key 'erly' is missing. Did you mean 'early'?"),
+        ({"patching__runs": ["late"]}, "patching.runs: 'late' is not among runs. Add it there."),
+    ],
+)
+def test_runs_that_cannot_be_compared_are_said_before_any_is_tuned(drawn, change, message):
+    drawn.set_in(params.FINETUNE, **change)
+    assert message in drawn.message_of_failure(split.main)
+    assert not split.SPLIT.exists()
+
+
+@pytest.mark.parametrize(
     ("stage", "change", "message"),
     [
         (probe_base, {"repeats": 0}, "repeats: expected greater than or equal to 1"),
