@@ -80,7 +80,9 @@ def check_runs() -> None:
     runs = params.section("runs", list[str], params.FINETUNE)
     patched = params.section("patching", PatchParams, params.FINETUNE).runs
     if LETTERS not in runs:
-        raise SignBridgeError(f"{params.FINETUNE}: runs: '{LETTERS}' is missing, which every other run is held against. Add it.")
+        raise SignBridgeError(
+            f"{params.FINETUNE}: runs: '{LETTERS}' is missing, which every other run is held against. Add it."
+        )
     for run in runs:
         variant_of(run)
     if absent := [run for run in patched if run not in runs]:

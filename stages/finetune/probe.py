@@ -9,7 +9,8 @@ from pathlib import Path
 from signbridge.core import params
 from signbridge.core.command_line import run
 from signbridge.core.tables import whole_folder
-from signbridge.finetune.probed import probed_images, probes
+from signbridge.finetune.probed import probed_images
+from signbridge.finetune.probes import probes
 from signbridge.probing.of_model import probe_model
 
 READ, PROBED = Path("data/finetune/read"), Path("data/finetune/probed")

@@ -5,7 +5,8 @@ from pathlib import Path
 from signbridge.core import params
 from signbridge.core.command_line import run
 from signbridge.core.tables import whole_folder
-from signbridge.finetune.probed import probed_images, probes
+from signbridge.finetune.probed import probed_images
+from signbridge.finetune.probes import probes
 from signbridge.probing.of_model import probe_model
 
 ACTIVATIONS, ANSWERS = Path("data/activations"), Path("data/answers.parquet")
