@@ -22,6 +22,7 @@ from signbridge.core import params
 from signbridge.core.appearance import Look, look_of, summed_up
 from signbridge.core.errors import SignBridgeError
 from signbridge.datasets import contact_sheet
+from signbridge.datasets.entry import Entry
 from signbridge.datasets.images import LabelledImage, grey_of, in_threads, sha256_of_pixels
 from signbridge.datasets.near_duplicates import Photos, PhotosParams, find_photos, unit_rows
 from stages.fetch import Dataset, fetch
@@ -42,6 +43,7 @@ class Seen:
     ids: list[str] = field(default_factory=list)
     letters: list[str] = field(default_factory=list)
     signers: list[str | None] = field(default_factory=list)
+    photos: list[str | None] = field(default_factory=list)  # of which the dataset says that they are copies
     clips: set[str] = field(default_factory=set)
     digests: list[str] = field(default_factory=list)
     looks: list[Look] = field(default_factory=list)
@@ -53,6 +55,11 @@ class Seen:
         """The signer of each image, or None where they are not known."""
         return None if None in self.signers else [str(signer) for signer in self.signers]
 
+    def found_photos(self, threshold: float) -> Photos:
+        """Which images are of one photo, as the stage `photos` finds them."""
+        known = (None if None in names else np.array(names) for names in (self.signers, self.photos))
+        return find_photos(np.stack(self.greys), np.array(self.letters), threshold, *known)
+
 
 def main() -> None:
     """Print the card of the dataset that the first argument or params.yaml names, and write its sheet."""
@@ -63,10 +70,8 @@ def main() -> None:
     if not seen.ids:
         raise SignBridgeError(f"datasets.yaml: {name}: no images.")
     signers = seen.known_signers
-    of_whom = [] if signers is None else [np.array(signers)]
-    photos = find_photos(np.stack(seen.greys), np.array(seen.letters), threshold, *of_whom)
-    entry = params.entry(name, params.DATASETS, dict[str, Any])
-    print("\n".join(card(name, entry, seen, photos, provenance.get("left_out", {}))))
+    photos = seen.found_photos(threshold)
+    print("\n".join(card(name, dataset, seen, photos, provenance.get("left_out", {}))))
     path = SHEETS / f"{name}.png"
     rows = [str(row) for row in range(1, OF_EACH_LETTER + 1)] if signers is None else sorted(set(signers))
     contact_sheet.save(contact_sheet.contact_sheet(sorted(set(seen.letters)), rows, seen.shown), path)
@@ -100,6 +105,7 @@ def look_at(images: Iterable[LabelledImage], threshold: float) -> Seen:
         seen.ids.append(image.image_id)
         seen.letters.append(image.label)
         seen.signers.append(image.signer)
+        seen.photos.append(image.photo)
         seen.clips |= {image.clip} if image.clip is not None else set()
         seen.digests.append(digest)
         seen.looks.append(look_of(pixels))
@@ -120,23 +126,21 @@ def _is_new(grey: np.ndarray, shown: list[np.ndarray], threshold: float) -> bool
 
 
 def _read(image: LabelledImage) -> tuple[LabelledImage, np.ndarray, np.ndarray, str] | None:
-    pixels = image.pixels() if callable(image.pixels) else image.pixels
+    pixels = image.read()
     if pixels is None:  # it is to be left out
         return None
     return image, pixels, grey_of(Image.fromarray(pixels)), sha256_of_pixels(pixels)
 
 
-def card(
-    name: str, entry: dict[str, Any], seen: Seen, photos: Photos, left_out: dict[str, dict[str, Any]]
-) -> Iterator[str]:
+def card(name: str, entry: Entry, seen: Seen, photos: Photos, left_out: dict[str, dict[str, Any]]) -> Iterator[str]:
     """The lines of the card."""
     signers = seen.known_signers
     people = "signers not known" if signers is None else f"{len(set(signers))} signers"
     clips = f", {len(seen.clips):,} clips" if seen.clips else ""
     yield f"{name}: {len(seen.ids):,} images of {len(set(seen.letters))} letters, {people}{clips}"
-    yield from (f"{what}: {entry[key]}" for key, what in SAID.items() if entry.get(key))
-    pass_on = PASS_ON.get(entry.get("pass_on", True), UNCLEAR)
-    yield f"licence: {entry.get('licence') or 'not said'}; its images {pass_on}"
+    yield from (f"{what}: {said}" for key, what in SAID.items() if (said := getattr(entry, key)))
+    pass_on = PASS_ON.get(entry.pass_on, UNCLEAR)
+    yield f"licence: {entry.licence or 'not said'}; its images {pass_on}"
     for reason, what in left_out.items():
         yield f"left out: {what['images']:,} files ({reason}), first {what['first']}"
     yield ""

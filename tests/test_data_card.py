@@ -9,8 +9,8 @@ from PIL import Image
 from signbridge.core.command_line import run
 from signbridge.data_card import SHEETS, aligned, card, look_at, main
 from signbridge.datasets import contact_sheet
+from signbridge.datasets.entry import Entry
 from signbridge.datasets.images import LabelledImage
-from signbridge.datasets.near_duplicates import find_photos
 
 RANDOM = np.random.default_rng(0)
 RED = np.array([255, 0, 0], np.uint8)
@@ -64,6 +64,11 @@ def test_copies_are_shown_once_on_the_sheet_and_what_is_left_out_is_not_counted(
     assert len(seen.shown) == 1
 
 
+def test_images_that_the_dataset_says_are_of_one_photo_are_counted_as_one():
+    images = [LabelledImage(str(index), "A", "all", picture(28, 28), photo=f"A/{index // 2}") for index in range(6)]
+    assert look_at(images, 0.98).found_photos(0.98).of_image.tolist() == [0, 0, 2, 2, 4, 4]
+
+
 def test_a_name_that_is_not_there_is_refused_with_those_that_are(folder, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["datasets", "rendred"])
     assert "Did you mean 'rendered'?" in folder.message_of_failure(main)
@@ -78,8 +83,8 @@ def test_the_card_of_signers_counts_letters_by_signer_and_names_what_two_of_them
     images[2] = images[2]._replace(pixels=images[0].pixels)  # P2's A is P1's
     del images[5]  # P3 has no B
     seen = look_at(images, 0.98)
-    photos = find_photos(np.stack(seen.greys), np.array(seen.letters), 0.98, np.array(seen.signers))
-    entry = {"licence": "none stated", "pass_on": "unclear", "citation": "Somebody 2011"}
+    photos = seen.found_photos(0.98)
+    entry = Entry(licence="none stated", pass_on="unclear", citation="Somebody 2011")
     lines = [
         " ".join(line.split()) for line in card("mine", entry, seen, photos, {"broken": {"images": 2, "first": "x"}})
     ]

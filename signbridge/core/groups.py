@@ -74,5 +74,5 @@ def _joined(groups: np.ndarray, photos: np.ndarray) -> np.ndarray:
     nodes = len(names) + photo.max() + 1
     links = coo_array((np.ones(len(group), bool), (group, len(names) + photo)), shape=(nodes, nodes))
     component = connected_components(links, directed=False)[1][: len(names)]
-    _, first = np.unique(component, return_index=True)
-    return names[first[np.unique(component, return_inverse=True)[1]]][group]
+    _, first = np.unique(component, return_index=True)  # no component is of photos alone
+    return names[first[component]][group]

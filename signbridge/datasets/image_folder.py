@@ -22,7 +22,7 @@ from signbridge.core.errors import SignBridgeError, place_tried, refusal
 from signbridge.datasets.archives import Member, can_be_listed, members
 from signbridge.datasets.downloads import KAGGLE_HANDLE, HubFile, WebFile, hub_file, kaggle_folder, web_file
 from signbridge.datasets.entry import Entry
-from signbridge.datasets.folder_layout import classes_of, tree
+from signbridge.datasets.folder_layout import ImageFile, classes_of, tree
 from signbridge.datasets.images import (
     LabelledImage,
     LeftOut,
@@ -82,9 +82,9 @@ def fetch(params: ImageFolderParams) -> Images:
     left_out = LeftOut()
     read = reader_of(params, left_out)
     if sort is None and place.is_dir():
-        images = read_folder(place, read, left_out)
+        images = read_folder(place, read, left_out, params.upper)
     else:
-        sort = sort or _by_folders(place)
+        sort = sort or _by_folders(place, params.upper)
         if can_be_listed(place):  # what is wrong is said before anything is read
             check_known([_image(found, read) for _, found in _found(place, sort, LeftOut())])
         images = _read_in_turn(place, sort, read, left_out)
@@ -110,11 +110,14 @@ def _place(params: ImageFolderParams) -> tuple[Path, dict[str, Any]]:
     raise SignBridgeError("datasets.yaml: an image_folder says where its images are: `path`, `kaggle`, `hub` or `web`.")
 
 
-def read_folder(folder: Path, read: Read | None = None, left_out: LeftOut | None = None) -> list[LabelledImage]:
+def read_folder(
+    folder: Path, read: Read | None = None, left_out: LeftOut | None = None, upper: bool = False
+) -> list[LabelledImage]:
     """Every image of `folder`, by split (train first), class and file name; its id is its path.
 
     The path is that below the folder in which the splits or classes lie; pixels are read when they are encoded, by
-    `read`, or by `read_image`. Raises `SignBridgeError` naming the file or folder that is not as it should be.
+    `read`, or by `read_image`; `upper` puts labels in capitals. Raises `SignBridgeError` naming the file or folder that
+    is not as it should be.
     """
     try:
         if not folder.exists():
@@ -131,21 +134,24 @@ def read_folder(folder: Path, read: Read | None = None, left_out: LeftOut | None
         raise SignBridgeError(f"{folder}: two files are called '{twice[0]}' in different encodings. Rename one.")
     read = read or _pixels
     return [
-        LabelledImage(name, readable_name(file.label), file.split, partial(read, file.path, str(file.path), name))
+        LabelledImage(name, _label(file, upper), file.split, partial(read, file.path, str(file.path), name))
         for name, file in zip(ids, files, strict=True)
     ]
 
 
-def _by_folders(archive: Path) -> Sort:
+def _by_folders(archive: Path, upper: bool) -> Sort:
     """What the folders of an archive say of each path, as those of a folder do."""
     root, files, _ = classes_of(tree([member.path for member in members(archive)], archive.name))
     found = {
-        file.path.path.as_posix(): Said(
-            file.path.relative_to(root).as_posix(), file.label, file.split, None, None, None
-        )
+        file.path.path.as_posix(): Said(file.path.relative_to(root).as_posix(), _label(file, upper), file.split)
         for file in files
     }
     return found.get
+
+
+def _label(file: ImageFile, upper: bool) -> str:
+    label = readable_name(file.label)
+    return label.upper() if upper else label
 
 
 def _found(place: Path, sort: Sort, left_out: LeftOut) -> Iterator[tuple[Member, Said]]:

@@ -55,6 +55,10 @@ class LabelledImage(NamedTuple):
     clip: str | None = None  # the recording that it is a frame of
     photo: str | None = None  # the photo that it is an altered copy of, beside the copies that are found by pixels
 
+    def read(self) -> np.ndarray | None:
+        """The pixels, read now where they were not; None where the image is to be left out."""
+        return self.pixels() if callable(self.pixels) else self.pixels
+
 
 KNOWN = ("signer", "clip", "photo")
 
@@ -178,7 +182,7 @@ def in_threads(work: Callable[[T], Result], items: Iterable[T]) -> Iterator[Resu
 
 
 def _row(known: Sequence[str], image: LabelledImage) -> tuple | None:
-    pixels = image.pixels() if callable(image.pixels) else image.pixels
+    pixels = image.read()
     if pixels is None:
         return None
     texts = image.image_id, image.label, image.split, sha256_of_pixels(pixels)

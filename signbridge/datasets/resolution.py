@@ -20,7 +20,7 @@ from signbridge.core.params import Section
 from signbridge.datasets.images import encode_png
 
 FULL = "full"  # the pictures as they are: the last rung of every ladder
-RUNGS = ["rung", "side", "least_side", "colour", "already", "same_as"]  # columns of `rungs_table`
+RUNGS = ["rung", "side", "least_side", "colour", "already", "same_as"]  # columns of the table of `pictures_by_rung`
 Side = Annotated[int, Field(ge=1)]
 Name = Side | Annotated[str, Field(pattern=r"^[1-9][0-9]*-grey$")]
 

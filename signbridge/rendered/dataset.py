@@ -71,10 +71,15 @@ def render(params: RenderedParams, letters: Collection[str] = LETTERS) -> list[L
 
 def further_photos(params: RenderedParams, letters: Collection[str], photos: int) -> list[LabelledImage]:
     """One copy each of so many more photos of each letter, made as the dataset's and not in it; several at once."""
-    numbers = [(letter, first_further(params) + number) for letter in letters for number in range(photos)]
+    numbers = further_numbers(params, letters, photos)
     one_copy = params.model_copy(update={"copies": 1})
     drawn = Parallel(n_jobs=cpu_count(), return_as="generator")(delayed(_copies)(one_copy, *pair) for pair in numbers)
     return [image for [image] in tqdm(drawn, "drawing photos", len(numbers), unit="photo")]
+
+
+def further_numbers(params: RenderedParams, letters: Collection[str], photos: int) -> list[tuple[str, int]]:
+    """Letter and number of so many photos of each letter that are not in the dataset."""
+    return [(letter, first_further(params) + number) for letter in letters for number in range(photos)]
 
 
 def first_further(params: RenderedParams) -> int:

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from PIL import Image, ImageFilter
 
+from signbridge.core.appearance import LUMINANCE
 from signbridge.rendered.hand import (
     FINGERS,
     HandPose,
@@ -30,7 +31,7 @@ from signbridge.rendered.hand_drawing import (
     shade,
 )
 from signbridge.rendered.letter_poses import LETTER_POSES
-from signbridge.rendered.scenes import LUMA, Rgb, Scene, tint
+from signbridge.rendered.scenes import Rgb, Scene, tint
 
 MARGIN = 1.08  # a photo is this much wider than the frame, so that turning a copy needs nothing from outside
 SPREAD = 0.4  # how far angles to the side differ, relative to all others
@@ -201,7 +202,7 @@ def _behind(photo: Photo, side: int) -> Float[np.ndarray, "side side *colour"]:
     """What would be seen without the hand."""
     if photo.scene is not None:
         picture = _as_held(photo, photo.scene.draw(side, MARGIN))  # so that a left hand has the same scene behind it
-        return picture @ LUMA if photo.colours is None else picture
+        return picture @ LUMINANCE if photo.colours is None else picture
     wall = photo.background.draw(side, MARGIN)
     return wall if photo.colours is None else np.clip(wall[..., None] * photo.colours.wall, 0, 1)
 

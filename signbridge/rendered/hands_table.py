@@ -19,11 +19,15 @@ def hands_table(image_ids: Sequence[str], labels: Sequence[str], drawn: Rendered
     `drawn` is the entry of a rendered dataset: the words for fingers then follow from the pose of each photo.
     Of any other dataset (None) words and pose are those of the letter; classes that are no letters have neither.
     """
-    describe = cache(_drawn_hand if drawn is not None else _hand_of_letter)  # a photo's copies share its pose
+
+    @cache  # a photo's copies share its pose
+    def describe(label: str, photo: int) -> dict[str, Any]:
+        return _hand_of_letter(label) if drawn is None else _drawn_hand(label, photo, drawn)
+
     rows = []
     for image_id, label in zip(image_ids, labels, strict=True):
         photo = numbers_in(image_id)[1] if drawn is not None else 0
-        rows.append({"image_id": image_id, **describe(label, photo, drawn)})
+        rows.append({"image_id": image_id, **describe(label, photo)})
     columns = ["image_id", "drawn", "words", *(f"up_{finger}" for finger in FINGERS)]
     columns += [f"{ANGLE}{joint}" for joint in HandPose().angles()]
     table = pd.DataFrame(rows, columns=columns)
@@ -35,7 +39,7 @@ def _drawn_hand(label: str, photo: int, drawn: RenderedParams) -> dict[str, Any]
     return _row(pose, words_of_pose(pose) | names_of_letters()[label], drawn=True)
 
 
-def _hand_of_letter(label: str, photo: int, drawn: None) -> dict[str, Any]:
+def _hand_of_letter(label: str) -> dict[str, Any]:
     return _row(LETTER_POSES.get(label), words_of_letters().get(label), drawn=False)
 
 

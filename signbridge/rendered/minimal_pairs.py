@@ -14,7 +14,7 @@ from jaxtyping import UInt8
 from joblib import Parallel, cpu_count, delayed
 
 from signbridge.datasets.hands import FINGERS
-from signbridge.rendered.dataset import RenderedParams, copy_in, first_further, frame_of, photo_in
+from signbridge.rendered.dataset import RenderedParams, copy_in, frame_of, further_numbers, photo_in
 from signbridge.rendered.hand_photo import Photo, develop
 from signbridge.rendered.letter_poses import LETTER_POSES
 
@@ -46,7 +46,7 @@ def bent(photo: Photo, finger: str, degrees: float) -> Photo:
 
 def minimal_pairs(params: RenderedParams, letters: Sequence[str], photos: int, degrees: float) -> list[MinimalPairs]:
     """So many photos of each letter that are not in the dataset, each with one finger after the other bent further."""
-    numbers = [(letter, first_further(params) + number) for letter in letters for number in range(photos)]
+    numbers = further_numbers(params, letters, photos)
     return Parallel(n_jobs=cpu_count())(delayed(_pairs)(params, *which, degrees) for which in numbers)
 
 

@@ -13,7 +13,8 @@ import numpy as np
 from jaxtyping import Float
 from scipy import ndimage
 
-LUMA = np.array([0.299, 0.587, 0.114])  # brightness of red, green and blue, ITU-R BT.601, as Pillow turns colour grey
+from signbridge.core.appearance import LUMINANCE
+
 # Changes of colour that leave the brightness as it is: red against green, and blue against yellow.
 _OPPONENT = np.array([[0.587, -0.299, 0.0], [-0.129, -0.129, 1.0]])
 _COLOURED = 0.15  # contrast of colours, relative to that of brightness
@@ -108,7 +109,7 @@ def _noise(seed: int) -> Float[np.ndarray, "3 grain grain"]:
 def tint(hue: float, saturation: float) -> Rgb:
     """A colour of brightness 1: multiplied by a brightness it has that brightness. `hue` is an angle in radians."""
     colour = 1 + saturation * np.cos(hue - np.array([0, 2, 4]) * np.pi / 3)
-    return tuple((colour / (colour @ LUMA)).tolist())
+    return tuple((colour / (colour @ LUMINANCE)).tolist())
 
 
 def choose_scene(kind: Literal["cluttered", "photo"], rng: np.random.Generator) -> Scene:

@@ -126,6 +126,15 @@ def test_without_a_pattern_an_archive_is_laid_out_as_a_folder_is(tmp_path, kind,
     }
 
 
+def test_labels_are_put_in_capitals_without_a_pattern_too(tmp_path):
+    for name in ("a/1.png", "b/1.png"):
+        write(tmp_path / "in", name, photo(0, 8, 8, "png"))
+    for place in (tmp_path / "in", zipped(tmp_path / "in", tmp_path / "signs.zip")):
+        found = read(place, upper=True)[0]
+        assert found["label"].tolist() == ["A", "B"]
+        assert found["image_id"].tolist() == ["a/1.png", "b/1.png"]
+
+
 @pytest.mark.parametrize(
     ("names", "said"),
     [

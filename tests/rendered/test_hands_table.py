@@ -42,6 +42,13 @@ def test_a_drawn_image_has_the_pose_of_its_own_photo_and_its_copies_have_the_sam
     assert found[ids[3]].angles() == angles_of(photo_in_numbers(7, "B", 12).pose)
 
 
+def test_an_entry_may_say_what_a_tuned_model_answers():
+    pd.testing.assert_frame_equal(
+        hands_table(["F-000-0"], ["F"], drawn(7).model_copy(update={"answers": {"F": "Fox"}})),
+        hands_table(["F-000-0"], ["F"], drawn(7)),
+    )
+
+
 def test_another_seed_drew_other_poses():
     assert poses(["F-000-0"], ["F"], drawn(7)) != poses(["F-000-0"], ["F"], drawn(8))
 

@@ -5,10 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from signbridge.core.appearance import LUMINANCE
 from signbridge.rendered.dataset import RenderedParams, photo_in, render
 from signbridge.rendered.hand_photo import develop, hand_mask
 from signbridge.rendered.photo_copies import copy_photo
-from signbridge.rendered.scenes import LUMA, choose_scene, tint
+from signbridge.rendered.scenes import choose_scene, tint
 
 
 def params(**changes) -> RenderedParams:
@@ -20,7 +21,7 @@ def steepness(kind: str, places: int = 4) -> float:
     """The power of frequency that the amplitude of drawn places follows, by least squares of the logarithms."""
     side = 128
     window = np.hanning(side)
-    pictures = [choose_scene(kind, np.random.default_rng(seed)).draw(side, 1.0) @ LUMA for seed in range(places)]
+    pictures = [choose_scene(kind, np.random.default_rng(seed)).draw(side, 1.0) @ LUMINANCE for seed in range(places)]
     power = np.mean([np.abs(np.fft.fft2((one - one.mean()) * np.outer(window, window))) ** 2 for one in pictures], 0)
     along = np.fft.fftfreq(side) * side
     frequency = np.hypot(along[:, None], along[None, :]).round()
@@ -65,7 +66,7 @@ def test_a_photo_in_colour_is_that_photo_in_grey_and_coloured(background):
     )
     assert colour.shape == (*grey.shape, 3)
     assert np.ptp(colour, axis=-1).mean() > 0.03
-    np.testing.assert_allclose((colour @ LUMA)[grey < 0.6], grey[grey < 0.6], atol=0.04)
+    np.testing.assert_allclose((colour @ LUMINANCE)[grey < 0.6], grey[grey < 0.6], atol=0.04)
 
 
 def test_images_are_in_colour_where_the_entry_says_so():
@@ -90,4 +91,4 @@ def test_a_left_hand_has_the_same_place_behind_it():
 
 def test_darker_skin_and_bright_clothes_keep_their_brightness():
     for hue in (0.0, 1.0, 4.0):
-        assert np.array(tint(hue, 0.5)) @ LUMA == pytest.approx(1)
+        assert np.array(tint(hue, 0.5)) @ LUMINANCE == pytest.approx(1)
