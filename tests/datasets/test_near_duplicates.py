@@ -1,4 +1,5 @@
 import io
+import tracemalloc
 from collections import deque
 
 import numpy as np
@@ -204,3 +205,20 @@ def test_what_the_dataset_knows_of_its_photos_joins_images_that_look_different()
     known = np.array(["x", "y", "x", "y"])
     found = near_duplicates.find_photos(pixels, np.array(list("AAAB")), 0.98, known=known)
     assert found.of_image.tolist() == [0, 1, 0, 1]
+
+
+@pytest.mark.parametrize("letters", ["A", "AB"])
+def test_memory_beside_the_pixels_does_not_grow_with_their_size(monkeypatch, letters):
+    """At most 400 bytes for each more image of 3,136 pixels, in one letter or in two."""
+    monkeypatch.setattr(near_duplicates, "TILE", 32)
+    monkeypatch.setattr(near_duplicates, "BLOCK", 64)
+    monkeypatch.setattr(near_duplicates, "PAIRS", 4)
+    rng, peaks = np.random.default_rng(9), []
+    for images in (320, 1280):  # whole blocks
+        pixels, _, _ = copies_of_photos(rng, photos=images // 5, copies=5, noise=4, size=56)
+        labels = np.array(list(letters))[np.arange(images) % len(letters)]
+        tracemalloc.start()
+        find_photos(pixels, labels, 0.9)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert (peaks[1] - peaks[0]) / 960 < 400
