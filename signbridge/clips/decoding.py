@@ -10,12 +10,12 @@ import io
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
-from signbridge.clips.entry import FilmedEntry
+from signbridge.clips.entry import WHOLE_RECORDING, FilmedEntry, Span
 from signbridge.clips.table import Frames
 from signbridge.core.errors import SignBridgeError, refusal
 from signbridge.datasets.images import LeftOut
@@ -40,15 +40,19 @@ class UnfitClipError(ValueError):
         self.reason = reason
 
 
-class Span(NamedTuple):
-    """Which frames of a recording are the sign's."""
+class Motion:
+    """How much each frame differs from the one before: the mean absolute difference in grey levels; of the first 0."""
 
-    start: int = 0
-    end: int | None = None  # the frame after the last; None: to the end
-    crop: tuple[int, int, int, int] | None = None  # left, top, right, bottom in pixels, as the frame is shown
+    def __init__(self) -> None:
+        """No frame yet."""
+        self.from_before: list[float] = []
+        self._last: np.ndarray | None = None
 
-
-WHOLE_RECORDING = Span()
+    def add(self, grey: UInt8[np.ndarray, "small small"]) -> None:
+        """The next frame, in grey at `SMALL` pixels a side."""
+        grey = grey.astype(np.int16)
+        self.from_before.append(0.0 if self._last is None else float(np.abs(grey - self._last).mean()))
+        self._last = grey
 
 
 def frames_of_sign(source: Source, frames: int, trim: bool, span: Span = WHOLE_RECORDING) -> Frames:
@@ -58,20 +62,24 @@ def frames_of_sign(source: Source, frames: int, trim: bool, span: Span = WHOLE_R
     and is taken whole. `trim` cuts rest at both ends (`moving_part`). Raises `UnfitClipError`.
     """
     times, motion = _seen_small(source)
-    if span.end is None or span.end <= len(times):
-        times, motion = times[span.start : span.end], motion[span.start : span.end]
-        first = span.start
-    else:
-        first = 0
+    kept = frames_kept(times, motion, frames, trim, span)
+    there = _taken(source, kept, span.crop)
+    return Frames([there[frame] for frame in kept], times[kept].tolist())
+
+
+def frames_kept(
+    times: Float[np.ndarray, " frames"], motion: Float[np.ndarray, " frames"], count: int, trim: bool, span: Span
+) -> Int[np.ndarray, " count"]:
+    """Which of the frames are kept, as `frames_of_sign` says; `motion` is to each frame from the one before."""
+    first = span.start if span.end is None or span.end <= len(times) else 0
+    times, motion = times[first : span.end], motion[first : span.end]
     if len(times) < 2:
-        reason, count = (
+        reason, found = (
             (EMPTY, "no frame") if not len(times) else (ONE_FRAME, "a single frame, which shows no movement")
         )
-        raise UnfitClipError(reason, f"{count}{'' if first == 0 else f' from frame {first + 1} on'}")
+        raise UnfitClipError(reason, f"{found}{'' if first == 0 else f' from frame {first + 1} on'}")
     start, end = moving_part(motion[1:]) if trim else (0, len(times))
-    kept = first + start + nearest(times[start:end], frames)
-    there = _taken(source, kept, span.crop)
-    return Frames([there[frame] for frame in kept], [float(times[frame - first]) for frame in kept])
+    return first + start + nearest(times[start:end], count)
 
 
 def moving_part(motion: Float[np.ndarray, " steps"]) -> tuple[int, int]:
@@ -102,19 +110,16 @@ def nearest(times: Float[np.ndarray, " frames"], count: int) -> Int[np.ndarray, 
 def _seen_small(source: Source) -> tuple[np.ndarray, np.ndarray]:
     """The time of each frame in seconds from the first, and how much it differs from the one before (first: 0)."""
     times: list[float] = []
-    motion: list[float] = []
-    before: np.ndarray | None = None
+    motion = Motion()
     with _opened(source) as (container, stream):
         said, rate = stream.frames, float(stream.average_rate or stream.guessed_rate or 25)
         for frame in container.decode(stream):
-            grey = frame.reformat(width=SMALL, height=SMALL, format="gray").to_ndarray().astype(np.int16)
-            motion.append(0.0 if before is None else float(np.abs(grey - before).mean()))
+            motion.add(frame.reformat(width=SMALL, height=SMALL, format="gray").to_ndarray())
             times.append(float(frame.time) if frame.time is not None else len(times) / rate)
-            before = grey
     if len(times) < WHOLE * said:
         raise UnfitClipError(UNREADABLE, f"cut short: {len(times)} of its {said} frames can be decoded")
     shown = np.maximum.accumulate(np.array(times)) if times else np.empty(0)
-    return shown - (shown[0] if times else 0), np.array(motion)
+    return shown - (shown[0] if times else 0), np.array(motion.from_before)
 
 
 def _taken(
@@ -173,17 +178,17 @@ def check_decoder() -> None:
     _pyav()
 
 
-def reader(
-    read: Callable[[], Source], name: str, entry: FilmedEntry, left_out: LeftOut, span: Span = WHOLE_RECORDING
+def or_left_out(
+    read: Callable[[], Frames], name: str, entry: FilmedEntry, left_out: LeftOut
 ) -> Callable[[], Frames | None]:
-    """What reads one clip as the entry says: a recording that gives none stops it, or is counted and left out.
+    """What reads one clip as the entry says: one that `read` finds unfit stops it, or is counted and left out.
 
-    `read` gives the recording's file or content; `name` is what messages call it.
+    `name` is what messages call it.
     """
 
     def frames() -> Frames | None:
         try:
-            return frames_of_sign(read(), entry.frames, entry.trim, span)
+            return read()
         except UnfitClipError as error:
             if entry.on_unreadable == "skip":
                 left_out.add(error.reason, name)

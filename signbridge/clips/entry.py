@@ -34,6 +34,17 @@ class FilmedEntry(ClipEntry):
     attributes: Annotated[str, Field(min_length=1)] | None = None  # a CSV with gloss, shape, movement (attributes.py)
 
 
+class Span(NamedTuple):
+    """Which part of a recording is the sign's."""
+
+    start: int = 0  # its first frame, from 0
+    end: int | None = None  # the frame after its last; None: to the end
+    crop: tuple[int, int, int, int] | None = None  # left, top, right, bottom in pixels, as the frame is shown
+
+
+WHOLE_RECORDING = Span()
+
+
 class Recording(NamedTuple):
     """What a source says of a clip before anything of it is read."""
 
@@ -42,8 +53,7 @@ class Recording(NamedTuple):
     signer: str  # the person
     split: str  # the dataset's own: `train`, `valid` or `test`; `all` where it has none
     place: str  # where the source finds it: a file's name, or a folder's
-    start: int = 0  # the first frame of the sign, from 0
-    end: int | None = None  # the frame after its last; None: to the end of the recording
+    span: Span = WHOLE_RECORDING
 
 
 def chosen(

@@ -3,13 +3,14 @@
 import io
 import sys
 import tracemalloc
+from functools import partial
 
 import av
 import numpy as np
 import pytest
 
-from signbridge.clips.decoding import Span, UnfitClipError, frames_of_sign, moving_part, nearest, reader
-from signbridge.clips.entry import FilmedEntry
+from signbridge.clips.decoding import UnfitClipError, frames_of_sign, moving_part, nearest, or_left_out
+from signbridge.clips.entry import FilmedEntry, Span
 from signbridge.core.errors import SignBridgeError
 from signbridge.datasets.images import LeftOut
 from tests.clips.videos import moving, sound, square_at, turned, video
@@ -96,14 +97,14 @@ BAD = {
 @pytest.mark.parametrize("kind", BAD)
 def test_a_recording_that_gives_no_clip_stops_by_name_or_is_counted_and_left_out(kind):
     content, reason, said = BAD[kind]
-    left_out = LeftOut()
+    left_out, read = LeftOut(), partial(frames_of_sign, content, 8, trim=True)
     with pytest.raises(SignBridgeError) as raised:
-        reader(lambda: content, "videos/7.mp4", FilmedEntry(), left_out)()
+        or_left_out(read, "videos/7.mp4", FilmedEntry(), left_out)()
     assert f"videos/7.mp4: {said}" in str(raised.value)
     assert "Get it again or remove it, or set `on_unreadable: skip`" in str(raised.value)
     assert left_out.found == {}
     for name in ("videos/7.mp4", "videos/5.mp4"):
-        assert reader(lambda: content, name, FilmedEntry(on_unreadable="skip"), left_out)() is None
+        assert or_left_out(read, name, FilmedEntry(on_unreadable="skip"), left_out)() is None
     assert left_out.found == {reason: {"images": 2, "first": "videos/5.mp4"}}
 
 
