@@ -25,6 +25,7 @@ SMOOTHED = 3  # frames whose motion is averaged: one that is coded badly is no m
 RISE = 0.2  # of the way from the calmest tenth of a recording to its liveliest twentieth: less is rest
 LEAST_MOTION = 1.0  # grey levels of 255, in the mean over the picture: noise of a camera and a codec lies below
 MARGIN = 2  # frames that are left before and after the movement
+TIE = 1e-6  # seconds: two frames are as near
 WHOLE = 0.9  # of the frames that a recording says it has: with fewer it was cut short
 
 UNREADABLE, EMPTY, ONE_FRAME = "cannot be decoded", "no frames", "one frame alone"
@@ -103,7 +104,7 @@ def nearest(times: Float[np.ndarray, " frames"], count: int) -> Int[np.ndarray, 
     """The frames that are shown nearest to `count` times from the first to the last, at equal distances."""
     wanted = np.linspace(times[0], times[-1], count)
     after = np.clip(np.searchsorted(times, wanted), 1, len(times) - 1)
-    is_before = wanted - times[after - 1] <= times[after] - wanted
+    is_before = wanted - times[after - 1] <= times[after] - wanted + TIE
     return np.where(is_before, after - 1, after)
 
 
