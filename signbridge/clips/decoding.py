@@ -174,9 +174,9 @@ def _pyav() -> Any:
     return av
 
 
-def check_decoder() -> None:
-    """Raises `SignBridgeError` if PyAV is not installed: to be said before anything is downloaded."""
-    _pyav()
+def decoder_version() -> str:
+    """PyAV's version. Raises `SignBridgeError` if it is not installed: to be said before anything is downloaded."""
+    return _pyav().__version__
 
 
 def or_left_out(

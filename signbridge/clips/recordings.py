@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from signbridge.clips.attributes import Attributes, read_attributes
-from signbridge.clips.decoding import Source, check_decoder, frames_of_sign, or_left_out
+from signbridge.clips.decoding import Source, decoder_version, frames_of_sign, or_left_out
 from signbridge.clips.entry import FilmedEntry, Recording, chosen
 from signbridge.clips.table import Clip, Frames
 from signbridge.clips.web_zip import WebZip
@@ -77,10 +77,11 @@ def clips_of(
     counted. Raises `SignBridgeError` if none is there, and as `chosen` and `read_attributes` do.
     """
     if read is None:
-        check_decoder()
+        made_by = {"from": files.name, "pyav": decoder_version()}
         there = set(files.names)
         read = partial(_decoded, files, entry)
     else:
+        made_by = {"from": files.name}
         there = {recording.place for recording in recordings}
     if recordings and not any(recording.place in there for recording in recordings):
         raise SignBridgeError(
@@ -104,7 +105,7 @@ def clips_of(
         )
         for one in kept
     ]
-    return Fetched(clips, {"from": files.name, **provenance, "left_out": left_out.found})
+    return Fetched(clips, {**made_by, **provenance, "left_out": left_out.found})
 
 
 def _decoded(files: Files, entry: FilmedEntry, recording: Recording) -> Frames:
