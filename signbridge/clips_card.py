@@ -7,7 +7,6 @@ row, each by another signer where there are others.
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,6 +17,7 @@ from signbridge.clips import sources
 from signbridge.clips.table import Clip, Frames
 from signbridge.core import params
 from signbridge.core.errors import SignBridgeError
+from signbridge.data_card import SHEETS, aligned, said_by_entry
 from signbridge.datasets import contact_sheet
 from signbridge.datasets.entry import Entry
 from signbridge.datasets.images import in_threads
@@ -37,13 +37,13 @@ def is_of_clips(name: str) -> bool:
     return params.entry(name, params.DATASETS, dict[str, Any]).get("source") in sources.SOURCES
 
 
-def show(name: str, folder: Path) -> None:
-    """Print the card of that entry, and write its sheet to `folder`."""
+def show(name: str) -> None:
+    """Print the card of that entry, and write its sheet."""
     entry = params.entry(name, params.DATASETS, sources.Dataset)
     clips, provenance = sources.fetch(entry)
     shown = read_a_few(clips)
     print("\n".join(card(name, entry, clips, shown, provenance.get("left_out", {}))))
-    path = folder / f"{name}.png"
+    path = SHEETS / f"{name}.png"
     contact_sheet.save(sheet(shown), path)
     print(f"\ncontact sheet: {path}")
 
@@ -83,8 +83,6 @@ def card(
     name: str, entry: Entry, clips: Sequence[Clip], shown: Sequence[Shown], left_out: dict[str, dict[str, Any]]
 ) -> Iterator[str]:
     """The lines of the card."""
-    from signbridge.data_card import aligned, said_by_entry
-
     signs, signers = (Counter(getattr(clip, key) for clip in clips) for key in ("label", "signer"))
     yield f"{name}: {len(clips):,} clips of {len(signs):,} signs, {len(signers):,} signers"
     yield from said_by_entry(entry, "clips")

@@ -19,7 +19,6 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from signbridge import clips_card
 from signbridge.core import params
 from signbridge.core.appearance import Look, look_of, summed_up
 from signbridge.core.errors import SignBridgeError
@@ -63,12 +62,8 @@ class Seen:
         return find_photos(np.stack(self.greys), np.array(self.letters), threshold, *known)
 
 
-def main() -> None:
-    """Print the card of the dataset that the first argument or params.yaml names, and write its sheet."""
-    name = _chosen()
-    if clips_card.is_of_clips(name):
-        clips_card.show(name, SHEETS)
-        return
+def show(name: str) -> None:
+    """Print the card of that entry of datasets.yaml, and write its sheet."""
     dataset = params.entry(name, params.DATASETS, Dataset)
     images, provenance = fetch(dataset)
     threshold = params.section("photos", PhotosParams).threshold
@@ -84,7 +79,8 @@ def main() -> None:
     print(f"\ncontact sheet: {path}")
 
 
-def _chosen() -> str:
+def named_dataset() -> str:
+    """The dataset that the first argument or params.yaml names."""
     parser = argparse.ArgumentParser(prog="python -m signbridge.datasets", description=__doc__.splitlines()[0])
     parser.add_argument(
         "name", nargs="?", metavar="NAME", help="a key of datasets.yaml; the one of params.yaml if absent"

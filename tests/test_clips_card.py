@@ -11,8 +11,9 @@ from signbridge.clips.table import Clip
 from signbridge.clips_card import MOST_SIGNS, read_a_few
 from signbridge.core.command_line import run
 from signbridge.core.errors import SignBridgeError
-from signbridge.data_card import SHEETS, main
+from signbridge.data_card import SHEETS
 from signbridge.datasets import contact_sheet
+from signbridge.datasets.__main__ import main
 from tests.clips import layouts
 
 

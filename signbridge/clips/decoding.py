@@ -22,7 +22,7 @@ from signbridge.datasets.images import LeftOut
 
 SMALL = 48  # pixels a side at which motion is measured
 SMOOTHED = 3  # frames whose motion is averaged: one that is coded badly is no movement
-RISE = 0.2  # of the way from the calmest tenth of a recording to its liveliest twentieth: less is rest
+RISE = 0.2  # of the way from a recording's calmest moment to its liveliest twentieth: less is rest
 LEAST_MOTION = 1.0  # grey levels of 255, in the mean over the picture: noise of a camera and a codec lies below
 MARGIN = 2  # frames that are left before and after the movement
 TIE = 1e-6  # seconds: two frames are as near
@@ -87,13 +87,13 @@ def moving_part(motion: Float[np.ndarray, " steps"]) -> tuple[int, int]:
     """The frames from the first movement to the last, as a range; `motion` is from each frame to the next.
 
     Motion is the mean absolute difference of two frames in grey levels, averaged over `SMOOTHED` steps. Rest is what
-    lies before and after all that exceeds the recording's own calm (its tenth percentile) by `RISE` of the way to its
-    liveliest (95th percentile). `MARGIN` frames of rest are left. A recording that hardly moves, or moves as much all
+    lies before and after all that exceeds the recording's calmest moment by `RISE` of the way to its liveliest (95th
+    percentile). `MARGIN` frames of rest are left. A recording that hardly moves, or moves as much all
     along, is kept whole. Rest is stillness alone: raising and lowering the hands stays in.
     """
     frames = len(motion) + 1
     smooth = np.convolve(np.pad(motion, SMOOTHED // 2, mode="edge"), np.full(SMOOTHED, 1 / SMOOTHED), mode="valid")
-    calm, lively = np.quantile(smooth, [0.1, 0.95])
+    calm, lively = smooth.min(), np.quantile(smooth, 0.95)
     if lively < LEAST_MOTION or lively < 2 * calm:
         return 0, frames
     moving = np.flatnonzero(smooth > calm + RISE * (lively - calm))

@@ -52,6 +52,14 @@ def test_what_does_not_move_or_moves_all_along_is_kept_whole(motion):
     assert moving_part(motion) == (0, 31)
 
 
+def test_little_rest_is_cut_off_a_long_recording_too():
+    motion = np.full(400, 5.0)
+    motion[:9] = motion[-6:] = 0.3
+    start, end = moving_part(motion)
+    assert 5 <= start <= 9
+    assert 395 <= end <= 399
+
+
 def test_a_hold_within_the_sign_is_kept_and_noise_before_it_is_rest():
     noise = np.random.default_rng(0).uniform(0.2, 0.4, 60)
     noise[20:25] = noise[35:40] = 6.0

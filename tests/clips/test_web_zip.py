@@ -32,8 +32,11 @@ def server():
         yield running
 
 
+@pytest.mark.parametrize("as_beyond_4_gb", [False, True])
 @pytest.mark.parametrize("packed", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
-def test_one_file_is_read_without_the_others(tmp_path, server, packed):
+def test_one_file_is_read_without_the_others(tmp_path, server, packed, as_beyond_4_gb, monkeypatch):
+    if as_beyond_4_gb:
+        monkeypatch.setattr(zipfile, "ZIP64_LIMIT", 1000)  # places and sizes in fields of 64 bits, as in 46 GB
     server.content = archive(CONTENT | {"Set/text.csv": b"one,two\n" * 5000}, packed)
     opened = WebZip(server.url, tmp_path)
     assert sorted(opened.infos) == sorted([*CONTENT, "Set/text.csv"])
