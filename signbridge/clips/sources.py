@@ -5,13 +5,17 @@ from typing import Annotated, Any, get_args
 
 from pydantic import Field
 
-from signbridge.clips import asl_citizen, clip_folder, wlasl
+from signbridge.clips import asl_citizen, clip_folder, rendered_motion, wlasl
 from signbridge.clips.recordings import Fetched
 from signbridge.core import params
 from signbridge.core.errors import SignBridgeError
+from signbridge.datasets.entry import Entry
 
 Dataset = Annotated[
-    asl_citizen.AslCitizenParams | wlasl.WlaslParams | clip_folder.ClipFolderParams,
+    rendered_motion.RenderedMotionParams
+    | asl_citizen.AslCitizenParams
+    | wlasl.WlaslParams
+    | clip_folder.ClipFolderParams,
     Field(discriminator="source"),
 ]
 SOURCES = tuple(get_args(kind.model_fields["source"].annotation)[0] for kind in get_args(get_args(Dataset)[0]))
@@ -39,3 +43,6 @@ def fetch(chosen: Dataset) -> Fetched:
             return wlasl.fetch(chosen)
         case clip_folder.ClipFolderParams():
             return clip_folder.fetch(chosen)
+        case rendered_motion.RenderedMotionParams():
+            own = chosen.model_dump(exclude=set(Entry.model_fields), exclude_defaults=True)
+            return Fetched(rendered_motion.render_clips(chosen), {"params": own})

@@ -1,10 +1,12 @@
 """The stage `fetch` of signs that move: every source of recordings becomes one table of frames."""
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from signbridge.clips import rendered_motion
 from signbridge.clips.table import frames_of, read_clips
 from signbridge.core import params, tables
 from stages.motion.fetch import CLIPS, TRUTH, main
@@ -39,6 +41,21 @@ def test_clips_are_one_table_that_says_what_made_it_and_nothing_is_known_of_thei
     assert {"pyav", "pillow"} < set(made_by)
     assert str(workspace.folder) not in str(made_by)
     assert not len(tables.read(TRUTH))
+
+
+def test_of_drawn_clips_it_is_known_what_each_frame_shows(workspace, monkeypatch):
+    in_this_process = partial(rendered_motion.render_clips, workers=1)  # others take seconds to start
+    monkeypatch.setattr(rendered_motion, "render_clips", in_this_process)
+    workspace.set(datasets__rendered_motion__vocabulary=["letter"], datasets__rendered_motion__clips_per_sign=2)
+    workspace.set(datasets__rendered_motion__signers=2, datasets__rendered_motion__size=16)
+    workspace.set_in(params.MOTION, dataset="rendered_motion")
+    main()
+    clips, truth = read_clips(CLIPS), tables.read(TRUTH)
+    assert clips["signer"].nunique() == 2
+    assert {"shape", "movement", "kind"} < set(clips)
+    frames = tables.read(CLIPS, ["clip", "frame"])
+    assert truth[["clip", "frame"]].equals(frames)
+    assert tables.made_by(CLIPS)["source"] == "rendered_motion"
 
 
 def test_equal_recordings_give_equal_bytes(workspace):
@@ -83,7 +100,7 @@ def test_a_dataset_of_images_is_refused_by_the_question_of_motion(workspace):
     workspace.set_in(params.MOTION, dataset="sign_mnist")
     message = workspace.message_of_failure(main)
     assert "stages/motion/params.yaml: dataset: sign_mnist has single images, no clips of signs that move" in message
-    assert "asl_citizen, wlasl" in message
+    assert "rendered_motion, asl_citizen, wlasl; single images" in message
 
 
 @pytest.mark.parametrize(("chosen", "what"), [({"glosses": ["hello"]}, "label"), ({"signers": ["P1"]}, "signer")])
