@@ -2,8 +2,8 @@
 
 A recording is gone through twice. First each frame is seen at a small size in grey, for the time at which it is shown
 and for how much moves; then the frames that are kept are taken at full size. So memory holds those alone, however long
-the recording. Frames are turned as the recording says (a phone held upright), and times are those of the recording, so
-that a rate that varies does no harm.
+the recording. Frames are turned and stretched as the recording says (a phone held upright, pixels that are not square).
+Times are those of the recording, so that a rate that varies does no harm.
 """
 
 import io
@@ -132,7 +132,9 @@ def _taken(
     with _opened(source) as (container, stream):
         for number, frame in enumerate(container.decode(stream)):
             if number in numbers:
-                there[number] = _cropped(np.rot90(frame.to_ndarray(format="rgb24"), frame.rotation // 90), crop)
+                width = round(frame.width * float(stream.sample_aspect_ratio or 1))  # pixels need not be square
+                pixels = frame.to_ndarray(format="rgb24", width=width)
+                there[number] = _cropped(np.rot90(pixels, frame.rotation // 90), crop)
             if number == last:
                 break
     return there

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from signbridge.clips import wlasl
 from signbridge.clips.wlasl import SHARES, WlaslParams, fetch, split_by_signer
 from signbridge.core.errors import SignBridgeError
 from tests.clips import layouts
@@ -62,6 +63,14 @@ def test_a_sign_is_cut_out_by_its_frames_which_count_from_one_unless_the_copy_di
 def test_the_box_of_the_signer_is_cut_out_on_demand(folder):
     whole, cut = (fetch(params(folder, crop=crop, glosses=1)).clips[0].read().images[0] for crop in (False, True))
     assert (whole.shape, cut.shape) == ((48, 64, 3), (40, 48, 3))
+
+
+def test_without_a_path_the_copy_of_kaggle_is_read(folder, monkeypatch):
+    asked = []
+    monkeypatch.setattr(wlasl, "kaggle_folder", lambda handle, *_: asked.append(handle) or folder)
+    clips, provenance = fetch(params(None, kaggle="owner/wlasl/versions/5"))
+    assert asked == ["owner/wlasl/versions/5"] == [provenance["from"]]
+    assert len(clips) == 10
 
 
 def test_a_zip_gives_what_the_folder_gives(folder, tmp_path):

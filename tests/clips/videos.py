@@ -29,15 +29,19 @@ def video(
     milliseconds: Sequence[int] | None = None,
     place: Path | None = None,
     rate: int = 25,
+    stretched: Fraction = Fraction(1),
     **options: str,
 ) -> bytes:
-    """The pictures as MP4 with H.264, shown at those times, or `rate` a second. `faststart` needs a `place`."""
+    """The pictures as MP4 with H.264, shown at those times, or `rate` a second. Each pixel is shown `stretched`
+    times as wide as it is high. `faststart` needs a `place`.
+    """
     base = Fraction(1, rate) if milliseconds is None else Fraction(1, 1000)
     buffer = io.BytesIO()
     with av.open(str(place) if place else buffer, "w", format="mp4", options=options) as container:
         stream = container.add_stream("libx264", rate=rate, options={"preset": "ultrafast"})
         stream.height, stream.width = pictures[0].shape[:2]
         stream.pix_fmt = "yuv420p"
+        stream.codec_context.sample_aspect_ratio = stretched
         stream.codec_context.time_base = base
         stream.codec_context.thread_count = 1
         for number, picture in enumerate(pictures):
