@@ -20,10 +20,11 @@ from signbridge.clips.table import Frames
 from signbridge.core.errors import SignBridgeError, refusal
 from signbridge.datasets.images import LeftOut
 
-SMALL = 48  # pixels a side at which motion is measured
+SMALL = 32  # pixels a side at which motion is measured
 SMOOTHED = 3  # frames whose motion is averaged: one that is coded badly is no movement
 RISE = 0.2  # of the way from a recording's calmest moment to its liveliest twentieth: less is rest
-LEAST_MOTION = 1.0  # grey levels of 255, in the mean over the picture: noise of a camera and a codec lies below
+LEAST_MOTION = 0.1  # grey levels of 255, in the mean over the picture: below lies what a codec adds to a still picture
+LEAST_RATIO = 1.5  # of the liveliest to the calmest: what a noisy camera adds to a still picture varies less
 MARGIN = 2  # frames that are left before and after the movement
 TIE = 1e-6  # seconds: two frames are as near
 WHOLE = 0.9  # of the frames that a recording says it has: with fewer it was cut short
@@ -94,7 +95,7 @@ def moving_part(motion: Float[np.ndarray, " steps"]) -> tuple[int, int]:
     frames = len(motion) + 1
     smooth = np.convolve(np.pad(motion, SMOOTHED // 2, mode="edge"), np.full(SMOOTHED, 1 / SMOOTHED), mode="valid")
     calm, lively = smooth.min(), np.quantile(smooth, 0.95)
-    if lively < LEAST_MOTION or lively < 2 * calm:
+    if lively < LEAST_MOTION or lively < LEAST_RATIO * calm:
         return 0, frames
     moving = np.flatnonzero(smooth > calm + RISE * (lively - calm))
     return max(0, int(moving[0]) - MARGIN), min(frames, int(moving[-1]) + 2 + MARGIN)

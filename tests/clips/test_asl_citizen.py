@@ -8,6 +8,7 @@ import pytest
 from signbridge.clips import asl_citizen, web_zip
 from signbridge.clips.asl_citizen import AslCitizenParams, fetch
 from signbridge.clips.recordings import Files
+from signbridge.clips.table import read_clips, write_clips
 from signbridge.core.errors import SignBridgeError
 from tests.clips import layouts
 from tests.clips.range_server import RangeServer
@@ -45,15 +46,12 @@ def test_a_folder_a_zip_and_a_server_give_the_same_clips(folder, archive, tmp_pa
     monkeypatch.chdir(tmp_path)
     wanted = {"glosses": 2, "clips_per_sign": 2}
     with RangeServer(archive.read_bytes()).running() as server:
-        fetched = [
-            fetch(params(folder, **wanted)).clips,
-            fetch(params(archive, **wanted)).clips,
-            fetch(params(web={"url": server.url}, **wanted)).clips,
-        ]
-        read = [[(clip.clip, clip.label, [image.tobytes() for image in clip.read().images]) for clip in clips]
-                for clips in fetched]  # fmt: skip
-    assert read[0] == read[1] == read[2]
-    assert {clip.label for clip in fetched[0]} == {"APPLE", "HURDLE/TRIP1"}
+        places = params(folder, **wanted), params(archive, **wanted), params(web={"url": server.url}, **wanted)
+        for number, place in enumerate(places):
+            write_clips(fetch(place).clips, tmp_path / f"{number}.parquet", {})  # in several threads at once
+    contents = [(tmp_path / f"{number}.parquet").read_bytes() for number in range(3)]
+    assert contents[0] == contents[1] == contents[2]
+    assert set(read_clips(tmp_path / "0.parquet")["label"]) == {"APPLE", "HURDLE/TRIP1"}
 
 
 def test_of_a_server_only_the_chosen_are_downloaded_and_a_run_that_broke_off_goes_on(archive, tmp_path, monkeypatch):

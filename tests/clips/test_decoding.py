@@ -48,9 +48,23 @@ def test_rest_is_cut_at_both_ends_and_nowhere_else():
     assert square_at(cut.images[-1])[0] == pytest.approx(55.5, abs=3)
 
 
-@pytest.mark.parametrize("motion", [np.zeros(30), np.full(30, 4.0), np.linspace(0, 0.9, 30)])
+@pytest.mark.parametrize("motion", [np.zeros(30), np.full(30, 4.0), np.linspace(0, 0.09, 30)])
 def test_what_does_not_move_or_moves_all_along_is_kept_whole(motion):
     assert moving_part(motion) == (0, 31)
+
+
+@pytest.mark.parametrize("side", [16, 60])
+def test_rest_is_found_behind_the_noise_of_a_camera_and_for_a_hand_that_is_small(side):
+    rng = np.random.default_rng(0)
+    wall = rng.integers(40, 120, (12, 16, 3)).repeat(20, 0).repeat(20, 1)
+    pictures = []
+    for step in [0] * 20 + list(range(16)) + [15] * 20:
+        picture = wall + rng.normal(0, 8, wall.shape)
+        picture[100 : 100 + side, 40 + 8 * step : 40 + 8 * step + side] = 220
+        pictures.append(np.clip(picture, 0, 255).astype(np.uint8))
+    times = frames_of_sign(video(pictures), 8, trim=True).times
+    assert 15 / 25 <= times[0] <= 20 / 25
+    assert 35 / 25 <= times[-1] <= 40 / 25
 
 
 def test_little_rest_is_cut_off_a_long_recording_too():
