@@ -39,7 +39,7 @@ EXTRAS_resolution := $(EXTRAS_study)
 EXTRAS_finetune := $(EXTRAS_study),finetune
 EXTRAS_demo := $(EXTRAS_study),demo
 EXTRAS_real-lm := $(EXTRAS_study),erasure,lenses,sae,real-lm
-EXTRAS_dev := $(EXTRAS_study),erasure,lenses,sae,finetune,demo,s3,dev
+EXTRAS_dev := $(EXTRAS_study),erasure,lenses,sae,finetune,demo,s3,video,dev
 
 # Packages are compiled as they are first imported, once. With this variable set they would be in every process.
 unexport PYTHONDONTWRITEBYTECODE
