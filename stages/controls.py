@@ -55,7 +55,7 @@ def main() -> None:
         if control == UNTRAINED_TWIN:
             scored = score_twin(sweep, folder, chosen.grouped.C)
         elif control == OTHER_LETTER:
-            scored = score_other_letter(sweep, folder, ACTIVATIONS, seed)
+            scored = score_other_letter(sweep, ACTIVATIONS, seed, folder)
         else:
             scored = score_read(sweep, folder)
         predictions.append(predictions_table(scored, splits, image_ids, labels).assign(control=control))

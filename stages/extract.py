@@ -14,15 +14,14 @@ from signbridge.vlm.chosen import MODEL, write_as_read
 from signbridge.vlm.model_run import READ_ON, extract_sample, model_run
 
 SAMPLE = Path("data/sample.parquet")
-ACTIVATIONS = Path("data/activations")
-ANSWERS = Path("data/answers.parquet")
+DATA = Path("data")
 
 
 def main() -> None:
     """Read the sample and `data/model.json`; write vectors, answers and the model as the study reads it."""
     sample = tables.read(SAMPLE)
     with model_run(__file__, of=MODEL, sample=SAMPLE) as reading:
-        extract_sample(reading, sample, ACTIVATIONS, ANSWERS)
+        extract_sample(reading, sample, DATA)
         write_as_read(reading.made_by[READ_ON]["weights"])
 
 

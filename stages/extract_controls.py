@@ -22,9 +22,8 @@ from signbridge.datasets.control_images import (
     OTHER_LETTER,
     UNTRAINED_TWIN,
     ControlsParams,
-    mean_grey,
+    no_images,
     other_letter_rows,
-    uniform_image,
 )
 from signbridge.datasets.images import decoded
 from signbridge.vlm.model_run import READ_ON, ModelRun, model_run, sites_of, write_sites
@@ -65,8 +64,7 @@ def _control(control: str, sample: pd.DataFrame, twin_seed: int, made_by: dict[s
     if control == UNTRAINED_TWIN:
         return Control(pngs, image_ids, {**made_by, "twin_seed": twin_seed}, f"seed-{twin_seed}/{control}")
     if control == NO_IMAGE:
-        grey = mean_grey(pngs)
-        uniform = [uniform_image(png, grey) for png in pngs]
+        uniform, grey = no_images(pngs)
         return Control(uniform, [""] * len(pngs), {**made_by, "grey": grey}, control)
     if control == OTHER_LETTER:
         seed = params.seed()

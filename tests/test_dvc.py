@@ -74,12 +74,15 @@ def run_all(clone: Clone) -> set[str]:
 
 def test_every_stage_that_reads_the_studys_model_follows_the_kind_of_weights_that_extract_read():
     """It depends on what `extract` says, or on a table that says the same of itself."""
-    own = {"extract", *(name for name in READ_THROUGH_A_MODEL if name.startswith("models:")), "pretrained:fetch"}
+    own = {"extract", "models:model", "models:extract", "pretrained:fetch"}
     follows = READ_THROUGH_A_MODEL & depending_on(AS_READ)
     later = {
         name: f"data/{name.partition(':')[0]}/features" for name in ("sae:steer", "sae:examples", "pretrained:steer")
     }
     later |= {"resolution:extract": "data/answers.parquet"}
+    of_its_own = "data/models/as_read/${item.model}.json"
+    later |= {"models:score_letters": of_its_own, "models:patch": of_its_own}
+    assert of_its_own in STAGES["models:extract"]["outs"]
     assert AS_READ in STAGES["extract"]["outs"]
     assert READ_THROUGH_A_MODEL - follows - later.keys() == own
     assert {"sae:features", "pretrained:features"} <= follows

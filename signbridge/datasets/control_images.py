@@ -43,6 +43,15 @@ def uniform_image(png: bytes, grey: int) -> bytes:
     return encode_png(np.full((height, width), grey, dtype=np.uint8))
 
 
+def no_images(pngs: Sequence[bytes]) -> tuple[list[bytes], int]:
+    """In place of each image one as large that is the mean grey of all, and that grey: what `no_image` shows.
+
+    Images of one size have the same bytes.
+    """
+    grey = mean_grey(pngs)
+    return [uniform_image(png, grey) for png in pngs], grey
+
+
 def other_letter_rows(
     labels: Sequence[str], photos: Sequence[str], generator: np.random.Generator
 ) -> Int[np.ndarray, "rows"]:

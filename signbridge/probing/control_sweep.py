@@ -119,23 +119,27 @@ def score_twin(sweep: ControlSweep, folder: Path, Cs: Sequence[float]) -> list[S
     return _scored(sweep, folder, [place for place in sweep.places if place[0] != "pixels"], Cs)
 
 
-def score_other_letter(sweep: ControlSweep, folder: Path, activations: Path, seed: int) -> list[Scored]:
+def score_other_letter(sweep: ControlSweep, activations: Path, seed: int, folder: Path | None = None) -> list[Scored]:
     """Another draw of the images in each repeat of the folds: which letter is shown for which moves a single draw.
 
-    The first is the one that was read through the model, in `folder`. The others take from `activations` what the model
-    gave the images that they show: an image's vectors do not depend on where or under which label it is read.
+    They take from `activations` what the model gave the images that they show: an image's vectors do not depend on
+    where or under which label it is read. The first was read through the model once more where there is a `folder`.
     """
     generator = np.random.default_rng(seed)
-    first, *others = dict.fromkeys(split.repeat for split in sweep.splits)
     labels, photos = list(sweep.labels), list(sweep.photos)
-    shown = {repeat: other_letter_rows(labels, photos, generator) for repeat in (first, *others)}
-    read = _scored(sweep._replace(splits=_of_repeat(sweep, first)), folder, sweep.places, _Cs_of(sweep, first))
-    if not others:
-        return read
-    cells = cells_of(activations, sweep.places, sweep.image_ids)
-    results = side_by_side(_predict_draws, cells, sweep, {repeat: shown[repeat] for repeat in others})
-    drawn = tqdm(results, total=len(sweep.places), desc=f"{OTHER_LETTER}, drawn anew", unit="site position")
-    return [joined(parts) for parts in zip(read, drawn, strict=True)]
+    repeats = dict.fromkeys(split.repeat for split in sweep.splits)
+    shown = {repeat: other_letter_rows(labels, photos, generator) for repeat in repeats}
+    parts = []
+    if folder is not None:
+        first = next(iter(shown))
+        of_first = sweep._replace(splits=_of_repeat(sweep, first))
+        parts.append(_scored(of_first, folder, sweep.places, _Cs_of(sweep, first)))
+        del shown[first]
+    if shown:
+        results = side_by_side(_predict_draws, cells_of(activations, sweep.places, sweep.image_ids), sweep, shown)
+        title = f"{OTHER_LETTER}, of vectors that were read"
+        parts.append(list(tqdm(results, total=len(sweep.places), desc=title, unit="site position")))
+    return [joined(of_place) for of_place in zip(*parts, strict=True)]
 
 
 def _predict_draws(cell: Cell, sweep: ControlSweep, shown: dict[int, np.ndarray]) -> Scored:

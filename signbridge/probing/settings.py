@@ -72,6 +72,7 @@ class SideBySideParams(Section):
 
     models: list[str] = Field(min_length=1)  # of models.yaml, or some-org/some-name/commit
     letters_question: str = Field(min_length=1)  # with {letters}: put to each model in the form of its own prompt
+    controls: list[Literal["no_image", "other_letter"]]  # at each model's best layers and tower; may be empty
     shuffled_draws: int = Field(ge=1)  # of one letter a photo, that of another photo, for each model's best layer
     patching_pairs: int = Field(ge=0)  # of photos that are patched into each other; 0: none
     positions: list[str] = Field(min_length=1)  # at which layers are probed; the first is quoted

@@ -71,6 +71,7 @@ _COLUMNS = {
         "over_likeliest over_likeliest_low over_likeliest_high read_answer read_answer_low "
         "read_answer_high over_read_answer over_read_answer_low over_read_answer_high"
     ),
+    "model_controls": "model what control accuracy low high over_control over_control_low over_control_high",
     "model_differences": "what model_a model_b difference low high p_value p_holm",
     "model_peaks": "model_a model_b difference low high same",
     "rung_accuracy": "rung site accuracy low high",

@@ -257,6 +257,7 @@ class Models(Inputs):
 
     accuracy: pd.DataFrame  # this and the tables below: data/models/compared/
     models: pd.DataFrame
+    controls: pd.DataFrame  # empty where none was chosen
     differences: pd.DataFrame
     peaks: pd.DataFrame
     drift: pd.DataFrame  # empty where no model was read in several kinds of weights

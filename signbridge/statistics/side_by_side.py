@@ -31,7 +31,10 @@ NAMED, LIKELIEST = "named", "likeliest"
 # What is compared between models, by what is said of it.
 COMPARED = {"decoder": BEST, "vision tower": "vision", "answer names it": NAMED, "likeliest letter": LIKELIEST}
 OVER = {"pixels": "pixels", "vision": "vision", "named": NAMED, "likeliest": LIKELIEST, "read_answer": TEXT_SITE}
-MOST = 4  # models of which metrics/models.json has keys of their own
+CONTROLLED = {"decoder": BEST, "vision tower": "vision"}  # what each control is held against
+CONTROL_COLUMNS = ["model", "what", "control", "accuracy", "low", "high"]
+CONTROL_COLUMNS += ["over_control", "over_control_low", "over_control_high"]
+MOST = 3  # models of which metrics/models.json has keys of their own
 
 
 class ModelResults(NamedTuple):
@@ -40,6 +43,7 @@ class ModelResults(NamedTuple):
     predictions: pd.DataFrame
     choices: pd.DataFrame
     answers: pd.DataFrame  # image_id, label, answer
+    controls: pd.DataFrame  # predictions at the tower and the layers that folds chose, by control; may be empty
     shuffled: pd.DataFrame  # site, position, draw, accuracy on shuffled letters, of the tower and the best layer
     scores: pd.DataFrame  # the log-probability of each letter, by image; empty where it could not be had
     made_by: Mapping[str, Any]  # of the answers
@@ -52,7 +56,7 @@ def compare_models(
     statistics: StatisticsParams,
     generator: np.random.Generator,
 ) -> dict[str, pd.DataFrame]:
-    """The tables `accuracy`, `models`, `differences` and `peaks`. `photo_of` is by image_id, of the sample."""
+    """The tables `accuracy`, `models`, `controls`, `differences` and `peaks`. `photo_of` is by image_id."""
     position = params.positions[0]
     measured = curves(_everything(results, position), photo_of, statistics, generator)
     blocks = {name: _blocks(one.predictions) for name, one in results.items()}
@@ -60,6 +64,7 @@ def compare_models(
     return {
         "accuracy": _accuracy(measured, blocks),
         "models": _models(results, measured, position, blocks, depths),
+        "controls": _controls(results, measured),
         "differences": _differences(measured, list(results), position),
         "peaks": _peaks(depths, params.same_depth, statistics.confidence),
     }
@@ -85,9 +90,24 @@ def _everything(results: Mapping[str, ModelResults], position: str) -> pd.DataFr
         if len(one.scores):
             said[LIKELIEST] = likeliest_letter(one.scores)
         own = [table.assign(protocol="grouped", site=site, position=TEXT_POSITION) for site, table in said.items()]
+        own += _of_controls(one, position)
         columns = [*KEY[1:], "image_id", "label", "predicted"]
         tables += [table[columns].assign(series=name) for table in (one.predictions, best, *own)]
     return pd.concat(tables, ignore_index=True)
+
+
+def _of_controls(one: ModelResults, position: str) -> list[pd.DataFrame]:
+    """The predictions of each control, at sites of its own: at the layers that the folds chose, and at the tower."""
+    found = []
+    for control, rows in one.controls.groupby("control", sort=False):
+        best = headline_predictions(rows, one.choices, position)
+        found += [best.assign(site=_under(control, BEST)), rows[rows["site"] == "vision"].assign(site=_under(control))]
+    return found
+
+
+def _under(control: str, site: str = "vision") -> str:
+    """The site of the model's series where what `site` reads under a control stands."""
+    return f"{site} under {control}"
 
 
 def _blocks(predictions: pd.DataFrame) -> int:
@@ -119,7 +139,8 @@ def _peak_depths(measured: Curves, name: str, position: str, blocks: int) -> _De
 
 def _accuracy(measured: Curves, blocks: Mapping[str, int]) -> pd.DataFrame:
     """One row a model, site and position, with the probability of a layer to be the peak of its position."""
-    table = measured.table[~measured.table["site"].isin([BEST, NAMED, LIKELIEST])].rename(columns={"series": "model"})
+    beside = measured.table["site"].isin([BEST, NAMED, LIKELIEST]) | measured.table["site"].str.contains(" under ")
+    table = measured.table[~beside].rename(columns={"series": "model"})
     table["relative_depth"] = [
         relative_depth(site, blocks[name]) for site, name in zip(table["site"], table["model"], strict=True)
     ]
@@ -161,6 +182,19 @@ def _models(
             row |= _measured(measured, what, column) | _over(measured, what, best, column)
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+def _controls(results: Mapping[str, ModelResults], measured: Curves) -> pd.DataFrame:
+    """One row a model, thing that is controlled and control: what is read under it, and how much more without it."""
+    rows = []
+    for name, one in results.items():
+        for control in one.controls["control"].unique():
+            for what, site in CONTROLLED.items():
+                own, under = _column(measured, name, site), _column(measured, name, _under(control, site))
+                if None not in (own, under):
+                    values = _measured(measured, "accuracy", under) | _over(measured, "control", own, under)
+                    rows.append([name, what, control, *values.values()])
+    return pd.DataFrame(rows, columns=CONTROL_COLUMNS)
 
 
 def _accuracy_at(measured: Curves, name: str, site: str, position: str) -> float:
@@ -233,6 +267,8 @@ def findings_of(found: Mapping[str, pd.DataFrame], params: SideBySideParams) -> 
         "best_accuracy_high": best["decoder_high"], "pixels": best["pixels"], "pairs": len(of_decoder),
         "comparisons": len(differences),
     }  # fmt: skip
+    of_best = found["controls"].query("model == @best.model and what == 'decoder'").set_index("control")
+    findings |= {f"best_over_{control}": over for control, over in of_best["over_control"].items()}
     for row in models.to_dict("records"):
         findings |= {f"{row['model']}_accuracy": row["decoder"], f"{row['model']}_peak_depth": row["peak_depth"]}
         findings |= {f"{row['model']}_over_named_letter": row["over_named"]}
@@ -244,5 +280,6 @@ def headline_of(names: Sequence[str]) -> dict[str, str]:
     """The metrics of `metrics/models.json`, each with the finding that it is: of the first `MOST` models their own."""
     of_each = ("accuracy", "peak_depth", "over_named_letter", "over_likeliest_letter")
     own = [f"{name}_{what}" for name in names[:MOST] for what in of_each]
-    keys = ("models", "best_model", "best_accuracy", "best_accuracy_low", "best_accuracy_high", "pixels", "chance")
-    return {key: key for key in (*keys, "images", "photos", *own)}
+    keys = ("models", "best_model", "best_accuracy", "best_accuracy_low", "best_accuracy_high")
+    keys += ("best_over_no_image", "best_over_other_letter", "pixels", "chance", "images", "photos")
+    return {key: key for key in (*keys, *own)}

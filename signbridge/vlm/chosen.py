@@ -6,7 +6,7 @@ nothing.
 
 `extract`, the first stage to load the model, says the same again in `data/model_as_read.json`, with the kind of weights
 that it read. All later stages read that file. So a study has one kind, on whatever machines its stages run: where an
-extraction on another card ends with the other kind, DVC reads all the rest anew.
+extraction on another card ends with the other kind, DVC reads all the rest anew. Of several models, each has its own.
 """
 
 from pathlib import Path
@@ -52,9 +52,9 @@ def write_model(path: Path, name: str, entry: Model) -> None:
     write_json(path, {"name": name, "entry": complete(entry).model_dump(), "folder_sha256": digest_of(entry)})
 
 
-def write_as_read(weights: Kind) -> None:
-    """Write what `data/model.json` says, and which kind of weights was read, to `data/model_as_read.json`."""
-    write_json(AS_READ, {**read_model(MODEL), "weights": weights})
+def write_as_read(weights: Kind, of: Path = MODEL, to: Path = AS_READ) -> None:
+    """Write what the file `of` says of a model, and which kind of weights was read, to the file `to`."""
+    write_json(to, {**read_model(of), "weights": weights})
 
 
 def read_model(path: Path) -> dict[str, Any]:

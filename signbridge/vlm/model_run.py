@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from jaxtyping import Bool
+from jaxtyping import Bool, Int
 from pydantic import TypeAdapter
 
 from signbridge.core import activations, tables
@@ -227,25 +227,30 @@ def images_per_shard() -> int:
 
 
 def extract_sample(
-    run: ModelRun,
-    sample: pd.DataFrame,
-    activations: Path,
-    answers: Path,
-    kept: Bool[np.ndarray, " images"] | None = None,
-    **made_by: Any,
+    run: ModelRun, sample: pd.DataFrame, folder: Path, kept: Bool[np.ndarray, " images"] | None = None, **made_by: Any
 ) -> None:
-    """Read every site of the model at every position for the images of `sample`, and its answers, into two outputs.
+    """Read every site of the model at every position for the images of `sample`, and its answers, as `write_read` does.
 
     Of all images that are read, in the batches that are the study's, those that are `kept` are written. `made_by` says
     more of what made them.
     """
-    pngs = sample["image"].tolist()
-    shards = run.read_in_shards(decoded(pngs))
+    shards = run.read_in_shards(decoded(sample["image"].tolist()))
+    rows = np.arange(len(sample)) if kept is None else np.flatnonzero(kept)
+    write_read(run, shards, sample.iloc[rows], rows, folder, **made_by)
+
+
+def write_read(
+    run: ModelRun, shards: list[Path], shown: pd.DataFrame, rows: Int[np.ndarray, "_"], folder: Path, **made_by: Any
+) -> None:
+    """Write `activations` and `answers.parquet` of `shown` (image_id, label, image) to `folder`.
+
+    Its images are these `rows` of what was read into `shards`.
+    """
     made_by = {**run.made_by, **made_by, "sites": sites_of(shards)}
-    kept = np.ones(len(sample), dtype=bool) if kept is None else kept
-    write_sites(activations, shards, sample["image_id"].tolist(), pngs, made_by, kept)
-    given = sample[["image_id", "label"]].assign(prompt=run.model.prompt, answer=answers_of(shards))
-    tables.write(given[kept], answers, made_by)
+    write_sites(folder / "activations", shards, shown["image_id"].tolist(), shown["image"].tolist(), made_by, rows)
+    said = answers_of(shards)
+    answered = {"prompt": run.model.prompt, "answer": [said[row] for row in rows]}
+    tables.write(shown[["image_id", "label"]].assign(**answered), folder / "answers.parquet", made_by)
 
 
 def sites_of(shards: list[Path]) -> list[str]:
@@ -259,22 +264,21 @@ def write_sites(
     image_ids: list[str],
     pngs: Sequence[bytes],
     made_by: dict[str, Any],
-    kept: Bool[np.ndarray, " images"] | None = None,
+    rows: Int[np.ndarray, " images"] | None = None,
 ) -> None:
     """Write a table for each site of `shards` to `folder`, and the `pixels` of `pngs`, the images that were read.
 
-    `image_ids` names the rows, of which all are written, or those that are `kept`; `made_by` must hold `sites`.
+    `image_ids` names them. They are these `rows` of `shards`, or all in order; `made_by` must hold `sites`.
     """
-    kept = np.ones(len(image_ids), dtype=bool) if kept is None else kept
-    image_ids = [image_ids[row] for row in np.flatnonzero(kept)]
-    pixels = np.stack([grey_pixels(pngs[row]).reshape(-1) for row in np.flatnonzero(kept)]).astype(np.float32)
+    rows = np.arange(len(image_ids)) if rows is None else rows
+    pixels = np.stack([grey_pixels(png).reshape(-1) for png in pngs]).astype(np.float32)
     activations.write(folder, "pixels", image_ids, {"flat": pixels}, made_by)
     positions: dict[str, list[str]] = {}
     for name in names_of(shards[0]):
         site, position = name.split(".")
         positions.setdefault(site, []).append(position)
     for site, there in positions.items():
-        vectors = {position: vectors_of(shards, f"{site}.{position}")[kept] for position in there}
+        vectors = {position: vectors_of(shards, f"{site}.{position}")[rows] for position in there}
         activations.write(folder, site, image_ids, vectors, made_by)
 
 

@@ -43,7 +43,7 @@ def main() -> None:
         probed = sample[kept].reset_index(drop=True)
         work = letter_scores(asked, classes)
         with whole_folder(READ / name) as unfinished:
-            extract_sample(reading, sample, unfinished / "activations", unfinished / "answers.parquet", kept)
+            extract_sample(reading, sample, unfinished, kept)
             alike = check_untouched(unfinished / "activations", base)
             images = decoded(probed["image"])
             shards = reading.read_in_shards(images, work, "score letters", within="letters", reader=asked)

@@ -26,6 +26,7 @@ def main() -> None:
             predictions=tables.read(PROBED / name / "predictions.parquet"),
             choices=tables.read(PROBED / name / "choices.parquet"),
             answers=tables.read(READ / name / "answers.parquet", ["image_id", "label", "answer"]),
+            controls=tables.read(PROBED / name / "controls.parquet"),
             shuffled=tables.read(PROBED / name / "shuffled_labels.parquet"),
             scores=tables.read(SCORED / f"{name}.parquet"),
             made_by=tables.made_by(READ / name / "answers.parquet"),

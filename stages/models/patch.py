@@ -21,7 +21,7 @@ SAMPLE = Path("data/sample.parquet")
 
 
 def main() -> None:
-    """Read the sample and the description of the model that the first argument names; write data/models/patched/."""
+    """Read the sample and, as it was read, the model that the first argument names; write data/models/patched/."""
     name, wanted = sys.argv[1], params.section("patching_pairs", int, params.SIDE_BY_SIDE)
     patched = Path(f"data/models/patched/{name}.parquet")
     if wanted == 0:
@@ -41,7 +41,7 @@ def _patch(name: str, wanted: int, patched: Path) -> None:
     labels, photos = sample["label"].to_numpy(), sample["photo"].to_numpy()
     pairs = image_pairs(labels, photos, wanted, np.random.default_rng(seed))
     images, drawn = decoded(sample["image"]), [list(pair) for pair in pairs]
-    with model_run(__file__, of=Path(f"data/models/described/{name}.json"), sample=SAMPLE, pairs=drawn) as reading:
+    with model_run(__file__, of=Path(f"data/models/as_read/{name}.json"), sample=SAMPLE, pairs=drawn) as reading:
         reader = reading.reader
         todo = [Swap(images[pair.a], images[pair.b], reader.prompt, None) for pair in pairs]
         shards = reading.read_in_shards(todo, patching_work(reader), f"patch, {name}", "pair")

@@ -1,4 +1,4 @@
-"""Linear probes at every site of one of the models, on the study's folds, their null, and what its answers give away.
+"""Linear probes at every site of one of the models, on the study's folds, their controls, and what its text says.
 
 python -m stages.models.probe NAME
 """
@@ -11,7 +11,7 @@ from signbridge.core.command_line import run
 from signbridge.core.groups import read_sample
 from signbridge.core.tables import whole_folder
 from signbridge.probing.control_sweep import ControlSweep, ShuffledLabelsParams, chosen_penalties, score_shuffled
-from signbridge.probing.of_model import of_every_model, probe_model
+from signbridge.probing.of_model import of_every_model, probe_controls, probe_model
 from signbridge.probing.peak import chosen_layer
 from signbridge.probing.settings import ProbeParams, SideBySideParams
 
@@ -25,16 +25,18 @@ def main() -> None:
     sample, groups = read_sample(["image_id", "label"])
     found = probe_model(name, read / "activations", read / "answers.parquet", sample, groups, chosen, seed)
 
-    # The control that needs no other reading of the model: one letter a photo, that of another photo.
     image_ids, labels, photos = (sample[column].to_numpy() for column in ("image_id", "label", "photo"))
-    best = chosen_layer(found.choices, settings.positions[0]), settings.positions[0]
-    at = [place for place in found.places if place in (("vision", "image_mean"), best)]
     penalties = chosen_penalties(found.choices, found.splits)
-    sweep = ControlSweep(list(image_ids), labels, photos, found.splits, at, penalties, chosen.memory_bytes)
+    sweep = ControlSweep(list(image_ids), labels, photos, found.splits, found.places, penalties, chosen.memory_bytes)
+    position = settings.positions[0]
+    controls = probe_controls(settings.controls, sweep, read, found.choices, position, seed)
+    best = chosen_layer(found.choices, position), position
+    at = sweep._replace(places=[place for place in found.places if place in (("vision", "image_mean"), best)])
     null = ShuffledLabelsParams(draws=settings.shuffled_draws, quoted_draws=0)
-    shuffled = score_shuffled(sweep, read / "activations", null, [], seed)
+    shuffled = score_shuffled(at, read / "activations", null, [], seed)
     with whole_folder(Path(f"data/models/probed/{name}")) as unfinished:
         found.write(unfinished)
+        tables.write(controls, unfinished / "controls.parquet", found.made_by)
         tables.write(shuffled, unfinished / "shuffled_labels.parquet", found.made_by)
 
 

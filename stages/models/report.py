@@ -18,6 +18,7 @@ FIGURE = Path("plots/models/accuracy_by_depth.png")
 SAMPLE, COMPARED = Path("data/sample.parquet"), Path("data/models/compared")
 DRIFT, PATCHING_DRIFT = Path("data/models/drift.parquet"), Path("data/models/patching_drift.parquet")
 TABLES = {"accuracy": "model_accuracy", "models": "models", "differences": "model_differences", "peaks": "model_peaks"}
+TABLES |= {"controls": "model_controls"}
 
 
 def main() -> None:

@@ -26,14 +26,14 @@ log = logging.getLogger(__name__)
 
 
 def main() -> None:
-    """Read the sample and the description of the model that the first argument names; write data/models/scored/."""
+    """Read the sample and, as it was read, the model that the first argument names; write data/models/scored/."""
     name, sample = sys.argv[1], tables.read(SAMPLE)
     question, letters = params.section("question", str), params.section("letters_question", str, params.SIDE_BY_SIDE)
     classes = sorted(sample["label"].unique())
     offering = offering_prompt(letters, classes, KEY)
     scored = Path(f"data/models/scored/{name}.parquet")
     with model_run(
-        __file__, of=Path(f"data/models/described/{name}.json"), sample=SAMPLE, letters=[question, letters]
+        __file__, of=Path(f"data/models/as_read/{name}.json"), sample=SAMPLE, letters=[question, letters]
     ) as reading:
         reader = reading.reader
         try:

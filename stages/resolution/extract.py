@@ -28,7 +28,7 @@ def main() -> None:
         from signbridge.vlm.model_run import extract_sample, model_run  # imports PyTorch: seconds
 
         with model_run(__file__, sample=pictures, earlier=ANSWERS, rung=rung) as reading:
-            extract_sample(reading, sample, unfinished / "activations", unfinished / "answers.parquet")
+            extract_sample(reading, sample, unfinished)
 
 
 if __name__ == "__main__":

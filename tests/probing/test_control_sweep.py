@@ -73,7 +73,7 @@ def test_the_twin_chooses_its_own_penalty_and_leaves_out_the_pixels_of_the_study
 
 def test_another_letters_images_are_read_in_the_first_repeat_and_drawn_anew_in_the_others(tmp_path):
     own, read = written(tmp_path / "own", apart=6), written(tmp_path / "other_letter", apart=2)
-    found = score_other_letter(STUDY, read, own, seed=0)
+    found = score_other_letter(STUDY, own, seed=0, folder=read)
     generator = np.random.default_rng(0)
     _, again = (other_letter_rows(list(LABELS), list(PHOTOS), generator) for _ in range(2))
     first, second = SPLITS[:3], SPLITS[3:]
@@ -87,7 +87,7 @@ def test_another_letters_images_are_read_in_the_first_repeat_and_drawn_anew_in_t
 
 def test_another_letters_image_does_not_give_this_label_away(tmp_path):
     own = written(tmp_path / "own", apart=20)
-    for scored in score_other_letter(STUDY, own, own, seed=0):
+    for scored in score_other_letter(STUDY, own, seed=0, folder=own):
         drawn_anew = zip(scored.predicted[3:], SPLITS[3:], strict=True)
         right = [said == NUMBER[split.test] for said, split in drawn_anew]
         assert np.concatenate(right).mean() < 0.45  # one in three would be to know which letter it is not

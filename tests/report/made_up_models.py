@@ -26,7 +26,7 @@ def params(models: list[str]) -> SideBySideParams:
     """Two repeats, peaks alike within a tenth of the decoder."""
     return SideBySideParams(
         models=models, positions=["prompt_last"], repeats=2, same_depth=0.1, letters_question="Which of {letters}?",
-        patching_pairs=0, shuffled_draws=20,
+        patching_pairs=0, shuffled_draws=20, controls=["no_image", "other_letter"],
     )  # fmt: skip
 
 
@@ -49,7 +49,22 @@ def results(sample: pd.DataFrame, name: str) -> ModelResults:
     made_by = {"model": {"name": name, **ENTRY}, "needs": NEEDS, "read_on": {"device": "cpu"}}
     table = pd.concat(predictions, ignore_index=True)
     chosen = pd.DataFrame(choices, columns=columns)
-    return ModelResults(table, chosen, answers, _shuffled(chosen, random), _scores(sample, random), made_by)
+    controls = _controls(sample, chosen)
+    return ModelResults(table, chosen, answers, controls, _shuffled(chosen, random), _scores(sample, random), made_by)
+
+
+def _controls(sample: pd.DataFrame, choices: pd.DataFrame) -> pd.DataFrame:
+    """Under each control a quarter right, in every layer and the tower; of a generator of its own."""
+    random = np.random.default_rng(1)
+    cells = choices[["site", "position"]].drop_duplicates()
+    cells = cells[cells["site"].str.startswith(("layer_", "vision"))]
+    found = [
+        _read(sample, 0.25, random).assign(control=control, site=site, position=position, repeat=repeat)
+        for control in ("no_image", "other_letter")
+        for site, position in cells.itertuples(index=False)
+        for repeat in range(2)
+    ]
+    return pd.concat(found, ignore_index=True)
 
 
 def _shuffled(choices: pd.DataFrame, random: np.random.Generator) -> pd.DataFrame:

@@ -42,7 +42,7 @@ def test_what_stands_in_the_table_is_told_with_its_licence_and_what_it_takes():
 
 
 def test_the_curve_has_each_model_at_its_own_depths_and_what_comes_before_on_the_left():
-    [curve, _] = models.section(made_up.models()).pictures
+    curve = models.section(made_up.models()).pictures[0]
     rows = curve.spec["datasets"]["rows"]
     places = {name: sorted(row["place"] for row in rows if row["series"] == name) for name in ("large", "small")}
     assert places["small"] == [*sorted(BEFORE.values()), 0.25, 0.5, 0.75, 1.0]

@@ -72,7 +72,7 @@ def write_pretrained(folder: Path) -> None:
 def write_models(folder: Path) -> None:
     """What `stages.models.report` reads."""
     run: Models = made_up.models()
-    names = ("accuracy", "models", "differences", "peaks")
+    names = ("accuracy", "models", "controls", "differences", "peaks")
     _write(folder / "data/models/compared", run.found, {name: getattr(run, name) for name in names})
     _write(folder / "data/models", None, {"drift": run.drift, "patching_drift": run.patching_drift})
     _write(folder / "data", None, {"sample": run.sample})

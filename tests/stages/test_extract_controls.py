@@ -22,6 +22,7 @@ from stages.extract_controls import (
     main,
 )
 
+STUDIED = Path("data/activations")
 ALL = ["untrained_twin", "no_image", "other_letter"]
 # Of two images each: grey is read once, and one image of other letters stands twice in the five rows.
 GREY, OTHERS, TWIN = 1, 2, 3
@@ -97,11 +98,11 @@ def test_other_letters_are_read_to_the_byte_as_extract_reads_the_image_shown(stu
     label_of = dict(zip(answers["image_id"], answers["label"], strict=True))
     assert all(label_of[row.shown] != row.label for row in answers.itertuples())
     image_ids, shown = answers["image_id"].tolist(), answers["shown"].tolist()
-    for site, position in every_vector(extract.ACTIVATIONS):
+    for site, position in every_vector(STUDIED):
         ours = vectors(ACTIVATIONS / "other_letter", site, position, image_ids)
-        theirs = vectors(extract.ACTIVATIONS, site, position, shown)
+        theirs = vectors(STUDIED, site, position, shown)
         assert ours.tobytes() == theirs.tobytes(), (site, position)
-    of_image = tables.read(extract.ANSWERS).set_index("image_id")["answer"]
+    of_image = tables.read("data/answers.parquet").set_index("image_id")["answer"]
     assert answers["answer"].tolist() == of_image[shown].tolist()
 
 
@@ -123,9 +124,9 @@ def test_the_twin_sees_the_samples_own_images_and_another_seed_is_another_twin(s
     main()
     image_ids = tables.read(SAMPLE)["image_id"].tolist()
     first = written()
-    for site, position in every_vector(extract.ACTIVATIONS):
+    for site, position in every_vector(STUDIED):
         ours = vectors(ACTIVATIONS / "untrained_twin", site, position, image_ids)
-        theirs = vectors(extract.ACTIVATIONS, site, position, image_ids)
+        theirs = vectors(STUDIED, site, position, image_ids)
         assert (ours == theirs).all() == (site == "pixels"), (site, position)
     study.set(controls__twin_seed=2)
     main()

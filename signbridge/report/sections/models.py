@@ -5,11 +5,14 @@ import math
 import pandas as pd
 
 from signbridge.report.charts.by_depth import lines_by_depth
+from signbridge.report.charts.shares import intervals
 from signbridge.report.inputs import Models
 from signbridge.report.page_parts import Picture, Section, Table
+from signbridge.report.palette import CONTROLS
 from signbridge.report.wording import (
     POSITIONS,
     count,
+    listing,
     number,
     p_value,
     percent,
@@ -48,13 +51,78 @@ def section(models: Models) -> Section:
         f"folds. All intervals are over the same resamples of {models.group.many}, so that any two models are "
         "compared in pairs. "
         "Depth is the share of decoder blocks that a vector has passed.",
+        _of_controls(models),
         *_notes(models),
     )
     rows = models.accuracy[models.accuracy["position"].isin([quoted, "image_mean", "flat"])]
     rows = rows[~(rows["site"].str.startswith(("layer_", "embedding")) & (rows["position"] != quoted))]
-    pictures = (_curves(models, rows, quoted), _peaks(models, rows))
+    pictures = (_curves(models, rows, quoted), _peaks(models, rows), *_controls(models))
     tables = (_what_they_read(models), _what_they_say(models), _what_they_take(models), *_pairs(models))
     return Section("models", TITLE, lead, pictures, tables=tables)
+
+
+def _of_controls(models: Models) -> str:
+    """What each control shows, and what stands in place of the study's third."""
+    twin = (
+        "An untrained twin is not a control of each model here. It is a model of its own beside it, where it is listed."
+    )
+    if models.controls.empty:
+        return f"The only control of each model is {models.kind}s that were shuffled over photos. {twin}"
+    shows = {
+        "no_image": "No image: the mean grey in place of every image",
+        "other_letter": f"Another {models.kind}'s image: one of the sample in place of each, under this one's label",
+    }
+    chosen = models.controls["control"].unique()
+    return (
+        "Each model has controls, which its own probes score at its vision tower and at the layers that its folds "
+        f"chose. {'. '.join(shows[control] for control in chosen)}. {twin}"
+    )
+
+
+def _controls(models: Models) -> tuple[Picture, ...]:
+    """What the decoders read under each control, beside what they read of their own images."""
+    of_decoder = models.controls[models.controls["what"] == "decoder"]
+    if of_decoder.empty:
+        return ()
+    own = models.models.rename(columns={"decoder": "accuracy", "decoder_low": "low", "decoder_high": "high"})
+    own = own.assign(shown="its own images")
+    drawn = pd.concat([own, of_decoder.assign(shown=of_decoder["control"].map(_names_of(models)))])
+    order = {name: place for place, name in enumerate(models.models["model"])}
+    drawn = drawn.sort_values("model", key=lambda names: names.map(order), kind="stable")
+    drawn = drawn.assign(name=drawn["model"] + "\n" + drawn["shown"], value=drawn["accuracy"], chance=models.chance)
+    above = of_decoder.groupby("model")["over_control_low"].min() > 0
+    least, most = of_decoder["accuracy"].min(), of_decoder["accuracy"].max()
+    sees = (
+        f"Under the controls decoders read {percent(least)} to {percent(most)} of the {models.kind}s; chance is "
+        f"{percent(models.chance)}. The decoder of {listing(list(above.index[above])) or 'no model'} reads more from "
+        "its own images than under every control: the intervals of these differences lie above 0."
+    )
+    columns = ["name", "value", "low", "high", "chance"]
+    spec = intervals(drawn[columns].reset_index(drop=True), "read right by the decoder; tick: chance", row=30)
+    return (Picture("models-controls", "What is read where the image does not tell", sees, _under(models), spec),)
+
+
+def _names_of(models: Models) -> dict[str, str]:
+    return {control: looks.name.format(kind=models.kind) for control, looks in CONTROLS.items()}
+
+
+def _under(models: Models) -> Table:
+    """A row a model, and its decoder or tower; two columns a control."""
+    chosen, names = list(models.controls["control"].unique()), _names_of(models)
+    of_row = {(row["model"], row["what"], row["control"]): row for row in models.controls.to_dict("records")}
+    rows = tuple(
+        (model, what, *(cell for control in chosen for cell in _beside(of_row[model, what, control])))
+        for model, what in models.controls[["model", "what"]].drop_duplicates().itertuples(index=False)
+    )
+    columns = ("model", "what", *(column for control in chosen for column in (names[control], "accuracy less this")))
+    return Table(
+        "Share read right under each control, and how much more is read of the images themselves", columns, rows
+    )
+
+
+def _beside(row: dict) -> tuple[str, str]:
+    over = points_with_interval(row["over_control"], row["over_control_low"], row["over_control_high"])
+    return share_with_interval(row["accuracy"], row["low"], row["high"]), over
 
 
 def _notes(models: Models) -> tuple[str, ...]:
