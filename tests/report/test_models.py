@@ -41,6 +41,30 @@ def test_what_stands_in_the_table_is_told_with_its_licence_and_what_it_takes():
     )  # fmt: skip
 
 
+def test_the_controls_of_each_model_stand_beside_its_own_images():
+    run = made_up.models()
+    section = models.section(run)
+    [picture] = [one for one in section.pictures if one.name == "models-controls"]
+    assert "An untrained twin is not a control of each model here." in section.lead[1]
+    names = [row["name"] for row in picture.spec["datasets"]["rows"]]
+    shown = ["its own images", "no image", "another letter's image"]
+    assert names == [f"{model}\n{what}" for model in ("large", "small") for what in shown]
+    table = picture.twin
+    assert table.columns[2:] == ("no image", "accuracy less this", "another letter's image", "accuracy less this")
+    assert [row[:2] for row in table.rows] == [
+        (model, what) for model in ("large", "small") for what in ("decoder", "vision tower")
+    ]
+    assert "The decoder of large and small reads more from its own images" in picture.sees
+    worse = run.controls.assign(
+        over_control_low=run.controls["over_control_low"].where(run.controls["model"] == "large", -1)
+    )
+    [_, _, picture] = models.section(dataclasses.replace(run, controls=worse)).pictures
+    assert "The decoder of large reads more" in picture.sees
+    none = models.section(dataclasses.replace(run, controls=run.controls[:0]))
+    assert len(none.pictures) == 2
+    assert none.lead[1].startswith("The only control of each model is letters that were shuffled over photos.")
+
+
 def test_the_curve_has_each_model_at_its_own_depths_and_what_comes_before_on_the_left():
     curve = models.section(made_up.models()).pictures[0]
     rows = curve.spec["datasets"]["rows"]

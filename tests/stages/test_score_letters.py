@@ -10,6 +10,7 @@ import pytest
 
 from signbridge.core import params, tables
 from signbridge.datasets.images import encode_png
+from signbridge.vlm.chosen import write_as_read
 from stages.models import model, score_letters
 from stages.score_letters import SCORES, main
 
@@ -58,11 +59,18 @@ def test_one_of_several_models_is_asked_in_the_form_of_its_own_prompt_or_it_is_s
     monkeypatch.setattr(sys, "argv", ["stage", "tiny-random"])
     study.set_in(params.SIDE_BY_SIDE, letters_question="Which letter? Choose one of {letters}.")
     scored = Path("data/models/scored/tiny-random.parquet")
-    for stage in (main, model.main, score_letters.main):
-        stage()
+    described, as_read = (Path(f"data/models/{said}/tiny-random.json") for said in ("described", "as_read"))
+    main()
+    model.main()
+    assert f"{as_read}: not there. Make it with `dvc repro stages/models/dvc.yaml`" in (
+        study.message_of_failure(score_letters.main)
+    )
+    write_as_read("plain", described, as_read)
+    score_letters.main()
     assert tables.read(scored).equals(tables.read(SCORES)), "whose prompt is the same"
     study.set(question="Who is it?")
     model.main()
+    write_as_read("plain", described, as_read)
     score_letters.main()
     assert tables.read(scored).empty
     assert "does not hold `question` of params.yaml" in tables.made_by(scored)["not_scored"]

@@ -68,6 +68,38 @@ def test_a_decoder_is_held_against_letters_that_were_shuffled_over_photos(both):
     assert compared(of={"small": no_better})["models"]["p_value"].item() == 1
 
 
+def test_each_control_is_held_against_the_same_layers_and_tower_on_the_same_photos(both):
+    one = results(SAMPLE, "large")
+    rows = both["controls"].set_index(["model", "what", "control"])
+    assert len(rows) == 2 * 2 * 2
+    model = both["models"].set_index("model").loc["large"]
+    chosen = one.choices[one.choices["site"].str.startswith("layer_")]
+    chosen = chosen.loc[chosen.groupby(["repeat", "fold"])["inner_accuracy"].idxmax(), ["repeat", "fold", "site"]]
+    for control in ("no_image", "other_letter"):
+        under = one.controls[one.controls["control"] == control]
+        for what, of_model, read in (
+            ("decoder", model["decoder"], under.merge(chosen)),
+            ("vision tower", model["vision"], under[under["site"] == "vision"]),
+        ):
+            row, accuracy = rows.loc[("large", what, control)], (read["label"] == read["predicted"]).mean()
+            assert len(read) == 2 * len(SAMPLE)
+            assert row["accuracy"] == pytest.approx(accuracy)
+            assert row["low"] < accuracy < row["high"]
+            assert row["over_control"] == pytest.approx(of_model - accuracy)
+            assert row["over_control_low"] < row["over_control"] < row["over_control_high"]
+    found = findings_of(both, params(["large", "small"]))
+    assert found["best_over_no_image"] == rows.loc[("large", "decoder", "no_image"), "over_control"]
+    assert not both["accuracy"]["site"].str.contains("under").any(), "which are no sites of a curve"
+
+
+def test_controls_change_no_other_figure_and_may_be_none(both):
+    none = {name: results(SAMPLE, name) for name in ("large", "small")}
+    found = compared(of={name: one._replace(controls=one.controls[:0]) for name, one in none.items()})
+    assert found["controls"].empty
+    assert all(found[name].equals(both[name]) for name in ("accuracy", "models", "differences", "peaks"))
+    assert "best_over_no_image" not in findings_of(found, params(["large", "small"]))
+
+
 def test_a_model_whose_letters_were_not_scored_is_compared_in_all_else():
     large, small = (results(SAMPLE, name) for name in ("large", "small"))
     found = compared(of={"large": large._replace(scores=large.scores[:0]), "small": small})

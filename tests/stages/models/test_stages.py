@@ -9,13 +9,24 @@ import pandas as pd
 import pytest
 
 from signbridge.core import activations, params, tables
-from signbridge.datasets.images import encode_png
+from signbridge.datasets.images import decode_png, encode_png
+from signbridge.probing.peak import layer_of_each_fold
+from signbridge.vlm import nf4
 from stages.models import compare, drift, extract, model, patch, probe, report, score_letters
 from tests.conftest import Workspace
 from tests.report.made_up_models import ENTRY, NEEDS
 from tests.report.reading import Page
 from tests.stages import small_study
-from tests.stages.small_study import ACTIVATIONS, IDS, LABELS, as_declared, copy_into, declared, written_by
+from tests.stages.small_study import (
+    ACTIVATIONS,
+    CONTROL_ACTIVATIONS,
+    IDS,
+    LABELS,
+    as_declared,
+    copy_into,
+    declared,
+    written_by,
+)
 
 NAMES = ["first", "second"]
 READ, SCORED, PATCHED = (Path(f"data/models/{name}") for name in ("read", "scored", "patched"))
@@ -38,6 +49,7 @@ def finished(tmp_path_factory) -> Workspace:
             answers = pd.DataFrame({"image_id": IDS, "label": LABELS, "prompt": "?", "answer": LABELS})
             tables.write(answers, READ / name / "answers.parquet", made_by)
             shutil.copytree(ACTIVATIONS, READ / name / "activations")
+            shutil.copytree(CONTROL_ACTIVATIONS / "no_image", READ / name / "no_image/activations")
             likely = pd.DataFrame({"image_id": IDS, "label": LABELS, "prompt": "?", "letter": LABELS})
             tables.write(likely.assign(log_probability=-0.5), SCORED / f"{name}.parquet", made_by)
             share = {"none": 0.5, "nf4": 0.25}[quantization]
@@ -74,6 +86,33 @@ def test_each_model_is_probed_on_the_studys_folds_without_leakage(finished):
         assert layers["draw"].tolist() == [0, 1, 2, 3]
     first, second = (tables.read(f"data/models/probed/{name}/choices.parquet") for name in NAMES)
     assert first[["site", "repeat", "fold"]].equals(second[["site", "repeat", "fold"]])
+
+
+def test_each_models_own_probes_are_scored_under_its_controls_where_they_are_quoted(finished):
+    for name in NAMES:
+        found = tables.read(f"data/models/probed/{name}/controls.parquet")
+        choices = tables.read(f"data/models/probed/{name}/choices.parquet")
+        quoted = {"vision", *layer_of_each_fold(choices, "prompt_last")["site"]}
+        assert set(found["control"]) == {"no_image", "other_letter"}
+        for _, table in found.groupby("control"):
+            assert (set(table["site"]), set(table["repeat"])) == (quoted, {0})
+            assert (table.groupby("site")["image_id"].nunique() == len(IDS)).all()
+        of_no_image = found[found["control"] == "no_image"]
+        said = of_no_image.groupby(["site", "fold"])["predicted"].agg(set)
+        assert (said.map(len) == 1).all(), "all rows are one picture"
+        right = found["label"] == found["predicted"]
+        assert right.mean() < 0.5
+
+
+def test_without_controls_none_is_probed_and_the_page_says_what_is_left(study, monkeypatch):
+    study.set_in(params.SIDE_BY_SIDE, models=["first"], controls=[])
+    monkeypatch.setattr(sys, "argv", ["probe", "first"])
+    for stage in (probe, drift, compare, report):
+        stage.main()
+    assert tables.read("data/models/probed/first/controls.parquet").empty
+    assert not {key for key in tables.read_findings("metrics/models.json") if key.startswith("best_over")}
+    page = Page(report.REPORT.read_text(encoding="utf-8"))
+    assert "The only control of each model is letters that were shuffled over photos." in page.section("models").text
 
 
 def as_declared_of_models(stage: str, written: set[str]) -> set[str]:
@@ -156,6 +195,60 @@ def test_a_misspelt_setting_is_named(study):
     assert "stages/models/params.yaml: repeat: unknown key. Did you mean 'repeats'?" in (
         study.message_of_failure(compare.main)
     )
+
+
+@pytest.fixture
+def read(workspace, monkeypatch) -> Workspace:
+    """A sample of five images in two sizes, and the random model described."""
+    random = np.random.default_rng(0)
+    pixels = [random.integers(0, 256, (side, side), dtype=np.uint8) for side in (28, 28, 14, 28, 14)]
+    ids = [f"i{row}" for row in range(5)]
+    images = [encode_png(image) for image in pixels]
+    sample = pd.DataFrame({"image_id": ids, "label": list("ABABA"), "photo": ids, "image": images})
+    tables.write(sample, "data/sample.parquet", {})
+    workspace.set(**{"models__tiny-random__max_new_tokens": 2})
+    workspace.set_in(params.SIDE_BY_SIDE, patching_pairs=1, letters_question="Choose one of {letters}.")
+    monkeypatch.setenv("SIGNBRIDGE_DEVICE", "cpu")
+    monkeypatch.setenv("SIGNBRIDGE_BATCH_SIZE", "4")
+    monkeypatch.setattr(sys, "argv", ["stage", "tiny-random"])
+    model.main()
+    return workspace
+
+
+def test_a_grey_picture_is_read_once_for_each_size_beside_the_images(read):
+    written = written_by(extract.main)
+    assert {name.replace("${item.model}", "tiny-random") for name in declared("models.extract")} == {
+        "data/models/read/tiny-random" if path.startswith("data/models/read/tiny-random/") else path for path in written
+    }
+    folder, sample = READ / "tiny-random", tables.read("data/sample.parquet")
+    ids = sample["image_id"].tolist()
+    [grey] = {tables.made_by(path)["grey"] for path in (folder / "no_image").rglob("*.parquet")}
+    mean = np.concatenate([decode_png(png).ravel() for png in sample["image"]]).mean()
+    assert grey == round(mean)
+    assert set(activations.read(folder / "no_image/activations", "pixels", "flat", ids).ravel()) == {grey}
+    for site in ("vision", "layer_00", "layer_08"):
+        for position in activations.positions_of(site):
+            under = activations.read(folder / "no_image/activations", site, position, ids)
+            assert (under[[0, 1, 2]] == under[[3, 1, 4]]).all(), "of one size, one picture"
+            own = activations.read(folder / "activations", site, position, ids)
+            assert len(np.unique(own, axis=0)) == len(ids)
+    answers = tables.read(folder / "no_image/answers.parquet")
+    assert answers["image_id"].tolist() == ids
+
+
+def test_all_stages_read_a_model_in_the_kind_of_weights_that_its_extraction_had(read, monkeypatch):
+    changes = {"quantization": "nf4", "seed": 1}  # another than other tests loaded, which would stay as it was
+    read.set(**{f"models__tiny-random__{key}": value for key, value in changes.items()})
+    model.main()
+    monkeypatch.setattr(nf4, "all_bytes", lambda device: 2**20)  # too few to expand
+    extract.main()
+    as_read = tables.read_json("data/models/as_read/tiny-random.json")
+    assert as_read == {**tables.read_json("data/models/described/tiny-random.json"), "weights": "packed"}
+    monkeypatch.setattr(nf4, "all_bytes", lambda device: 2**50)  # another machine, which would expand
+    score_letters.main()
+    patch.main()
+    for folder in (SCORED, PATCHED):
+        assert tables.made_by(folder / "tiny-random.parquet")["read_on"]["weights"] == "packed"
 
 
 @pytest.mark.slow
