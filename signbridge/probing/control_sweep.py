@@ -22,7 +22,9 @@ from tqdm import tqdm
 
 from signbridge.core.errors import SignBridgeError
 from signbridge.core.params import Section
-from signbridge.datasets.control_images import OTHER_LETTER, other_letter_rows
+from signbridge.datasets.control_images import NO_IMAGE, OTHER_LETTER, other_letter_rows
+from signbridge.probing.peak import layer_of_each_fold
+from signbridge.probing.predictions import predictions_table
 from signbridge.probing.protocols import Split
 from signbridge.probing.sweep import (
     Cell,
@@ -33,6 +35,8 @@ from signbridge.probing.sweep import (
     predict,
     side_by_side,
 )
+
+COLUMNS = ["control", "protocol", "site", "position", "repeat", "fold", "image_id", "label", "predicted"]
 
 
 class ShuffledLabelsParams(Section):
@@ -140,6 +144,28 @@ def score_other_letter(sweep: ControlSweep, activations: Path, seed: int, folder
         title = f"{OTHER_LETTER}, of vectors that were read"
         parts.append(list(tqdm(results, total=len(sweep.places), desc=title, unit="site position")))
     return [joined(of_place) for of_place in zip(*parts, strict=True)]
+
+
+def probe_controls(
+    controls: Sequence[str], sweep: ControlSweep, read: Path, choices: pd.DataFrame, position: str, seed: int
+) -> pd.DataFrame:
+    """What the model's own probes say of its `controls`: the table of predictions, each row with its control.
+
+    They are scored at the tower and at the layers that a fold chose at `position`, of the places of `sweep`. `read` is
+    what the model read: `activations` of the images, and those of `no_image`.
+    """
+    quoted = {("vision", "image_mean"), *((site, position) for site in layer_of_each_fold(choices, position)["site"])}
+    sweep = sweep._replace(places=[place for place in sweep.places if place in quoted])
+    found = []
+    for control in controls if sweep.places else []:
+        scored = (
+            score_read(sweep, read / NO_IMAGE / "activations")
+            if control == NO_IMAGE
+            else score_other_letter(sweep, read / "activations", seed)
+        )
+        table = predictions_table(scored, sweep.splits, np.array(sweep.image_ids), sweep.labels)
+        found.append(table.assign(control=control)[COLUMNS])
+    return pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=COLUMNS)
 
 
 def _predict_draws(cell: Cell, sweep: ControlSweep, shown: dict[int, np.ndarray]) -> Scored:

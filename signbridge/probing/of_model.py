@@ -1,26 +1,20 @@
 """Probes of one model beside others: the study's folds without leakage, at every layer of whatever depth."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
 from signbridge.core import activations, tables
 from signbridge.core.errors import SignBridgeError
 from signbridge.core.groups import Groups
-from signbridge.datasets.control_images import NO_IMAGE
-from signbridge.probing.control_sweep import ControlSweep, score_other_letter, score_read
-from signbridge.probing.peak import layer_of_each_fold
 from signbridge.probing.predictions import choices_table, predictions_table, read_answers
 from signbridge.probing.protocols import Split
 from signbridge.probing.settings import ProbeParams, places, splits_of, with_repeats
 from signbridge.probing.sweep import cells_of, predict, side_by_side
 
 GROUPED = "grouped"
-CONTROL_COLUMNS = ["control", "protocol", "site", "position", "repeat", "fold", "image_id", "label", "predicted"]
 
 
 def of_every_model(study: ProbeParams, positions: list[str], repeats: int) -> ProbeParams:
@@ -73,25 +67,3 @@ def probe_model(
     made_by = {"probe": chosen.model_dump(), "seed": seed, "model": tables.made_by(answers)["model"]}
     predictions = predictions_table([*scored, text], splits, image_ids, labels)
     return Probed(predictions, choices_table(scored, splits), splits, probed, made_by)
-
-
-def probe_controls(
-    controls: Sequence[str], sweep: ControlSweep, read: Path, choices: pd.DataFrame, position: str, seed: int
-) -> pd.DataFrame:
-    """What the model's own probes say of its `controls`: the table of predictions, each row with its control.
-
-    They are scored at the tower and at the layers that a fold chose at `position`, of the places of `sweep`. `read` is
-    what the model read: `activations` of the images, and those of `no_image`.
-    """
-    quoted = {("vision", "image_mean"), *((site, position) for site in layer_of_each_fold(choices, position)["site"])}
-    sweep = sweep._replace(places=[place for place in sweep.places if place in quoted])
-    found = []
-    for control in controls if sweep.places else []:
-        scored = (
-            score_read(sweep, read / NO_IMAGE / "activations")
-            if control == NO_IMAGE
-            else score_other_letter(sweep, read / "activations", seed)
-        )
-        table = predictions_table(scored, sweep.splits, np.array(sweep.image_ids), sweep.labels)
-        found.append(table.assign(control=control)[CONTROL_COLUMNS])
-    return pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=CONTROL_COLUMNS)

@@ -10,8 +10,14 @@ from signbridge.core import params, tables
 from signbridge.core.command_line import run
 from signbridge.core.groups import read_sample
 from signbridge.core.tables import whole_folder
-from signbridge.probing.control_sweep import ControlSweep, ShuffledLabelsParams, chosen_penalties, score_shuffled
-from signbridge.probing.of_model import of_every_model, probe_controls, probe_model
+from signbridge.probing.control_sweep import (
+    ControlSweep,
+    ShuffledLabelsParams,
+    chosen_penalties,
+    probe_controls,
+    score_shuffled,
+)
+from signbridge.probing.of_model import of_every_model, probe_model
 from signbridge.probing.peak import chosen_layer
 from signbridge.probing.settings import ProbeParams, SideBySideParams
 

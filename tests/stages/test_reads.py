@@ -49,6 +49,8 @@ def test_the_kind_of_weights_read_from_a_table_that_is_no_dep_is_seen(workspace:
         ("lenses.lens", "corpora/miniature.txt", True),
         ("models.extract", "data/models/described/tiny-random.json", False),
         ("models.extract", "data/models/read/tiny-random/answers.parquet", False),
+        ("models.score_letters", "data/models/as_read/tiny-random.json", False),
+        ("models.score_letters", "data/models/described/tiny-random.json", True),
         ("probe", ".scratch/probe/a", False),
         ("sae.report", "models.yaml", False),
         ("report", "data/activations/layer_00.parquet", True),
