@@ -45,7 +45,7 @@ def test_the_controls_of_each_model_stand_beside_its_own_images():
     run = made_up.models()
     section = models.section(run)
     [picture] = [one for one in section.pictures if one.name == "models-controls"]
-    assert "An untrained twin is not a control of each model here." in section.lead[1]
+    assert "An untrained twin is not among the controls: it is a model of its own here" in section.lead[1]
     names = [row["name"] for row in picture.spec["datasets"]["rows"]]
     shown = ["its own images", "no image", "another letter's image"]
     assert names == [f"{model}\n{what}" for model in ("large", "small") for what in shown]

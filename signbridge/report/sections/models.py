@@ -63,9 +63,7 @@ def section(models: Models) -> Section:
 
 def _of_controls(models: Models) -> str:
     """What each control shows, and what stands in place of the study's third."""
-    twin = (
-        "An untrained twin is not a control of each model here. It is a model of its own beside it, where it is listed."
-    )
+    twin = "An untrained twin is not among the controls: it is a model of its own here, compared as every other one."
     if models.controls.empty:
         return f"The only control of each model is {models.kind}s that were shuffled over photos. {twin}"
     shows = {
