@@ -113,9 +113,9 @@ def chosen_penalties(choices: pd.DataFrame, splits: list[Split]) -> Penalty:
         raise SignBridgeError("data/choices.parquet: other folds than in params.yaml. Run `dvc repro`.") from None
 
 
-def score_read(sweep: ControlSweep, folder: Path) -> list[Scored]:
-    """A control that was read through the model, with the model's penalties."""
-    return _scored(sweep, folder, sweep.places, sweep.Cs)
+def score_read(sweep: ControlSweep, folder: Path, title: str | None = None) -> list[Scored]:
+    """A control that was read through the model, with the model's penalties. `title` heads the progress bar."""
+    return _scored(sweep, folder, sweep.places, sweep.Cs, title)
 
 
 def score_twin(sweep: ControlSweep, folder: Path, Cs: Sequence[float]) -> list[Scored]:
@@ -159,7 +159,7 @@ def probe_controls(
     found = []
     for control in controls if sweep.places else []:
         scored = (
-            score_read(sweep, read / NO_IMAGE / "activations")
+            score_read(sweep, read / NO_IMAGE / "activations", NO_IMAGE)
             if control == NO_IMAGE
             else score_other_letter(sweep, read / "activations", seed)
         )
@@ -214,8 +214,12 @@ def _accuracy_of_draws(
 
 
 def _scored(
-    sweep: ControlSweep, folder: Path, places: list[tuple[str, str]], Cs: Penalty | Sequence[float]
+    sweep: ControlSweep,
+    folder: Path,
+    places: list[tuple[str, str]],
+    Cs: Penalty | Sequence[float],
+    title: str | None = None,
 ) -> list[Scored]:
     cells = cells_of(folder, places, sweep.image_ids)
     results = side_by_side(predict, cells, sweep.labels, sweep.splits, Cs, sweep.memory_bytes)
-    return list(tqdm(results, total=len(places), desc=folder.name, unit="site position"))
+    return list(tqdm(results, total=len(places), desc=title or folder.name, unit="site position"))

@@ -60,6 +60,10 @@ def test_the_controls_of_each_model_stand_beside_its_own_images():
     )
     [_, _, picture] = models.section(dataclasses.replace(run, controls=worse)).pictures
     assert "The decoder of large reads more" in picture.sees
+    [_, _, picture] = models.section(
+        dataclasses.replace(run, controls=run.controls.assign(over_control_low=-1))
+    ).pictures
+    assert "No decoder reads more from its own images than under every control" in picture.sees
     none = models.section(dataclasses.replace(run, controls=run.controls[:0]))
     assert len(none.pictures) == 2
     assert none.lead[1].startswith("The only control of each model is letters that were shuffled over photos.")

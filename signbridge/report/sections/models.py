@@ -88,12 +88,17 @@ def _controls(models: Models) -> tuple[Picture, ...]:
     order = {name: place for place, name in enumerate(models.models["model"])}
     drawn = drawn.sort_values("model", key=lambda names: names.map(order), kind="stable")
     drawn = drawn.assign(name=drawn["model"] + "\n" + drawn["shown"], value=drawn["accuracy"], chance=models.chance)
-    above = of_decoder.groupby("model")["over_control_low"].min() > 0
-    least, most = of_decoder["accuracy"].min(), of_decoder["accuracy"].max()
+    least = of_decoder.groupby("model", sort=False)["over_control_low"].min()
+    above = list(least.index[least > 0])
+    verdict = (
+        f"The decoder of {listing(above)} reads more from its own images than under every control"
+        if above
+        else "No decoder reads more from its own images than under every control"
+    )
     sees = (
-        f"Under the controls decoders read {percent(least)} to {percent(most)} of the {models.kind}s; chance is "
-        f"{percent(models.chance)}. The decoder of {listing(list(above.index[above])) or 'no model'} reads more from "
-        "its own images than under every control: the intervals of these differences lie above 0."
+        f"Under the controls decoders read {percent(of_decoder['accuracy'].min())} to "
+        f"{percent(of_decoder['accuracy'].max())} of the {models.kind}s; chance is {percent(models.chance)}. {verdict}, "
+        "with an interval of the difference above 0."
     )
     columns = ["name", "value", "low", "high", "chance"]
     spec = intervals(drawn[columns].reset_index(drop=True), "read right by the decoder; tick: chance", row=30)
