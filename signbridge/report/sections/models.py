@@ -97,8 +97,8 @@ def _controls(models: Models) -> tuple[Picture, ...]:
     )
     sees = (
         f"Under the controls decoders read {percent(of_decoder['accuracy'].min())} to "
-        f"{percent(of_decoder['accuracy'].max())} of the {models.kind}s; chance is {percent(models.chance)}. {verdict}, "
-        "with an interval of the difference above 0."
+        f"{percent(of_decoder['accuracy'].max())} of the {models.kind}s; chance is {percent(models.chance)}. "
+        f"{verdict}, with an interval of the difference above 0."
     )
     columns = ["name", "value", "low", "high", "chance"]
     spec = intervals(drawn[columns].reset_index(drop=True), "read right by the decoder; tick: chance", row=30)
