@@ -98,10 +98,14 @@ def write(
         table = pa.Table.from_pandas(table, preserve_index=False)
     table = table.replace_schema_metadata(_metadata(made_by))
     with whole_file(path) as unfinished:
-        repeating = [field.name for field in table.schema if not pa.types.is_fixed_size_list(field.type)]
         pq.write_table(
-            table, unfinished, compression="zstd", use_dictionary=repeating or False, row_group_size=rows_together
+            table, unfinished, compression="zstd", use_dictionary=_repeating(table.schema), row_group_size=rows_together
         )
+
+
+def _repeating(schema: pa.Schema) -> list[str] | bool:
+    """The columns that get a dictionary, or that none does."""
+    return [field.name for field in schema if not pa.types.is_fixed_size_list(field.type)] or False
 
 
 def write_parts(
@@ -117,10 +121,10 @@ def write_parts(
             for part in parts:
                 part = part.replace_schema_metadata(None if callable(made_by) else _metadata(made_by))
                 if writer is None:
-                    repeating = part.schema.names
+                    repeating = _repeating(part.schema)
                     file = pq.ParquetWriter(unfinished, part.schema, compression="zstd", use_dictionary=repeating)
                     writer = opened.enter_context(file)
-                writer.write_table(part)
+                writer.write_table(part, row_group_size=max(1, len(part)))
             if writer is not None and callable(made_by):
                 writer.add_key_value_metadata(_metadata(made_by()))
         except BaseException:
@@ -183,12 +187,30 @@ def read_arrow(path: Path | str, where: tuple[str, str] | None = None) -> pa.Tab
     return _parquet(lambda source: pq.read_table(source, filters=filters), path)
 
 
-def batches(path: Path | str, columns: list[str], rows_together: int = 256) -> Iterator[pa.RecordBatch]:
-    """The table at `path`, a few rows at a time, none of two row groups, for columns that do not fit into memory."""
+def batches(
+    path: Path | str, columns: list[str], rows_together: int = 256, of: tuple[str, str] | None = None
+) -> Iterator[pa.RecordBatch]:
+    """The table at `path`, a few rows at a time, none of two row groups, for columns that do not fit into memory.
+
+    `of` is a column that has one value in each row group, and the value of the groups to read.
+    """
     file = _parquet(pq.ParquetFile, path)
     with file:
         for group in range(file.num_row_groups):
-            yield from file.iter_batches(rows_together, row_groups=[group], columns=columns)
+            if of is None or _value_of_group(file.metadata, group, of[0]) == of[1]:
+                yield from file.iter_batches(rows_together, row_groups=[group], columns=columns)
+
+
+def values_of_groups(path: Path | str, column: str) -> list[str]:
+    """The value that each row group of the table at `path` has in a `column` that has one in each, in order."""
+    with _parquet(pq.ParquetFile, path) as file:
+        return [_value_of_group(file.metadata, group, column) for group in range(file.num_row_groups)]
+
+
+def _value_of_group(metadata: pq.FileMetaData, group: int, column: str) -> str:
+    """From the statistics of the file, which hold the least and the greatest value of each row group."""
+    place = metadata.schema.names.index(column)
+    return metadata.row_group(group).column(place).statistics.min
 
 
 def read_rows(path: Path | str, rows: list[int], columns: list[str]) -> pd.DataFrame:

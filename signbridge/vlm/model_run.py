@@ -30,7 +30,7 @@ from pydantic import TypeAdapter
 from signbridge.core import activations, tables
 from signbridge.core.errors import SignBridgeError
 from signbridge.core.pipeline import code_digest, repro
-from signbridge.core.shards import answers_of, names_of, vectors_of
+from signbridge.core.shards import Shards, answers_of, names_of
 from signbridge.datasets.images import decoded, grey_pixels
 from signbridge.vlm import preflight
 from signbridge.vlm.catalog import Model, ModelParams
@@ -265,16 +265,20 @@ def write_sites(
 
     `image_ids` names the rows, of which all are written, or those that are `kept`; `made_by` must hold `sites`.
     """
-    kept = np.ones(len(image_ids), dtype=bool) if kept is None else kept
-    image_ids = [image_ids[row] for row in np.flatnonzero(kept)]
-    pixels = np.stack([grey_pixels(pngs[row]).reshape(-1) for row in np.flatnonzero(kept)]).astype(np.float32)
-    activations.write(folder, "pixels", image_ids, {"flat": pixels}, made_by)
-    positions: dict[str, list[str]] = {}
+    rows = np.arange(len(image_ids)) if kept is None else np.flatnonzero(kept)
+    image_ids = [image_ids[row] for row in rows]
+
+    def pixels(start: int, stop: int) -> np.ndarray:
+        return np.stack([grey_pixels(pngs[row]).reshape(-1) for row in rows[start:stop]]).astype(np.float32)
+
+    activations.write(folder, "pixels", image_ids, {"flat": activations.Rows(pixels)}, made_by)
+    all_shards = Shards(shards)
+    of_sites: dict[str, dict[str, activations.Rows]] = {}
     for name in names_of(shards[0]):
         site, position = name.split(".")
-        positions.setdefault(site, []).append(position)
-    for site, there in positions.items():
-        vectors = {position: vectors_of(shards, f"{site}.{position}")[kept] for position in there}
+        read = activations.Rows(lambda start, stop, name=name: all_shards.rows(name, rows[start:stop]))
+        of_sites.setdefault(site, {})[position] = read
+    for site, vectors in of_sites.items():
         activations.write(folder, site, image_ids, vectors, made_by)
 
 
