@@ -139,6 +139,16 @@ def made_by(folder: Path, site: str) -> dict[str, Any]:
     return tables.made_by(files_of(folder, site)[0])
 
 
+def check_own_basis(folder: Path) -> None:
+    """Raises `SignBridgeError` if the vectors of `folder` are projected: none can be put back into the model."""
+    project = made_by(folder, "pixels").get("store", {}).get("project", "none")
+    if project != "none":
+        raise SignBridgeError(
+            f"{folder}: vectors are projected onto {project} random directions (extract.store.project in params.yaml). "
+            "What edits the model needs its own: set project: none."
+        )
+
+
 def positions_in(folder: Path, site: str) -> list[str]:
     """The positions that `folder` has of a site."""
     return tables.values_of_groups(files_of(folder, site)[0], "position")

@@ -71,7 +71,7 @@ class Shards:
         self._ends = np.cumsum([0, *(len(_contents(path)["answers"]) for path in paths)])
 
     def rows(self, name: str, rows: Int[np.ndarray, " rows"]) -> np.ndarray:
-        """These rows, in ascending order, of the vectors called `name`, rows x width; a shard is in memory at a time."""
+        """These rows, in ascending order, of the vectors called `name`, rows x width; one shard at a time is opened."""
         first, last = np.searchsorted(self._ends, [rows[0], rows[-1]], side="right") - 1
         found = []
         for number in range(first, last + 1):

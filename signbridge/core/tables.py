@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 
 from signbridge.core.errors import SignBridgeError, check_readable, refusal
 from signbridge.core.pipeline import how_to_get, repro
+from signbridge.core.scratch import check_may_write
 
 
 @contextmanager
@@ -26,9 +27,10 @@ def whole_file(path: Path | str) -> Iterator[Path]:
     """Yield where to write; what was written there becomes `path` when the block ends, and only then.
 
     The folder of `path` is made where it is missing. If the block raises, `path` stays as it was. Raises
-    `SignBridgeError` if the operating system does not let it be written.
+    `SignBridgeError` if the operating system does not let it be written, and `PartDone` where a part alone is made.
     """
     path = Path(path)
+    check_may_write(path)
     unfinished = path.with_name(f".{path.name}.unfinished")
     with _said_of(path, unfinished):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -43,6 +45,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
     If the block raises, or is killed, `path` stays as it was. Between the two renames at the end there is none. Raises
     `SignBridgeError` if the operating system does not let it be written.
     """
+    check_may_write(path)
     unfinished, replaced = (path.with_name(f".{path.name}.{state}") for state in ("unfinished", "replaced"))
     with _said_of(path, unfinished):
         for left_behind in (unfinished, replaced):

@@ -43,6 +43,7 @@ class DemoStudy:
     def __init__(self) -> None:
         """Read the study in the working folder. Raises `SignBridgeError` naming what is missing."""
         self.sample = tables.read(SAMPLE)  # image_id, label, photo, image (PNG bytes)
+        activations.check_own_basis(ACTIVATIONS)
         self.model_name = model_name(activations.files_of(ACTIVATIONS, "pixels")[0], params.model_notes())
         self.made_by = activations.made_by(ACTIVATIONS, "pixels")
         self.places, self.accuracy = self._places()

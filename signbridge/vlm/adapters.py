@@ -67,7 +67,9 @@ def check_untouched(tuned: Path, base: Path) -> str:
     )
     for site in activations.SITES_BEFORE_LAYERS:
         image_ids = activations.image_ids(tuned, site)
-        for position in set(activations.positions_in(tuned, site)) - {"answer_last"}:  # another answer feeds other tokens back
+        for position in set(activations.positions_in(tuned, site)) - {
+            "answer_last"
+        }:  # another answer feeds other tokens back
             here, there = (activations.read(folder, site, position, image_ids) for folder in (tuned, base))
             error = float(np.linalg.norm(here - there) / max(np.linalg.norm(there), 1e-30))
             if error > (0 if same else ALMOST):

@@ -30,14 +30,18 @@ from pydantic import TypeAdapter
 from signbridge.core import activations, tables
 from signbridge.core.errors import SignBridgeError
 from signbridge.core.pipeline import code_digest, repro
+from signbridge.core.scratch import HERE, SCRATCH
 from signbridge.core.shards import Shards, answers_of, names_of
 from signbridge.datasets.images import decoded, grey_pixels
 from signbridge.vlm import preflight
 from signbridge.vlm.catalog import Model, ModelParams
-from signbridge.vlm.chosen import AS_READ, MODEL, SCRATCH, SCRATCH_MODELS, Kind, check_chosen, read_model
-from signbridge.vlm.extraction import IMAGES_PER_SHARD, Reader, Work, read_in_shards
+from signbridge.vlm.chosen import AS_READ, MODEL, SCRATCH_MODELS, Kind, check_chosen, read_model
+from signbridge.vlm.extraction import EVERYTHING, IMAGES_PER_SHARD, Reader, Work, sites_and_answers
 from signbridge.vlm.loading import device_from_environment, load
 from signbridge.vlm.nf4 import packed_layers
+from signbridge.vlm.ray_pool import Elsewhere
+from signbridge.vlm.shard_runs import read_in_shards
+from signbridge.vlm.store import Store
 
 PACKAGES = ("torch", "transformers", "bitsandbytes", "pillow")
 READ_ON = "read_on"
@@ -59,6 +63,7 @@ class ModelRun:
         self._made_by = made_by
         self.model = model
         self._read_on: dict[str, Any] = {}  # of the reader that was used last, which is not held here
+        self._elsewhere = Elsewhere()
         self.scratch = SCRATCH / "_".join(names)
         self.folder = self.scratch / fingerprint(made_by | {"dequantize": model.dequantize}, self.device, stage_file)
 
@@ -81,6 +86,7 @@ class ModelRun:
         """Load a model, or its untrained twin of a seed, with the batch size of the environment."""
         batch_size = _from_environment("SIGNBRIDGE_BATCH_SIZE")
         loaded = load(model, SCRATCH_MODELS, self.device, twin_seed)
+        self._elsewhere.note(loaded, model, twin_seed)
         reader = Reader(loaded, model.prompt, model.max_new_tokens, batch_size)
         reader.batch_size = min(reader.batch_size, images_per_shard())
         self._note(reader)
@@ -89,6 +95,7 @@ class ModelRun:
     def close(self) -> None:
         """Let go of the model, so that it has left the memory before another is loaded."""
         self.__dict__.pop("reader", None)
+        self._elsewhere.close()
         gc.collect()  # with whatever refers to itself
         torch.cuda.empty_cache()
 
@@ -102,14 +109,14 @@ class ModelRun:
         reader: Reader | None = None,
         items_per_shard: int | None = None,
     ) -> list[Path]:
-        """Do `work` on the items (`extraction.read_in_shards`), in the sub-folder `within` of the run's own.
+        """Do `work` on the items (`shard_runs.read_in_shards`), in the sub-folder `within` of the run's own.
 
         `reader` is the chosen model's unless another is given.
         """
         reader = reader or self.reader
         shards = read_in_shards(
             reader, items, self.folder / within, items_per_shard or images_per_shard(), work,
-            title or self.scratch.name, unit,
+            title or self.scratch.name, unit, self._elsewhere.makes(reader),
         )  # fmt: skip
         self._note(reader)  # memory may have run out
         return shards
@@ -144,7 +151,9 @@ def model_run(
     run = ModelRun(stage_file, model, {**read_by, **of_sample, **made_by}, None if is_chosen else of)
     preflight.check(name, run.model, run.device, stage_file, SCRATCH)
     yield run
-    shutil.rmtree(run.scratch, ignore_errors=True)
+    run.close()
+    # What other settings left goes too, but not from a folder that other projects may share.
+    shutil.rmtree(run.scratch if SCRATCH == HERE else run.folder, ignore_errors=True)
 
 
 def read_with(of: Path = AS_READ, earlier: Path | None = None) -> tuple[dict[str, Any], Kind | None]:
@@ -232,15 +241,16 @@ def extract_sample(
     activations: Path,
     answers: Path,
     kept: Bool[np.ndarray, " images"] | None = None,
+    store: Store = EVERYTHING,
     **made_by: Any,
 ) -> None:
-    """Read every site of the model at every position for the images of `sample`, and its answers, into two outputs.
+    """Read what is stored of the model's vectors for the images of `sample`, and its answers, into two outputs.
 
     Of all images that are read, in the batches that are the study's, those that are `kept` are written. `made_by` says
     more of what made them.
     """
     pngs = sample["image"].tolist()
-    shards = run.read_in_shards(decoded(pngs))
+    shards = run.read_in_shards(decoded(pngs), sites_and_answers(run.reader, store))
     made_by = {**run.made_by, **made_by, "sites": sites_of(shards)}
     kept = np.ones(len(sample), dtype=bool) if kept is None else kept
     write_sites(activations, shards, sample["image_id"].tolist(), pngs, made_by, kept)

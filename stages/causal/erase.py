@@ -36,7 +36,10 @@ def main() -> None:
         "seed": seed,
         "concept_erasure": importlib.metadata.version("concept-erasure"),
     }
-    with model_run(__file__, sample=SAMPLE, beside=activations.files_of(ACTIVATIONS, "pixels")[0], **made_by) as reading:
+    activations.check_own_basis(ACTIVATIONS)
+    with model_run(
+        __file__, sample=SAMPLE, beside=activations.files_of(ACTIVATIONS, "pixels")[0], **made_by
+    ) as reading:
         images = tables.made_by(SAMPLE).get("images", {})
         found = erase(reading, questions, sweep, fitted.C, read_sample()[0], images, ACTIVATIONS, seed)
         tables.write(found.probes, PROBES, reading.made_by | {"drawn_images": found.drawn})

@@ -39,7 +39,10 @@ def main() -> None:
         check_steerable(sample, sweep, seed)
     asked = questions.model_dump(include={"sweep", "describe", "describe_tokens"})
     made_by = {"questions": asked, "fitted": fitted.model_dump(), "steering": sweep.model_dump(), "seed": seed}
-    with model_run(__file__, sample=SAMPLE, beside=activations.files_of(ACTIVATIONS, "pixels")[0], **made_by) as reading:
+    activations.check_own_basis(ACTIVATIONS)
+    with model_run(
+        __file__, sample=SAMPLE, beside=activations.files_of(ACTIVATIONS, "pixels")[0], **made_by
+    ) as reading:
         reader = reading.reader
         describer = reader.asking(questions.describe, "questions.describe", questions.describe_tokens)
         sites = spread_layers(sweep.layers, len(reader.loaded.parts.blocks))

@@ -10,12 +10,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from ruamel.yaml import YAML
 from safetensors.numpy import load_file, save_file
 
 from signbridge.core import activations, tables
+from signbridge.core.errors import SignBridgeError
 from signbridge.datasets.images import decode_png, encode_png
 from signbridge.vlm.chosen import AS_READ, MODEL
+from signbridge.vlm.store import random_directions
 from stages.extract import main
 from tests.conftest import ROOT, Workspace
 
@@ -73,6 +76,24 @@ def test_pixels_are_the_images_own(study):
     pixels = activations.read(ACTIVATIONS, "pixels", "flat", sample["image_id"].tolist())
     expected = np.stack([decode_png(png).reshape(-1) for png in sample["image"]])
     np.testing.assert_array_equal(pixels, expected)
+
+
+def test_what_is_not_to_be_stored_is_on_no_disk(study):
+    main()
+    ids = tables.read("data/sample.parquet")["image_id"].tolist()
+    whole = activations.read(ACTIVATIONS, "layer_03", "prompt_last", ids)
+    study.set(extract__store={"sites": ["layer_03"], "positions": ["prompt_last"], "dtype": "float16", "project": 8})
+    main()
+    assert activations.sites(ACTIVATIONS) == ["pixels", "layer_03"]
+    assert {path.name for path in ACTIVATIONS.iterdir()} >= {"pixels.parquet", "layer_03.parquet"}
+    assert activations.positions_in(ACTIVATIONS, "layer_03") == ["prompt_last"]
+    made_by = activations.made_by(ACTIVATIONS, "layer_03")
+    assert made_by["store"]["project"] == 8
+    projected = whole @ random_directions(whole.shape[1], 8, torch.device("cpu")).numpy()
+    stored = activations.read(ACTIVATIONS, "layer_03", "prompt_last", ids)
+    np.testing.assert_allclose(stored, projected, rtol=1e-3, atol=1e-2)
+    with pytest.raises(SignBridgeError, match="site 'layer_03' has no position 'image_mean'"):
+        activations.read(ACTIVATIONS, "layer_03", "image_mean", ids)
 
 
 def test_two_runs_are_equal_to_the_byte(study):
