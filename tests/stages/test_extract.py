@@ -15,8 +15,10 @@ from ruamel.yaml import YAML
 from safetensors.numpy import load_file, save_file
 
 from signbridge.core import activations, tables
-from signbridge.core.errors import SignBridgeError
+from signbridge.core.errors import PartDone, SignBridgeError
+from signbridge.core.shards import write_shard
 from signbridge.datasets.images import decode_png, encode_png
+from signbridge.vlm import shard_runs
 from signbridge.vlm.chosen import AS_READ, MODEL
 from signbridge.vlm.store import random_directions
 from stages.extract import main
@@ -94,6 +96,24 @@ def test_what_is_not_to_be_stored_is_on_no_disk(study):
     np.testing.assert_allclose(stored, projected, rtol=1e-3, atol=1e-2)
     with pytest.raises(SignBridgeError, match="site 'layer_03' has no position 'image_mean'"):
         activations.read(ACTIVATIONS, "layer_03", "image_mean", ids)
+
+
+def test_parts_of_a_run_write_no_table_and_the_last_run_finds_them(study, monkeypatch, capsys):
+    monkeypatch.setenv("SIGNBRIDGE_SHARD_IMAGES", "2")
+    main()
+    whole = {path.name: path.read_bytes() for path in ACTIVATIONS.iterdir()}
+    shutil.rmtree(ACTIVATIONS)
+    for part in ("1/3", "3/3"):  # as if the second machine had failed
+        monkeypatch.setenv("SIGNBRIDGE_PART", part)
+        with pytest.raises(PartDone, match=f"part {part} is done"):
+            main()
+    assert not ACTIVATIONS.exists()
+    monkeypatch.delenv("SIGNBRIDGE_PART")
+    wrote = []
+    monkeypatch.setattr(shard_runs, "write_shard", lambda *a: (write_shard(*a), wrote.append(a[0].name)))
+    main()
+    assert wrote == ["shard-0001.safetensors"]
+    assert {path.name: path.read_bytes() for path in ACTIVATIONS.iterdir()} == whole
 
 
 def test_two_runs_are_equal_to_the_byte(study):
