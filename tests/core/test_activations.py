@@ -134,3 +134,29 @@ def test_a_part_of_one_position_is_in_memory_at_a_time(tmp_path, monkeypatch):
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < vectors.nbytes + 40 * 2000 * 4 + 2**18  # two batches of rows beside what is returned
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("reader", ["polars", "duckdb", "datasets"])
+def test_readers_of_other_makers_open_the_parts(in_parts, reader, monkeypatch):
+    """Those that are not installed fail here: `make test-slow` installs them."""
+    parts = str(in_parts / "parts/layer_00/*.parquet")
+    if reader == "polars":
+        import polars
+
+        table = polars.read_parquet(parts).filter(polars.col("position") == "prompt_last")
+        ids, vectors = table["image_id"].to_list(), table["vector"].to_numpy()
+    elif reader == "duckdb":
+        import duckdb
+
+        rows = duckdb.sql(f"select image_id, vector from '{parts}' where position = 'prompt_last'").fetchall()
+        ids, vectors = [row[0] for row in rows], np.array([row[1] for row in rows])
+    else:
+        monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+        import datasets
+
+        table = datasets.load_dataset("parquet", data_files=parts, split="train", cache_dir=str(in_parts / "cache"))
+        table = table.filter(lambda row: row["position"] == "prompt_last")
+        ids, vectors = table["image_id"], np.array(table["vector"])
+    assert list(ids) == MANY
+    np.testing.assert_array_equal(vectors, activations.read(in_parts / "one", "layer_00", "prompt_last", MANY))
