@@ -39,8 +39,8 @@ EXTRAS_resolution := $(EXTRAS_study)
 EXTRAS_finetune := $(EXTRAS_study),finetune
 EXTRAS_demo := $(EXTRAS_study),demo
 EXTRAS_real-lm := $(EXTRAS_study),erasure,lenses,sae,real-lm
-EXTRAS_slow := $(EXTRAS_study),erasure,lenses,sae,finetune,demo,dev,slow
-EXTRAS_dev := $(EXTRAS_study),erasure,lenses,sae,finetune,demo,dev
+EXTRAS_dev := $(EXTRAS_study),erasure,lenses,sae,finetune,demo,s3,video,dev
+EXTRAS_slow := $(EXTRAS_dev),slow
 
 # Packages are compiled as they are first imported, once. With this variable set they would be in every process.
 unexport PYTHONDONTWRITEBYTECODE

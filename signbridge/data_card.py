@@ -5,7 +5,8 @@
 
 Reads the source itself, an image at a time, and changes nothing of a study. Prints how many images there are of each
 letter and signer, which are copies, how large, bright and colourful they are, and what the licence allows. The sheet
-shows letters as columns and signers as rows, or the first few images of each letter where signers are not known.
+shows letters as columns and signers as rows, or the first few images of each letter where signers are not known. For
+clips of signs that move see `clips_card.py`.
 """
 
 import argparse
@@ -61,9 +62,9 @@ class Seen:
         return find_photos(np.stack(self.greys), np.array(self.letters), threshold, *known)
 
 
-def main() -> None:
-    """Print the card of the dataset that the first argument or params.yaml names, and write its sheet."""
-    name, dataset = _chosen()
+def show(name: str) -> None:
+    """Print the card of that entry of datasets.yaml, and write its sheet."""
+    dataset = params.entry(name, params.DATASETS, Dataset)
     images, provenance = fetch(dataset)
     threshold = params.section("photos", PhotosParams).threshold
     seen = look_at(images, threshold)
@@ -78,15 +79,14 @@ def main() -> None:
     print(f"\ncontact sheet: {path}")
 
 
-def _chosen() -> tuple[str, Dataset]:
+def named_dataset() -> str:
+    """The dataset that the first argument or params.yaml names."""
     parser = argparse.ArgumentParser(prog="python -m signbridge.datasets", description=__doc__.splitlines()[0])
     parser.add_argument(
         "name", nargs="?", metavar="NAME", help="a key of datasets.yaml; the one of params.yaml if absent"
     )
     name = parser.parse_args().name
-    if name is None:
-        return params.selected("dataset", params.DATASETS, Dataset)
-    return name, params.entry(name, params.DATASETS, Dataset)
+    return params.selected("dataset", params.DATASETS, dict[str, Any])[0] if name is None else name
 
 
 def look_at(images: Iterable[LabelledImage], threshold: float) -> Seen:
@@ -138,9 +138,7 @@ def card(name: str, entry: Entry, seen: Seen, photos: Photos, left_out: dict[str
     people = "signers not known" if signers is None else f"{len(set(signers))} signers"
     clips = f", {len(seen.clips):,} clips" if seen.clips else ""
     yield f"{name}: {len(seen.ids):,} images of {len(set(seen.letters))} letters, {people}{clips}"
-    yield from (f"{what}: {said}" for key, what in SAID.items() if (said := getattr(entry, key)))
-    pass_on = PASS_ON.get(entry.pass_on, UNCLEAR)
-    yield f"licence: {entry.licence or 'not said'}; its images {pass_on}"
+    yield from said_by_entry(entry, "images")
     for reason, what in left_out.items():
         yield f"left out: {what['images']:,} files ({reason}), first {what['first']}"
     yield ""
@@ -149,6 +147,12 @@ def card(name: str, entry: Entry, seen: Seen, photos: Photos, left_out: dict[str
     yield from _copies(seen, photos)
     yield ""
     yield from aligned(_looks(seen))
+
+
+def said_by_entry(entry: Entry, what: str) -> Iterator[str]:
+    """What its authors say of it, and whether its images or clips may be passed on."""
+    yield from (f"{heading}: {said}" for key, heading in SAID.items() if (said := getattr(entry, key)))
+    yield f"licence: {entry.licence or 'not said'}; its {what} {PASS_ON.get(entry.pass_on, UNCLEAR)}"
 
 
 def _counts(seen: Seen, photos: Photos) -> Iterator[Sequence[str]]:

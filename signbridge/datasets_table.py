@@ -17,7 +17,7 @@ def datasets_table() -> str:
     """A row an entry, in the order of datasets.yaml; none for those that only this machine has."""
     rows = [HEAD, ("---",) * len(HEAD)]
     for name, said in params.whole(dict, params.DATASETS).items():
-        if said["source"] != "rendered" and not _links(said):
+        if not said["source"].startswith("rendered") and not _links(said):
             continue
         entry = Entry.model_validate({key: said[key] for key in Entry.model_fields if key in said})
         places = " or ".join(_links(said)) or "drawn by the project"

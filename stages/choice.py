@@ -15,17 +15,28 @@ from signbridge.core.tables import whole_file
 
 CHECKED = Path("data/choice.txt")
 DEFAULT_REMOTE = ""  # of `push_to`
+OF_CLIPS = ("rendered_motion", "asl_citizen", "wlasl", "clip_folder")  # sources that have no single images
 FORBIDS = {False: "does not let its images be passed on", "unclear": "does not clearly let its images be passed on"}
 
 
 def main() -> None:
     """Write `data/choice.txt`: the same words for every choice, so that what hangs off it does not rerun."""
     name, dataset = params.selected("dataset", params.DATASETS, dict[str, Any])
+    check_has_images(name, dataset)
     params.selected("model", params.MODELS, dict[str, Any])
     params.section("show_images", Literal["auto", True, False])
     check_pushed_to(params.section("push_to", str), name, dataset)
     with whole_file(CHECKED) as unfinished:
         unfinished.write_text("The chosen dataset and model exist.\n", encoding="utf-8", newline="\n")
+
+
+def check_has_images(name: str, dataset: dict[str, Any]) -> None:
+    """Raises `SignBridgeError` if `dataset` has clips of signs that move, of which the study reads none."""
+    if dataset.get("source") in OF_CLIPS:
+        raise SignBridgeError(
+            f"params.yaml: dataset: {name} has clips of signs that move; the study reads single images. Choose it as "
+            f"`dataset` in {params.MOTION}, and run `make motion`."
+        )
 
 
 def check_pushed_to(push_to: str, name: str, dataset: dict[str, Any]) -> None:

@@ -37,6 +37,7 @@ PARAMS_FILES += (
     params.SIDE_BY_SIDE,
     params.RESOLUTION,
     params.FINETUNE,
+    params.MOTION,
     params.PLANTED,
     params.SAE,
     params.PRETRAINED,

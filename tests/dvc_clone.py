@@ -8,7 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from tests.conftest import CATALOGS
 from tests.stub_stage import STUB
 
 PROJECT = Path(__file__).parents[1]
-OTHERS_SETTINGS = ("DVC_", "GIT_", "HF_", "KAGGLE", "PYTEST_", "SIGNBRIDGE_", "XDG_")
+OTHERS_SETTINGS = ("AWS_", "DVC_", "GIT_", "HF_", "KAGGLE", "PYTEST_", "SIGNBRIDGE_", "XDG_")
 NO_DEPS = ("tests/", "docs/", "benchmarks/")  # no stage reads them: a clone with stubs does without
 STUBS_IMPORT = ("tests/__init__.py", "tests/stub_stage.py")
 # Two images a batch and a shard, so that even a small study has many shards.
@@ -46,10 +46,11 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Clone:
-    """A clone at `root`; `home` is shared by the clones of one test session."""
+    """A clone at `root`; `home` is shared by the clones of one test session; `settings` join the environment."""
 
     root: Path
     home: Path
+    settings: dict[str, str] = field(default_factory=dict)
 
     @property
     def environment(self) -> dict[str, str]:
@@ -72,6 +73,7 @@ class Clone:
             "LOKY_MAX_CPU_COUNT": "1",  # for a few places starting processes takes longer than the work
             "SIGNBRIDGE_DEVICE": "cpu",
             **SMALL_SHARDS,
+            **self.settings,
         }
 
     def start(self, *arguments: str) -> subprocess.Popen:
@@ -148,12 +150,12 @@ class Clone:
             (os.link if source.startswith(stored) else shutil.copy2)(source, target)
 
         shutil.copytree(self.root, root, symlinks=True, copy_function=copy)
-        return Clone(root, self.home)
+        return Clone(root, self.home, self.settings)
 
     def clone(self, root: Path) -> "Clone":
         """What `git clone` gives: the commits, without cache and outputs."""
         self.git("clone", "--quiet", str(self.root), str(root))
-        return Clone(root, self.home)
+        return Clone(root, self.home, self.settings)
 
     def outputs(self) -> dict[str, bytes]:
         """Every file below data, metrics, plots and report, by its path."""

@@ -7,8 +7,9 @@ import pytest
 from PIL import Image
 
 from signbridge.core.command_line import run
-from signbridge.data_card import SHEETS, aligned, card, look_at, main
+from signbridge.data_card import SHEETS, aligned, card, look_at
 from signbridge.datasets import contact_sheet
+from signbridge.datasets.__main__ import main
 from signbridge.datasets.entry import Entry
 from signbridge.datasets.images import LabelledImage
 

@@ -30,7 +30,7 @@ STAGES = {
     for name, entry in YAML(typ="safe").load((ROOT / file).read_text(encoding="utf-8"))["stages"].items()
 }
 # Data flows down this list. What is in the innermost lists lies side by side, and imports one another only as SIDEWAYS.
-ORDER = ["core", "datasets", "rendered", "vlm", "probing", "statistics"]
+ORDER = ["core", "datasets", "rendered", "clips", "vlm", "probing", "statistics"]
 ORDER += [["causal", "lenses", "sae", "planted", "pretrained", "finetune"], "report", "demo"]
 LEVEL = {
     folder: level

@@ -24,6 +24,7 @@ PRETRAINED = Path("stages/pretrained/params.yaml")
 SIDE_BY_SIDE = Path("stages/models/params.yaml")
 RESOLUTION = Path("stages/resolution/params.yaml")
 FINETUNE = Path("stages/finetune/params.yaml")
+MOTION = Path("stages/motion/params.yaml")
 DATASETS, MODELS = Path("datasets.yaml"), Path("models.yaml")  # catalogs, an entry a key
 SAE_PRESETS = Path("stages/sae/presets.yaml")
 AUTOENCODERS = Path("stages/pretrained/autoencoders.yaml")

@@ -1,10 +1,12 @@
 import io
+import tracemalloc
 from collections import deque
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from benchmarks.near_duplicates import dataset
 from signbridge.datasets import near_duplicates
 from signbridge.datasets.images import GREY_SIZE, grey_of
 from signbridge.datasets.near_duplicates import ACROSS
@@ -133,6 +135,47 @@ def test_photos_across_letters_are_those_of_the_definition_whatever_the_tile(mon
         assert labels[one] != labels[other]
 
 
+def smooth_pictures(rng, photos, copies):
+    """Pictures of few frequencies, in copies of other contrast; one in ten may be under another letter."""
+    originals = rng.uniform(40, 215, (photos, 7, 7)).repeat(4, axis=1).repeat(4, axis=2)
+    which = rng.permutation(np.repeat(np.arange(photos), copies))
+    noisy = originals[which] * rng.uniform(0.7, 1, (len(which), 1, 1)) + rng.normal(0, 1.5, (len(which), 28, 28))
+    return noisy.clip(0, 255).astype(np.uint8), np.array(list("ABC"))[
+        np.where(rng.random(len(which)) < 0.9, which, 0) % 3
+    ]
+
+
+def test_tiles_that_coarse_vectors_rule_out_hold_no_link(monkeypatch):
+    """And most are ruled out: else that is not worth its time."""
+    monkeypatch.setattr(near_duplicates, "TILE", 4)
+    pixels, labels = smooth_pictures(np.random.default_rng(11), photos=40, copies=4)
+    numbers = np.unique(labels, return_inverse=True)[1]
+    rows = np.argsort(numbers, kind="stable")
+    correlation = np.corrcoef(pixels[rows].reshape(len(rows), -1))
+    linked = (correlation >= ACROSS) & (numbers[rows][:, None] != numbers[rows])
+    corners = [corner for _, corner in near_duplicates._tiles_across(pixels, rows, numbers[rows], ACROSS)]
+    expected = {(4 * (a // 4), 4 * (b // 4)) for a, b in np.argwhere(np.triu(linked))}
+    assert len(expected) > 5
+    assert expected <= set(corners)
+    assert len(corners) < 0.2 * 40 * 41 / 2
+    found = near_duplicates.find_photos(pixels, labels, 0.98)
+    np.testing.assert_array_equal(found.of_image, plain_photos(pixels, labels, 0.98))
+
+
+@pytest.mark.parametrize("size", [5, 28, 40])
+def test_coarse_vectors_never_say_less_than_the_correlation(size):
+    rng = np.random.default_rng(size)
+    waves = 128 + 100 * np.sin(np.arange(size) * rng.uniform(0.1, 3, (20, 1, 1)) + rng.uniform(0, 6, (20, size, 1)))
+    pixels = np.concatenate([waves, rng.integers(0, 256, (20, size, size)), np.full((2, size, size), 7)]).astype(
+        np.uint8
+    )
+    pixels[5] = pixels[6] // 2
+    units = near_duplicates.unit_rows(pixels.reshape(len(pixels), -1))
+    coarse = near_duplicates._coarse(pixels, np.arange(len(pixels)))
+    assert coarse.dtype == np.float32
+    assert (coarse @ coarse.T - units @ units.T).min() > -1e-5
+
+
 def test_one_picture_under_different_letters_is_one_photo_with_all_copies_of_both():
     first, second = np.random.default_rng(3).integers(0, 200, (2, 28, 28), dtype=np.uint8)
     pixels = np.stack([second, first + 7, first, first, first + 9, first, second])
@@ -204,3 +247,34 @@ def test_what_the_dataset_knows_of_its_photos_joins_images_that_look_different()
     known = np.array(["x", "y", "x", "y"])
     found = near_duplicates.find_photos(pixels, np.array(list("AAAB")), 0.98, known=known)
     assert found.of_image.tolist() == [0, 1, 0, 1]
+
+
+def test_memory_beside_the_pixels_does_not_grow_with_their_size(monkeypatch):
+    """At most 600 bytes for each more image of 3,136 pixels."""
+    monkeypatch.setattr(near_duplicates, "TILE", 32)
+    monkeypatch.setattr(near_duplicates, "BLOCK", 64)
+    monkeypatch.setattr(near_duplicates, "PAIRS", 4)
+    rng, peaks = np.random.default_rng(9), []
+    for images in (320, 1280):  # whole blocks
+        pixels, _, _ = copies_of_photos(rng, photos=images // 5, copies=5, noise=4, size=56)
+        labels = np.where(np.arange(images) % 2, "A", "B")
+        tracemalloc.start()
+        find_photos(pixels, labels, 0.9)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert (peaks[1] - peaks[0]) / 960 < 600
+
+
+@pytest.mark.slow
+def test_as_many_images_as_sign_language_mnist_has_are_sorted_as_if_every_pair_were_computed(monkeypatch):
+    rng = np.random.default_rng(0)
+    pixels, labels, _ = dataset(rng, 34_627)
+    some, others = rng.permutation(len(pixels))[:600].reshape(2, -1)
+    pixels[some] = (pixels[others] * rng.uniform(0.9, 1, (len(some), 1, 1))).astype(np.uint8)  # mostly of two letters
+    found = near_duplicates.find_photos(pixels, labels, 0.98)
+    assert len(found.under_two_letters) > 50
+    flat, computed = pixels.reshape(len(pixels), -1), near_duplicates._tiles
+    monkeypatch.setattr(near_duplicates, "_tiles_across", lambda _, rows, *__: computed(flat, rows))
+    every_pair = near_duplicates.find_photos(pixels, labels, 0.98)
+    np.testing.assert_array_equal(found.of_image, every_pair.of_image)
+    assert found[1:] == every_pair[1:]

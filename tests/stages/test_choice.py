@@ -1,8 +1,12 @@
 """The stage `choice`: what the licence of a dataset forbids is not pushed by mistake."""
 
+from typing import get_args
+
 import pytest
 
-from stages.choice import CHECKED, main
+from signbridge.clips.sources import OF_IMAGES, SOURCES
+from stages.choice import CHECKED, OF_CLIPS, main
+from stages.fetch import Dataset
 
 FOLDER = {"source": "image_folder", "path": "photos"}
 
@@ -25,6 +29,22 @@ def test_any_other_dataset_is_pushed_to_the_default_remote(workspace, entry):
     workspace.set(dataset="mine", datasets__mine={**FOLDER, **entry})
     main()
     assert CHECKED.exists()
+
+
+@pytest.mark.parametrize("name", ["rendered_motion", "asl_citizen", "wlasl"])
+def test_a_dataset_of_clips_is_refused_by_the_study(workspace, name):
+    workspace.set(dataset=name)
+    message = workspace.message_of_failure(main)
+    assert f"params.yaml: dataset: {name} has clips of signs that move; the study reads single images." in message
+    assert "Choose it as `dataset` in stages/motion/params.yaml" in message
+    assert not CHECKED.exists()
+
+
+def test_the_sources_of_clips_are_those_that_the_question_of_motion_reads():
+    of_images = {get_args(kind.model_fields["source"].annotation)[0] for kind in get_args(get_args(Dataset)[0])}
+    assert set(OF_IMAGES) == of_images
+    assert set(SOURCES) == set(OF_CLIPS)
+    assert not of_images & set(OF_CLIPS)
 
 
 @pytest.mark.parametrize(("key", "value"), [("push_to", False), ("push_to", None), ("show_images", "yes")])

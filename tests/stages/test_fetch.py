@@ -108,7 +108,10 @@ def test_a_row_count_other_than_declared_is_refused(local_archive):
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"dataset": "sign_minst"}, "dataset: no 'sign_minst' in datasets.yaml. There are: asl_alphabet, asl_hg, "),
+        (
+            {"dataset": "sign_minst"},
+            "dataset: no 'sign_minst' in datasets.yaml. There are: asl_alphabet, asl_citizen, asl_hg, ",
+        ),
         ({"datasets__sign_mnist__archve": None}, "sign_mnist.archve: unknown key. Did you mean 'archive'?"),
         ({"datasets__sign_mnist__archive": 3}, "sign_mnist.archive: expected a string (got 3)"),
         ({"datasets__sign_mnist__archive_rows": {"train": "6"}}, "archive_rows.train: expected an integer (got '6')"),
@@ -297,3 +300,10 @@ def test_rendered_hands_become_the_same_table(workspace):
     made_by = tables.made_by(OUTPUT)
     assert made_by["params"] == {"source": "rendered", "seed": 7, "size": 28, "photos": 1, "copies": 2}
     assert (made_by["licence"], made_by["pass_on"]) == ("MIT", True)
+
+
+def test_a_dataset_of_clips_is_refused_with_the_sources_of_images(workspace):
+    workspace.set(dataset="wlasl")
+    message = workspace.message_of_failure(stages.fetch.main)
+    assert "datasets.yaml: wlasl.source: expected" in message
+    assert "'image_folder'" in message
