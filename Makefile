@@ -40,6 +40,7 @@ EXTRAS_finetune := $(EXTRAS_study),finetune
 EXTRAS_demo := $(EXTRAS_study),demo
 EXTRAS_real-lm := $(EXTRAS_study),erasure,lenses,sae,real-lm
 EXTRAS_dev := $(EXTRAS_study),erasure,lenses,sae,finetune,demo,s3,video,dev
+EXTRAS_slow := $(EXTRAS_dev),slow
 
 # Packages are compiled as they are first imported, once. With this variable set they would be in every process.
 unexport PYTHONDONTWRITEBYTECODE
@@ -110,7 +111,7 @@ test: clock-test .venv/with-dev
 	PATH="$(CURDIR)/$(BIN):$$PATH" python -m pytest -n $(WORKERS) --no-loadscope-reorder
 	$(stop-clock)
 
-test-slow: .venv/with-dev
+test-slow: .venv/with-dev .venv/with-slow
 	PATH="$(CURDIR)/$(BIN):$$PATH" python -m pytest -n $(WORKERS) --no-loadscope-reorder -m slow
 
 lint: .venv/with-dev

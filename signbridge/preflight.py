@@ -7,7 +7,6 @@ Prints what the model needs beside what this machine has, and how many operation
 with `go`, or with what to do and exit status 1. Environment: SIGNBRIDGE_DEVICE.
 """
 
-import time
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,10 +22,9 @@ from signbridge.sae.settings import SaeParams, chosen_preset, features_of, sae_s
 from signbridge.vlm.chosen import complete
 from signbridge.vlm.letter_scoring import PLACEHOLDER, PromptsParams
 from signbridge.vlm.loading import decoder_blocks, device_from_environment, stream_width
-from signbridge.vlm.machine import free_disk
+from signbridge.vlm.machine import free_disk, matmul_rate
 from signbridge.vlm.needs import CHARACTERS_OF_A_TOKEN, Needs
 from signbridge.vlm.preflight import (
-    TWICE,
     Model,
     check_device,
     images_of_study,
@@ -34,6 +32,7 @@ from signbridge.vlm.preflight import (
     named_or_chosen,
     preflight,
 )
+from signbridge.vlm.store import TWICE
 
 SECONDS = 2.0  # of measuring
 LETTERS = 20  # that the prompt of `score_letters` offers, where the sample does not say: `A, `, four characters each
@@ -132,33 +131,6 @@ def table(costs: list[Cost], rate: float, device: str, dtype: str, known: bool) 
         "model runs faster. Words are",
         "produced one by one and far slower; loading and probes come on top.",
     ]
-
-
-def matmul_rate(device: torch.device, dtype: torch.dtype, seconds: float) -> float:
-    """FLOP/s of products of square matrices, the best of many tries in so long: other work only makes them slower.
-
-    The matrices grow until one product takes 10 ms.
-    """
-    side, end = 256, time.perf_counter() + seconds
-    while True:
-        left, right = (torch.rand(side, side, device=device).to(dtype) for _ in range(2))
-        took = min(_seconds(left, right, 1, device) for _ in range(4))
-        if took > 0.01 or side == 8192:
-            break
-        side *= 2
-    while time.perf_counter() < end:
-        times = max(1, int(0.1 / took))
-        took = min(took, _seconds(left, right, times, device) / times)
-    return 2.0 * side**3 / took
-
-
-def _seconds(left: torch.Tensor, right: torch.Tensor, times: int, device: torch.device) -> float:
-    start = time.perf_counter()
-    for _ in range(times):
-        left @ right
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return time.perf_counter() - start
 
 
 def _short(number: float) -> str:

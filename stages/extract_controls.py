@@ -26,7 +26,10 @@ from signbridge.datasets.control_images import (
     other_letter_rows,
 )
 from signbridge.datasets.images import decoded
-from signbridge.vlm.model_run import READ_ON, ModelRun, model_run, sites_of, write_sites
+from signbridge.vlm.extraction import sites_and_answers
+from signbridge.vlm.model_run import READ_ON, ModelRun, model_run
+from signbridge.vlm.sample_tables import sites_of, write_sites
+from signbridge.vlm.store import Store, chosen_store
 
 SAMPLE = Path("data/sample.parquet")
 ACTIVATIONS = Path("data/controls")
@@ -47,13 +50,14 @@ def main() -> None:
     """Read `data/sample.parquet` and `data/model_as_read.json`, write `data/controls/CONTROL/` and their answers."""
     chosen = params.section("controls", ControlsParams)
     sample = tables.read(SAMPLE)
-    with model_run(__file__, sample=SAMPLE) as reading:
+    store = chosen_store()
+    with model_run(__file__, sample=SAMPLE, **store.made_by()) as reading:
         controls = {
             control: _control(control, sample, chosen.twin_seed, reading.made_by)
             for control in CONTROLS
             if control in chosen.read
         }
-        shards = _read(reading, controls, chosen.twin_seed)
+        shards = _read(reading, controls, chosen.twin_seed, store)
         _write_tables(controls, shards, sample, reading)
 
 
@@ -74,18 +78,19 @@ def _control(control: str, sample: pd.DataFrame, twin_seed: int, made_by: dict[s
     raise AssertionError(f"no control '{control}'")
 
 
-def _read(reading: ModelRun, controls: dict[str, Control], twin_seed: int) -> dict[str, list[Path]]:
+def _read(reading: ModelRun, controls: dict[str, Control], twin_seed: int, store: Store) -> dict[str, list[Path]]:
     """The shards of each of `controls`; the model has left the memory before its twin is loaded."""
     shards = {}
     for control, shows in controls.items():
         if control != UNTRAINED_TWIN:
-            shards[control] = reading.read_in_shards(decoded(shows.pngs), title=control, within=shows.shards)
+            work = sites_and_answers(reading.reader, store)
+            shards[control] = reading.read_in_shards(decoded(shows.pngs), work, control, within=shows.shards)
     if UNTRAINED_TWIN in controls:
         reading.close()
         reader = reading.open(reading.model, twin_seed)
         shows = controls[UNTRAINED_TWIN]
         shards[UNTRAINED_TWIN] = reading.read_in_shards(
-            decoded(shows.pngs), title=UNTRAINED_TWIN, within=shows.shards, reader=reader
+            decoded(shows.pngs), sites_and_answers(reader, store), UNTRAINED_TWIN, within=shows.shards, reader=reader
         )
     return shards
 

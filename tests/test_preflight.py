@@ -9,6 +9,7 @@ from benchmarks.llava_shape import llava_1_5_7b_config
 from signbridge import preflight
 from signbridge.core import params
 from signbridge.core.command_line import run
+from signbridge.vlm import machine
 from signbridge.vlm.catalog import ModelParams
 from signbridge.vlm.needs import needs_of
 from tests.conftest import ROOT
@@ -38,9 +39,9 @@ def test_minutes_are_operations_by_the_measured_rate():
 
 
 def test_the_measured_rate_is_operations_by_the_time_that_they_took(monkeypatch):
-    assert 1e9 < preflight.matmul_rate(CPU, torch.float32, seconds=0.05) < 1e14
-    monkeypatch.setattr(preflight, "_seconds", lambda left, right, times, device: times * 2 * len(left) ** 3 / 5e10)
-    assert abs(preflight.matmul_rate(CPU, torch.float32, seconds=0.01) - 5e10) < 1
+    assert 1e9 < machine.matmul_rate(CPU, torch.float32, seconds=0.05) < 1e14
+    monkeypatch.setattr(machine, "_seconds", lambda left, right, times, device: times * 2 * len(left) ** 3 / 5e10)
+    assert abs(machine.matmul_rate(CPU, torch.float32, seconds=0.01) - 5e10) < 1
 
 
 def test_the_command_prints_the_table_the_costs_and_go(workspace, monkeypatch, capsys):

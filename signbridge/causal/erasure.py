@@ -45,9 +45,10 @@ from signbridge.vlm.branching import (
     image_span,
     leave,
 )
-from signbridge.vlm.extraction import Reader, Work, in_batches, stored_dtype
+from signbridge.vlm.extraction import Reader, Work, in_batches
 from signbridge.vlm.loading import LoadedModel
 from signbridge.vlm.residual import decoder_sites
+from signbridge.vlm.store import stored_dtype
 
 IMAGE_TOKEN = "image_token"  # a position beside the mean: the token in the middle of the image tokens
 SMALLEST = 1e-6  # singular value of the whitened cross-covariance that is erased; the package's own is for few digits

@@ -25,9 +25,10 @@ from signbridge.core.shards import Shard, vectors_of
 from signbridge.probing.protocols import Split
 from signbridge.rendered.dataset import RenderedParams, further_photos
 from signbridge.vlm.branching import image_span
-from signbridge.vlm.extraction import Reader, Work, in_batches, stored_dtype
+from signbridge.vlm.extraction import Reader, Work, in_batches
 from signbridge.vlm.model_run import ModelRun
 from signbridge.vlm.residual import reading_up_to
+from signbridge.vlm.store import stored_dtype
 
 FOLDS = 5  # or as many as the letter with the fewest photos has
 Vectors = Callable[[str, str], Float[np.ndarray, "images width"]]  # by site and position

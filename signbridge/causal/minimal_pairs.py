@@ -31,9 +31,10 @@ from signbridge.datasets.images import encode_png
 from signbridge.rendered.dataset import RenderedParams
 from signbridge.rendered.minimal_pairs import MinimalPairs, bendable, minimal_pairs
 from signbridge.vlm.branching import clean_run, image_span, leave_in_turn
-from signbridge.vlm.extraction import Reader, Work, in_batches, stored_dtype
+from signbridge.vlm.extraction import Reader, Work, in_batches
 from signbridge.vlm.loading import LoadedModel
 from signbridge.vlm.residual import decoder_sites, reading_up_to
+from signbridge.vlm.store import stored_dtype
 
 NUMBERS = 16384  # kept of an image and site, token by token
 IMAGE_TOKENS = "image_tokens"  # the position of these

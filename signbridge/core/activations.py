@@ -1,12 +1,14 @@
 """The activation tables: one Parquet file a site, one row an image and position, one row group a position.
 
 `data/activations/SITE.parquet` has the columns image_id, position and vector (fixed-size list, float16 or float32).
-The file metadata of every table names all sites of the run in order of depth, so that a reader never lists the folder.
+Of more images than `PART_IMAGES` it is a folder, `data/activations/SITE/part-00000.parquet` and so on, each part a
+table of its own, with `_index.json`: their names in order, their images and digests. The file metadata of every table
+names all sites of the run in order of depth, so that a reader never lists the folder.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -16,6 +18,7 @@ from pydantic import Field
 from signbridge.core import tables
 from signbridge.core.errors import SignBridgeError
 from signbridge.core.finite import check_finite
+from signbridge.core.pipeline import repro
 
 # In order of depth; the layers follow: pixels, what the vision tower hands on, the projector, block 0's input.
 SITES_BEFORE_LAYERS = ("pixels", "vision", "projector", "embedding")
@@ -26,6 +29,9 @@ TEXT_SITE, TEXT_POSITION = "answer", "text"
 NOT_FINITE = (
     "Try dtype bfloat16 or float32 for the model in models.yaml, and `dvc repro`; else its weights are damaged."
 )
+PART_IMAGES = 65_536  # of one file: of a 7-billion model at three positions 1.6 GB
+ROWS_TOGETHER = 4096  # that a reader holds beside what it returns
+INDEX = "_index.json"  # readers of a folder of Parquet files pass over names that begin so
 POSITIONS_OF_SITE = {"pixels": ("flat",), "vision": ("image_mean",), "projector": ("image_mean",)}
 
 
@@ -44,55 +50,145 @@ def positions_of(site: str) -> tuple[str, ...]:
     return POSITIONS_OF_SITE.get(site, TOKEN_POSITIONS)
 
 
+class Rows(NamedTuple):
+    """Vectors that are read where they are wanted: all of them may be more than memory holds."""
+
+    read: Callable[[int, int], Float[np.ndarray, "rows width"]]  # those from one row up to another
+
+
 def write(
     folder: Path,
     site: str,
     image_ids: list[str],
-    vectors: dict[str, Float[np.ndarray, "images width"]],
+    vectors: Mapping[str, Float[np.ndarray, "images width"] | Rows],
     made_by: dict[str, Any],
 ) -> None:
     """Write the table of one site: `vectors` by position, each in the order of `image_ids`.
 
-    `made_by` must hold `sites`, all sites of the run in order of depth. Raises `SignBridgeError` if a number is not
-    finite.
+    Up to `PART_IMAGES` images are one file, more of them a folder of parts and `_index.json`. One part of one position
+    is in memory at a time. `made_by` must hold `sites`, all sites of the run in order of depth. Raises
+    `SignBridgeError` if a number is not finite.
     """
-    for position, rows in vectors.items():
-        check_finite(rows, f"{site} at {position}", image_ids, NOT_FINITE, "image")
-    stacked = np.concatenate(list(vectors.values()))
-    width = stacked.shape[1]
-    table = pa.table(
-        {
-            "image_id": image_ids * len(vectors),
-            "position": np.repeat(list(vectors), len(image_ids)),
-            "vector": pa.FixedSizeListArray.from_arrays(pa.array(stacked.reshape(-1)), width),
-        }
-    )
-    tables.write(table, folder / f"{site}.parquet", made_by, rows_together=len(image_ids))
+    parts = [range(start, min(start + PART_IMAGES, len(image_ids))) for start in range(0, len(image_ids), PART_IMAGES)]
+    if len(parts) <= 1:
+        rows = range(len(image_ids))
+        return tables.write_parts(_groups(site, image_ids, vectors, rows), folder / f"{site}.parquet", made_by)
+    with tables.whole_folder(folder / site) as unfinished:
+        written = []
+        for number, rows in enumerate(parts):
+            path = unfinished / f"part-{number:05d}.parquet"
+            tables.write_parts(_groups(site, image_ids, vectors, rows), path, made_by)
+            written.append({"file": path.name, "images": len(rows), "sha256": tables.file_sha256(path)})
+        tables.write_json(unfinished / INDEX, {"images": len(image_ids), "parts": written})
+
+
+def _groups(
+    site: str, image_ids: list[str], vectors: Mapping[str, np.ndarray | Rows], rows: range
+) -> Iterator[pa.Table]:
+    """A row group a position, of the images in `rows`."""
+    ids = image_ids[rows.start : rows.stop]
+    for position, of_all in vectors.items():
+        here = of_all.read(rows.start, rows.stop) if isinstance(of_all, Rows) else of_all[rows.start : rows.stop]
+        check_finite(here, f"{site} at {position}", ids, NOT_FINITE, "image")
+        yield pa.table(
+            {
+                "image_id": ids,
+                "position": [position] * len(ids),
+                "vector": pa.FixedSizeListArray.from_arrays(pa.array(here.reshape(-1)), here.shape[1]),
+            }
+        )
+
+
+def files_of(folder: Path, site: str) -> list[Path]:
+    """The Parquet files of one site, in order: one, or its parts.
+
+    Raises `SignBridgeError` if a part is missing, or has other rows than the index says.
+    """
+    whole, index = folder / f"{site}.parquet", folder / site / INDEX
+    if not index.is_file():
+        return [whole]  # which may be missing: reading it says so
+    said = tables.read_json(index)["parts"]
+    for part in said:
+        path = folder / site / part["file"]
+        images = tables.count_rows(path) // len(tables.values_of_groups(path, "position"))
+        if images != part["images"]:
+            raise SignBridgeError(
+                f"{path}: {images} images, {index} says {part['images']}. Delete {folder / site} and {repro(folder)}."
+            )
+    return [folder / site / part["file"] for part in said]
+
+
+def check_digests(folder: Path, site: str) -> None:
+    """Raises `SignBridgeError` naming a part of the site whose bytes are not those that were written."""
+    index = folder / site / INDEX
+    for part in tables.read_json(index)["parts"] if index.is_file() else ():
+        path = folder / site / part["file"]
+        if tables.file_sha256(path) != part["sha256"]:
+            raise SignBridgeError(
+                f"{path}: not the bytes that {index} names. Delete {folder / site} and {repro(folder)}."
+            )
 
 
 def sites(folder: Path) -> list[str]:
     """All sites of the run that wrote `folder`, in order of depth."""
-    return tables.made_by(folder / "pixels.parquet")["sites"]
+    return made_by(folder, "pixels")["sites"]
+
+
+def made_by(folder: Path, site: str) -> dict[str, Any]:
+    """What made the table of one site."""
+    return tables.made_by(files_of(folder, site)[0])
+
+
+def check_own_basis(folder: Path) -> None:
+    """Raises `SignBridgeError` if the vectors of `folder` are projected: none can be put back into the model."""
+    project = made_by(folder, "pixels").get("store", {}).get("project", "none")
+    if project != "none":
+        raise SignBridgeError(
+            f"{folder}: vectors are projected onto {project} random directions (extract.store.project in params.yaml). "
+            "What edits the model needs its own: set project: none."
+        )
+
+
+def positions_in(folder: Path, site: str) -> list[str]:
+    """The positions that `folder` has of a site."""
+    return tables.values_of_groups(files_of(folder, site)[0], "position")
+
+
+def image_ids(folder: Path, site: str) -> list[str]:
+    """The images that `folder` has vectors of at a site, in order."""
+    files, position = files_of(folder, site), positions_in(folder, site)[0]
+    parts = (tables.batches(file, ["image_id"], ROWS_TOGETHER, of=("position", position)) for file in files)
+    return [image_id for part in parts for batch in part for image_id in batch["image_id"].to_pylist()]
 
 
 def read(folder: Path, site: str, position: str, image_ids: list[str]) -> Float32[np.ndarray, "images width"]:
     """The vectors of `site` at `position`, in the order of `image_ids`, as float32.
 
-    Raises `SignBridgeError` if the site has no such position, an image has no row, or a number is not finite.
+    Beside what is returned a few rows are in memory. Raises `SignBridgeError` if the site has no such position, an
+    image has no row, or a number is not finite.
     """
-    table = tables.read_arrow(folder / f"{site}.parquet", where=("position", position))
-    if not len(table):
-        there = ", ".join(positions_of(site))
-        raise SignBridgeError(f"site '{site}' has no position '{position}'. There are: {there}.")
-    row_of = {image_id: row for row, image_id in enumerate(table["image_id"].to_pylist())}
-    missing = [image_id for image_id in image_ids if image_id not in row_of]
+    files = files_of(folder, site)
+    if position not in (there := tables.values_of_groups(files[0], "position")):
+        raise SignBridgeError(f"site '{site}' has no position '{position}'. There are: {', '.join(there)}.")
+    row_of = {image_id: row for row, image_id in enumerate(dict.fromkeys(image_ids))}
+    vectors, missing = None, set(row_of)
+    for file in files:
+        for batch in tables.batches(file, ["image_id", "vector"], ROWS_TOGETHER, of=("position", position)):
+            if vectors is None:
+                vectors = np.empty((len(row_of), batch["vector"].type.list_size), dtype=np.float32)
+            ids = batch["image_id"].to_pylist()
+            kept = [at for at, image_id in enumerate(ids) if image_id in row_of]
+            names = [ids[at] for at in kept]
+            rows = batch["vector"].flatten().to_numpy(zero_copy_only=False).reshape(len(ids), -1)[kept]
+            check_finite(rows, f"{file} at {position}", names, NOT_FINITE, "image")
+            vectors[[row_of[name] for name in names]] = rows
+            missing.difference_update(names)
     if missing:
-        raise SignBridgeError(f"{folder}/{site}.parquet: no row for image '{missing[0]}'. Rerun `dvc repro extract`.")
-    vectors = table["vector"].combine_chunks()
-    flat = vectors.flatten().to_numpy(zero_copy_only=False).reshape(len(table), -1)
-    chosen = flat[[row_of[image_id] for image_id in image_ids]]
-    check_finite(chosen, f"{folder}/{site}.parquet at {position}", image_ids, NOT_FINITE, "image")
-    return chosen.astype(np.float32)
+        first = next(image_id for image_id in image_ids if image_id in missing)
+        raise SignBridgeError(f"{files[0]}: no row for image '{first}'. Rerun {repro(folder)}.")
+    if len(row_of) == len(image_ids):
+        return vectors
+    return vectors[[row_of[image_id] for image_id in image_ids]]
 
 
 Layers = Annotated[int, Field(ge=0)] | Literal["all"]  # how many, evenly spread

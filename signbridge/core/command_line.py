@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from signbridge.core.errors import SignBridgeError, is_out_of_memory, refusal
+from signbridge.core.errors import PartDone, SignBridgeError, is_out_of_memory, refusal
 from signbridge.core.pipeline import stage_of
 
 PEAK_MEMORY = Path(".scratch/peak_memory")  # bytes, a file a stage: what `make budgets` prints
@@ -29,6 +29,8 @@ def run(main: Callable[[], None]) -> None:
         main()
         if stage:
             note_peak_memory(f"stage-{stage.pipeline}-{stage.name}")
+    except PartDone as done:
+        log.info("%s No table is written: that does `dvc repro`, once all parts are there.", done)
     except SignBridgeError as error:
         sys.exit(f"error: {error}")
     except OSError as error:

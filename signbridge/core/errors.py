@@ -14,6 +14,10 @@ class SignBridgeError(Exception):
     """Something that the user can put right: bad data, a wrong key, a missing file."""
 
 
+class PartDone(Exception):
+    """What one of several runs had to do is done; the tables are written by a run that finds all parts there."""
+
+
 _RIGHTS = "Give yourself the right to it (chmod, chown), or choose another place."
 _ROOM = "Free some room there, and run it again."
 _MOUNT = "Mount that place again, and run it again."

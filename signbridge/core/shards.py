@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from jaxtyping import Int
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
@@ -60,6 +61,27 @@ def names_of(path: Path) -> list[str]:
 def vectors_of(paths: list[Path], name: str) -> np.ndarray:
     """The vectors called `name` of all shards, images x width, in order."""
     return np.concatenate([_tensor(path, name) for path in paths])
+
+
+class Shards:
+    """Many shards in order, of which a few rows are wanted at a time."""
+
+    def __init__(self, paths: list[Path]):
+        self.paths = paths
+        self._ends = np.cumsum([0, *(len(_contents(path)["answers"]) for path in paths)])
+
+    def rows(self, name: str, rows: Int[np.ndarray, " rows"]) -> np.ndarray:
+        """These rows of the vectors called `name`, rows x width, in this order; one shard at a time is opened."""
+        wanted, place = np.unique(rows, return_inverse=True)
+        first, last = np.searchsorted(self._ends, [wanted[0], wanted[-1]], side="right") - 1
+        found = []
+        for number in range(first, last + 1):
+            start, end = self._ends[number : number + 2]
+            here = wanted[(wanted >= start) & (wanted < end)] - start
+            if len(here):
+                found.append(_tensor(self.paths[number], name)[here])
+        found = np.concatenate(found)
+        return found if np.array_equal(wanted, rows) else found[place]
 
 
 def answers_of(paths: list[Path]) -> list[str]:

@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 
 from signbridge.core.errors import SignBridgeError, check_readable, refusal
 from signbridge.core.pipeline import how_to_get, repro
+from signbridge.core.scratch import check_may_write
 
 
 @contextmanager
@@ -26,9 +27,10 @@ def whole_file(path: Path | str) -> Iterator[Path]:
     """Yield where to write; what was written there becomes `path` when the block ends, and only then.
 
     The folder of `path` is made where it is missing. If the block raises, `path` stays as it was. Raises
-    `SignBridgeError` if the operating system does not let it be written.
+    `SignBridgeError` if the operating system does not let it be written, and `PartDone` where a part alone is made.
     """
     path = Path(path)
+    check_may_write(path)
     unfinished = path.with_name(f".{path.name}.unfinished")
     with _said_of(path, unfinished):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -43,6 +45,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
     If the block raises, or is killed, `path` stays as it was. Between the two renames at the end there is none. Raises
     `SignBridgeError` if the operating system does not let it be written.
     """
+    check_may_write(path)
     unfinished, replaced = (path.with_name(f".{path.name}.{state}") for state in ("unfinished", "replaced"))
     with _said_of(path, unfinished):
         for left_behind in (unfinished, replaced):
@@ -98,10 +101,14 @@ def write(
         table = pa.Table.from_pandas(table, preserve_index=False)
     table = table.replace_schema_metadata(_metadata(made_by))
     with whole_file(path) as unfinished:
-        repeating = [field.name for field in table.schema if not pa.types.is_fixed_size_list(field.type)]
         pq.write_table(
-            table, unfinished, compression="zstd", use_dictionary=repeating or False, row_group_size=rows_together
+            table, unfinished, compression="zstd", use_dictionary=_repeating(table.schema), row_group_size=rows_together
         )
+
+
+def _repeating(schema: pa.Schema) -> list[str] | bool:
+    """The columns that get a dictionary, or that none does."""
+    return [field.name for field in schema if not pa.types.is_fixed_size_list(field.type)] or False
 
 
 def write_parts(
@@ -117,10 +124,10 @@ def write_parts(
             for part in parts:
                 part = part.replace_schema_metadata(None if callable(made_by) else _metadata(made_by))
                 if writer is None:
-                    repeating = part.schema.names
+                    repeating = _repeating(part.schema)
                     file = pq.ParquetWriter(unfinished, part.schema, compression="zstd", use_dictionary=repeating)
                     writer = opened.enter_context(file)
-                writer.write_table(part)
+                writer.write_table(part, row_group_size=max(1, len(part)))
             if writer is not None and callable(made_by):
                 writer.add_key_value_metadata(_metadata(made_by()))
         except BaseException:
@@ -183,12 +190,30 @@ def read_arrow(path: Path | str, where: tuple[str, str] | None = None) -> pa.Tab
     return _parquet(lambda source: pq.read_table(source, filters=filters), path)
 
 
-def batches(path: Path | str, columns: list[str], rows_together: int = 256) -> Iterator[pa.RecordBatch]:
-    """The table at `path`, a few rows at a time, none of two row groups, for columns that do not fit into memory."""
+def batches(
+    path: Path | str, columns: list[str], rows_together: int = 256, of: tuple[str, str] | None = None
+) -> Iterator[pa.RecordBatch]:
+    """The table at `path`, a few rows at a time, none of two row groups, for columns that do not fit into memory.
+
+    `of` is a column that has one value in each row group, and the value of the groups to read.
+    """
     file = _parquet(pq.ParquetFile, path)
     with file:
         for group in range(file.num_row_groups):
-            yield from file.iter_batches(rows_together, row_groups=[group], columns=columns)
+            if of is None or _value_of_group(file.metadata, group, of[0]) == of[1]:
+                yield from file.iter_batches(rows_together, row_groups=[group], columns=columns)
+
+
+def values_of_groups(path: Path | str, column: str) -> list[str]:
+    """The value that each row group of the table at `path` has in a `column` that has one in each, in order."""
+    with _parquet(pq.ParquetFile, path) as file:
+        return [_value_of_group(file.metadata, group, column) for group in range(file.num_row_groups)]
+
+
+def _value_of_group(metadata: pq.FileMetaData, group: int, column: str) -> str:
+    """From the statistics of the file, which hold the least and the greatest value of each row group."""
+    place = metadata.schema.names.index(column)
+    return metadata.row_group(group).column(place).statistics.min
 
 
 def read_rows(path: Path | str, rows: list[int], columns: list[str]) -> pd.DataFrame:

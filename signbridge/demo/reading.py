@@ -12,7 +12,8 @@ from signbridge.core.finite import check_finite, way_out
 from signbridge.datasets.images import grey_of
 from signbridge.demo.study import DemoStudy, Place
 from signbridge.vlm.answering import read_and_answer
-from signbridge.vlm.extraction import Reader, stored_dtype
+from signbridge.vlm.extraction import Reader
+from signbridge.vlm.store import stored_dtype
 
 Vectors = dict[Place, Float[np.ndarray, "_width"]]
 

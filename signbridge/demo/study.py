@@ -43,8 +43,9 @@ class DemoStudy:
     def __init__(self) -> None:
         """Read the study in the working folder. Raises `SignBridgeError` naming what is missing."""
         self.sample = tables.read(SAMPLE)  # image_id, label, photo, image (PNG bytes)
-        self.model_name = model_name(ACTIVATIONS / "pixels.parquet", params.model_notes())
-        self.made_by = tables.made_by(ACTIVATIONS / "pixels.parquet")
+        activations.check_own_basis(ACTIVATIONS)
+        self.model_name = model_name(activations.files_of(ACTIVATIONS, "pixels")[0], params.model_notes())
+        self.made_by = activations.made_by(ACTIVATIONS, "pixels")
         self.places, self.accuracy = self._places()
         self.probes: dict[Place, Probe] = {
             (site, position): load(PROBES / f"{site}.safetensors", position, "sample") for site, position in self.places
@@ -55,7 +56,7 @@ class DemoStudy:
         self._threshold = tables.made_by(PHOTOS)["params"]["threshold"]
         self._pixels = unit_rows(np.stack([grey_pixels(png).reshape(-1) for png in self.sample["image"]]))
         for site in self.sites:  # read when they are asked for; missing is told now
-            tables.made_by(ACTIVATIONS / f"{site}.parquet")
+            activations.made_by(ACTIVATIONS, site)
 
     @property
     def sites(self) -> list[str]:

@@ -11,9 +11,10 @@ from transformers import BatchFeature
 
 from signbridge.core.errors import SignBridgeError
 from signbridge.core.shards import Shard, vectors_of
-from signbridge.vlm.extraction import Reader, Work, in_batches, stored_dtype
+from signbridge.vlm.extraction import Reader, Work, in_batches
 from signbridge.vlm.families.parts import grid_of_image
 from signbridge.vlm.residual import reading_up_to
+from signbridge.vlm.store import stored_dtype
 
 DIFFER = (
     "lenses: the images take different numbers of tokens in this model, so their patches do not correspond. "

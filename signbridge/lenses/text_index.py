@@ -30,7 +30,8 @@ from signbridge.core.tables import whole_folder
 from signbridge.lenses import stored_vectors
 from signbridge.lenses.contexts import TOKENISED_TOGETHER, Block, Context, Part, parts_of
 from signbridge.lenses.stored_vectors import CONTEXTS, StoredRows, StoredVectors
-from signbridge.vlm.extraction import Reader, in_batches, read_in_shards
+from signbridge.vlm.extraction import Reader, in_batches
+from signbridge.vlm.shard_runs import read_in_shards
 from signbridge.vlm.text import Phrase, text_tokens
 
 PUBLISHED_LAYERS = (1, 2, 4, 8, 16, 24)  # decoder blocks that a vector has passed

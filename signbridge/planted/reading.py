@@ -17,11 +17,12 @@ from signbridge.core.shards import Shard
 from signbridge.planted.questions import ANSWERS, Finger, Question, Word
 from signbridge.planted.settings import BEFORE_THE_QUESTION
 from signbridge.vlm.answering import prefill
-from signbridge.vlm.extraction import Reader, Work, in_batches, stored_dtype
+from signbridge.vlm.extraction import Reader, Work, in_batches
 from signbridge.vlm.families.parts import within_softcap
 from signbridge.vlm.key_value_cache import roomy_cache
 from signbridge.vlm.prompts import IMAGE
 from signbridge.vlm.residual import decoder_sites
+from signbridge.vlm.store import stored_dtype
 
 LENSES = ("logit", "embedding")
 

@@ -17,9 +17,10 @@ from transformers import BatchFeature
 from signbridge.core.shards import Shard
 from signbridge.datasets.images import decoded
 from signbridge.sae.passages import DECKS, Deck, Passage
-from signbridge.vlm.extraction import Reader, Work, in_batches, stored_dtype
+from signbridge.vlm.extraction import Reader, Work, in_batches
 from signbridge.vlm.loading import LoadedModel
 from signbridge.vlm.residual import reading_up_to
+from signbridge.vlm.store import stored_dtype
 
 IS_IMAGE = "is_image"  # beside the sites in a shard
 

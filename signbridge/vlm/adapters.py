@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
-from signbridge.core import activations, tables
+from signbridge.core import activations
 from signbridge.core.errors import SignBridgeError
 from signbridge.vlm.adapter_files import WEIGHTS, Base, read_config
 
@@ -60,14 +60,16 @@ def check_untouched(tuned: Path, base: Path) -> str:
     `tuned` and `base` are folders of activations. Read in the same batches, on the same kind of device and by the same
     packages, they are alike bit for bit; otherwise to within `ALMOST`. Raises `SignBridgeError` if they are not.
     """
-    ours, theirs = (tables.made_by(folder / "embedding.parquet") for folder in (tuned, base))
+    ours, theirs = (activations.made_by(folder, "embedding") for folder in (tuned, base))
     on, of = (made_by.get("read_on", {}) for made_by in (ours, theirs))
     same = (
         all(on.get(key) == of.get(key) for key in ("device", "batch_size")) and ours["packages"] == theirs["packages"]
     )
     for site in activations.SITES_BEFORE_LAYERS:
-        image_ids = list(dict.fromkeys(tables.read(tuned / f"{site}.parquet", ["image_id"])["image_id"]))
-        for position in set(activations.positions_of(site)) - {"answer_last"}:  # another answer feeds other tokens back
+        image_ids = activations.image_ids(tuned, site)
+        for position in set(activations.positions_in(tuned, site)) - {
+            "answer_last"
+        }:  # another answer feeds other tokens back
             here, there = (activations.read(folder, site, position, image_ids) for folder in (tuned, base))
             error = float(np.linalg.norm(here - there) / max(np.linalg.norm(there), 1e-30))
             if error > (0 if same else ALMOST):

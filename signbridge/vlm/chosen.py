@@ -16,6 +16,7 @@ from signbridge.core import params
 from signbridge.core.errors import SignBridgeError
 from signbridge.core.model_folder import check_model_folder
 from signbridge.core.pipeline import how_to_get, repro
+from signbridge.core.scratch import SCRATCH
 from signbridge.core.tables import read_json, write_json
 from signbridge.vlm.adapter_files import digest_of
 from signbridge.vlm.catalog import AUTO, Model, ModelParams
@@ -24,7 +25,6 @@ MODEL = Path("data/model.json")  # of the study's model
 AS_READ = Path("data/model_as_read.json")  # the same and its kind of weights
 Kind = Literal["plain", "packed", "expanded"]  # of weights: never packed, packed now, packed once
 
-SCRATCH = Path(".scratch")
 SCRATCH_MODELS = SCRATCH / "models"  # random models, and packed weights that are kept
 FOUND = ("dtype", "prompt")  # what an entry may leave to the model's own files
 

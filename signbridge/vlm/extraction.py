@@ -1,42 +1,31 @@
-"""Read a model's activations and answers for a list of images, shard by shard, so that a killed run goes on.
+"""Read a model's activations and answers for a list of images, batch by batch.
 
 Every batch of a run has one fixed shape: the last is filled up with copies of its first image, whose results are
-dropped. So an image's vectors are the same bytes whatever ran beside it or before it; shards of batches of another size
-are computed again. How many images that is follows from their number (`work_list.py`), and images that are alike are
-read once.
+dropped. So an image's vectors are the same bytes whatever ran beside it or before it. `shard_runs.py` keeps them.
 """
 
-import logging
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
 from PIL import Image
-from tqdm import tqdm
 from transformers import BatchFeature
 
 from signbridge.core.finite import all_finite, check_finite, way_out
-from signbridge.core.shards import (
-    Shard,
-    is_whole,
-    made_with,
-    shard_path,
-    write_shard,
-)
+from signbridge.core.shards import Shard
 from signbridge.vlm.answering import read_and_answer
 from signbridge.vlm.families.parts import completed
 from signbridge.vlm.loading import LoadedModel
 from signbridge.vlm.memory import first_batch_size, halving
 from signbridge.vlm.nf4 import packed_layers
 from signbridge.vlm.prompts import prompt_for
-from signbridge.vlm.work_list import in_batches, unlike, with_copies, work_list
-
-log = logging.getLogger(__name__)
+from signbridge.vlm.store import Store, stored_dtype
+from signbridge.vlm.work_list import in_batches
 
 FREE_SOME = "Free some, or choose a smaller model or quantization: nf4."
+EVERYTHING = Store()
 IMAGES_PER_SHARD = 64  # a multiple of every batch size
 
 T = TypeVar("T")
@@ -185,17 +174,18 @@ class Reader:
                 yield work.read(inputs, len(batch))
 
 
-def sites_and_answers(reader: Reader) -> Work:
-    """Of images: every site at every position, by `site.position`, images x width, and the answers."""
+def sites_and_answers(reader: Reader, store: Store = EVERYTHING) -> Work:
+    """Of images: every site at every position that is stored, by `site.position`, images x width, and the answers."""
 
     def read(inputs: BatchFeature, keep: int) -> Shard:
         model, processor, parts, end_tokens, _ = reader.loaded
         answered = read_and_answer(model, parts, reader.to_device(inputs), reader.max_new_tokens, end_tokens)
         dtype = stored_dtype(model.dtype)
         vectors = {
-            f"{site}.{position}": vector[:keep].to(dtype).cpu().numpy()
+            f"{site}.{position}": store.stored(vector[:keep], dtype)
             for site, positions in answered.vectors.items()
             for position, vector in positions.items()
+            if store.keeps(site, position)
         }
         answers = processor.batch_decode(answered.answers[:keep], skip_special_tokens=True)
         return Shard(vectors, [answer.strip() for answer in answers])
@@ -211,67 +201,6 @@ def _one_ahead(pool: ThreadPoolExecutor, work: Callable[[T], S], items: list[T])
         waiting = pool.submit(work, item)
         yield done
     yield waiting.result()
-
-
-def stored_dtype(dtype: torch.dtype) -> torch.dtype:
-    """Float16 for a model that computes in it, else float32 (which also holds bfloat16's range)."""
-    return torch.float16 if dtype == torch.float16 else torch.float32
-
-
-def read_in_shards(
-    reader: Reader,
-    items: list,
-    folder: Path,
-    items_per_shard: int,
-    work: Work | None = None,
-    title: str = "extract",
-    unit: str = "image",
-) -> list[Path]:
-    """Do `work` on the items into shards below `folder`, in order, and return their paths.
-
-    Without `work` the items are images, read as `sites_and_answers` has it. `title` heads the progress bar, which
-    counts each `unit`. Shards that lie there whole, and were made as `reader` makes them, are not computed again. Of
-    work whose batches are filled up, items that are alike are read once. The run ends at the first numbers that are not
-    finite, with a `SignBridgeError`.
-    """
-    work = work or sites_and_answers(reader)
-    with tqdm(total=len(items), unit=unit, desc=title) as progress:
-        batches = None
-        while batches != reader.batch_size:  # once, unless memory runs out on the way
-            batches = reader.batch_size
-            todo = (work_list if work.fills else unlike)(items, batches, items_per_shard)
-            paths = [shard_path(folder, number) for number in range(len(todo.shards))]
-            made = reader.made_with_batches_of(todo.together)
-            there = sum(_is_done(path, made) for path in paths)
-            log.info("%d of %d shards already there", there, len(paths))
-            log.info("reading on %s in batches of %d", reader.loaded.device, todo.together)
-            progress.reset()
-            progress.initial = 0
-            for number, (path, rows) in enumerate(zip(paths, todo.shards, strict=True)):
-                if _is_done(path, made):
-                    _skip(progress, len(rows))
-                    continue
-                read = todo.read(rows)
-                shard = reader.read([items[row] for row in read], work, progress.update, read, unit, todo.together)
-                if reader.batch_size != batches:  # and with it which items lie in a shard
-                    break
-                write_shard(path, with_copies(shard, number, todo, folder))
-                progress.update(len(rows) - len(read))
-    return paths
-
-
-def _skip(progress: tqdm, items: int) -> None:
-    """Move the bar on over what was there already: done, but no part of the speed or the time left."""
-    if progress.disable:  # which has none of the numbers below
-        return
-    progress.n += items
-    progress.initial += items
-    progress.last_print_n += items
-    progress.refresh()
-
-
-def _is_done(path: Path, made: str) -> bool:
-    return is_whole(path) and made_with(path) == made
 
 
 def _joined(shards: list[Shard]) -> Shard:

@@ -223,24 +223,25 @@ def stream_width(params: Model) -> int:
 
     Raises `SignBridgeError` if the hub cannot be reached, or the files make no model that can be loaded.
     """
-    return _text_config(params).hidden_size
+    return configuration(params).get_text_config().hidden_size
 
 
 def decoder_blocks(params: Model) -> int:
     """How many decoder blocks the model has, as `stream_width` has it."""
-    return _text_config(params).num_hidden_layers
+    return configuration(params).get_text_config().num_hidden_layers
 
 
-def _text_config(params: Model) -> PreTrainedConfig:
+def configuration(params: Model) -> PreTrainedConfig:
+    """The model's configuration, as `stream_width` reads it."""
     if params.source == "tiny_random":
-        return tiny_config(params.family).get_text_config()
+        return tiny_config(params.family)
     if params.source == "hub":
         folder = hub.fetch(params.hub_id, params.revision, ["config.json"])
         check_family(folder)
     else:
         folder = _checked(Path(params.path).expanduser(), params)
     with said_of_files(folder):
-        return AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False).get_text_config()
+        return AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
 
 
 def _checked(folder: Path, params: Model) -> Path:

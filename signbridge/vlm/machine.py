@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import subprocess
+import time
 from pathlib import Path
 
 import torch
@@ -123,3 +124,30 @@ def _left(most: Path, taken: Path) -> int | None:
         return max(0, int(most.read_text()) - int(taken.read_text()) + (int(kept[1]) if kept else 0))
     except (OSError, ValueError):  # no such file; or "max": no limit
         return None
+
+
+def matmul_rate(device: torch.device, dtype: torch.dtype, seconds: float) -> float:
+    """FLOP/s of products of square matrices, the best of many tries in so long: other work only makes them slower.
+
+    The matrices grow until one product takes 10 ms.
+    """
+    side, end = 256, time.perf_counter() + seconds
+    while True:
+        left, right = (torch.rand(side, side, device=device).to(dtype) for _ in range(2))
+        took = min(_seconds(left, right, 1, device) for _ in range(4))
+        if took > 0.01 or side == 8192:
+            break
+        side *= 2
+    while time.perf_counter() < end:
+        times = max(1, int(0.1 / took))
+        took = min(took, _seconds(left, right, times, device) / times)
+    return 2.0 * side**3 / took
+
+
+def _seconds(left: torch.Tensor, right: torch.Tensor, times: int, device: torch.device) -> float:
+    start = time.perf_counter()
+    for _ in range(times):
+        left @ right
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter() - start

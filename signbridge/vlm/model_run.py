@@ -15,29 +15,27 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pandas as pd
 import torch
-from jaxtyping import Bool, Int
 from pydantic import TypeAdapter
 
-from signbridge.core import activations, tables
+from signbridge.core import tables
 from signbridge.core.errors import SignBridgeError
 from signbridge.core.pipeline import code_digest, repro
-from signbridge.core.shards import answers_of, names_of, vectors_of
-from signbridge.datasets.images import decoded, grey_pixels
+from signbridge.core.scratch import HERE, SCRATCH
 from signbridge.vlm import preflight
 from signbridge.vlm.catalog import Model, ModelParams
-from signbridge.vlm.chosen import AS_READ, MODEL, SCRATCH, SCRATCH_MODELS, Kind, check_chosen, read_model
-from signbridge.vlm.extraction import IMAGES_PER_SHARD, Reader, Work, read_in_shards
+from signbridge.vlm.chosen import AS_READ, MODEL, SCRATCH_MODELS, Kind, check_chosen, read_model
+from signbridge.vlm.extraction import IMAGES_PER_SHARD, Reader, Work
 from signbridge.vlm.loading import device_from_environment, load
 from signbridge.vlm.nf4 import packed_layers
+from signbridge.vlm.ray_pool import Elsewhere
+from signbridge.vlm.shard_runs import read_in_shards
 
 PACKAGES = ("torch", "transformers", "bitsandbytes", "pillow")
 READ_ON = "read_on"
@@ -59,6 +57,7 @@ class ModelRun:
         self._made_by = made_by
         self.model = model
         self._read_on: dict[str, Any] = {}  # of the reader that was used last, which is not held here
+        self._elsewhere = Elsewhere()
         self.scratch = SCRATCH / "_".join(names)
         self.folder = self.scratch / fingerprint(made_by | {"dequantize": model.dequantize}, self.device, stage_file)
 
@@ -81,6 +80,7 @@ class ModelRun:
         """Load a model, or its untrained twin of a seed, with the batch size of the environment."""
         batch_size = _from_environment("SIGNBRIDGE_BATCH_SIZE")
         loaded = load(model, SCRATCH_MODELS, self.device, twin_seed)
+        self._elsewhere.note(loaded, model, twin_seed)
         reader = Reader(loaded, model.prompt, model.max_new_tokens, batch_size)
         reader.batch_size = min(reader.batch_size, images_per_shard())
         self._note(reader)
@@ -89,6 +89,7 @@ class ModelRun:
     def close(self) -> None:
         """Let go of the model, so that it has left the memory before another is loaded."""
         self.__dict__.pop("reader", None)
+        self._elsewhere.close()
         gc.collect()  # with whatever refers to itself
         torch.cuda.empty_cache()
 
@@ -102,14 +103,14 @@ class ModelRun:
         reader: Reader | None = None,
         items_per_shard: int | None = None,
     ) -> list[Path]:
-        """Do `work` on the items (`extraction.read_in_shards`), in the sub-folder `within` of the run's own.
+        """Do `work` on the items (`shard_runs.read_in_shards`), in the sub-folder `within` of the run's own.
 
         `reader` is the chosen model's unless another is given.
         """
         reader = reader or self.reader
         shards = read_in_shards(
             reader, items, self.folder / within, items_per_shard or images_per_shard(), work,
-            title or self.scratch.name, unit,
+            title or self.scratch.name, unit, self._elsewhere.makes(reader),
         )  # fmt: skip
         self._note(reader)  # memory may have run out
         return shards
@@ -144,7 +145,9 @@ def model_run(
     run = ModelRun(stage_file, model, {**read_by, **of_sample, **made_by}, None if is_chosen else of)
     preflight.check(name, run.model, run.device, stage_file, SCRATCH)
     yield run
-    shutil.rmtree(run.scratch, ignore_errors=True)
+    run.close()
+    # What other settings left goes too, but not from a folder that other projects may share.
+    shutil.rmtree(run.scratch if SCRATCH == HERE else run.folder, ignore_errors=True)
 
 
 def read_with(of: Path = AS_READ, earlier: Path | None = None) -> tuple[dict[str, Any], Kind | None]:
@@ -224,62 +227,6 @@ def fingerprint(made_by: dict[str, Any], device: torch.device, stage_file: str) 
 def images_per_shard() -> int:
     """`SIGNBRIDGE_SHARD_IMAGES` if it is set, else what suits every batch size."""
     return _from_environment("SIGNBRIDGE_SHARD_IMAGES") or IMAGES_PER_SHARD
-
-
-def extract_sample(
-    run: ModelRun, sample: pd.DataFrame, folder: Path, kept: Bool[np.ndarray, " images"] | None = None, **made_by: Any
-) -> None:
-    """Read every site of the model at every position for the images of `sample`, and its answers, as `write_read` does.
-
-    Of all images that are read, in the batches that are the study's, those that are `kept` are written. `made_by` says
-    more of what made them.
-    """
-    shards = run.read_in_shards(decoded(sample["image"].tolist()))
-    rows = np.arange(len(sample)) if kept is None else np.flatnonzero(kept)
-    write_read(run, shards, sample.iloc[rows], rows, folder, **made_by)
-
-
-def write_read(
-    run: ModelRun, shards: list[Path], shown: pd.DataFrame, rows: Int[np.ndarray, "_"], folder: Path, **made_by: Any
-) -> None:
-    """Write `activations` and `answers.parquet` of `shown` (image_id, label, image) to `folder`.
-
-    Its images are these `rows` of what was read into `shards`.
-    """
-    made_by = {**run.made_by, **made_by, "sites": sites_of(shards)}
-    write_sites(folder / "activations", shards, shown["image_id"].tolist(), shown["image"].tolist(), made_by, rows)
-    said = answers_of(shards)
-    answered = {"prompt": run.model.prompt, "answer": [said[row] for row in rows]}
-    tables.write(shown[["image_id", "label"]].assign(**answered), folder / "answers.parquet", made_by)
-
-
-def sites_of(shards: list[Path]) -> list[str]:
-    """All sites of a run in order of depth, `pixels` first."""
-    return ["pixels", *dict.fromkeys(name.split(".")[0] for name in names_of(shards[0]))]
-
-
-def write_sites(
-    folder: Path,
-    shards: list[Path],
-    image_ids: list[str],
-    pngs: Sequence[bytes],
-    made_by: dict[str, Any],
-    rows: Int[np.ndarray, " images"] | None = None,
-) -> None:
-    """Write a table for each site of `shards` to `folder`, and the `pixels` of `pngs`, the images that were read.
-
-    `image_ids` names them. They are these `rows` of `shards`, or all in order; `made_by` must hold `sites`.
-    """
-    rows = np.arange(len(image_ids)) if rows is None else rows
-    pixels = np.stack([grey_pixels(png).reshape(-1) for png in pngs]).astype(np.float32)
-    activations.write(folder, "pixels", image_ids, {"flat": pixels}, made_by)
-    positions: dict[str, list[str]] = {}
-    for name in names_of(shards[0]):
-        site, position = name.split(".")
-        positions.setdefault(site, []).append(position)
-    for site, there in positions.items():
-        vectors = {position: vectors_of(shards, f"{site}.{position}")[rows] for position in there}
-        activations.write(folder, site, image_ids, vectors, made_by)
 
 
 def _version(package: str) -> str:

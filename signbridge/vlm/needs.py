@@ -4,6 +4,7 @@ The model is built without weights (PyTorch's meta device), so no parameter is c
 """
 
 import copy
+import logging
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,15 +12,21 @@ import torch
 from torch import nn
 from transformers import AutoConfig, AutoModelForImageTextToText, PreTrainedConfig, PreTrainedModel
 
-from signbridge.core.activations import SITES_BEFORE_LAYERS, layer_site, positions_of
+from signbridge.core.errors import SignBridgeError
 from signbridge.vlm.catalog import Model
-from signbridge.vlm.extraction import stored_dtype
+from signbridge.vlm.extraction import EVERYTHING
 from signbridge.vlm.families import parts_of
 from signbridge.vlm.families.image_sizes import of_image
 from signbridge.vlm.library_errors import said_of_files
+from signbridge.vlm.machine import free_disk, matmul_rate
 from signbridge.vlm.memory import image_bytes
 from signbridge.vlm.nf4 import in_decoder
+from signbridge.vlm.store import TWICE, Store, check_sites, stored_bytes
 
+log = logging.getLogger(__name__)
+
+LARGE = 10**9  # bytes: so much is said before it is stored
+SECONDS = 1.0  # of measuring the machine for that
 CHARACTERS_OF_A_TOKEN = 4  # of English, roughly; a prompt's image takes far more tokens than its words
 PACKED_BLOCK = 64  # NF4: weights that share a scale of one byte, and 256 such scales one of four bytes
 
@@ -31,7 +38,7 @@ class Needs(NamedTuple):
     weights: int  # as they are loaded: packed where they are quantised
     expanded: int  # once packed weights are expanded; the same where they are not packed
     image: int  # beside the weights, to read one image and answer
-    stored: int  # on disk, of one image: its vectors at every site
+    stored: int  # on disk, of one image: its vectors, as far as they are stored
     image_tokens: int  # of an image, in a prompt
     prompt_tokens: int  # of the model's own prompt, those of its image included
     prompt: float  # FLOP of reading that prompt
@@ -44,7 +51,7 @@ def config_of(folder: Path) -> PreTrainedConfig:
         return AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
 
 
-def needs_of(config: PreTrainedConfig, entry: Model) -> Needs:
+def needs_of(config: PreTrainedConfig, entry: Model, store: Store = EVERYTHING) -> Needs:
     """What a model of that configuration needs, loaded and asked as its `entry` of the catalog, a complete one, says.
 
     Raises `SignBridgeError` if the family is not known.
@@ -65,12 +72,35 @@ def needs_of(config: PreTrainedConfig, entry: Model) -> Needs:
         weights=expanded - _saved_by_packing(model, entry.quantize) if entry.quantization == "nf4" else expanded,
         expanded=expanded,
         image=image_bytes(config, tokens, entry.max_new_tokens, model.dtype.itemsize),
-        stored=_stored(config, model.dtype),
+        stored=stored_bytes(store, config, model.dtype),
         image_tokens=image_tokens,
         prompt_tokens=tokens,
         prompt=_flop_of_image(model) + _flop_of_tokens(model, tokens),
         word=2.0 * _of_decoder(model),
     )
+
+
+def check_room(store: Store, config: PreTrainedConfig, entry: Model, device: torch.device, images: int) -> None:
+    """Say what so many images take, in bytes and hours, where it is much, before any is read.
+
+    Raises `SignBridgeError` if the model lacks a site that is to be stored, or the disk has no room.
+    """
+    check_sites(store, config)
+    needs = needs_of(config, entry, store)
+    size, free = TWICE * images * needs.stored, free_disk(Path.cwd())
+    if size >= LARGE:
+        rate = matmul_rate(device, getattr(torch, entry.dtype), SECONDS)
+        hours = images * (needs.prompt + needs.word * entry.max_new_tokens) / rate / 3600
+        log.info(
+            "%s images take %.1f GB of vectors, once in .scratch/ and once in data/ (%.1f GB are free), and %.2g hours "
+            "at the speed of bare matrix products on one %s: no model runs faster",
+            f"{images:,}", size / 1e9, free / 1e9, hours, device.type,
+        )  # fmt: skip
+    if free < size:
+        raise SignBridgeError(
+            f"{Path.cwd()}: {images:,} images take {size / 1e9:.1f} GB of vectors, {free / 1e9:.1f} GB are free. Free "
+            "some, or store less: extract.store in params.yaml."
+        )
 
 
 def _saved_by_packing(model: PreTrainedModel, quantize: str) -> int:
@@ -85,14 +115,6 @@ def _saved_by_packing(model: PreTrainedModel, quantize: str) -> int:
     )
     packed = weights / 2 + weights / PACKED_BLOCK + 4 * weights / PACKED_BLOCK / 256
     return int(weights * model.dtype.itemsize - packed)
-
-
-def _stored(config: PreTrainedConfig, dtype: torch.dtype) -> int:
-    """Bytes of all vectors of one image; its own pixels come on top."""
-    text, width = config.get_text_config(), {"vision": config.vision_config.hidden_size}
-    sites = [*SITES_BEFORE_LAYERS[1:], *(layer_site(block) for block in range(text.num_hidden_layers))]
-    numbers = sum(len(positions_of(site)) * width.get(site, text.hidden_size) for site in sites)
-    return numbers * stored_dtype(dtype).itemsize
 
 
 def _of_decoder(model: PreTrainedModel) -> int:

@@ -32,6 +32,7 @@ from signbridge.vlm.needs import Needs, config_of, needs_of
 from signbridge.vlm.nf4 import quantization_for, room_for_expanded
 from signbridge.vlm.packed_weights import LARGE, ROOM, packed_folder
 from signbridge.vlm.random_weights import tiny_config
+from signbridge.vlm.store import TWICE, chosen_store
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +40,6 @@ SMALL = 10**9  # weights of a model that is not looked at further, in bytes
 PROCESS = 3 * 2**30  # of main memory: Python, PyTorch and CUDA, and a weight that is on its way to the GPU
 SAMPLE = Path("data/sample.parquet")
 _NAME = "of models.yaml, or some-org/some-name@commit; default: the one in params.yaml"
-TWICE = 2  # what a stage writes lies in .scratch/ and in data/ at first, then in data/ and in DVC's cache
 
 
 class Row(NamedTuple):
@@ -100,7 +100,7 @@ def preflight(name: str, model: Model, device: torch.device, stage: str = "extra
         packs = model.quantization == "nf4" and not hasattr(files.config, "quantization_config")
         try:
             model = complete(model)
-            needs = needs_of(files.config, model)
+            needs = needs_of(files.config, model, chosen_store())
         except SignBridgeError as problem:
             problems.append(problem)
         else:

@@ -10,8 +10,9 @@ from transformers import BatchFeature
 
 from signbridge.core.errors import SignBridgeError, place_tried
 from signbridge.core.shards import Shard
-from signbridge.vlm.extraction import Reader, Work, stored_dtype
+from signbridge.vlm.extraction import Reader, Work
 from signbridge.vlm.residual import reading_up_to
+from signbridge.vlm.store import stored_dtype
 from signbridge.vlm.work_list import batches_of_one_length
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from signbridge.causal.directions import FittedParams
 from signbridge.causal.erasure import ErasureParams
 from signbridge.causal.erasure_sweep import erase
-from signbridge.core import params, tables
+from signbridge.core import activations, params, tables
 from signbridge.core.command_line import run
 from signbridge.core.groups import read_sample
 from signbridge.core.sweeps import QuestionsParams
@@ -36,7 +36,10 @@ def main() -> None:
         "seed": seed,
         "concept_erasure": importlib.metadata.version("concept-erasure"),
     }
-    with model_run(__file__, sample=SAMPLE, beside=ACTIVATIONS / "pixels.parquet", **made_by) as reading:
+    activations.check_own_basis(ACTIVATIONS)
+    with model_run(
+        __file__, sample=SAMPLE, beside=activations.files_of(ACTIVATIONS, "pixels")[0], **made_by
+    ) as reading:
         images = tables.made_by(SAMPLE).get("images", {})
         found = erase(reading, questions, sweep, fitted.C, read_sample()[0], images, ACTIVATIONS, seed)
         tables.write(found.probes, PROBES, reading.made_by | {"drawn_images": found.drawn})

@@ -14,7 +14,7 @@ from signbridge.causal.courses import check_steerable, courses
 from signbridge.causal.directions import ClassDirections, FittedParams
 from signbridge.causal.steering import COURSES_PER_SHARD, SteeringParams, steering_work
 from signbridge.causal.steering_tables import answers_table, damage_table, descriptions_table
-from signbridge.core import params, tables
+from signbridge.core import activations, params, tables
 from signbridge.core.command_line import run
 from signbridge.core.groups import read_sample
 from signbridge.core.sweeps import QuestionsParams, spread_layers
@@ -39,7 +39,10 @@ def main() -> None:
         check_steerable(sample, sweep, seed)
     asked = questions.model_dump(include={"sweep", "describe", "describe_tokens"})
     made_by = {"questions": asked, "fitted": fitted.model_dump(), "steering": sweep.model_dump(), "seed": seed}
-    with model_run(__file__, sample=SAMPLE, beside=ACTIVATIONS / "pixels.parquet", **made_by) as reading:
+    activations.check_own_basis(ACTIVATIONS)
+    with model_run(
+        __file__, sample=SAMPLE, beside=activations.files_of(ACTIVATIONS, "pixels")[0], **made_by
+    ) as reading:
         reader = reading.reader
         describer = reader.asking(questions.describe, "questions.describe", questions.describe_tokens)
         sites = spread_layers(sweep.layers, len(reader.loaded.parts.blocks))

@@ -18,7 +18,8 @@ from signbridge.datasets.control_images import UNTRAINED_TWIN
 from signbridge.datasets.images import decoded
 from signbridge.vlm.adapters import check_untouched
 from signbridge.vlm.letter_scoring import VECTORS, PromptsParams, letter_scores, offering_prompt, scores_table
-from signbridge.vlm.model_run import extract_sample, model_run
+from signbridge.vlm.model_run import model_run
+from signbridge.vlm.sample_tables import extract_sample
 
 SAMPLE, SPLIT = Path("data/sample.parquet"), Path("data/finetune/split.parquet")
 TUNED, READ = Path("data/finetune/tuned"), Path("data/finetune/read")

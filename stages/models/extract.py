@@ -17,8 +17,9 @@ from signbridge.core.tables import whole_folder
 from signbridge.datasets.control_images import NO_IMAGE, no_images
 from signbridge.datasets.images import decoded
 from signbridge.vlm.chosen import write_as_read
-from signbridge.vlm.model_run import READ_ON, model_run, write_read
+from signbridge.vlm.model_run import READ_ON, model_run
 from signbridge.vlm.needs import needs_of
+from signbridge.vlm.sample_tables import write_read
 
 SAMPLE = Path("data/sample.parquet")
 

@@ -25,7 +25,8 @@ def main() -> None:
             answers = sample[["image_id", "label"]].assign(prompt="", answer="")
             tables.write(answers, unfinished / "answers.parquet", {"rung": rung})
             return
-        from signbridge.vlm.model_run import extract_sample, model_run  # imports PyTorch: seconds
+        from signbridge.vlm.model_run import model_run  # imports PyTorch: seconds
+        from signbridge.vlm.sample_tables import extract_sample
 
         with model_run(__file__, sample=pictures, earlier=ANSWERS, rung=rung) as reading:
             extract_sample(reading, sample, unfinished)

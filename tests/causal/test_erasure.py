@@ -25,8 +25,9 @@ from signbridge.core.names import (
 )
 from signbridge.core.shards import vectors_of
 from signbridge.vlm.branching import image_span
-from signbridge.vlm.extraction import Reader, read_in_shards
+from signbridge.vlm.extraction import Reader
 from signbridge.vlm.residual import editing, reading
+from signbridge.vlm.shard_runs import read_in_shards
 from tests.causal.plain_runs import last_logits, log_probabilities, no_edit
 from tests.vlm.conftest import PROMPT
 

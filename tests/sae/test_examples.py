@@ -14,7 +14,8 @@ from signbridge.sae.examples import (
 )
 from signbridge.sae.passages import Passage
 from signbridge.sae.token_stream import special_tokens
-from signbridge.vlm.extraction import Reader, read_in_shards
+from signbridge.vlm.extraction import Reader
+from signbridge.vlm.shard_runs import read_in_shards
 from tests.sae.hand_made import hand_made, identity
 from tests.sae.test_token_reading import SITES, png_of
 from tests.vlm.conftest import PROMPT, plain_streams

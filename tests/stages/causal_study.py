@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-import signbridge.vlm.extraction
+import signbridge.vlm.shard_runs
 from signbridge.core import params, tables
 from signbridge.core.shards import Shard, write_shard
 from signbridge.datasets.images import encode_png
@@ -105,11 +105,11 @@ def resumes_with_the_same_bytes(
 
         return write
 
-    monkeypatch.setattr(signbridge.vlm.extraction, "write_shard", writing(kept, killed_after))
+    monkeypatch.setattr(signbridge.vlm.shard_runs, "write_shard", writing(kept, killed_after))
     with pytest.raises(Killed):
         main()
     assert outputs() == expected, "no table is touched before the work is done"
-    monkeypatch.setattr(signbridge.vlm.extraction, "write_shard", writing(rest, shards))
+    monkeypatch.setattr(signbridge.vlm.shard_runs, "write_shard", writing(rest, shards))
     main()
     assert len({*kept, *rest}) == len(kept) + len(rest) == shards, "no shard is computed twice"
     assert outputs() == expected

@@ -10,12 +10,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from ruamel.yaml import YAML
 from safetensors.numpy import load_file, save_file
 
 from signbridge.core import activations, tables
+from signbridge.core.errors import PartDone, SignBridgeError
+from signbridge.core.shards import write_shard
 from signbridge.datasets.images import decode_png, encode_png
+from signbridge.vlm import shard_runs
 from signbridge.vlm.chosen import AS_READ, MODEL
+from signbridge.vlm.store import random_directions
 from stages.extract import main
 from tests.conftest import ROOT, Workspace
 
@@ -73,6 +78,42 @@ def test_pixels_are_the_images_own(study):
     pixels = activations.read(ACTIVATIONS, "pixels", "flat", sample["image_id"].tolist())
     expected = np.stack([decode_png(png).reshape(-1) for png in sample["image"]])
     np.testing.assert_array_equal(pixels, expected)
+
+
+def test_what_is_not_to_be_stored_is_on_no_disk(study):
+    main()
+    ids = tables.read("data/sample.parquet")["image_id"].tolist()
+    whole = activations.read(ACTIVATIONS, "layer_03", "prompt_last", ids)
+    study.set(extract__store={"sites": ["layer_03"], "positions": ["prompt_last"], "dtype": "float16", "project": 8})
+    main()
+    assert activations.sites(ACTIVATIONS) == ["pixels", "layer_03"]
+    assert {path.name for path in ACTIVATIONS.iterdir()} >= {"pixels.parquet", "layer_03.parquet"}
+    assert activations.positions_in(ACTIVATIONS, "layer_03") == ["prompt_last"]
+    made_by = activations.made_by(ACTIVATIONS, "layer_03")
+    assert made_by["store"]["project"] == 8
+    projected = whole @ random_directions(whole.shape[1], 8, torch.device("cpu")).numpy()
+    stored = activations.read(ACTIVATIONS, "layer_03", "prompt_last", ids)
+    np.testing.assert_allclose(stored, projected, rtol=1e-3, atol=1e-2)
+    with pytest.raises(SignBridgeError, match="site 'layer_03' has no position 'image_mean'"):
+        activations.read(ACTIVATIONS, "layer_03", "image_mean", ids)
+
+
+def test_parts_of_a_run_write_no_table_and_the_last_run_finds_them(study, monkeypatch, capsys):
+    monkeypatch.setenv("SIGNBRIDGE_SHARD_IMAGES", "2")
+    main()
+    whole = {path.name: path.read_bytes() for path in ACTIVATIONS.iterdir()}
+    shutil.rmtree(ACTIVATIONS)
+    for part in ("1/3", "3/3"):  # as if the second machine had failed
+        monkeypatch.setenv("SIGNBRIDGE_PART", part)
+        with pytest.raises(PartDone, match=f"part {part} is done"):
+            main()
+    assert not ACTIVATIONS.exists()
+    monkeypatch.delenv("SIGNBRIDGE_PART")
+    wrote = []
+    monkeypatch.setattr(shard_runs, "write_shard", lambda *a: (write_shard(*a), wrote.append(a[0].name)))
+    main()
+    assert wrote == ["shard-0001.safetensors"]
+    assert {path.name: path.read_bytes() for path in ACTIVATIONS.iterdir()} == whole
 
 
 def test_two_runs_are_equal_to_the_byte(study):

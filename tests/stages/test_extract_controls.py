@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-import signbridge.vlm.extraction
 import signbridge.vlm.loading
 import signbridge.vlm.model_run
+import signbridge.vlm.shard_runs
 from signbridge.core import activations, tables
 from signbridge.core.shards import write_shard
 from signbridge.datasets.images import encode_png
@@ -151,7 +151,7 @@ def test_a_killed_run_goes_on_where_it_stopped_and_ends_with_the_same_bytes(stud
         write_shard(path, shard)
         wrote.append(path)
 
-    monkeypatch.setattr(signbridge.vlm.extraction, "write_shard", write_until_killed)
+    monkeypatch.setattr(signbridge.vlm.shard_runs, "write_shard", write_until_killed)
     with pytest.raises(Killed):
         main()
     there = {path: path.stat().st_mtime_ns for path in wrote}
@@ -162,7 +162,7 @@ def test_a_killed_run_goes_on_where_it_stopped_and_ends_with_the_same_bytes(stud
         later.append(path)
         assert all(kept.stat().st_mtime_ns == time for kept, time in there.items())
 
-    monkeypatch.setattr(signbridge.vlm.extraction, "write_shard", write_and_look)
+    monkeypatch.setattr(signbridge.vlm.shard_runs, "write_shard", write_and_look)
     main()
     assert len(later) == GREY + OTHERS + TWIN - shards
     assert not set(later) & set(wrote)
@@ -178,12 +178,12 @@ def test_another_choice_of_controls_keeps_the_shards_of_a_killed_run(study, monk
         write_shard(path, shard)
         wrote.append(path.parent.name)
 
-    monkeypatch.setattr(signbridge.vlm.extraction, "write_shard", write_until_killed)
+    monkeypatch.setattr(signbridge.vlm.shard_runs, "write_shard", write_until_killed)
     with pytest.raises(Killed):
         main()
     assert wrote == ["no_image"] * GREY + ["other_letter"]
     study.set(controls={"read": ["other_letter", "no_image"], "twin_seed": 2})
-    monkeypatch.setattr(signbridge.vlm.extraction, "write_shard", lambda *a: (write_shard(*a), wrote.append("again")))
+    monkeypatch.setattr(signbridge.vlm.shard_runs, "write_shard", lambda *a: (write_shard(*a), wrote.append("again")))
     main()
     assert wrote.count("again") == OTHERS - 1
 

@@ -6,8 +6,10 @@ import torch
 
 from signbridge.core.errors import SignBridgeError
 from signbridge.core.shards import Shard, answers_of, names_of, vectors_of
-from signbridge.vlm.extraction import Reader, Work, in_batches, read_in_shards, stored_dtype
+from signbridge.vlm.extraction import Reader, Work, in_batches
 from signbridge.vlm.loading import load
+from signbridge.vlm.shard_runs import read_in_shards
+from signbridge.vlm.store import stored_dtype
 from tests.vlm.conftest import CPU, PROMPT, tiny_random
 
 

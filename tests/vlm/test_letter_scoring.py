@@ -10,7 +10,7 @@ from transformers import PaliGemmaProcessor, PreTrainedTokenizerFast
 from signbridge.core.errors import SignBridgeError
 from signbridge.core.shards import answers_of, vectors_of
 from signbridge.vlm.chat_template import asking_instead
-from signbridge.vlm.extraction import Reader, Work, read_in_shards
+from signbridge.vlm.extraction import Reader, Work
 from signbridge.vlm.letter_scoring import (
     VECTORS,
     class_log_probabilities,
@@ -19,6 +19,7 @@ from signbridge.vlm.letter_scoring import (
     offering_prompt,
 )
 from signbridge.vlm.random_weights import llava_processor, tiny_config
+from signbridge.vlm.shard_runs import read_in_shards
 from tests.conftest import ROOT
 
 TEMPLATE = "USER: <image>\nWhich letter does this hand show? Choose one of {letters}.\nASSISTANT:"

@@ -9,7 +9,8 @@ from tqdm import tqdm
 
 from signbridge.core.errors import SignBridgeError
 from signbridge.core.shards import answers_of, names_of, vectors_of
-from signbridge.vlm.extraction import Reader, read_in_shards, sites_and_answers
+from signbridge.vlm.extraction import Reader, sites_and_answers
+from signbridge.vlm.shard_runs import read_in_shards
 from signbridge.vlm.work_list import even_batch, work_list
 from tests.vlm.conftest import PROMPT
 
@@ -115,6 +116,6 @@ def test_a_run_goes_on_where_no_progress_is_drawn(tiny, images, tmp_path, monkey
     before = [path.read_bytes() for path in paths]
     paths[1].unlink()
     # What TQDM_DISABLE=1 does, which tqdm reads once, when it is imported.
-    monkeypatch.setattr("signbridge.vlm.extraction.tqdm", partial(tqdm, disable=True))
+    monkeypatch.setattr("signbridge.vlm.shard_runs.tqdm", partial(tqdm, disable=True))
     read_in_shards(reader, images[:4], tmp_path, items_per_shard=2)
     assert [path.read_bytes() for path in paths] == before
