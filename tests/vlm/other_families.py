@@ -35,6 +35,8 @@ from transformers import (
     LlavaNextForConditionalGeneration,
     LlavaNextImageProcessorPil,
     LlavaNextProcessor,
+    LlavaNextVideoConfig,
+    LlavaNextVideoForConditionalGeneration,
     LlavaOnevisionConfig,
     LlavaOnevisionForConditionalGeneration,
     LlavaOnevisionImageProcessorPil,
@@ -75,6 +77,7 @@ from transformers import (
 from signbridge.vlm.families.processors import (
     Blip2Processor,
     InstructBlipProcessor,
+    LlavaNextVideoProcessor,
     PixtralProcessor,
     without_videos,
 )
@@ -85,6 +88,7 @@ PROMPTS = {
     "llava-gemma": "user\n<image>\nDescribe the hand. model\n",
     "gemma3": "user\n<start_of_image>Describe the hand. model\n",
     "llava-next": "user\n<image>\nDescribe the hand. model\n",
+    "llava-next-video": "user\n<image>\nDescribe the hand. model\n",
     "llava-onevision": "user\n<image>\nDescribe the hand. model\n",
     "qwen2-vl": "user\n<|vision_start|><|image_pad|><|vision_end|>Describe the hand. model\n",
     "qwen2-5-vl": "user\n<|vision_start|><|image_pad|><|vision_end|>Describe the hand. model\n",
@@ -148,6 +152,22 @@ def write_llava_next(folder: Path) -> None:
     images = LlavaNextImageProcessorPil(**_clip_sizes(), image_grid_pinpoints=grid)
     processor = LlavaNextProcessor(images, tokenizer, patch_size=PATCH, vision_feature_select_strategy="default")
     _write(folder, LlavaNextForConditionalGeneration, config, processor)
+
+
+def write_llava_next_video(folder: Path) -> None:
+    """LLaVA-NeXT-Video with Llama: as LLaVA-NeXT; of a clip, four vectors of the tower make one token."""
+    grid = [[SIDE, 2 * SIDE], [2 * SIDE, SIDE], [2 * SIDE, 2 * SIDE]]
+    tokenizer = _tokenizer({"image_token": "<image>", "video_token": "<video>"}, ["<video>"])
+    config = LlavaNextVideoConfig(
+        vision_config=CLIPVisionConfig(**_VISION, projection_dim=32),
+        text_config=LlamaConfig(**_TEXT, num_key_value_heads=2), image_grid_pinpoints=grid,
+        image_token_index=tokenizer.image_token_id, video_token_index=tokenizer.video_token_id,
+    )  # fmt: skip
+    images = LlavaNextImageProcessorPil(**_clip_sizes(), image_grid_pinpoints=grid)
+    processor = LlavaNextVideoProcessor(
+        images, tokenizer, patch_size=PATCH, vision_feature_select_strategy="default", num_additional_image_tokens=1
+    )
+    _write(folder, LlavaNextVideoForConditionalGeneration, config, processor)
 
 
 def write_llava_onevision(folder: Path) -> None:
@@ -327,6 +347,7 @@ ALL_WRITERS = WRITERS | {
     "instructblip": write_instructblip,
     "blip-2": write_blip_2,
 }
+CLIP_WRITERS = ALL_WRITERS | {"llava-next-video": write_llava_next_video}
 _SQUARE = {"height": SIDE, "width": SIDE}
 
 
