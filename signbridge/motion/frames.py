@@ -19,7 +19,7 @@ from PIL import Image
 
 from signbridge.core import tables
 from signbridge.core.errors import SignBridgeError
-from signbridge.motion.settings import (
+from signbridge.core.names import (
     IN_ORDER,
     MIDDLE_FRAME,
     REVERSED,
@@ -27,8 +27,8 @@ from signbridge.motion.settings import (
     SINGLE_FRAMES,
     TWIN_IN_ORDER,
     TWIN_SHUFFLED,
-    Reading,
 )
+from signbridge.motion.settings import Reading
 
 OF_TWIN = {TWIN_IN_ORDER: IN_ORDER, TWIN_SHUFFLED: SHUFFLED}  # the readings by the untrained twin
 ALONE = (MIDDLE_FRAME, SINGLE_FRAMES)
