@@ -22,7 +22,7 @@ from tests.vlm.conftest import CPU
 
 FRAMES, SIDE, SECONDS = 4, 32, 0.3
 WITH_VIDEO = ("qwen2-vl", "qwen2-5-vl", "qwen3-vl", "internvl", "smolvlm", "llava-onevision", "llava-next-video")
-SEVERAL_IMAGES = ("llava-gemma", "gemma3", "llava-next", "paligemma", "mistral3", "pixtral")
+SEVERAL_IMAGES = ("llava-gemma", "gemma3", "llava-next", "paligemma", "mistral3", "pixtral", "idefics3")
 ONE_IMAGE = ("instructblip", "blip-2")
 
 

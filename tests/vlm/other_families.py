@@ -22,6 +22,10 @@ from transformers import (
     GemmaConfig,
     GenerationConfig,
     GotOcr2ImageProcessorPil,
+    Idefics3Config,
+    Idefics3ForConditionalGeneration,
+    Idefics3ImageProcessorPil,
+    Idefics3Processor,
     InstructBlipConfig,
     InstructBlipForConditionalGeneration,
     InternVLConfig,
@@ -95,6 +99,7 @@ PROMPTS = {
     "qwen3-vl": "user\n<|vision_start|><|image_pad|><|vision_end|>Describe the hand. model\n",
     "internvl": "user\n<IMG_CONTEXT>\nDescribe the hand. model\n",
     "smolvlm": "User:<image>Describe the hand.\nAssistant:",
+    "idefics3": "User:<image>Describe the hand.\nAssistant:",
     "paligemma": "<image>Describe the hand.",
     "mistral3": "[INST]Describe the hand.[IMG][/INST]",
     "pixtral": "[INST]Describe the hand.[IMG][/INST]",
@@ -257,6 +262,20 @@ def write_smolvlm(folder: Path) -> None:
     _write(folder, SmolVLMForConditionalGeneration, config, processor)
 
 
+def write_idefics3(folder: Path) -> None:
+    """Idefics3 with Llama: as SmolVLM, without videos."""
+    marks = ["<fake_token_around_image>", "<global-img>", "<end_of_utterance>"]
+    marks += [f"<row_{row}_col_{column}>" for row in (1, 2) for column in (1, 2)]
+    tokenizer = _tokenizer({"image_token": "<image>"}, marks)
+    config = Idefics3Config(
+        vision_config={**_VISION, "model_type": "idefics3_vision"}, scale_factor=2,
+        text_config=LlamaConfig(**_TEXT, num_key_value_heads=2), image_token_id=tokenizer.image_token_id,
+        pad_token_id=3,
+    )  # fmt: skip
+    images = Idefics3ImageProcessorPil(size={"longest_edge": 2 * SIDE}, max_image_size={"longest_edge": SIDE})
+    _write(folder, Idefics3ForConditionalGeneration, config, Idefics3Processor(images, tokenizer, image_seq_len=4))
+
+
 def write_paligemma(folder: Path) -> None:
     """PaliGemma 2: all tokens of the prompt see each other, and logits are drawn to within 3."""
     text = Gemma2Config(
@@ -347,7 +366,7 @@ ALL_WRITERS = WRITERS | {
     "instructblip": write_instructblip,
     "blip-2": write_blip_2,
 }
-CLIP_WRITERS = ALL_WRITERS | {"llava-next-video": write_llava_next_video}
+CLIP_WRITERS = ALL_WRITERS | {"llava-next-video": write_llava_next_video, "idefics3": write_idefics3}
 _SQUARE = {"height": SIDE, "width": SIDE}
 
 

@@ -74,7 +74,8 @@ class FrameProcessor:
 
     def __init__(self, family: str, said: dict[str, Any]):
         """`said` is what the model's files say, by the library's names."""
-        settings = {name: said.get(name) or VIDEO[family].defaults.get(name) for name in _NAMED}
+        told = {name: value for name, value in said.items() if value is not None}
+        settings = {name: {**VIDEO[family].defaults, **told}.get(name) for name in _NAMED}
         self.family = family
         self.size: dict[str, int] = _with_limits(settings["size"], said)
         self.crop_size: dict[str, int] | None = settings["crop_size"] if settings["do_center_crop"] else None
@@ -119,7 +120,7 @@ class FrameProcessor:
             height, width = self.crop_size["height"], self.crop_size["width"]
             top, left = (frame.height - height) // 2, (frame.width - width) // 2
             frame = frame.crop((left, top, left + width, top + height))
-        pixels = np.asarray(frame, np.float32) * np.float32(self.scale)
+        pixels = (np.asarray(frame, np.float64) * self.scale).astype(np.float32)
         return ((pixels - self.mean) / self.std).transpose(2, 0, 1)
 
     def sizes(self, height: int, width: int, frames: int) -> list[Size]:
