@@ -30,7 +30,7 @@ def test_a_frame_is_to_the_byte_what_the_librarys_own_processor_makes_of_an_imag
     """Whole, by Pillow: its processors of videos want torchvision."""
     folder = folders / family
     other_families.CLIP_WRITERS[FAMILIES[family]](folder)
-    processor = processor_in(folder, AutoConfig.from_pretrained(folder))
+    processor = processor_in(folder, AutoConfig.from_pretrained(folder, trust_remote_code=False))
     size = (28, 42) if family.startswith("qwen") else (40, 25)
     pictures = [frame(*size), frame(*size, 1)]
     made = processor.video_processor([pictures[:1]], [None])

@@ -1,6 +1,8 @@
 """The stages `model` and `extract` of motion: small models of random weights read clips of noise into tables."""
 
 import json
+import logging
+import re
 import sys
 from pathlib import Path
 
@@ -16,14 +18,14 @@ from signbridge.vlm import extraction as vlm_extraction
 from signbridge.vlm.catalog import FolderModel
 from stages.motion import extract, model
 from tests.conftest import Workspace
-from tests.motion.conftest import FRAMES, WITH_VIDEO, entry_of_family, family_folders, write_random_clips  # noqa: F401
+from tests.motion.conftest import FRAMES, WITH_VIDEO, write_random_clips
 
 READ, CLIPS = Path("data/motion/read"), Path("data/motion/clips.parquet")
 ASKED = "USER: <image>\nWhat sign is being made in this image? Answer with one word.\nASSISTANT:"
 
 
 @pytest.fixture
-def clips(workspace, monkeypatch, entry_of_family) -> Workspace:  # noqa: F811
+def clips(workspace, monkeypatch, entry_of_family) -> Workspace:
     """The committed params, a small LLaVA of random weights, and two clips of four frames."""
     monkeypatch.setenv("SIGNBRIDGE_DEVICE", "cpu")
     monkeypatch.setenv("SIGNBRIDGE_BATCH_SIZE", "2")
@@ -85,13 +87,18 @@ def test_every_reading_is_written_with_what_made_it(clips, monkeypatch):
 
 
 @pytest.mark.parametrize("family", WITH_VIDEO)
-def test_a_model_of_each_family_with_video_is_read_through_the_stages(family, clips, entry_of_family, monkeypatch):  # noqa: F811
+def test_a_model_of_each_family_with_video_is_read_through_the_stages(
+    family, clips, entry_of_family, monkeypatch, caplog
+):
+    caplog.set_level(logging.INFO)
     choose(clips, entry_of_family(family))
     model.main()
     described = json.loads(Path("data/motion/model.json").read_text())
     assert described["read_as"] == "video"
     assert described["folder_sha256"]
     folder = read("in_order", monkeypatch)
+    said = [record.message for record in caplog.records if record.name == asking.log.name]
+    assert re.fullmatch(r"2 times 4 frames, read as video: \d+ tokens a prompt, at least \d+\.\d\d hours", *said)
     groups = tables.made_by(folder / "answers.parquet")["groups"]
     assert groups == (FRAMES // 2 if family.startswith("qwen") else FRAMES)
     assert np.isfinite(vectors_of(folder, "layer_02", f"frame_mean_{groups - 1:02d}")).all()
@@ -148,7 +155,7 @@ def test_clips_of_different_sizes_are_read_by_size_and_written_in_the_order_of_t
         ("USER: <image>\nWhich way? ASSISTANT:", "USER: <image>\nWhich way? ASSISTANT:"),
     ],
 )
-def test_the_question_about_a_clip_takes_the_place_of_the_studys_alone(clips, entry_of_family, prompt, expected):  # noqa: F811
+def test_the_question_about_a_clip_takes_the_place_of_the_studys_alone(clips, entry_of_family, prompt, expected):
     choose(clips, entry_of_family("llava-gemma"), prompt=prompt)
     clips.set_in(params.MOTION, question="Which way does the hand move? Answer with one word.")
     model.main()
@@ -182,7 +189,7 @@ def test_what_does_not_fit_is_said_before_weights_are_loaded(clips, monkeypatch)
         ({"read_as": "video"}, "a model of family 'llava' takes no video here"),
     ],
 )
-def test_what_makes_no_sense_of_a_model_is_said_by_the_stage_model(clips, entry_of_family, changes, message):  # noqa: F811
+def test_what_makes_no_sense_of_a_model_is_said_by_the_stage_model(clips, entry_of_family, changes, message):
     changes = dict(changes)
     clips.set_in(params.MOTION, read_as=changes.pop("read_as", "auto"))
     choose(clips, entry_of_family("llava-gemma"), **changes)
