@@ -39,6 +39,18 @@ TOKENS_OF: dict[ErasedAt, tuple[str, ...]] = {
 POSITION_OF = {"image": "image_mean", "prompt_last": "prompt_last", "every": "prompt_last"}
 
 
+# How a clip is read: its frames in order, in another, backwards, one alone, each by itself; by the untrained twin.
+IN_ORDER, SHUFFLED, REVERSED = "in_order", "shuffled", "reversed"
+MIDDLE_FRAME, SINGLE_FRAMES = "middle_frame", "single_frames"
+TWIN_IN_ORDER, TWIN_SHUFFLED = "twin_in_order", "twin_shuffled"
+READINGS = (IN_ORDER, SHUFFLED, REVERSED, MIDDLE_FRAME, SINGLE_FRAMES, TWIN_IN_ORDER, TWIN_SHUFFLED)
+# What is told of a clip, and what stands beside the readings of the model.
+SIGN, SHAPE, MOVEMENT = "sign", "shape", "movement"
+PIXELS, PIXELS_MEAN, PIXEL_DIFFERENCES = "pixels", "pixels_mean", "pixel_differences"
+TOWER_IN_ORDER = "tower_in_order"  # what the tower hands on of each frame, side by side
+ALL_FRAMES = -1  # in tables of patching, in place of the number of a frame
+
+
 # The lenses.
 LENSES = ("embedding", "logit", "latent")
 DISPLAYED = {"embedding": "EmbeddingLens", "logit": "LogitLens", "latent": "LatentLens"}

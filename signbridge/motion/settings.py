@@ -7,10 +7,6 @@ from pydantic import Field
 from signbridge.core.activations import Layers
 from signbridge.core.params import Section
 
-IN_ORDER, SHUFFLED, REVERSED = "in_order", "shuffled", "reversed"
-MIDDLE_FRAME, SINGLE_FRAMES = "middle_frame", "single_frames"
-TWIN_IN_ORDER, TWIN_SHUFFLED = "twin_in_order", "twin_shuffled"
-READINGS = (IN_ORDER, SHUFFLED, REVERSED, MIDDLE_FRAME, SINGLE_FRAMES, TWIN_IN_ORDER, TWIN_SHUFFLED)
 Reading = Literal["in_order", "shuffled", "reversed", "middle_frame", "single_frames", "twin_in_order", "twin_shuffled"]
 ReadAs = Literal["auto", "video", "images"]
 Position = Literal["prompt_last", "answer_last", "video_mean"]

@@ -20,26 +20,51 @@ from signbridge.vlm.residual import decoder_sites, reading
 Vectors = dict[str, dict[str, Tensor]]
 
 
+class Means(NamedTuple):
+    """What means are taken over in a batch of prompts, by the name of the position; no two share their names."""
+
+    tokens: Mapping[str, Bool[Tensor, "batch tokens"]]  # of the prompts, at the sites of the decoder
+    # Of what goes into the projector, or comes out of it: the means, each batch x width
+    features: Callable[[Float[Tensor, "*rows width"]], dict[str, Float[Tensor, "batch width"]]]
+
+
+def over_images(parts: Parts, inputs: Mapping[str, Tensor]) -> Means:
+    """`image_mean`, over the tokens of each prompt's image; without image tokens, none."""
+    is_image = inputs["input_ids"] == parts.image_token_id
+    return Means(
+        {"image_mean": is_image} if is_image.any() else {},
+        lambda features: {"image_mean": image_means(parts, inputs, features)},
+    )
+
+
+MeansOf = Callable[[Parts, Mapping[str, Tensor]], Means]  # of a batch, from what the model takes in
+
+
 class Answered(NamedTuple):
     """What one batch of prompts gave."""
 
-    vectors: Vectors  # by site and position, each batch x width; image means in float32
+    vectors: Vectors  # by site and position, each batch x width; means in float32
     answers: list[list[int]]  # the new tokens of each prompt, up to and including the end token
 
 
 @torch.inference_mode()
 def read_and_answer(
-    model: PreTrainedModel, parts: Parts, inputs: BatchFeature, max_new_tokens: int, end_tokens: list[int]
+    model: PreTrainedModel,
+    parts: Parts,
+    inputs: BatchFeature,
+    max_new_tokens: int,
+    end_tokens: list[int],
+    means_of: MeansOf = over_images,
 ) -> Answered:
     """Read all sites of a batch of prompts (padded on the left, if at all) and answer greedily.
 
-    `prompt_last` is the last token of the prompt, `image_mean` the mean over its image tokens. `answer_last` is the
-    last token that is *fed back* while answering: the one before the end token or, at the limit, before the last new
-    token, whose own vector is never computed. An answer that ends at once feeds nothing back: its `answer_last` is
-    `prompt_last`. That is what hooks left on during `generate` keep.
+    `prompt_last` is the last token of the prompt, `image_mean` the mean over its image tokens, in whose place others
+    may stand. `answer_last` is the last token that is *fed back* while answering: the one before the end token or, at
+    the limit, before the last new token, whose own vector is never computed. An answer that ends at once feeds nothing
+    back: its `answer_last` is `prompt_last`. That is what hooks left on during `generate` keep.
     """
     cache = roomy_cache(len(parts.blocks), room=max_new_tokens)
-    vectors, logits = prefill(model, parts, inputs, cache)
+    vectors, logits = prefill(model, parts, inputs, cache, means_of)
     sites = decoder_sites(parts)
     answer_last = torch.stack([vectors[site]["prompt_last"] for site in sites])
     fed_back = torch.empty_like(answer_last)
@@ -68,24 +93,23 @@ def read_and_answer(
 
 
 def prefill(
-    model: PreTrainedModel, parts: Parts, inputs: BatchFeature, cache: Cache
+    model: PreTrainedModel, parts: Parts, inputs: BatchFeature, cache: Cache, means_of: MeansOf = over_images
 ) -> tuple[Vectors, Float[Tensor, "batch vocabulary"]]:
     """Run a batch of prompts, filling `cache`: the vectors at the prompt's positions, and the next token's logits.
 
-    Without image tokens there is no `image_mean`.
+    These are `prompt_last`, and the means that `means_of` names.
     """
-    is_image = inputs["input_ids"] == parts.image_token_id
-    holds_images = bool(is_image.any())
-    image_span = _shared_span(is_image) if holds_images else None
+    means = means_of(parts, inputs)
+    spans = {position: _shared_span(chosen) for position, chosen in means.tokens.items()}
     vectors: Vectors = {}
 
     def keep(site: str, stream: Tensor) -> None:
         if site in ("vision", "projector"):
-            vectors[site] = {"image_mean": image_means(parts, inputs, stream)}
+            vectors[site] = means.features(stream)
             return
         vectors[site] = {"prompt_last": stream[:, -1].clone()}
-        if holds_images:
-            vectors[site]["image_mean"] = _image_mean(stream, is_image, image_span)
+        for position, chosen in means.tokens.items():
+            vectors[site][position] = _mean(stream, chosen, spans[position])
 
     with reading(parts, keep):
         logits = _next_token_logits(model, inputs, cache)
@@ -98,21 +122,21 @@ def _next_token_logits(
     return model(**inputs, past_key_values=cache, use_cache=True, logits_to_keep=1).logits[:, -1]
 
 
-def _shared_span(is_image: Bool[Tensor, "batch tokens"]) -> slice | None:
-    """The one run of image tokens that all prompts share, if they do: then no mask is needed."""
-    where = is_image[0].nonzero().flatten()
+def _shared_span(chosen: Bool[Tensor, "batch tokens"]) -> slice | None:
+    """The one run of chosen tokens that all prompts share, if they do: then no mask is needed."""
+    where = chosen[0].nonzero().flatten()
     span = slice(int(where[0]), int(where[-1]) + 1)
-    whole = is_image[:, span].all() and is_image.sum() == is_image.shape[0] * (span.stop - span.start)
+    whole = chosen[:, span].all() and chosen.sum() == chosen.shape[0] * (span.stop - span.start)
     return span if whole else None
 
 
-def _image_mean(
-    stream: Float[Tensor, "batch tokens width"], is_image: Bool[Tensor, "batch tokens"], span: slice | None
+def _mean(
+    stream: Float[Tensor, "batch tokens width"], chosen: Bool[Tensor, "batch tokens"], span: slice | None
 ) -> Float[Tensor, "batch width"]:
     if span is not None:
         return stream[:, span].mean(dim=1, dtype=torch.float32)
     return torch.stack(
-        [row[chosen].mean(dim=0, dtype=torch.float32) for row, chosen in zip(stream, is_image, strict=True)]
+        [row[of_row].mean(dim=0, dtype=torch.float32) for row, of_row in zip(stream, chosen, strict=True)]
     )
 
 

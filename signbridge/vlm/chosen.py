@@ -29,27 +29,28 @@ SCRATCH_MODELS = SCRATCH / "models"  # random models, and packed weights that ar
 FOUND = ("dtype", "prompt")  # what an entry may leave to the model's own files
 
 
-def complete(entry: Model) -> Model:
-    """The `entry` with the question of params.yaml in the model's chat template, and its dtype, where it says neither.
+def complete(entry: Model, question: str | None = None) -> Model:
+    """The `entry` with a question in the model's chat template, and its dtype, where it says neither.
 
-    Raises `SignBridgeError` as `loading.completed` does.
+    The question is that of params.yaml unless another is given. Raises `SignBridgeError` as `loading.completed` does.
     """
     if entry.is_complete:
         return entry
     from signbridge.vlm.loading import completed  # imports PyTorch and Transformers: seconds
 
-    return completed(entry, params.section("question", str), SCRATCH_MODELS)
+    return completed(entry, params.section("question", str) if question is None else question, SCRATCH_MODELS)
 
 
-def write_model(path: Path, name: str, entry: Model) -> None:
-    """Check the files of a local model, and of an adapter, and write what the entry `name` is to `path`.
+def write_model(path: Path, name: str, entry: Model, **also: Any) -> None:
+    """Check the files of a local model, and of an adapter, and write what the entry `name` is to `path`, and `also`.
 
     Raises `SignBridgeError` if the files are no model, the adapter is of another one, or what the entry leaves to them
     is not there.
     """
     if entry.source == "folder":
         check_model_folder(Path(entry.path).expanduser(), entry.quantization)
-    write_json(path, {"name": name, "entry": complete(entry).model_dump(), "folder_sha256": digest_of(entry)})
+    said = {"name": name, "entry": complete(entry).model_dump(), "folder_sha256": digest_of(entry)}
+    write_json(path, {**said, **also})
 
 
 def write_as_read(weights: Kind, of: Path = MODEL, to: Path = AS_READ) -> None:

@@ -15,7 +15,7 @@ from transformers import BatchFeature
 
 from signbridge.core.finite import all_finite, check_finite, way_out
 from signbridge.core.shards import Shard
-from signbridge.vlm.answering import read_and_answer
+from signbridge.vlm.answering import MeansOf, over_images, read_and_answer
 from signbridge.vlm.families.parts import completed
 from signbridge.vlm.loading import LoadedModel
 from signbridge.vlm.memory import first_batch_size, halving
@@ -174,12 +174,16 @@ class Reader:
                 yield work.read(inputs, len(batch))
 
 
-def sites_and_answers(reader: Reader, store: Store = EVERYTHING) -> Work:
-    """Of images: every site at every position that is stored, by `site.position`, images x width, and the answers."""
+def sites_and_answers(reader: Reader, store: Store = EVERYTHING, means_of: MeansOf = over_images) -> Work:
+    """Of images: every site at every position that is stored, by `site.position`, images x width, and the answers.
+
+    `means_of` names other means than those over image tokens, for work whose batches are prepared in another way.
+    """
 
     def read(inputs: BatchFeature, keep: int) -> Shard:
         model, processor, parts, end_tokens, _ = reader.loaded
-        answered = read_and_answer(model, parts, reader.to_device(inputs), reader.max_new_tokens, end_tokens)
+        given = reader.to_device(inputs)
+        answered = read_and_answer(model, parts, given, reader.max_new_tokens, end_tokens, means_of)
         dtype = stored_dtype(model.dtype)
         vectors = {
             f"{site}.{position}": store.stored(vector[:keep], dtype)

@@ -100,14 +100,13 @@ def load(params: Model, scratch: Path, device: torch.device, twin_seed: int | No
         base = base_of(params)
         read_config(adapter, base)
     twin_seed = params.untrained if twin_seed is None else twin_seed
-    folder, config, processor = _settings(params, scratch)
+    folder, config, processor = settings_of(params, scratch)
     check_vision_layers(config, folder)
     if not hasattr(processor, "image_token"):
         raise SignBridgeError(
             f"{folder}: its processor takes no images. Copy processor_config.json from the model's source."
         )
     check_prompt(params.prompt, "models.yaml: <model>.prompt", processor.image_token)
-    complete_processor(processor, config)
     check_processor(processor, config, folder, params.prompt)
     check_length(params.prompt, processor, config, params.max_new_tokens)
     check_blocks(config, folder)  # of weights in shards the index is there already
@@ -140,8 +139,6 @@ def load(params: Model, scratch: Path, device: torch.device, twin_seed: int | No
     model.eval()
     prepare_packed(model)
     adapt(model)
-    processor.tokenizer.padding_side = "left"
-    _complete_padding(processor)
     loaded = LoadedModel(
         model=model,
         processor=processor,
@@ -182,8 +179,11 @@ def model_folder(params: Model, scratch: Path) -> Path:
     return tiny_folder(params.family, params.seed, scratch)
 
 
-def _settings(params: Model, scratch: Path) -> tuple[Path, PreTrainedConfig, ProcessorMixin]:
-    """The folder of an entry, and what it holds beside the weights, of which none is fetched."""
+def settings_of(params: Model, scratch: Path) -> tuple[Path, PreTrainedConfig, ProcessorMixin]:
+    """The folder of an entry, and what it holds beside the weights, of which none is fetched; as `load` uses them.
+
+    Raises `SignBridgeError` if the files cannot be had, or make no model that can be loaded.
+    """
     if params.source == "hub":
         folder = hub.fetch(params.hub_id, params.revision, SETTINGS_FILES)
         check_processor_files(folder)
@@ -192,7 +192,12 @@ def _settings(params: Model, scratch: Path) -> tuple[Path, PreTrainedConfig, Pro
         folder = model_folder(params, scratch)
     with said_of_files(folder):
         config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-        return folder, config, processor_in(folder, config)
+        processor = processor_in(folder, config)
+    if hasattr(processor, "image_token"):
+        complete_processor(processor, config)
+        processor.tokenizer.padding_side = "left"
+        _complete_padding(processor)
+    return folder, config, processor
 
 
 def completed(params: Model, question: str, scratch: Path) -> Model:
@@ -203,7 +208,7 @@ def completed(params: Model, question: str, scratch: Path) -> Model:
     """
     if params.is_complete:
         return params
-    folder, config, processor = _settings(params, scratch)
+    folder, config, processor = settings_of(params, scratch)
     dtype = _dtype_of_weights(config, folder) if params.dtype == AUTO else params.dtype
     prompt = in_chat_template(question, processor, folder) if params.prompt == AUTO else params.prompt
     return params.model_copy(update={"dtype": dtype, "prompt": prompt})

@@ -92,7 +92,7 @@ def in_batches(items: Sequence[T], most: int) -> list[Sequence[T]]:
     return [items[start : start + most] for start in range(0, len(items), most)]
 
 
-def batches_of_one_length(items: list[T], lengths: Sequence[int], most: int) -> list[list[T]]:
+def batches_of_one_length(items: list[T], lengths: Sequence[Any], most: int) -> list[list[T]]:
     """The items in order, at most `most` together and only such as follow each other with the same of `lengths`."""
     runs = groupby(zip(lengths, items, strict=True), key=lambda pair: pair[0])
     return [batch for _, run in runs for batch in in_batches([item for _, item in run], most)]

@@ -22,6 +22,10 @@ from transformers import (
     GemmaConfig,
     GenerationConfig,
     GotOcr2ImageProcessorPil,
+    Idefics3Config,
+    Idefics3ForConditionalGeneration,
+    Idefics3ImageProcessorPil,
+    Idefics3Processor,
     InstructBlipConfig,
     InstructBlipForConditionalGeneration,
     InternVLConfig,
@@ -35,6 +39,8 @@ from transformers import (
     LlavaNextForConditionalGeneration,
     LlavaNextImageProcessorPil,
     LlavaNextProcessor,
+    LlavaNextVideoConfig,
+    LlavaNextVideoForConditionalGeneration,
     LlavaOnevisionConfig,
     LlavaOnevisionForConditionalGeneration,
     LlavaOnevisionImageProcessorPil,
@@ -75,6 +81,7 @@ from transformers import (
 from signbridge.vlm.families.processors import (
     Blip2Processor,
     InstructBlipProcessor,
+    LlavaNextVideoProcessor,
     PixtralProcessor,
     without_videos,
 )
@@ -85,12 +92,14 @@ PROMPTS = {
     "llava-gemma": "user\n<image>\nDescribe the hand. model\n",
     "gemma3": "user\n<start_of_image>Describe the hand. model\n",
     "llava-next": "user\n<image>\nDescribe the hand. model\n",
+    "llava-next-video": "user\n<image>\nDescribe the hand. model\n",
     "llava-onevision": "user\n<image>\nDescribe the hand. model\n",
     "qwen2-vl": "user\n<|vision_start|><|image_pad|><|vision_end|>Describe the hand. model\n",
     "qwen2-5-vl": "user\n<|vision_start|><|image_pad|><|vision_end|>Describe the hand. model\n",
     "qwen3-vl": "user\n<|vision_start|><|image_pad|><|vision_end|>Describe the hand. model\n",
     "internvl": "user\n<IMG_CONTEXT>\nDescribe the hand. model\n",
     "smolvlm": "User:<image>Describe the hand.\nAssistant:",
+    "idefics3": "User:<image>Describe the hand.\nAssistant:",
     "paligemma": "<image>Describe the hand.",
     "mistral3": "[INST]Describe the hand.[IMG][/INST]",
     "pixtral": "[INST]Describe the hand.[IMG][/INST]",
@@ -148,6 +157,22 @@ def write_llava_next(folder: Path) -> None:
     images = LlavaNextImageProcessorPil(**_clip_sizes(), image_grid_pinpoints=grid)
     processor = LlavaNextProcessor(images, tokenizer, patch_size=PATCH, vision_feature_select_strategy="default")
     _write(folder, LlavaNextForConditionalGeneration, config, processor)
+
+
+def write_llava_next_video(folder: Path) -> None:
+    """LLaVA-NeXT-Video with Llama: as LLaVA-NeXT; of a clip, four vectors of the tower make one token."""
+    grid = [[SIDE, 2 * SIDE], [2 * SIDE, SIDE], [2 * SIDE, 2 * SIDE]]
+    tokenizer = _tokenizer({"image_token": "<image>", "video_token": "<video>"}, ["<video>"])
+    config = LlavaNextVideoConfig(
+        vision_config=CLIPVisionConfig(**_VISION, projection_dim=32),
+        text_config=LlamaConfig(**_TEXT, num_key_value_heads=2), image_grid_pinpoints=grid,
+        image_token_index=tokenizer.image_token_id, video_token_index=tokenizer.video_token_id,
+    )  # fmt: skip
+    images = LlavaNextImageProcessorPil(**_clip_sizes(), image_grid_pinpoints=grid)
+    processor = LlavaNextVideoProcessor(
+        images, tokenizer, patch_size=PATCH, vision_feature_select_strategy="default", num_additional_image_tokens=1
+    )
+    _write(folder, LlavaNextVideoForConditionalGeneration, config, processor)
 
 
 def write_llava_onevision(folder: Path) -> None:
@@ -235,6 +260,20 @@ def write_smolvlm(folder: Path) -> None:
     images = SmolVLMImageProcessorPil(size={"longest_edge": 2 * SIDE}, max_image_size={"longest_edge": SIDE})
     processor = without_videos(SmolVLMProcessor)(images, tokenizer, image_seq_len=4)
     _write(folder, SmolVLMForConditionalGeneration, config, processor)
+
+
+def write_idefics3(folder: Path) -> None:
+    """Idefics3 with Llama: as SmolVLM, without videos."""
+    marks = ["<fake_token_around_image>", "<global-img>", "<end_of_utterance>"]
+    marks += [f"<row_{row}_col_{column}>" for row in (1, 2) for column in (1, 2)]
+    tokenizer = _tokenizer({"image_token": "<image>"}, marks)
+    config = Idefics3Config(
+        vision_config={**_VISION, "model_type": "idefics3_vision"}, scale_factor=2,
+        text_config=LlamaConfig(**_TEXT, num_key_value_heads=2), image_token_id=tokenizer.image_token_id,
+        pad_token_id=3,
+    )  # fmt: skip
+    images = Idefics3ImageProcessorPil(size={"longest_edge": 2 * SIDE}, max_image_size={"longest_edge": SIDE})
+    _write(folder, Idefics3ForConditionalGeneration, config, Idefics3Processor(images, tokenizer, image_seq_len=4))
 
 
 def write_paligemma(folder: Path) -> None:
@@ -327,6 +366,7 @@ ALL_WRITERS = WRITERS | {
     "instructblip": write_instructblip,
     "blip-2": write_blip_2,
 }
+CLIP_WRITERS = ALL_WRITERS | {"llava-next-video": write_llava_next_video, "idefics3": write_idefics3}
 _SQUARE = {"height": SIDE, "width": SIDE}
 
 

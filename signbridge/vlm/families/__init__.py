@@ -24,6 +24,7 @@ FAMILIES: dict[str, Callable[[PreTrainedModel], Parts]] = {
     "smolvlm": idefics3.idefics3,
     "idefics3": idefics3.idefics3,
     "llava_onevision": llava.llava_next,
+    "llava_next_video": llava.llava_next,
     "paligemma": gemma.paligemma,
     "mistral3": mistral3.mistral3,
     "instructblip": blip.blip,

@@ -41,7 +41,7 @@ def of_image(config: PreTrainedConfig) -> OfImage:
     if family in ("idefics3", "smolvlm"):
         side = _side(tower)
         return OfImage((TILES + 1) * (side // config.scale_factor) ** 2, (TILES + 1) * side**2)
-    if family in ("llava_next", "llava_onevision"):
+    if family in ("llava_next", "llava_onevision", "llava_next_video"):
         return _of_tiles(config)
     return OfImage(_side(tower) ** 2, _side(tower) ** 2)
 

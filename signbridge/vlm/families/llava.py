@@ -1,4 +1,4 @@
-"""LLaVA and its kin: LLaVA-1.5, Pixtral 12B, LLaVA-NeXT, LLaVA-OneVision.
+"""LLaVA and its kin: LLaVA-1.5, Pixtral 12B, LLaVA-NeXT, LLaVA-NeXT-Video, LLaVA-OneVision.
 
 What hooks see: everything. Image tokens enter at the embedding alone, between the decoder's words, and attention is
 causal. `vision` is what the projector takes in: the tower's features of the layer that the model uses, without the
@@ -9,6 +9,10 @@ before `embedding`.
 
 Pixtral's tower takes images of any shape; their patches lie in one row, image after image, as Mistral 3 has it
 (`mistral3.py`).
+
+Of a clip LLaVA-NeXT-Video takes the mean of four neighbouring vectors of the tower before the projector, so `vision` is
+read behind that; LLaVA-OneVision takes it behind the projector, so `projector` is read before, and adds one newline
+behind the last frame, which is in the mean over the clip and in no frame's.
 
 Where the text model is Gemma (Intel/llava-gemma-2b), `projector` is read before image tokens are scaled, `embedding`
 after.
@@ -50,7 +54,7 @@ def of_any_shape(parts: Parts, config: PreTrainedConfig) -> Parts:
 
 
 def llava_next(model: PreTrainedModel) -> Parts:
-    """The parts of a LLaVA-NeXT or a LLaVA-OneVision."""
+    """The parts of a LLaVA-NeXT, a LLaVA-NeXT-Video or a LLaVA-OneVision."""
     return llava(model)._replace(rows_of_images=partial(_tiles, model.config), grid=no_grid)
 
 
@@ -76,7 +80,10 @@ def scale_image_tokens(model: PreTrainedModel) -> None:
 
 def complete_processor(processor: ProcessorMixin, config: PreTrainedConfig) -> None:
     """Let the processor know how many tokens an image takes, which older repositories say in `config`, the model's."""
-    if config.model_type not in ("llava", "llava_next") or config.vision_config.model_type == "pixtral":
+    if (
+        config.model_type not in ("llava", "llava_next", "llava_next_video")
+        or config.vision_config.model_type == "pixtral"
+    ):
         return
     if processor.patch_size is None:
         processor.patch_size = config.vision_config.patch_size

@@ -82,10 +82,13 @@ def image_means(parts: Parts, inputs: Inputs, stream: Float[Tensor, "*rows width
     return torch.stack([of_image.mean(dim=0, dtype=torch.float32) for of_image in of_images])
 
 
+_NO_USE = ("labels", "second_per_grid_ts")  # what trains a model, and what positions were counted from
+
+
 def completed(parts: Parts, inputs: Inputs) -> dict[str, Tensor]:
-    """A processor's `inputs` with the positions, where the model is not to count them; without what trains a model."""
+    """A processor's `inputs` with the positions, where the model is not to count them; without what then has no use."""
     positions = {} if parts.positions is None else {"position_ids": parts.positions(inputs)}
-    return {**{name: of_all for name, of_all in inputs.items() if name != "labels"}, **positions}
+    return {**{name: of_all for name, of_all in inputs.items() if name not in _NO_USE}, **positions}
 
 
 def positions_behind(inputs: Inputs, behind: int, count: int) -> dict[str, Int[Tensor, "3 batch count"]]:

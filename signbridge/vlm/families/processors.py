@@ -1,9 +1,9 @@
 """Processors that run without torchvision and take a batch as others do.
 
 Transformers gives some processors with torchvision alone, which must fit PyTorch to the build: those with a part for
-videos, and Pixtral's, which uses it for nothing that is needed here. Here images are prepared by Pillow and NumPy, and
-videos not at all. BLIP's put padding between an image and its prompt, which moves them apart; here it stands before
-both.
+videos, and Pixtral's, which uses it for nothing that is needed here. Here Pillow and NumPy prepare images, and the
+frames of videos (`video.py`). BLIP's put padding between an image and its prompt, which moves them apart; here it
+stands before both.
 """
 
 from collections.abc import Mapping
@@ -16,6 +16,7 @@ from transformers.models.auto.processing_auto import PROCESSOR_MAPPING
 from transformers.models.smolvlm import processing_smolvlm
 
 from signbridge.vlm.families.blip import QUERYING
+from signbridge.vlm.families.video import frame_processor, in_words
 
 VIDEOS = "video_processor"
 
@@ -33,13 +34,17 @@ def processor_in(folder: Path, config: PreTrainedConfig) -> ProcessorMixin:
     processor = kind.from_pretrained(folder, backend="pil", local_files_only=True, trust_remote_code=False)
     if config.model_type in QUERYING and processor.num_query_tokens is None:  # as in older repositories
         processor.num_query_tokens = config.num_query_tokens
+    if (of_frames := frame_processor(folder, config)) is not None:
+        processor.video_processor = of_frames
     return processor
 
 
 def without_videos(kind: type[ProcessorMixin]) -> type[ProcessorMixin]:
-    """A kind of processor, of images and text alone."""
+    """A kind of processor, made of its parts for images and text alone."""
     if kind is processing_smolvlm.SmolVLMProcessor:
         return SmolVLMProcessor
+    if kind is transformers.LlavaNextVideoProcessor:
+        return LlavaNextVideoProcessor
     parts = [part for part in kind.get_attributes() if part != VIDEOS]
     return type(kind.__name__, (kind,), {"get_attributes": classmethod(lambda _: parts)})
 
@@ -49,8 +54,33 @@ class SmolVLMProcessor(processing_smolvlm.SmolVLMProcessor):
 
     @no_type_check  # Transformers looks up the names of its arguments
     def __init__(self, image_processor, tokenizer, image_seq_len=169, chat_template=None, **kwargs):
-        processing_smolvlm.num2words = processing_smolvlm.num2words or str
+        processing_smolvlm.num2words = processing_smolvlm.num2words or in_words
         super().__init__(image_processor, tokenizer, None, image_seq_len, chat_template, **kwargs)
+
+
+class LlavaNextVideoProcessor(transformers.LlavaNextVideoProcessor):
+    """LLaVA-NeXT-Video's, whose part for videos comes first where it is made."""
+
+    @no_type_check  # as above
+    def __init__(
+        self,
+        image_processor,
+        tokenizer,
+        chat_template=None,
+        patch_size=None,
+        vision_feature_select_strategy=None,
+        video_token="<video>",
+        image_token="<image>",
+        num_additional_image_tokens=0,
+        **kwargs,
+    ):
+        self.patch_size, self.num_additional_image_tokens = patch_size, num_additional_image_tokens
+        self.vision_feature_select_strategy = vision_feature_select_strategy
+        for name, token in (("image_token", image_token), ("video_token", video_token)):
+            token = getattr(tokenizer, name, token)
+            setattr(self, name, token)
+            setattr(self, f"{name}_id", tokenizer.convert_tokens_to_ids(token))
+        ProcessorMixin.__init__(self, image_processor, tokenizer, chat_template=chat_template)
 
 
 class PixtralProcessor(ProcessorMixin):

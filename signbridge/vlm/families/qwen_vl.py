@@ -12,6 +12,9 @@ of one image in the order of its windows. Means over an image are right in any o
 DeepStack: Qwen3-VL adds features of three layers of its tower to the image tokens behind the decoder blocks 0, 1 and 2,
 between one block and the next. A site is read where the next block takes it in, so `layer_00` to `layer_02` have them;
 what these blocks return has not. What hooks omit: `vision` and `projector` are those of the last layer alone.
+
+Of a clip two frames make one patch in time; an odd last frame is doubled. Qwen2.5-VL's positions in time go by the
+seconds between patches; Qwen3-VL writes the seconds before each as text. Qwen2-VL knows no seconds.
 """
 
 from functools import partial
@@ -44,6 +47,9 @@ def qwen3_vl(model: PreTrainedModel) -> Parts:
     return qwen2_5_vl(model)._replace(injected=tuple(model.model.visual.deepstack_merger_list))
 
 
+_OF_VISION = ("image_grid_thw", "video_grid_thw", "second_per_grid_ts")  # the last of Qwen2.5-VL: its clock
+
+
 def _patches(inputs: Inputs) -> list[int]:
     return inputs["image_grid_thw"].prod(-1).tolist()
 
@@ -63,7 +69,7 @@ def _positions(model: PreTrainedModel, inputs: Inputs) -> Int[Tensor, "3 batch t
     positions, _ = model.get_rope_index(
         inputs["input_ids"],
         mm_token_type_ids=inputs["mm_token_type_ids"],
-        image_grid_thw=inputs["image_grid_thw"],
+        **{name: inputs[name] for name in _OF_VISION if name in inputs},
         attention_mask=torch.ones_like(inputs["input_ids"]) if mask is None else mask,
     )
     return positions
