@@ -83,8 +83,9 @@ def _read(reading: ModelRun, controls: dict[str, Control], twin_seed: int, store
     shards = {}
     for control, shows in controls.items():
         if control != UNTRAINED_TWIN:
-            work = sites_and_answers(reading.reader, store)
-            shards[control] = reading.read_in_shards(decoded(shows.pngs), work, control, within=shows.shards)
+            shards[control] = reading.read_in_shards(
+                decoded(shows.pngs), sites_and_answers(reading.reader, store), control, within=shows.shards
+            )
     if UNTRAINED_TWIN in controls:
         reading.close()
         reader = reading.open(reading.model, twin_seed)
