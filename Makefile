@@ -76,7 +76,13 @@ define stop-clock
 @echo $$(($$(date +%s) - $$(cat .scratch/times/$@.started))) > .scratch/times/$@
 endef
 
-repro: clock-repro .venv/with-study
+# Packages are compiled as they are first imported, UMAP also by numba: some 25 s of one core. It is done beside
+# the first stages, which leave a core idle. What goes wrong here is said by the stage that imports it.
+.venv/imported-once: .venv/with-study
+	@$(BIN)/python -c 'import signbridge.vlm.model_run, umap, matplotlib.pyplot, altair' >/dev/null 2>&1 &
+	@touch $@
+
+repro: clock-repro .venv/with-study .venv/imported-once
 	$(DVC) repro
 	$(stop-clock)
 	@$(BIN)/python -m signbridge.closing
