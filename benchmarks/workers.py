@@ -3,8 +3,8 @@
     python -m benchmarks.workers                    # the miniature, 1,024 drawn images; needs the extra `ray`
     python -m benchmarks.workers --keep             # append to benchmarks/results/workers.md
 
-Every way makes the same shards, and the benchmark ends in an error if a byte differs. The floor of two actors is half of
-one process's time: the images are the same, and each actor has a core. What comes on top is Ray.
+Every way makes the same shards, and the benchmark ends in an error if a byte differs. The floor of two actors is half
+of one process's time: the images are the same, and each actor has a core. What comes on top is Ray.
 """
 
 import argparse
