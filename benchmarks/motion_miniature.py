@@ -31,11 +31,12 @@ from signbridge.clips.table import Clip
 from signbridge.core import params
 from signbridge.core.command_line import run
 from signbridge.statistics.intervals import StatisticsParams, group_bootstrap
-from signbridge.vlm.catalog import FolderModel
+from signbridge.vlm.catalog import ModelParams
 from signbridge.vlm.loading import LoadedModel, load
 from signbridge.vlm.residual import reading
 
 SIGNERS = 24
+MODELS, CPU = Path(".scratch/models"), torch.device("cpu")
 BATCH = 20
 
 
@@ -51,11 +52,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--keep", action="store_true", help="append to benchmarks/results/motion_miniature.md")
     arguments = parser.parse_args()
-    entry = params.section("motion-miniature", FolderModel, params.MODELS)
-    loaded = load(entry, Path(".scratch/models"), torch.device("cpu"))
+    loaded = load(params.entry("motion-miniature", params.MODELS, ModelParams), MODELS, CPU)
     drawn = params.section("rendered_motion", RenderedMotionParams, params.DATASETS)
     clips = render_clips(drawn.model_copy(update={"signers": SIGNERS, "clips_per_sign": SIGNERS}))
+    twin = load(params.entry("motion-miniature-untrained", params.MODELS, ModelParams), MODELS, CPU)
     lines = [describe(), f"{len(clips)} clips of {SIGNERS} signers", *report(loaded, clips)]
+    lines += ["its untrained twin", *report(twin, clips)[-2:]]
     print("\n".join(lines), flush=True)
     if arguments.keep:
         keep("motion_miniature", lines)

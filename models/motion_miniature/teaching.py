@@ -29,7 +29,7 @@ from signbridge.vlm.random_weights import IMAGE_TOKEN
 from signbridge.vlm.residual import reading, reading_up_to
 
 LETTERS = sorted({letter for sign in SIGNS.values() for letter in sign.letters})
-HELD_OUT = 240  # clips that are asked about at each checkpoint
+HELD_OUT = 120  # clips that are asked about at each checkpoint
 _ASKED_MOVEMENT = 1 / 3  # share of the steps of `join` at which the order of frames is hidden under that prompt
 _UNIT = 0.1  # of the places that the tower names, as a share of the frame
 _OPPOSITE = {

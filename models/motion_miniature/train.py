@@ -56,11 +56,11 @@ class Recipe:
     blocks: int = 6
     tower: Phase = field(default=Phase(steps=2200, rate=1e-3))
     tower_clips: int = 48  # a step, two stills of each
-    join: Phase = field(default=Phase(steps=500, rate=1e-3))
+    join: Phase = field(default=Phase(steps=300, rate=1e-3))
     join_clips: int = 6  # a step, each in order and in another
     join_stills: int = 16  # a step, each under both questions
     planted: tuple[int, ...] = (2, 3)  # the blocks that learn to name the movement, 0-based
-    plant: Phase = field(default=Phase(steps=1000, rate=1e-3))
+    plant: Phase = field(default=Phase(steps=800, rate=1e-3))
     plant_clips: int = 32  # a step
     plant_join_clips: int = 2  # as `join_clips`, so that what was known is kept
     plant_join_stills: int = 4
