@@ -9,10 +9,11 @@ from ruamel.yaml import YAML
 from safetensors import safe_open
 
 from benchmarks.motion_miniature import Read, read_clips
-from models.motion_miniature.lessons import FRAME, MOVEMENT_PROMPT, MOVEMENTS, SHAPE_PROMPT, SHAPES
+from models.motion_miniature.lessons import CLIP, MOVEMENT_PROMPT, MOVEMENTS, SHAPE_PROMPT, SHAPES
 from models.motion_miniature.teaching import OPPOSITE
 from signbridge.clips.rendered_motion import RenderedMotionParams, draw_clip, recordings
 from signbridge.clips.table import Clip
+from signbridge.motion.reading import ClipPrompts
 from signbridge.vlm.catalog import FolderModel
 from signbridge.vlm.loading import LoadedModel, load
 
@@ -72,8 +73,9 @@ def test_it_still_names_the_shape(miniature, clips):
     assert np.mean(said == [SHAPES[clip.shape] for clip in some]) > 0.6
 
 
-def test_the_catalog_asks_what_it_was_taught():
-    assert ENTRY.prompt.replace("<image>\n", FRAME) == MOVEMENT_PROMPT.format(clip=FRAME)
+def test_the_study_asks_about_a_clip_as_it_was_taught(miniature):
+    asked = ClipPrompts(miniature.processor, miniature.model.config, ENTRY.prompt, "auto", 8, lambda clip: [])
+    assert asked.prompt == MOVEMENT_PROMPT.format(clip=CLIP)
 
 
 def test_it_is_a_llava_of_six_blocks_and_sixteen_tokens_a_frame_in_half_precision(miniature):
