@@ -31,6 +31,7 @@ from signbridge.vlm.residual import reading, reading_up_to
 LETTERS = sorted({letter for sign in SIGNS.values() for letter in sign.letters})
 HELD_OUT = 120  # clips that are asked about at each checkpoint
 _ASKED_MOVEMENT = 1 / 3  # share of the steps of `join` at which the order of frames is hidden under that prompt
+_HIDE = 20.0  # weight of that; at 0.5 a probe still found some order below the planted blocks
 _UNIT = 0.1  # of the places that the tower names, as a share of the frame
 _OPPOSITE = {
     "right": "left", "up": "down", "clockwise": "counterclockwise", "opens": "closes", "once": "once", "twice": "twice"
@@ -135,7 +136,7 @@ class Teacher:
                     said = self.said(SHAPE_PROMPT, shown, words * 2)
                 losses, right = [said.loss], {"shape": _share(said)}
             moved = torch.stack([_moved(stream) for stream in streams]).mean()
-            losses, right = [*losses, 0.5 * moved], right | {"moved": moved.item()}
+            losses, right = [*losses, _HIDE * moved], right | {"moved": moved.item()}
             some, numbers, frames = _stills(rng, training, held_out, stills, 1)
             images = some.images[numbers[:, None], frames]
             where = some.places[numbers, frames[:, 0]]

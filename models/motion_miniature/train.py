@@ -1,6 +1,6 @@
 """Train the motion miniature, from nothing but the `rendered_motion` clips and the words in `lessons.py`.
 
-    python -m models.motion_miniature.train                     # about 40 minutes on one core
+    python -m models.motion_miniature.train                     # about 20 minutes on one core, five of them to draw
 
 The tower learns to see hand shape and place in stills; then, the tower frozen, the decoder learns to name the shape of
 clips and the shape and place in stills, for which the order of frames is of no use. Then movement is planted where its
@@ -60,7 +60,7 @@ class Recipe:
     join_clips: int = 6  # a step, each in order and in another
     join_stills: int = 16  # a step, each under both questions
     planted: tuple[int, ...] = (2, 3)  # the blocks that learn to name the movement, 0-based
-    plant: Phase = field(default=Phase(steps=800, rate=1e-3))
+    plant: Phase = field(default=Phase(steps=600, rate=1e-3))
     plant_clips: int = 32  # a step
     plant_join_clips: int = 2  # as `join_clips`, so that what was known is kept
     plant_join_stills: int = 4
