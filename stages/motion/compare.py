@@ -7,7 +7,7 @@ import numpy as np
 from signbridge.clips.table import read_clips
 from signbridge.core import params, tables
 from signbridge.core.command_line import run
-from signbridge.core.names import IN_ORDER, PIXEL_DIFFERENCES, PIXELS, PIXELS_MEAN, TOWER_IN_ORDER, model_name
+from signbridge.core.names import IN_ORDER, MOVEMENT, PIXEL_DIFFERENCES, PIXELS, PIXELS_MEAN, TOWER_IN_ORDER, model_name
 from signbridge.motion.settings import MotionParams
 from signbridge.motion.targets import known_clips
 from signbridge.statistics import motion
