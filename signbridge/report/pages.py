@@ -10,6 +10,7 @@ from signbridge.report.page_parts import Section
 from signbridge.report.sections import (
     alignment,
     audit,
+    clips,
     confusions,
     drift,
     erasure,
@@ -22,6 +23,8 @@ from signbridge.report.sections import (
     lenses,
     minimal_pairs,
     models,
+    motion,
+    order,
     patching,
     plane,
     planted,
@@ -36,6 +39,7 @@ from signbridge.report.sections import (
     tuned_layers,
 )
 from signbridge.report.sections.finetune import Finetune
+from signbridge.report.sections.motion import Motion
 from signbridge.report.sentences import QUESTION, answer, few_groups
 from signbridge.report.wording import count, percent
 
@@ -127,6 +131,23 @@ def finetune_page(inputs: Finetune) -> Page:
     sections = [finetune.section(inputs), finetune.is_it_real(inputs), tuned_layers.section(inputs)]
     page = _page("finetune.html", question, finetune.answer(inputs), inputs, sections)
     return replace(page, figure=finetune.curve(inputs))
+
+
+def motion_page(inputs: Motion) -> Page:
+    """`report/motion.html`: does the decoder hold movement, or a bag of hand shapes?"""
+    question = (
+        "Signs move. Does the decoder hold the movement, which is in the order of the frames, or a bag of hand shapes?"
+    )
+    sections = [order.section(inputs), order.is_it_real(inputs), clips.frames(inputs), clips.words(inputs)]
+    sections += [clips.data(inputs), settings.section(inputs.settings)]
+    signers, signs = (count(inputs.found.number(what)) for what in ("signers", "signs"))
+    facts = (
+        ("model", str(inputs.found["model"])),
+        ("clips", f"{count(len(inputs.sample))} of {signs} signs, {count(inputs.found.number('frames'))} frames each"),
+        ("signers", few_groups(inputs) or signers),
+        *((("frames", inputs.settings.hidden),) if inputs.settings.hidden else ()),
+    )
+    return Page("motion.html", question, motion.answer(inputs), facts, _shown(sections), motion.curve(inputs))
 
 
 def _page(file: str, question: str, answer: Sequence[str], inputs: Inputs, sections: Sequence[Section | None]) -> Page:

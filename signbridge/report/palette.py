@@ -112,6 +112,16 @@ PLANTED = {
 }
 
 
+# Clips, by how their frames are read.
+READINGS = {
+    "in_order": Series("frames in order", BLUE, "circle", SOLID),
+    "shuffled": Series("frames shuffled", VERMILLION, "triangle-up", (6, 3)),
+    "single_frames": Series("each frame by itself, averaged", GREEN, "square", (2, 2)),
+    "middle_frame": Series("the middle frame alone", PURPLE, "diamond", (6, 2, 2, 2)),
+    "twin_in_order": Series("untrained twin, in order", GREY, "cross", (3, 3)),
+}
+
+
 # Before and after fine-tuning, layer by layer.
 TUNED = {
     "probe_before": Series("a probe, before tuning", GREY, "diamond", (2, 2)),
