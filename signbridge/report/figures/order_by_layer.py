@@ -11,6 +11,7 @@ from signbridge.report.charts.style import named_sites, short_site, site_places
 from signbridge.report.figures.axes import of_shares
 
 WIDTH, HEIGHT = 7.0, 3.6  # inches; the width is that of a paper's text
+BANDS = ("in_order", "shuffled")  # readings whose interval is drawn: more would hide one another
 
 
 def order_by_layer(
@@ -33,7 +34,8 @@ def order_by_layer(
         if rows.empty:
             continue
         rows = rows.assign(place=rows["site"].map(places)).sort_values("place")
-        axes.fill_between(rows["place"], rows["low"], rows["high"], color=series.colour, alpha=0.12, linewidth=0)
+        if reading in BANDS:
+            axes.fill_between(rows["place"], rows["low"], rows["high"], color=series.colour, alpha=0.15, linewidth=0)
         look = series.matplotlib()
         axes.plot(rows["place"], rows["accuracy"], **look, markersize=3.5, linewidth=1.1, label=series.name)
     look = {"color": palette.CHANCE.colour, "linestyle": (0, (6, 2)), "linewidth": 0.9}

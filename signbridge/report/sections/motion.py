@@ -165,11 +165,9 @@ def _seeing(motion: Motion) -> str:
     if rows.empty:
         return ""
     said = listing([f"{called(row['control'])} {percent(row['accuracy'])}" for row in rows.to_dict("records")])
-    more = rows["accuracy"].max() >= motion.found.number(f"{motion.target}_{IN_ORDER}")
-    bound = (
-        "so the decoder tells no more than the picture gives away" if more else "so the decoder tells more than these"
-    )
-    return f"Frames laid side by side hold their order without any model: {said} - {bound}."
+    less = rows["accuracy"].max() >= motion.found.number(f"{motion.target}_{IN_ORDER}")
+    bound = "The decoder tells no more than the picture gives away." if less else "The decoder tells more than these."
+    return f"Frames laid side by side hold their order without any model: {said}. {bound}"
 
 
 def _backwards(motion: Motion) -> str:
@@ -193,9 +191,12 @@ def _depth(motion: Motion) -> str:
     said = "No layer by itself is told apart" if first == NOWHERE else f"The first layer at which order adds is {first}"
     if not motion.taught:
         return f"{said}."
-    taught = listing([str(block_of(site)) for site in motion.taught])
-    verdict = "which it finds" if first in motion.taught else "which it does not find"
-    return f"{said}; what is known of this model is that blocks {taught} alone were taught it, {verdict}."
+    numbers = [str(block_of(site)) for site in motion.taught]
+    taught = f"{'block' if len(numbers) == 1 else 'blocks'} {listing(numbers)} alone learnt to tell the movement"
+    verdict = (
+        "so it is found where it was taught" if first in motion.taught else "so it is not found where it was taught"
+    )
+    return f"{said}. Of this model it is known that {taught}, {verdict}."
 
 
 def _words(motion: Motion) -> str:

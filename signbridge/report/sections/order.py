@@ -30,7 +30,7 @@ def section(motion: Motion) -> Section:
         "them by the largest difference under the same exchanges.",
     )
     tables = [_targets(motion), *([_by_kind(motion)] if kinds(motion) else [])]
-    tables += [_by_layer(motion, target) for target in motion.targets]
+    tables.append(_by_layer(motion))
     return Section("order", "What order adds", lead, tables=tuple(tables))
 
 
@@ -67,22 +67,21 @@ def _by_kind(motion: Motion) -> Table:
     return Table("The movement, by kind of pair", columns, tuple(rows))
 
 
-def _by_layer(motion: Motion, target: str) -> Table:
-    twin = motion.order_rows(target, TWIN).set_index("site")
-    rows = tuple(
+def _by_layer(motion: Motion) -> Table:
+    """What order adds to every target by layer, and to the quoted one in the untrained twin."""
+    columns = {TOLD[target].split(",")[0]: motion.order_rows(target) for target in motion.targets}
+    columns["untrained twin"] = motion.order_rows(motion.target, TWIN)
+    cells = {
         (
+            name,
             row["site"],
-            points_with_interval(row["difference"], row["low"], row["high"]),
-            p_value(row["p_max"]),
-            points_with_interval(*twin.loc[row["site"], ["difference", "low", "high"]])
-            if row["site"] in twin.index
-            else "–",
-        )
-        for row in motion.order_rows(target).to_dict("records")
-        if row["site"].startswith("layer_")
-    )
-    columns = ("layer", "order adds", "p, over all layers", "order adds in the untrained twin")
-    return Table(f"By layer: {TOLD[target]}", columns, rows)
+        ): f"{points_with_interval(row['difference'], row['low'], row['high'])}, {p_value(row['p_max'])}"
+        for name, rows in columns.items()
+        for row in rows.to_dict("records")
+    }
+    layers = [site for site in motion.sites if site.startswith("layer_")]
+    rows = tuple((site, *(cells.get((name, site), "–") for name in columns)) for site in layers)
+    return Table("What order adds by layer; p over all layers", ("layer", *columns), rows)
 
 
 def is_it_real(motion: Motion) -> Section:
