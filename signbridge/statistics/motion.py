@@ -20,6 +20,7 @@ from signbridge.core.names import (
     MOVEMENT,
     REVERSED,
     SHUFFLED,
+    SIGN,
     SINGLE_FRAMES,
     TWIN_IN_ORDER,
     TWIN_SHUFFLED,
@@ -258,8 +259,12 @@ def reversed_table(
 
 
 def by_layer(accuracy: pd.DataFrame, position: str) -> pd.DataFrame:
-    """For `dvc plots`: series, target, layer (a number), accuracy, low, high of every reading at `position`."""
-    rows = accuracy[(accuracy["kind"] == ALL) & (accuracy["position"] == position)]
+    """For `dvc plots`: series, target, layer (a number), accuracy, low, high of every reading at `position`.
+
+    Of the movement or, where it is not known, of the sign.
+    """
+    target = MOVEMENT if MOVEMENT in set(accuracy["target"]) else SIGN
+    rows = accuracy[(accuracy["kind"] == ALL) & (accuracy["position"] == position) & (accuracy["target"] == target)]
     rows = rows[rows["site"].str.startswith("layer_")]
     rows = rows.assign(layer=rows["site"].str.removeprefix("layer_").astype(int))
     return rows[["series", "target", "layer", "accuracy", "low", "high"]]
