@@ -38,7 +38,13 @@ LEVEL = {
     for folder in (folders if isinstance(folders, list) else [folders])
 }
 NO_DEP = "stages/__init__.py"  # says how threads wait, which changes no result
-SIDEWAYS = {("planted", "causal"), ("sae", "causal"), ("pretrained", "sae"), ("pretrained", "causal"), ("motion", "causal")}
+SIDEWAYS = {
+    ("planted", "causal"),
+    ("sae", "causal"),
+    ("pretrained", "sae"),
+    ("pretrained", "causal"),
+    ("motion", "causal"),
+}
 
 of_every_stage = pytest.mark.parametrize(
     ("pipeline", "stage"), STAGES, ids=[f"{pipeline}-{stage}" for pipeline, stage in STAGES]

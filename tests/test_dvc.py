@@ -144,7 +144,10 @@ def test_another_twin_is_read_and_nothing_else_through_the_model(clone):
     of_the_study = {"extract_controls", "controls", "statistics", "answers"}
     planted = {f"planted:{stage}" for stage in ("read", "probe", "edit", "score")}
     tuned = {f"finetune:{stage}" for stage in ("tune", "patch", "damage")} | OF_TUNED  # which tune the twin, too
-    assert run_all(clone) == of_the_study | {"sae:twin", "sae:probes", "sae:evaluate"} | planted | tuned | AFTER_THE_TWIN | REPORTS
+    assert (
+        run_all(clone)
+        == of_the_study | {"sae:twin", "sae:probes", "sae:evaluate"} | planted | tuned | AFTER_THE_TWIN | REPORTS
+    )
 
 
 def test_more_draws_of_shuffled_labels_and_another_prompt_for_the_letters_extract_nothing_again(clone):
