@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from signbridge.clips.table import read_clips
+from signbridge.clips.table import read_clips, with_known
 from signbridge.core import params, tables
 from signbridge.core.command_line import run
 from signbridge.core.names import IN_ORDER, MOVEMENT, REVERSED
@@ -32,10 +32,10 @@ READ = Path("data/motion/read")
 
 
 def main() -> None:
-    """Read clips, vectors and the choices made in order; write data/motion/controls/."""
+    """Read clips, vectors and the choices made in order; write data/motion/probed/controls/."""
     seed, protocol = params.seed(), params.section("probe.grouped", GroupedProtocol)
     settings = params.whole(MotionParams, params.MOTION)
-    clips = read_clips(CLIPS)
+    clips = with_known(read_clips(CLIPS))
     names, targets = clips["clip"].tolist(), targets_of(clips, protocol, seed)
     in_order = READ / IN_ORDER / "activations"
     tower = tower_cell(in_order, names)
@@ -66,8 +66,8 @@ def main() -> None:
             backwards = there or backwards
 
     made_by = {"probe": protocol.model_dump(), "seed": seed, **settings.controls.model_dump()}
-    written = {"predictions": probed, "choices": chose, "reversed": backwards, "other_clip": others}
-    with whole_folder(Path("data/motion/controls")) as unfinished:
+    written = {"predictions": probed, "choices": chose, "reversed": backwards, "other_clip": others, "clips": [clips]}
+    with whole_folder(Path("data/motion/probed/controls")) as unfinished:
         for name, parts in written.items():
             tables.write(pd.concat(parts, ignore_index=True), unfinished / f"{name}.parquet", made_by)
 

@@ -8,35 +8,32 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from signbridge.clips.table import read_clips
+from signbridge.clips.table import read_clips, with_known
 from signbridge.core import params, tables
 from signbridge.core.command_line import run
 from signbridge.core.names import ALL_FRAMES, IN_ORDER
 from signbridge.motion.settings import MotionParams
-from signbridge.motion.targets import known_clips
 
 CLIPS, MODEL, PATCHED = (Path("data/motion") / name for name in ("clips.parquet", "model.json", "patched.parquet"))
 
 
 def main() -> None:
     """Read the clips and what the model is; write data/motion/patched.parquet."""
-    from signbridge.motion.frames import ClipFrames, seen_in
-
     from signbridge.motion.frame_patching import COLUMNS, clip_pairs  # imports PyTorch, as below: seconds
+    from signbridge.motion.frames import ClipFrames, seen_in
 
     seed, wanted = params.seed(), params.whole(MotionParams, params.MOTION).patching
     frames = ClipFrames(CLIPS)
-    clips = known_clips(read_clips(CLIPS)).assign(size=[clip.size for clip in frames.clips])
+    clips = with_known(read_clips(CLIPS)).assign(size=[clip.size for clip in frames.clips])
     pairs = clip_pairs(clips, wanted.pairs, np.random.default_rng(seed))
     if not pairs:
         tables.write(pd.DataFrame(columns=COLUMNS), PATCHED, {"pairs_tried": 0})
         return
 
-    from signbridge.motion.reading import ClipPrompts, fit_batch
-
     from signbridge.causal.patching import as_table
     from signbridge.core.activations import evenly_spread
     from signbridge.motion.frame_patching import ClipPair, frames_work
+    from signbridge.motion.reading import ClipPrompts, fit_batch
     from signbridge.vlm.chosen import read_model
     from signbridge.vlm.model_run import model_run
     from signbridge.vlm.residual import decoder_sites

@@ -6,11 +6,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from signbridge.clips.table import frames_of, read_clips
+from signbridge.clips.table import frames_of, read_clips, with_known
 from signbridge.core import params, tables
 from signbridge.core.command_line import run
 from signbridge.datasets.images import encode_png
-from signbridge.motion.targets import known_clips
 from signbridge.report.columns import COLUMNS
 from signbridge.report.figures.order_by_layer import order_by_layer
 from signbridge.report.figures.saving import save_figure
@@ -37,7 +36,7 @@ def main() -> None:
     }
     settings = read_settings((CLIPS, COMPARED / "accuracy.parquet"), [params.MOTION], chosen)
     hidden = why_hidden(tables.made_by(CLIPS))
-    clips = known_clips(read_clips(CLIPS))
+    clips = with_known(read_clips(CLIPS))
     found = {name: tables.read(COMPARED / f"{name}.parquet", COLUMNS[columns]) for name, columns in TABLES.items()}
     motion = Motion(
         found=Findings(tables.read_findings(COMPARED / "findings.json")),
