@@ -42,7 +42,7 @@ def main() -> None:
     cells = [*pixel_cells(CLIPS, names, settings.controls.pixels), *([tower] if tower else [])]
     probed, chose = [], []
     for target in targets:
-        found = side_by_side(predict, cells, target.labels, target.splits, protocol.C)
+        found = side_by_side(predict, cells, target.labels, target.splits, settings.C)
         scored = list(tqdm(found, f"baselines, {target.name}", len(cells), unit="baseline"))
         probed.append(predictions_of(target, scored, names))
         chose.append(choices_of(target, scored))
@@ -65,7 +65,8 @@ def main() -> None:
             there = [read_backwards(*both, movement, penalties, names) for both in zip(layers, turned, strict=True)]
             backwards = there or backwards
 
-    made_by = {"probe": protocol.model_dump(), "seed": seed, **settings.controls.model_dump()}
+    made_by = {"probe": protocol.model_dump(), "C": settings.C, "seed": seed}
+    made_by |= settings.controls.model_dump()
     written = {"predictions": probed, "choices": chose, "reversed": backwards, "other_clip": others, "clips": [clips]}
     with whole_folder(Path("data/motion/probed/controls")) as unfinished:
         for name, parts in written.items():

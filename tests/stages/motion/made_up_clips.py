@@ -98,10 +98,10 @@ def write_readings(readings: Sequence[str] = READINGS, width: int = 12) -> None:
 def prepare(workspace: Workspace, readings: Sequence[str] = READINGS, signers: int = SIGNERS) -> None:
     """Params that make the stages quick, and what `fetch` and `extract` would leave."""
     workspace.set(
-        probe__grouped={"by": "auto", "folds": 3, "repeats": 1, "inner_folds": 2, "C": [0.01]},
+        probe__grouped={"by": "auto", "folds": 3, "repeats": 1, "inner_folds": 2, "C": [1.0]},
         statistics={"confidence": 0.95, "resamples": 200}, model_notes={"tiny": "a test bed"},
     )  # fmt: skip
-    workspace.set_in(params.MOTION, model="tiny-random", readings=list(readings), positions=["prompt_last"],
+    workspace.set_in(params.MOTION, model="tiny-random", readings=list(readings), C=[0.01], positions=["prompt_last"],
                      controls={"pixels": 8, "other_clip": 20})  # fmt: skip
     clips = drawn_clips(signers)
     write_clips(clips, CLIPS, {"dataset": "drawn", "source": "rendered_motion"})
