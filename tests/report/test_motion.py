@@ -40,7 +40,7 @@ def test_where_nothing_is_held_no_gain_is_claimed():
 
 def test_what_is_known_of_the_model_is_held_against_what_is_found():
     said = " ".join(motion.answer(made_up.motion()))
-    assert "The first layer at which order adds is layer_01." in said
+    assert "The first layer at which order adds is layer_01; the gain rises most at layer_01." in said
     assert "blocks 1 and 2 alone learnt to tell the movement, so it is found where it was taught" in said
     unknown = made_up.without("taught", of=made_up.motion().found)
     assert "learnt to tell" not in " ".join(motion.answer(made_up.motion(found=unknown)))

@@ -10,7 +10,7 @@ from signbridge.core.names import IN_ORDER, MOVEMENT, SHUFFLED, TWIN_IN_ORDER, T
 from signbridge.statistics import motion
 from signbridge.statistics.frame_effect import frame_findings, frame_table
 from signbridge.statistics.intervals import StatisticsParams
-from signbridge.statistics.motion_summary import NOWHERE, chance, order_from
+from signbridge.statistics.motion_summary import NOWHERE, chance, largest_step, order_from
 from tests.report import made_up_motion
 
 STATISTICS = StatisticsParams(confidence=0.95, resamples=500)
@@ -82,6 +82,15 @@ def test_order_is_first_told_apart_where_it_is_held(truth, first):
     order = made_up_motion.compared(truth)["order"]
     assert order_from(order, "prompt_last", 0.05) == first
     assert order_from(order, "prompt_last", 0.05, motion.TWIN) == NOWHERE
+
+
+def test_the_largest_step_is_where_the_gain_rises_most_and_nowhere_where_it_never_does():
+    order = made_up_motion.compared("held")["order"]
+    rows = (order["of"] == "") & (order["target"] == "movement") & (order["kind"] == "all")
+    gains = {"layer_00": 0.1, "layer_01": 0.2, "layer_02": 0.6}
+    put = order.assign(difference=order["difference"].where(~rows, order["site"].map(gains)))
+    assert largest_step(put, "prompt_last") == "layer_02"
+    assert largest_step(made_up_motion.compared("nothing")["order"], "prompt_last") == NOWHERE
 
 
 def test_a_control_is_told_apart_only_if_it_reads_less():

@@ -189,12 +189,14 @@ def _depth(motion: Motion) -> str:
     if not first:
         return ""
     said = "No layer by itself is told apart" if first == NOWHERE else f"The first layer at which order adds is {first}"
+    step = str(motion.found.get("order_step", NOWHERE))
+    said += f"; the gain rises most at {step}" if step != NOWHERE else ""
     if not motion.taught:
         return f"{said}."
     numbers = [str(block_of(site)) for site in motion.taught]
     taught = f"{'block' if len(numbers) == 1 else 'blocks'} {listing(numbers)} alone learnt to tell the movement"
     verdict = (
-        "so it is found where it was taught" if first in motion.taught else "so it is not found where it was taught"
+        "so it is found where it was taught" if step in motion.taught else "so it is not found where it was taught"
     )
     return f"{said}. Of this model it is known that {taught}, {verdict}."
 

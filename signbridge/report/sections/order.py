@@ -89,7 +89,8 @@ def is_it_real(motion: Motion) -> Section:
     lead = [
         "Controls that do not see the order of the frames: the middle frame alone, each frame read by itself, the "
         "mean of raw pixels, the vision tower's mean over the clip, and the frames shuffled. What the frames in order "
-        "give beyond these is order. The untrained twin sees the order and has learnt nothing.",
+        "give beyond these is order. The untrained twin sees the order and has learnt nothing. Of an even number of "
+        "frames none is the middle: the one that is shown lies past it, which may give away the way of a movement.",
         "Raw pixels of all frames side by side, their changes, and the vision tower frame by frame hold the order "
         "because they are laid out in it: a probe reads the place of a frame, not a movement. They bound what any "
         "reader of the clip could tell. That the decoder holds order at one token, in vectors no longer than for one "
