@@ -143,11 +143,13 @@ def test_another_twin_is_read_and_nothing_else_through_the_model(clone):
     clone.set_params(controls__twin_seed=1)
     of_the_study = {"extract_controls", "controls", "statistics", "answers"}
     planted = {f"planted:{stage}" for stage in ("read", "probe", "edit", "score")}
-    tuned = {f"finetune:{stage}" for stage in ("tune", "patch", "damage")} | OF_TUNED  # which tune the twin, too
+    tuned = {f"finetune:{stage}" for stage in ("base", "tune", "patch", "damage")} | OF_TUNED  # the twin is tuned, too
+    ran = clone.dvc("repro", "--all-pipelines")
     assert (
-        run_all(clone)
+        ran.ran
         == of_the_study | {"sae:twin", "sae:probes", "sae:evaluate"} | planted | tuned | AFTER_THE_TWIN | REPORTS
     )
+    assert set(re.findall(r"Running stage '[^']*:tune@(\w+)'", ran.output)) == {"untrained_twin"}
 
 
 def test_more_draws_of_shuffled_labels_and_another_prompt_for_the_letters_extract_nothing_again(clone):
