@@ -18,7 +18,7 @@ KINDS = {
 def section(motion: Motion) -> Section:
     """What order adds to every target, by layer and by kind of pair."""
     found = motion.found
-    least = p_value(_least_p(motion)).removeprefix("p").strip("=\u202f ")
+    least = f"{_least_p(motion):.2g}"
     lead = (
         "A clip is read twice: with its frames in order, and with the same frames in another order, drawn for each "
         "clip. The first less the second, of the same clips, is what order adds. Each fold leaves out whole signers "
@@ -26,7 +26,7 @@ def section(motion: Motion) -> Section:
         "questions: the movement is told among signs of one hand shape, which differ in nothing else; the shape among "
         "signs of one movement.",
         f"p is exact: were order worth nothing, each of the {count(found.number('signers'))} signers could as well "
-        f"have lost what they gained. So few signers give no p below {least}. Of layers, p is corrected for all of "
+        f"have lost what they gained. So many signers give no p below {least}. Of layers, p is corrected for all of "
         "them by the largest difference under the same exchanges.",
     )
     tables = [_targets(motion), *([_by_kind(motion)] if kinds(motion) else [])]
@@ -90,7 +90,7 @@ def is_it_real(motion: Motion) -> Section:
         "Controls that do not see the order of the frames: the middle frame alone, each frame read by itself, the "
         "mean of raw pixels, the vision tower's mean over the clip, and the frames shuffled. What the frames in order "
         "give beyond these is order. The untrained twin sees the order and has learnt nothing. Of an even number of "
-        "frames none is the middle: the one that is shown lies past it, which may give away the way of a movement.",
+        "frames none is the middle: one of the two there is shown, drawn for each clip.",
         "Raw pixels of all frames side by side, their changes, and the vision tower frame by frame hold the order "
         "because they are laid out in it: a probe reads the place of a frame, not a movement. They bound what any "
         "reader of the clip could tell. That the decoder holds order at one token, in vectors no longer than for one "
