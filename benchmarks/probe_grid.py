@@ -5,8 +5,8 @@
     python -m benchmarks.probe_grid whole --folds 1  # 34,627 x 4,096: one outer fold or more
 
 One repeat of 5 folds of whole photos, 3 inner folds, one BLAS thread; rows as in `benchmarks.probe_whole_dataset`. The
-exact way fits every penalty on all rows, from zero, to the solver's own tolerance. Seconds are the processor's. The
-floor is the operations of all products at the rate of large float32 products in the same run. `--keep` appends to
+exact way fits every penalty on all rows, from zero, to the solver's own tolerance. Seconds are the processor's. Memory
+is how far the peak lies above that of making the rows, which is all there is to see at narrow widths. The floor is the operations of all products at the rate of large float32 products in the same run. `--keep` appends to
 benchmarks/results/probe_grid.md.
 """
 
@@ -91,7 +91,7 @@ def measured(way: Callable[..., Outcome], rows: int, width: int, outer: int, mem
         _, processor, outcome = timed(lambda: way(vectors, photo, outer, int(memory_gib * 2**30)))
     targets = photo % LETTERS
     tested = zip(outcome[1], splits_of(photo), strict=False)
-    right = np.mean([(read.predicted == targets[split.test]).mean() for read, split in tested])
+    right = np.concatenate([read.predicted == targets[split.test] for read, split in tested]).mean()
     floor = counted.operations / rate
     memory = (peak() - before) / 2**30
     return (

@@ -208,7 +208,8 @@ def _minimise(objective: SoftmaxLoss, progress: bool, tolerance: float, start: P
     with tqdm(desc=f"{probes} probes", unit=" passes", leave=False, disable=not progress) as bar:
         for stage in range(MOST_STAGES):
             before = best.error.copy()
-            _descend(objective, best, unfinished, stage, bar, tolerance, first=stage == 0 and start is None)
+            passes = FIRST_STAGE * 2 ** (stage + (start is not None))  # near the minimum coordinates serve longer
+            _descend(objective, best, unfinished, passes, bar, tolerance, first=stage == 0 and start is None)
             unfinished &= (best.error > tolerance) & ((best.error < before / 2) | (stage < 2))
             if not unfinished.any():
                 break
@@ -229,7 +230,7 @@ def _allowed(objective: SoftmaxLoss, start: Point) -> Point:
 
 
 def _descend(
-    objective: SoftmaxLoss, best: _Found, unfinished: np.ndarray, stage: int, bar: tqdm, tolerance: float, first: bool
+    objective: SoftmaxLoss, best: _Found, unfinished: np.ndarray, passes: int, bar: tqdm, tolerance: float, first: bool
 ) -> None:
     """One stage: improve `best` in place, each evaluation shared by all probes that are not done."""
     start = Point(best.point.weights.copy(), best.point.intercept.copy())
@@ -241,7 +242,7 @@ def _descend(
     steps = {probe: next(walk) for probe, walk in walks.items()}
     going = unfinished.copy()
     trial = Point(start.weights.copy(), start.intercept.copy())
-    for _ in range(FIRST_STAGE * 2**stage):
+    for _ in range(passes):
         for frame in coordinates:
             frame.place(np.stack([steps[probe] for probe in frame.probes]), trial)
         loss, gradient = objective(trial, going)
