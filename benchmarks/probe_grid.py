@@ -5,8 +5,8 @@
     python -m benchmarks.probe_grid whole --folds 1  # 34,627 x 4,096: one outer fold or more
 
 One repeat of 5 folds of whole photos, 3 inner folds, one BLAS thread; rows as in `benchmarks.probe_whole_dataset`. The
-exact way fits every penalty on all rows, from zero, to the solver's own tolerance. Seconds are the processor's. Memory is
-how far the peak lies above that of making the rows, so at narrow widths there is none to see. The floor is the operations
+exact way fits every penalty on all rows, from zero, to the solver's tolerance. Seconds are the processor's. Memory
+is how far the peak lies above that of making the rows, so narrow ones show none. The floor is the operations
 of the solver's products at the rate of large float32 products in the same run; curvature and factors are left out.
 `--keep` appends to benchmarks/results/probe_grid.md.
 """
