@@ -90,6 +90,21 @@ class Penalties(NamedTuple):
     grouped: Sequence[float]  # to choose from, inside the training images
 
 
+Penalty = dict[tuple[str, str], list[float]]  # the C of each split, by site and position
+
+
+class ControlSweep(NamedTuple):
+    """What the model was probed on, and how."""
+
+    image_ids: list[str]
+    labels: np.ndarray
+    photos: np.ndarray
+    splits: list[Split]  # of `grouped`
+    places: list[tuple[str, str]]  # sites and positions
+    Cs: Penalty  # that the model's own probes chose
+    memory_bytes: int
+
+
 class Scored(NamedTuple):
     """What the probes of one cell said of the tested images, split after split, in table order within each."""
 

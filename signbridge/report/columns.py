@@ -21,6 +21,9 @@ _COLUMNS = {
     "signers": (
         "site position depth seen seen_low seen_high unseen unseen_low unseen_high difference low high p_value"
     ),
+    "learning_curve": (
+        "site position of trained_on groups images repeats accuracy low high difference difference_low difference_high"
+    ),
     "patching": "site depth position effect effect_low effect_high says_donor noise",
     "parts": "position part site depth effect effect_low effect_high",
     "knockout": "edges keys span first stop tokens lost lost_low lost_high changed",

@@ -20,6 +20,7 @@ from signbridge.report.sections import (
     knockout,
     ladder,
     layers,
+    learning_curve,
     lenses,
     minimal_pairs,
     models,
@@ -48,7 +49,8 @@ NO_CURVE = "There is no curve here: the protocol that keeps {whole} on one side 
 
 def study_page(study: Study) -> Page:
     """`report/index.html`: is the letter there, at which depth, and is it real?"""
-    sections = [module.section(study) for module in (ladder, published, positions, layers, confusions, plane, text)]
+    parts = (ladder, published, positions, layers, learning_curve, confusions, plane, text)
+    sections = [module.section(study) for module in parts]
     sections += [audit.section(study), settings.section(study.settings)]
     splits = "; ".join(study.protocol_name(protocol) for protocol in study.protocols())
     facts = (

@@ -64,6 +64,12 @@ SIGNERS = {
     "seen": Series("signer seen in training", VERMILLION, "triangle-up", (6, 3)),
     "unseen": Series("signer not seen", BLUE, "circle", SOLID),
 }
+LEARNT = {
+    "pixels": Series("pixels", INK, "diamond", (6, 3)),
+    "beyond": Series("pixels, with the dataset's other photos", PURPLE, "cross", (3, 3)),
+    "vision": Series("vision tower", GREEN, "square", (2, 2)),
+    "layer": Series("best layer", BLUE, "circle", SOLID),
+}
 CHANCE = Series("chance", GREY, LINE_ALONE, (8, 4))
 ANSWER = Series("the answer's text", PURPLE, LINE_ALONE, (8, 2, 2, 2))
 

@@ -105,6 +105,7 @@ def study(
         "settings": Settings(made_by, SETTINGS.listings),
         "class_grid": png(np.zeros((4, 4), dtype=np.uint8)),
         "signers": pd.DataFrame(columns=COLUMNS["signers"]),
+        "learning_curve": pd.DataFrame(columns=COLUMNS["learning_curve"]),
     }
     return Study(**_typed({**made, **changes}))
 
@@ -216,7 +217,15 @@ def write_study(run: Study, folder: Path) -> None:
         "peak_probability",
         "description_length",
     )
-    of_statistics += ("letter_accuracy", "confused_pairs", "confusion", "within_word", "published", "signers")
+    of_statistics += (
+        "letter_accuracy",
+        "confused_pairs",
+        "confusion",
+        "within_word",
+        "published",
+        "signers",
+        "learning_curve",
+    )
     for name in of_statistics:
         tables.write(getattr(run, name), folder / f"data/statistics/{name}.parquet", {})
     for name in ("named_answers", "answers_by_letter"):
