@@ -25,6 +25,17 @@ BIN := .venv/bin
 DVC := PATH="$(CURDIR)/$(BIN):$$PATH" dvc
 PIP_INSTALL := $(BIN)/python -m pip --require-virtualenv install --quiet --disable-pip-version-check
 QUESTIONS := causal lenses judge sae planted pretrained models resolution finetune motion
+# Without a network pip is to end within 20 s. pip reads these variables, also where it starts itself to build.
+export PIP_RETRIES ?= 1
+export PIP_DEFAULT_TIMEOUT ?= 9
+
+# What pip says is shown if it fails, but for a network that is not there: one sentence then.
+define install
+@echo Installing $(lastword $(1)); $(PIP_INSTALL) $(1) 2>.venv/pip.said || { \
+	grep -Eq 'connection broken by|timed out|Max retries' .venv/pip.said \
+	&& echo 'error: no package index can be reached. Check the network and the proxy (HTTPS_PROXY), and run make again: what is installed stays.' >&2 \
+	|| cat .venv/pip.said >&2; exit 1; }
+endef
 
 # pip refuses where .venv is no virtual environment: it would install into the Python that it was made from.
 # What each target installs: extras of pyproject.toml.
@@ -57,16 +68,16 @@ setup: .venv/with-dev
 .venv/bin/pip-of-the-project:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "error: Python 3.11 or later is needed, this is " + sys.version.split()[0] + ". Name another: make PYTHON=python3.12")'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(PIP_INSTALL) pip==26.3
+	$(call install,pip==26.3)
 	@touch $@
 
 .venv/with-%: pyproject.toml requirements.lock .venv/bin/pip-of-the-project
-	$(PIP_INSTALL) --no-compile --constraint requirements.lock --editable '.[$(EXTRAS_$*)]'
+	$(call install,--no-compile --constraint requirements.lock --editable '.[$(EXTRAS_$*)]')
 	@touch $@
 
 # All in one go, which is quicker than one after the other.
 .venv/with-dev: pyproject.toml requirements.lock .venv/bin/pip-of-the-project
-	$(PIP_INSTALL) --no-compile --constraint requirements.lock --editable '.[$(EXTRAS_dev)]'
+	$(call install,--no-compile --constraint requirements.lock --editable '.[$(EXTRAS_dev)]')
 	@touch $(patsubst %,.venv/with-%,study $(QUESTIONS) demo dev)
 
 # `make budgets` shows how long these took, set-up included.

@@ -1,4 +1,4 @@
-"""choice: the chosen dataset and model exist, and what the dataset's licence forbids is not pushed.
+"""choice: params.yaml has no unknown key, the chosen dataset and model exist, no licence forbids what is pushed.
 
 First of all stages, so that a wrong name costs nothing. DVC tracks `datasets.${dataset}` and `models.${model}`; without
 this stage it would stop at a wrong name with its own message, which does not say what there is, after it has removed
@@ -16,10 +16,33 @@ from signbridge.core.tables import whole_file
 
 CHECKED = Path("data/choice.txt")
 OF_CLIPS = ("rendered_motion", "asl_citizen", "wlasl", "clip_folder")  # sources that have no single images
+# Every key of params.yaml, by its section. What their values may be, the models beside the code that reads them say: to
+# import those takes seconds, and all that they import would be a dep.
+SECTIONS = {
+    "": "dataset model question seed push_to show_images",
+    "photos": "threshold",
+    "sample": "strategy classes per_class signers",
+    "extract.store": "sites positions dtype project",
+    "probe": "protocols sites layers positions memory_gib",
+    "probe.signbridge": "test_size C",
+    "probe.grouped": "by folds repeats inner_folds C",
+    "probe.description_length": "orders",
+    "controls": "read twin_seed",
+    "shuffled_labels": "draws quoted_draws",
+    "control_task": "draws",
+    "prompts": "offer_letters",
+    "answers": "shuffles",
+    "statistics": "confidence resamples",
+    "project": "site position neighbors min_dist",
+    "model_notes": "*",
+    "questions": "sweep describe describe_tokens corpus templates",
+}
+KEYS = [f"{section}.{key}".removeprefix(".") for section, keys in SECTIONS.items() for key in keys.split()]
 
 
 def main() -> None:
     """Write `data/choice.txt`: the same words for every choice, so that what hangs off it does not rerun."""
+    params.check_keys(params.PARAMS, KEYS)
     name, dataset = params.selected("dataset", params.DATASETS, dict[str, Any])
     check_has_images(name, dataset)
     params.selected("model", params.MODELS, dict[str, Any])

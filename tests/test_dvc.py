@@ -35,7 +35,7 @@ EDITS = (("steering", "draws"), ("patching", "pairs"), ("erasure", "draws"))
 EDITS += (("knockout", "draws"), ("minimal_pairs", "draws"))
 AFTER_THE_TWIN = {f"motion:{stage}" for stage in ("extract", "probe", "controls", "compare")}  # which reads clips
 OF_TUNED = {f"finetune:{stage}" for stage in ("extract", "probe", "said", "moved", "compare")}  # which reads letters
-BEFORE_PROBE = {"choice", "fetch", "photos", "sample", "model"} | READ_THROUGH_A_MODEL
+BEFORE_PROBE = {"fetch", "photos", "sample", "model"} | READ_THROUGH_A_MODEL
 
 
 def depending_on(path: str) -> set[str]:
@@ -120,7 +120,7 @@ def test_a_change_of_the_layers_probes_again_and_reads_no_model(clone):
 
 def test_other_folds_are_checked_against_the_sample_and_read_no_model(clone):
     clone.set_params(probe__grouped__folds=4)
-    assert clone.dvc("repro", "probe").ran == {"sample", "probe"}
+    assert clone.dvc("repro", "probe").ran == {"choice", "sample", "probe"}
 
 
 def test_another_confidence_draws_other_intervals_and_a_question_that_fails_takes_nothing_from_the_others(clone):
@@ -134,14 +134,14 @@ def test_another_confidence_draws_other_intervals_and_a_question_that_fails_take
     further |= {"resolution:compare", "finetune:moved", "finetune:compare", "motion:compare"}
     further |= {"sae:probes", "sae:evaluate", "sae:effects", "pretrained:classes", "pretrained:effects"}
     after_steer = {"causal:effects", "causal:report"}
-    assert failed.ran - {"causal:steer"} == ({"statistics", "answers"} | further | REPORTS) - after_steer
+    assert failed.ran - {"causal:steer"} == ({"choice", "statistics", "answers"} | further | REPORTS) - after_steer
     steer.write_text(code)
     assert run_all(clone) - {"causal:steer"} == after_steer
 
 
 def test_another_twin_is_read_and_nothing_else_through_the_model(clone):
     clone.set_params(controls__twin_seed=1)
-    of_the_study = {"extract_controls", "controls", "statistics", "answers"}
+    of_the_study = {"choice", "extract_controls", "controls", "statistics", "answers"}
     planted = {f"planted:{stage}" for stage in ("read", "probe", "edit", "score")}
     tuned = {f"finetune:{stage}" for stage in ("base", "tune", "patch", "damage")} | OF_TUNED  # the twin is tuned, too
     ran = clone.dvc("repro", "--all-pipelines")
@@ -155,8 +155,8 @@ def test_another_twin_is_read_and_nothing_else_through_the_model(clone):
 def test_more_draws_of_shuffled_labels_and_another_prompt_for_the_letters_extract_nothing_again(clone):
     clone.set_params(shuffled_labels__draws=2, prompts__offer_letters="USER: <image>\nOne of {letters}?\nASSISTANT:")
     direct = set(re.findall(r"^(\w+):$", clone.dvc("status").output, re.MULTILINE))
-    assert direct == {"controls", "score_letters", "report"}  # the page shows params.yaml as it is
-    assert run_all(clone) == {"controls", "statistics", "score_letters", "answers"} | OF_TUNED | REPORTS
+    assert direct == {"choice", "controls", "score_letters", "report"}  # the first checks, the last shows all params
+    assert run_all(clone) == {"choice", "controls", "statistics", "score_letters", "answers"} | OF_TUNED | REPORTS
 
 
 # Questions do not read one another, so one run shows what a setting of each of them reruns: the new settings of a
@@ -205,10 +205,10 @@ def test_a_change_of_code_that_changes_no_result_reruns_what_imports_it_alone(cl
 def test_a_change_of_the_seed_draws_another_sample_and_reads_it(clone):
     clone.set_params(seed=43)
     ran = clone.dvc("repro", "probe", "project").ran
-    assert ran == {"sample", "extract", "probe", "project"}
+    assert ran == {"choice", "sample", "extract", "probe", "project"}
     waiting = clone.dvc("repro", "--dry").ran
     assert {"leakage", "extract_controls", "score_letters", "controls", "statistics", "answers", "report"} <= waiting
-    assert waiting.isdisjoint({"choice", "fetch", "photos"})
+    assert waiting.isdisjoint({"fetch", "photos"})
 
 
 @pytest.mark.slow
@@ -245,11 +245,11 @@ def test_other_files_of_the_miniature_are_read_again_only_where_it_is_the_model(
 
 def test_another_question_is_put_to_models_that_are_asked_in_their_own_chat_template_alone(clone):
     clone.set_params(question="Which letter?")
-    assert clone.dvc("repro", "extract").ran == {"model"}
+    assert clone.dvc("repro", "extract").ran == {"choice", "model"}
     clone.set_params(models__miniature__prompt="auto")
     assert clone.dvc("repro", "extract").ran == {"model", "extract"}
     clone.set_params(question="Which sign?")
-    assert clone.dvc("repro", "extract").ran == {"model", "extract"}
+    assert clone.dvc("repro", "extract").ran == {"choice", "model", "extract"}
 
 
 def test_a_model_of_the_hub_that_no_catalog_has_is_chosen_by_name_and_commit(clone):

@@ -2,14 +2,20 @@
 
 import logging
 import os
+import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
+from signbridge.core import progress
 from signbridge.core.errors import PartDone, SignBridgeError, is_out_of_memory, refusal
-from signbridge.core.pipeline import stage_of
+from signbridge.core.pipeline import check_own_keys, stage_of
 
 PEAK_MEMORY = Path(".scratch/peak_memory")  # bytes, a file a stage: what `make budgets` prints
+EXPERIMENT = "DVC_EXP_BASELINE_REV"  # which `dvc exp run` sets for its stages
+APART = Path(".dvc/tmp/exps")  # `dvc exp run --temp` and `--queue` run in a copy below it: the user's files stay
 log = logging.getLogger(__name__)
 
 
@@ -17,34 +23,67 @@ def run(main: Callable[[], None]) -> None:
     """Run a command's `main`; a `SignBridgeError` becomes one message on stderr and exit status 1.
 
     So does what the operating system refuses about a file, and memory that ran out. A stage says first which one it is:
-    `causal, stage 2 of 5: steer`.
+    `causal, stage 2 of 5, about 3 min left: steer`. One that fails in `dvc exp run` says how to undo what `-S` set.
     """
     try:
         logging.basicConfig(level=_log_level(), format="%(message)s", stream=sys.stderr)
         stage = stage_of(sys.argv[0])
         if stage:
-            log.info("%s, stage %d of %d: %s", stage.pipeline, stage.number, stage.of, stage.name)
+            log.info("%s", progress.heading(stage))
+            check_own_keys(stage)
+            began = time.monotonic()
         # A process that a stage starts would compile every package that it imports anew.
         os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
         main()
         if stage:
             note_peak_memory(f"stage-{stage.pipeline}-{stage.name}")
+            progress.note(stage, time.monotonic() - began)
     except PartDone as done:
         log.info("%s No table is written: that does `dvc repro`, once all parts are there.", done)
     except SignBridgeError as error:
-        sys.exit(f"error: {error}")
+        _end(str(error))
     except OSError as error:
         said = refusal(error)
         if said is None:
             raise
         log.debug("where it was refused", exc_info=True)
-        sys.exit(f"error: {said}")
+        _end(str(said))
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
         log.debug("where memory ran out", exc_info=True)
         first_line = (str(error).splitlines() or ["no more to be had"])[0][:200].rstrip(".")
-        sys.exit(f"error: out of memory: {first_line}.\nFree some. SIGNBRIDGE_LOG=DEBUG shows where it ran out.")
+        _end(f"out of memory: {first_line}.\nFree some. SIGNBRIDGE_LOG=DEBUG shows where it ran out.")
+
+
+def _end(message: str) -> NoReturn:
+    undo = how_to_undo()
+    sys.exit("\n".join([f"error: {message}", *([undo] if undo else [])]))
+
+
+def how_to_undo() -> str | None:
+    """How to take back what `dvc exp run` set in params files: DVC leaves it there if a stage fails. None if nothing.
+
+    git is asked which files differ from the last commit: there may be changes of the user's own among them.
+    """
+    if EXPERIMENT not in os.environ or APART.as_posix() in Path.cwd().as_posix():
+        return None
+    try:
+        asked = subprocess.run(
+            ["git", "diff", "--name-only", "--relative", "HEAD", "--", "*.yaml", ":(exclude)*dvc.yaml"],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError):  # no git here, or no commit
+        return None
+    changed = asked.stdout.split()
+    if not changed:
+        return None
+    return (
+        f"`dvc exp run` leaves what -S set in {', '.join(changed)}. To undo it: git checkout -- {' '.join(changed)} "
+        "(edits of your own that are not committed go, too)."
+    )
 
 
 def note_peak_memory(name: str, root: Path = Path()) -> None:

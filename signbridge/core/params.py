@@ -5,7 +5,7 @@ No section is known here, so that a new one touches no other stage.
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args
 
@@ -57,6 +57,26 @@ def whole(model: type[Checked], path: Path) -> Checked:
 def seed(path: Path = PARAMS) -> int:
     """The study's seed, which NumPy, scikit-learn and UMAP all take."""
     return _check(_lookup(_read(path), "seed", path), "seed", Annotated[int, Field(strict=True, ge=0, lt=2**32)], path)
+
+
+def check_keys(path: Path, known: Collection[str]) -> None:
+    """Raises `SignBridgeError` at the first key of the params file that is not `known`, saying the one that was meant.
+
+    Keys of sections are joined by dots; `model_notes.*` stands for all keys of a section.
+    """
+    _check_keys(_read(path), "", known, path)
+
+
+def _check_keys(found: dict[str, Any], section_: str, known: Collection[str], path: Path) -> None:
+    here = list(dict.fromkeys(key.removeprefix(section_).split(".")[0] for key in known if key.startswith(section_)))
+    for key, value in found.items():
+        name = f"{section_}{key}"
+        if str(key) not in here:
+            elsewhere = [other for other in known if other.rpartition(".")[2] == str(key)]
+            hint = f" Did you mean '{elsewhere[0]}'?" if elsewhere else _hint(str(key), here)
+            raise SignBridgeError(f"{path}: {name}: unknown key.{hint}")
+        if isinstance(value, dict) and name not in known and f"{name}.*" not in known:
+            _check_keys(value, f"{name}.", known, path)
 
 
 def model_notes(path: Path = PARAMS) -> dict[str, str]:

@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 
 from ruamel.yaml import YAML
 
+from signbridge.core.params import check_keys
+
 ROOT = Path(__file__).parents[2]  # of the code, wherever the stage runs
 STUDY = "dvc.yaml"  # the file of the study's pipeline; those of the questions lie in folders below `stages/`
 
@@ -18,9 +20,8 @@ class Stage(NamedTuple):
 
     name: str
     pipeline: str  # `study`, or the folder below `stages/`
-    number: int  # its place in the pipeline's file, from 1
-    of: int  # stages of the pipeline
     entry: dict[str, Any]  # what the pipeline's file says of it
+    pipeline_entries: dict[str, Any]  # the same of every stage of the pipeline, by name
 
 
 def stage_of(stage_file: str | Path) -> Stage | None:
@@ -34,7 +35,27 @@ def stage_of(stage_file: str | Path) -> Stage | None:
     if path.stem not in stages:
         return None
     pipeline = "study" if folder == "." else folder
-    return Stage(path.stem, pipeline, list(stages).index(path.stem) + 1, len(stages), stages[path.stem])
+    return Stage(path.stem, pipeline, stages[path.stem], stages)
+
+
+def check_own_keys(stage: Stage) -> None:
+    """Raises `SignBridgeError` if the params of a further question have a key that no stage of it reads.
+
+    Those of the study are checked by its first stage, and a file that a stage reads as a whole by that stage.
+    """
+    if stage.pipeline == "study":
+        return
+    file = Path("stages") / stage.pipeline / "params.yaml"
+    known: set[str] = set()
+    for name, entry in stage.pipeline_entries.items():
+        known |= {listed[2:-1] for listed in entry.get("matrix", {}).values()}  # `${runs}`
+        for named in entry.get("params", []):
+            if not isinstance(named, dict) or file.as_posix() not in named:
+                continue
+            if named[file.as_posix()] is None and name != "report":  # the page shows the file as it is
+                return
+            known |= set(named[file.as_posix()] or [])
+    check_keys(file, {f"{key.partition('.')[0]}.*" for key in known})
 
 
 def how_to_get(path: Path | str) -> str:

@@ -24,7 +24,7 @@ KAGGLE_HANDLE = r"^[^/]+/[^/]+/versions/[0-9]+$"  # owner/dataset/versions/N
 HUB_ID = r"^[\w.-]+/[\w.-]+$"
 COMMIT = r"^[0-9a-f]{40}$"
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-CONNECT_SECONDS, READ_SECONDS = 5, 20  # Kaggle's client sets no timeout of its own on the first request
+CONNECT_SECONDS, READ_SECONDS = 5, 12  # Kaggle's client sets no timeout of its own on the first request
 UNPACKED = 2.2  # times the download: Kaggle's client keeps the archive until it is unpacked
 SPARE = 1.05
 AT_ONCE = 2**20  # bytes
@@ -93,15 +93,34 @@ def kaggle_folder(handle: str, gigabytes: float | None, way_out: str) -> Path:
 def hub_file(file: HubFile) -> Path:
     """One file of a dataset of the hub, in the hub client's cache. Raises `SignBridgeError` if it cannot be had."""
     with of_hub(file.hub_id, file.revision):
-        from huggingface_hub import constants, hf_hub_download
+        from huggingface_hub import constants, hf_hub_download, try_to_load_from_cache
 
         where = {"repo_type": "dataset", "revision": file.revision}
+        is_here = isinstance(try_to_load_from_cache(file.hub_id, file.file, **where), str)
+        if not is_here and (silent := unanswered(file.hub_id, file.revision)):
+            raise silent
         planned = hf_hub_download(file.hub_id, file.file, **where, dry_run=True)
         if planned.will_download:
             check_room(Path(constants.HF_HUB_CACHE), (planned.file_size or 0) / 1e9, "HF_HOME")
         path = Path(hf_hub_download(file.hub_id, file.file, **where))
     _check_sha256(path, file.sha256, file.file)
     return path
+
+
+def unanswered(hub_id: str, revision: str) -> Exception | None:
+    """Why the hub cannot be asked for a dataset; None if it answers, whatever it says.
+
+    Without a network its client tries six times for each request, for minutes.
+    """
+    from huggingface_hub import HfApi, errors
+
+    try:
+        HfApi().dataset_info(hub_id, revision=revision, timeout=READ_SECONDS)
+    except errors.HfHubHTTPError:
+        return None
+    except (OSError, ValueError, errors.HTTPError) as error:
+        return error
+    return None
 
 
 @contextmanager

@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from pydantic import Field
 
 from signbridge.core.errors import SignBridgeError
-from signbridge.datasets.downloads import COMMIT, HUB_ID, check_room, of_hub
+from signbridge.datasets.downloads import COMMIT, HUB_ID, check_room, of_hub, unanswered
 from signbridge.datasets.folder_layout import SPLIT_CALLED, SPLITS
 from signbridge.datasets.image_folder import Images, PhotosEntry, Read, reader_of
 from signbridge.datasets.images import LabelledImage, LeftOut
@@ -61,7 +61,9 @@ def _downloaded(params: HubParams) -> dict[str, Path]:
     with of_hub(params.hub_id, params.revision):
         from huggingface_hub import constants, errors, snapshot_download
 
+        is_silent = unanswered(params.hub_id, params.revision) is not None
         where = {"repo_type": "dataset", "revision": params.revision, "allow_patterns": [params.files]}
+        where["local_files_only"] = is_silent
         with suppress(errors.DryRunError):  # no network: nothing is downloaded
             planned = snapshot_download(params.hub_id, **where, dry_run=True)
             missing = sum(file.file_size or 0 for file in planned if file.will_download)

@@ -33,6 +33,7 @@ from signbridge.core.errors import SignBridgeError, place_tried, refusal
 from signbridge.core.finite import check_finite
 from signbridge.core.model_folder import check_file
 from signbridge.pretrained.settings import AnyEntry, OfFolder, OfHub, OfRelease
+from signbridge.vlm.hub import unanswered
 
 GEMMA_SCOPE_CONFIG = "config.json"
 NEEDED = {
@@ -149,7 +150,8 @@ def _from_hub(name: str, entry: OfHub) -> Fetched:
     try:
         # Without a revision, the newest commit; either way the folder is called after the commit.
         files = [inside + file for file in FETCHED[entry.format]]
-        repository = Path(snapshot_download(entry.hub_id, revision=entry.revision, allow_patterns=files))
+        where = {"revision": entry.revision, "local_files_only": unanswered(entry.hub_id, entry.revision) is not None}
+        repository = Path(snapshot_download(entry.hub_id, allow_patterns=files, **where))
     except (OSError, ValueError) as error:
         if said := refusal(error):
             raise said from error

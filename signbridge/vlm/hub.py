@@ -9,7 +9,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from huggingface_hub import HfApi, constants, get_token, snapshot_download
-from huggingface_hub.errors import GatedRepoError, HTTPError, RepositoryNotFoundError, RevisionNotFoundError
+from huggingface_hub.errors import (
+    GatedRepoError,
+    HfHubHTTPError,
+    HTTPError,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
 
 from signbridge.core.errors import SignBridgeError, refusal
 from signbridge.core.model_folder import MODEL_FILES, Quantization, check_model_folder
@@ -65,13 +71,16 @@ def fetch(hub_id: str, revision: str, files: Sequence[str]) -> Path:
 
     Raises `SignBridgeError` if one cannot be had.
     """
+    silent = unanswered(hub_id, revision)
+    where = {"revision": revision, "allow_patterns": list(files), "local_files_only": silent is not None}
     try:
-        return Path(snapshot_download(hub_id, revision=revision, allow_patterns=list(files)))
+        return Path(snapshot_download(hub_id, **where))
     except GatedRepoError:
         raise no_entry(hub_id) from None
     except RevisionNotFoundError:
         raise no_commit(hub_id, revision) from None
     except (OSError, ValueError, RuntimeError, HTTPError) as error:  # RuntimeError: of the library that fetches
+        error = silent or error
         if said := refusal(error):  # the cache: read-only, or full
             raise said from error
         raise SignBridgeError(
@@ -79,6 +88,20 @@ def fetch(hub_id: str, revision: str, files: Sequence[str]) -> Path:
             "Check the network and the name, and run it again: files that are whole are kept. Or fetch it elsewhere, "
             "and use source: folder with its path."
         ) from error
+
+
+def unanswered(hub_id: str, revision: str | None) -> Exception | None:
+    """Why the hub cannot be asked for a model; None if it answers, whatever it says.
+
+    Without a network its client tries six times for each request, for minutes.
+    """
+    try:
+        HfApi().model_info(hub_id, revision=revision, timeout=SECONDS_TO_ANSWER)
+    except HfHubHTTPError:
+        return None
+    except (OSError, ValueError, HTTPError) as error:
+        return error
+    return None
 
 
 def listing(hub_id: str, revision: str) -> Listing:

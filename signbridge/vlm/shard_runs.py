@@ -20,6 +20,7 @@ from signbridge.core.shards import is_whole, made_with, shard_path, write_shard
 from signbridge.vlm.extraction import Reader, Work, sites_and_answers
 from signbridge.vlm.work_list import WorkList, unlike, with_copies, work_list
 
+NOT_AT_ONCE = 1e-9  # seconds: the bar is drawn after the lines that are logged first, not before and behind them
 log = logging.getLogger(__name__)
 
 
@@ -70,14 +71,15 @@ def read_in_shards(
     finite, with a `SignBridgeError`. Raises `PartDone` where only a part of the shards is made here.
     """
     work, part = work or sites_and_answers(reader), part_of_environment()
-    with tqdm(total=len(items), unit=unit, desc=title) as progress:
+    with tqdm(total=len(items), unit=unit, desc=title, delay=NOT_AT_ONCE) as progress:
         batches = None
         while batches != reader.batch_size:  # once, unless memory runs out on the way
             batches = reader.batch_size
             run = ShardRun(work, (work_list if work.fills else unlike)(items, batches, items_per_shard), folder, unit)
             made = run.made_as(reader)
             missing = [number for number, path in enumerate(run.paths) if not _is_done(path, made)]
-            log.info("%d of %d shards already there", len(run.paths) - len(missing), len(run.paths))
+            if len(missing) < len(run.paths):
+                log.info("%d of %d shards already there", len(run.paths) - len(missing), len(run.paths))
             log.info("reading on %s in batches of %d", reader.loaded.device, run.todo.together)
             progress.reset()
             progress.initial = 0

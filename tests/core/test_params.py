@@ -206,3 +206,26 @@ def test_a_message_lists_as_many_entries_as_a_line_holds(tmp_path, monkeypatch):
     catalog.write_text("".join(f"model-{number:02d}: 1\n" for number in range(90)))
     with pytest.raises(SignBridgeError, match=r"There are: model-00, model-01, .*, model-24 and 65 more\.$"):
         params.selected("model", catalog, int)
+
+
+@pytest.mark.parametrize(
+    ("added", "says"),
+    [
+        ("sed: 1", "params.yaml: sed: unknown key. Did you mean 'seed'?"),
+        ("probe: {layer: [1]}", "params.yaml: probe.layer: unknown key. Did you mean 'layers'?"),
+        ("neighbors: 3", "params.yaml: neighbors: unknown key. Did you mean 'project.neighbors'?"),
+        ("probe: {xyz: 3}", "params.yaml: probe.xyz: unknown key. There are: layers, grouped."),
+        ("probe: {grouped: {fold: 3}}", "params.yaml: probe.grouped.fold: unknown key. Did you mean 'folds'?"),
+        ("probe: {grouped: 3}\nmodel_notes: {any: {thing: 1}}\nseed: {a: 1}", None),
+    ],
+)
+def test_an_unknown_key_is_named_with_the_one_that_was_meant(tmp_path, monkeypatch, added, says):
+    monkeypatch.chdir(tmp_path)
+    params.PARAMS.write_text(f"{added}\n")
+    known = ["seed", "probe.layers", "probe.grouped.folds", "project.neighbors", "model_notes.*"]
+    if says is None:
+        params.check_keys(params.PARAMS, known)
+        return
+    with pytest.raises(SignBridgeError) as stopped:
+        params.check_keys(params.PARAMS, known)
+    assert str(stopped.value) == says

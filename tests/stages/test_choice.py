@@ -5,7 +5,20 @@ from typing import get_args
 import pytest
 
 from signbridge.clips.sources import OF_IMAGES, SOURCES
-from stages.choice import CHECKED, OF_CLIPS, main
+from signbridge.core.params import Section
+from signbridge.core.sweeps import QuestionsParams
+from signbridge.datasets.control_images import ControlsParams
+from signbridge.datasets.near_duplicates import PhotosParams
+from signbridge.datasets.sampling import SampleParams
+from signbridge.probing.control_sweep import ShuffledLabelsParams
+from signbridge.probing.control_task import ControlTaskParams
+from signbridge.probing.projection import ProjectParams
+from signbridge.probing.settings import ProbeParams
+from signbridge.statistics.intervals import StatisticsParams
+from signbridge.statistics.mutual_information import AnswersParams
+from signbridge.vlm.letter_scoring import PromptsParams
+from signbridge.vlm.store import Store
+from stages.choice import CHECKED, KEYS, OF_CLIPS, main
 from stages.fetch import Dataset
 
 FOLDER = {"source": "image_folder", "path": "photos"}
@@ -52,3 +65,29 @@ def test_a_value_that_would_be_read_as_another_is_refused(workspace, key, value)
     """DVC takes a remote that is false or empty for the default one."""
     workspace.set(**{key: value})
     assert f"params.yaml: {key}: expected" in workspace.message_of_failure(main)
+
+
+@pytest.mark.parametrize(("key", "meant"), [("sed", "seed"), ("project__neighbor", "neighbors")])
+def test_a_misspelt_key_is_refused_before_anything_runs(workspace, key, meant):
+    """`dvc exp run -S +sed=1` adds it, and nothing reads it; DVC refuses `-S sed=1` in its own words."""
+    workspace.set(**{key: 1})
+    message = workspace.message_of_failure(main)
+    assert f"params.yaml: {key.replace('__', '.')}: unknown key. Did you mean '{meant}'?" in message
+    assert not CHECKED.exists()
+
+
+def test_the_keys_that_are_known_are_those_of_the_models_that_read_them():
+    models = {
+        "photos": PhotosParams, "sample": SampleParams, "extract.store": Store, "probe": ProbeParams,
+        "controls": ControlsParams, "shuffled_labels": ShuffledLabelsParams, "control_task": ControlTaskParams,
+        "prompts": PromptsParams, "answers": AnswersParams, "statistics": StatisticsParams, "project": ProjectParams,
+        "questions": QuestionsParams,
+    }  # fmt: skip
+    read = {key for section, model in models.items() for key in keys_of(model, section)}
+    assert read | {"model_notes.*"} == {key for key in KEYS if "." in key}
+
+
+def keys_of(model, section):
+    for name, field in model.model_fields.items():
+        inner = isinstance(field.annotation, type) and issubclass(field.annotation, Section)
+        yield from keys_of(field.annotation, f"{section}.{name}") if inner else [f"{section}.{name}"]

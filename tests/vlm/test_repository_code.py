@@ -241,6 +241,7 @@ def test_packing_weights_runs_no_code_of_the_hub_where_the_package_for_it_is_ins
 
 def test_a_hub_model_that_needs_its_own_code_is_refused_for_that(with_code, tmp_path, monkeypatch):
     own_model(with_code)
+    monkeypatch.setattr(hub, "unanswered", lambda *_: None)
     monkeypatch.setattr(hub, "snapshot_download", lambda *_, **__: str(with_code))
     settings = entry(with_code).model_dump(exclude={"source", "path"})
     params = HubModel(source="hub", hub_id="some/model", revision="0" * 40, **settings)

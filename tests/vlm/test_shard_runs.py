@@ -11,6 +11,7 @@ from PIL import Image
 from signbridge.core import scratch, tables
 from signbridge.core.errors import PartDone, SignBridgeError
 from signbridge.core.scratch import PART, Part, part_of_environment
+from signbridge.vlm import shard_runs
 from signbridge.vlm.extraction import Reader
 from signbridge.vlm.shard_runs import read_in_shards
 from tests.conftest import ROOT
@@ -106,3 +107,17 @@ def test_work_is_sent_without_its_model_and_makes_the_same_bytes_on_another(tmp_
         assert same == "True", name
         assert int(sent) < int(weights) / 100, name
     assert shards == ["shards", "4", "4", "True"]
+
+
+def test_a_first_run_speaks_of_no_shards_and_one_that_goes_on_says_how_many_are_there(
+    reader, images, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setattr(shard_runs.log, "info", lambda message, *of: print(message % of, file=sys.stderr))
+    read(reader, images, tmp_path)
+    said = capsys.readouterr().err
+    assert "shards" not in said
+    assert said.startswith("reading on cpu"), "and no bar is drawn before it"
+    assert "extract: 100%" in said
+    next(tmp_path.iterdir()).unlink()
+    read(reader, images, tmp_path)
+    assert capsys.readouterr().err.startswith("3 of 4 shards already there\n")
