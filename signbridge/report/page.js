@@ -20,6 +20,7 @@
     const [text, line, faint] = onPaper ? ["#1b1f24", "#9aa1ab", "#e2e5e9"] : seen;
     const words = { labelColor: text, titleColor: text, labelFontSize: 11, titleFontSize: 11.5, titleFontWeight: "normal" };
     return {
+      aria: false, // the page names and describes each chart, as one picture
       background: onPaper ? "#ffffff" : "transparent",
       font: "system-ui, sans-serif",
       axis: { ...words, gridColor: faint, domainColor: line, tickColor: line },
