@@ -1,10 +1,12 @@
 """Figures as files for a paper, equal pictures as equal bytes: PNG, and PDF and SVG for one column and for two."""
 
 from pathlib import Path
+from textwrap import fill
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
 from matplotlib.gridspec import GridSpec
+from matplotlib.legend import Legend
 
 from signbridge.core.tables import whole_file
 
@@ -46,17 +48,31 @@ def _lay_out(figure: Figure, width: float) -> None:
     own_width, height = figure.get_size_inches()
     panels = [axes for axes in figure.axes if axes.get_subplotspec() is not None]
     narrower = width < own_width
-    legends = [legend for legend in figure.legends if narrower]
-    rows = sum(-(-len(legend.get_texts()) // 3) for legend in legends)
-    taller = sum(len(legend.get_texts()) for legend in legends) - rows
-    for legend in legends:
-        legend.set_ncols(1)
+    taller = 0
+    for legend in list(figure.legends) if narrower else ():
+        taller += _in_one_column(figure, legend)
+    heading = figure.get_suptitle()
+    if narrower and heading:
+        figure.suptitle(fill(heading, 55), fontsize=7, parse_math=False)
     if narrower and len(panels) > 1:
         grid = GridSpec(len(panels), 1, figure=figure)
         for panel, place in zip(panels, grid, strict=True):
             panel.set_subplotspec(place)
             panel.tick_params(labelleft=True)
-        height *= 0.8 * len(panels)
+        height *= 0.9 * len(panels)
     elif not narrower:
         height *= min(width / own_width, 1.5)
     figure.set_size_inches(width, height + 0.14 * taller)
+
+
+def _in_one_column(figure: Figure, legend: Legend) -> int:
+    """Draw the legend again with a name a line; returns how many lines that adds."""
+    names = [text.get_text() for text in legend.get_texts()]
+    title = legend.get_title().get_text()
+    drawn = figure.legend(
+        legend.legend_handles, names, loc="outside lower center", ncols=1, fontsize=7, frameon=False,
+        title=fill(title, 60) or None, title_fontsize=7,
+    )  # fmt: skip
+    drawn.set_in_layout(True)
+    legend.remove()
+    return len(names) - -(-len(names) // 3)

@@ -29,7 +29,7 @@ def umap_projection(coordinates: pd.DataFrame, site: str, position: str, model: 
     draw = _draw_glyphs if all(re.fullmatch("[A-Za-z0-9]", label) for label in labels) else _draw_dots
     # 300 marks of 20 square points fill a column; more must be smaller.
     size = float(np.clip(6000 / len(coordinates), 3, 20))
-    roomy = have_room(coordinates[["x", "y"]].to_numpy(dtype=float), ACROSS, ACROSS, 1.15 * size**0.5)
+    roomy = have_room(coordinates[["x", "y"]].to_numpy(dtype=float), ACROSS, ACROSS, 1.7 * size**0.5)
     coordinates = coordinates.assign(roomy=roomy)
     for index, label in enumerate(labels):
         draw(axes, coordinates[coordinates["label"] == label], label, size, CYCLE[index % len(CYCLE)])
