@@ -20,7 +20,6 @@
     const [text, line, faint] = onPaper ? ["#1b1f24", "#9aa1ab", "#e2e5e9"] : seen;
     const words = { labelColor: text, titleColor: text, labelFontSize: 11, titleFontSize: 11.5, titleFontWeight: "normal" };
     return {
-      aria: false, // the page names and describes each chart, as one picture
       background: onPaper ? "#ffffff" : "transparent",
       font: "system-ui, sans-serif",
       axis: { ...words, gridColor: faint, domainColor: line, tickColor: line },
@@ -42,6 +41,7 @@
     place.vega?.finalize();
     place.querySelector(".live")?.remove();
     const live = place.appendChild(Object.assign(document.createElement("div"), { className: "live" }));
+    live.setAttribute("aria-hidden", "true"); // its place is named and described as one picture
     place.vega = await embedded(live, JSON.parse(script.textContent), false);
     place.dataset.live = "";
   };
