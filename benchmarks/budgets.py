@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from ruamel.yaml import YAML
 
-QUESTIONS = ("causal", "lenses", "judge", "sae", "planted", "pretrained", "models", "resolution", "finetune")
+QUESTIONS = ("causal", "lenses", "judge", "sae", "planted", "pretrained", "models", "resolution", "finetune", "motion")
 PIPELINES = ("dvc.yaml", *(f"stages/{name}/dvc.yaml" for name in QUESTIONS))
 README = Path("README.md")
 NOTED = Path(".scratch")

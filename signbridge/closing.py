@@ -25,6 +25,7 @@ QUESTIONS = {
     "models": "how do other models compare on the same images?",
     "resolution": "how much of the finding is the picture's size?",
     "finetune": "does fine-tuning close the gap?",
+    "motion": "does the decoder hold movement, or a bag of hand shapes?",
 }
 
 

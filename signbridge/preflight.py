@@ -3,8 +3,9 @@
     python -m signbridge.preflight              # the chosen model
     python -m signbridge.preflight NAME         # another of models.yaml, or some-org/some-name@commit
 
-Prints what the model needs beside what this machine has, and how many operations each stage of the study takes. Ends
-with `go`, or with what to do and exit status 1. Environment: SIGNBRIDGE_DEVICE.
+Prints what the model needs beside what this machine has, how many operations each stage of the study takes, and what
+further questions take of disk and memory. Ends with `go`, or with what to do and exit status 1. Environment:
+SIGNBRIDGE_DEVICE.
 """
 
 from pathlib import Path
@@ -17,6 +18,7 @@ from signbridge.core.command_line import run
 from signbridge.core.errors import SignBridgeError
 from signbridge.core.sweeps import QuestionsParams
 from signbridge.datasets.control_images import NO_IMAGE, ControlsParams
+from signbridge.finetune.memory import memory_of_tuning
 from signbridge.lenses.text_index import TextIndexParams, text_sites
 from signbridge.sae.settings import SaeParams, chosen_preset, features_of, sae_sites, training_bytes
 from signbridge.vlm.chosen import complete
@@ -64,6 +66,7 @@ def main() -> None:
         rate = matmul_rate(device, getattr(torch, model.dtype), SECONDS)
         print("\n".join(["", *table(costs, rate, str(device), model.dtype, images is not None)]))
         print(disk_of_questions(model))
+        print(memory_of_tuning(model, decoder_blocks(model), device))
     print("go")
 
 

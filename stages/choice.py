@@ -11,12 +11,11 @@ from typing import Any, Literal
 from signbridge.core import params
 from signbridge.core.command_line import run
 from signbridge.core.errors import SignBridgeError
+from signbridge.core.passing_on import check_pushed_to
 from signbridge.core.tables import whole_file
 
 CHECKED = Path("data/choice.txt")
-DEFAULT_REMOTE = ""  # of `push_to`
 OF_CLIPS = ("rendered_motion", "asl_citizen", "wlasl", "clip_folder")  # sources that have no single images
-FORBIDS = {False: "does not let its images be passed on", "unclear": "does not clearly let its images be passed on"}
 
 
 def main() -> None:
@@ -36,19 +35,6 @@ def check_has_images(name: str, dataset: dict[str, Any]) -> None:
         raise SignBridgeError(
             f"params.yaml: dataset: {name} has clips of signs that move; the study reads single images. Choose it as "
             f"`dataset` in {params.MOTION}, and run `make motion`."
-        )
-
-
-def check_pushed_to(push_to: str, name: str, dataset: dict[str, Any]) -> None:
-    """Raises `SignBridgeError` if `dvc push` would share images that the licence of `dataset` does not let be shared.
-
-    A remote that is named is taken to be one that only those can read who may have the images.
-    """
-    pass_on = dataset.get("pass_on", True)
-    if pass_on is not True and push_to == DEFAULT_REMOTE:
-        raise SignBridgeError(
-            f"params.yaml: push_to: the licence of {name} {FORBIDS.get(pass_on, FORBIDS['unclear'])} "
-            f"(datasets.yaml: pass_on). Set push_to: nowhere, so that `dvc push` leaves out images and vectors."
         )
 
 

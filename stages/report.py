@@ -30,7 +30,15 @@ SAMPLE, UMAP = Path("data/sample.parquet"), Path("data/umap.parquet")
 PREDICTIONS = Path("data/predictions.parquet")
 MADE = (SAMPLE, Path("data/answers.parquet"), PREDICTIONS, UMAP)
 OF_STATISTICS = ("accuracy", "controls", "selectivity", "layer_comparison", "peak_probability", "description_length")
-OF_STATISTICS += ("letter_accuracy", "confused_pairs", "confusion", "within_word", "published", "signers")
+OF_STATISTICS += (
+    "letter_accuracy",
+    "confused_pairs",
+    "confusion",
+    "within_word",
+    "published",
+    "signers",
+    "learning_curve",
+)
 OF_TEXT = ("named_answers", "answers_by_letter")
 LOOKED_AT = 2000  # images whose size and brightness are taken, evenly: decoding all of a large sample takes minutes
 

@@ -13,6 +13,7 @@ from signbridge.core.names import model_name
 from signbridge.probing.peak import chosen_layer, headline, headline_position
 from signbridge.statistics import curves, description_length, dvc_plots, summary
 from signbridge.statistics.intervals import StatisticsParams
+from signbridge.statistics.learning_curve import learning_curve, learning_findings
 from signbridge.statistics.selectivity import selectivity_findings, selectivity_table
 from signbridge.statistics.signers import seen_and_unseen, signer_findings
 from signbridge.statistics.within_word import accuracy_within
@@ -33,6 +34,7 @@ def main() -> None:
     task = tables.read(CONTROLS / "control_task.parquet")
     codes, within_word = tables.read("data/description_length.parquet"), tables.read("data/within_word.parquet")
     of_signers = tables.read(CONTROLS / "signers.parquet")
+    points = tables.read(CONTROLS / "learning_curve.parquet")
     group_of, letters = sample.set_index("image_id")["group"], sample["label"].value_counts()
 
     everything = curves.with_headlines(predictions, choices, *of_controls)
@@ -55,6 +57,7 @@ def main() -> None:
         "within_word": accuracy_within(within_word, group_of, depths, settings, np.random.default_rng(seed)),
         "selectivity": selectivity_table(predictions, task, group_of, settings, np.random.default_rng(seed)),
         "signers": seen_and_unseen(of_signers, sample, depths, settings, np.random.default_rng(seed)),
+        "learning_curve": learning_curve(points, predictions, group_of, settings, np.random.default_rng(seed)),
         "published": summary.published_table(accuracy, _study(), settings.confidence),
     }
     findings = summary.Findings(measured, choices, peaks, controls, shuffled, bits, float(letters.max() / len(sample)))
@@ -66,6 +69,7 @@ def main() -> None:
         "model": model_name(PREDICTIONS, params.model_notes()),
         **summary.summary(findings, leaks),
         **signer_findings(found["signers"], *_best(choices)),
+        **learning_findings(found["learning_curve"], *_best(choices)),
         **selectivity_findings(found["selectivity"], summary.notebook_prefix(leaks)),
     }
 

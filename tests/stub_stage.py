@@ -3,8 +3,8 @@
 The pipeline files are the project's own, so what reruns is what would rerun; only the work is left out. Code does not
 enter the hash: a stage that reruns for an edit that changes no result writes what it wrote. `choice` and `model` write
 what they do write: the first always the same words, the second what the chosen model consists of, which `extract` says
-again, as long as it reads the same kind of weights. `sample` only checks that its images can be split as `probe` asks,
-and the pictures of a rung do not depend on which others there are.
+again, as long as it reads the same kind of weights, and so does `base` of fine-tuning, for each run. `sample` only
+checks that its images can be split as `probe` asks, and the pictures of a rung do not depend on which others there are.
 """
 
 import hashlib
@@ -40,11 +40,21 @@ def run(stage_file: str, item: str | None = None) -> None:
     of_all = "always the same" if path.stem == "choice" else digest.hexdigest()
     if path.stem == "model":
         of_all = _model_consists_of(names, item or names["model"])
+    if path.as_posix() == "stages/finetune/base.py":
+        return _write_bases(names)
     for kind in ("outs", "metrics", "plots"):
         for out in entry.get(kind, []):
             name = next(iter(out)) if isinstance(out, dict) else out
             found = _as_read(names) if name == AS_READ else of_all
             _write(Path(_filled(name, names)), found, kind)
+
+
+def _write_bases(names: dict[str, Any]) -> None:
+    """What each run tunes: its untrained twin alone goes by the seed of it."""
+    read = Path(AS_READ).read_text(encoding="utf-8")
+    for run_name in names["runs"]:
+        seed = names["controls"]["twin_seed"] if names["variants"][run_name].get("untrained") else None
+        _write(Path(f"data/finetune/base/{run_name}.json"), f"{read} {seed}", "outs")
 
 
 def _as_read(names: dict[str, Any]) -> str:

@@ -18,7 +18,7 @@ from tests.project_imports import (
 )
 
 ROOT = Path(__file__).parents[1]
-QUESTIONS = ("causal", "lenses", "judge", "sae", "planted", "pretrained", "models", "resolution", "finetune")
+QUESTIONS = ("causal", "lenses", "judge", "sae", "planted", "pretrained", "models", "resolution", "finetune", "motion")
 PIPELINES = {"study": "stages"} | {name: f"stages/{name}" for name in QUESTIONS}
 FILES = {
     pipeline: "dvc.yaml" if pipeline == "study" else f"{folder}/dvc.yaml" for pipeline, folder in PIPELINES.items()
@@ -31,14 +31,20 @@ STAGES = {
 }
 # Data flows down this list. What is in the innermost lists lies side by side, and imports one another only as SIDEWAYS.
 ORDER = ["core", "datasets", "rendered", "clips", "vlm", "probing", "statistics"]
-ORDER += [["causal", "lenses", "sae", "planted", "pretrained", "finetune"], "report", "demo"]
+ORDER += [["causal", "lenses", "sae", "planted", "pretrained", "finetune", "motion"], "report", "demo"]
 LEVEL = {
     folder: level
     for level, folders in enumerate(ORDER)
     for folder in (folders if isinstance(folders, list) else [folders])
 }
 NO_DEP = "stages/__init__.py"  # says how threads wait, which changes no result
-SIDEWAYS = {("planted", "causal"), ("sae", "causal"), ("pretrained", "sae"), ("pretrained", "causal")}
+SIDEWAYS = {
+    ("planted", "causal"),
+    ("sae", "causal"),
+    ("pretrained", "sae"),
+    ("pretrained", "causal"),
+    ("motion", "causal"),
+}
 
 of_every_stage = pytest.mark.parametrize(
     ("pipeline", "stage"), STAGES, ids=[f"{pipeline}-{stage}" for pipeline, stage in STAGES]

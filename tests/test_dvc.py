@@ -28,10 +28,12 @@ READ_THROUGH_A_MODEL |= {"lenses:text_index", "lenses:lens", "lenses:modalities"
 READ_THROUGH_A_MODEL |= {"sae:features", "sae:minimal_pairs", "sae:steer", "sae:examples"}
 READ_THROUGH_A_MODEL |= {"models:model", "models:extract", "models:score_letters", "models:patch"}
 READ_THROUGH_A_MODEL |= {"planted:read", "planted:edit", "resolution:extract"}
+READ_THROUGH_A_MODEL |= {"motion:model", "motion:extract", "motion:patch"}
 READ_THROUGH_A_MODEL |= {"pretrained:fetch", "pretrained:features", "pretrained:steer"} & STAGES.keys()
 REPORTS = {name for name in STAGES if name.rpartition(":")[2] == "report"}
 EDITS = (("steering", "draws"), ("patching", "pairs"), ("erasure", "draws"))
 EDITS += (("knockout", "draws"), ("minimal_pairs", "draws"))
+AFTER_THE_TWIN = {f"motion:{stage}" for stage in ("extract", "probe", "controls", "compare")}  # which reads clips
 OF_TUNED = {f"finetune:{stage}" for stage in ("extract", "probe", "said", "moved", "compare")}  # which reads letters
 BEFORE_PROBE = {"choice", "fetch", "photos", "sample", "model"} | READ_THROUGH_A_MODEL
 
@@ -75,6 +77,7 @@ def run_all(clone: Clone) -> set[str]:
 def test_every_stage_that_reads_the_studys_model_follows_the_kind_of_weights_that_extract_read():
     """It depends on what `extract` says, or on a table that says the same of itself."""
     own = {"extract", "models:model", "models:extract", "pretrained:fetch"}
+    own |= {name for name in READ_THROUGH_A_MODEL if name.startswith("motion:")}
     follows = READ_THROUGH_A_MODEL & depending_on(AS_READ)
     later = {
         name: f"data/{name.partition(':')[0]}/features" for name in ("sae:steer", "sae:examples", "pretrained:steer")
@@ -128,7 +131,7 @@ def test_another_confidence_draws_other_intervals_and_a_question_that_fails_take
     failed = clone.dvc_fails("repro", "--keep-going", "--all-pipelines")
     assert "error: no such layer" in failed.output
     further = {"lenses:readable", "lenses:alignment", "judge:judge", "models:drift", "models:compare", "planted:score"}
-    further |= {"resolution:compare", "finetune:moved", "finetune:compare"}
+    further |= {"resolution:compare", "finetune:moved", "finetune:compare", "motion:compare"}
     further |= {"sae:probes", "sae:evaluate", "sae:effects", "pretrained:classes", "pretrained:effects"}
     after_steer = {"causal:effects", "causal:report"}
     assert failed.ran - {"causal:steer"} == ({"statistics", "answers"} | further | REPORTS) - after_steer
@@ -140,8 +143,13 @@ def test_another_twin_is_read_and_nothing_else_through_the_model(clone):
     clone.set_params(controls__twin_seed=1)
     of_the_study = {"extract_controls", "controls", "statistics", "answers"}
     planted = {f"planted:{stage}" for stage in ("read", "probe", "edit", "score")}
-    tuned = {f"finetune:{stage}" for stage in ("tune", "patch", "damage")} | OF_TUNED  # which tune the twin, too
-    assert run_all(clone) == of_the_study | {"sae:twin", "sae:probes", "sae:evaluate"} | planted | tuned | REPORTS
+    tuned = {f"finetune:{stage}" for stage in ("base", "tune", "patch", "damage")} | OF_TUNED  # the twin is tuned, too
+    ran = clone.dvc("repro", "--all-pipelines")
+    assert (
+        ran.ran
+        == of_the_study | {"sae:twin", "sae:probes", "sae:evaluate"} | planted | tuned | AFTER_THE_TWIN | REPORTS
+    )
+    assert set(re.findall(r"Running stage '[^']*:tune@(\w+)'", ran.output)) == {"untrained_twin"}
 
 
 def test_more_draws_of_shuffled_labels_and_another_prompt_for_the_letters_extract_nothing_again(clone):
@@ -215,13 +223,15 @@ def test_another_sample_leaves_what_does_not_read_it_alone_and_another_kind_of_w
     assert run_all(clone) == set(), "what is there is not asked whether it would be the same here"
     clone.set_params(sample__per_class=6)
     ran = run_all(clone)
-    of_others = {name for name in READ_THROUGH_A_MODEL if name.startswith("models:")} | {"pretrained:fetch"}
+    of_others = {name for name in READ_THROUGH_A_MODEL if name.startswith(("models:", "motion:"))}
+    of_others |= {"pretrained:fetch"}
     assert READ_THROUGH_A_MODEL - of_others <= ran
 
 
 def test_a_new_model_in_the_catalog_is_looked_for_and_reads_nothing(clone):
     clone.set_params(models__another={"source": "tiny_random", "seed": 1})
-    assert run_all(clone) == {"model", "models:model", "models:report"}  # which shows the licences of the catalog
+    shown = {"models:report", "motion:report"}  # which show entries of the catalog
+    assert run_all(clone) == {"model", "models:model", "motion:model"} | shown
 
 
 def test_other_files_of_the_miniature_are_read_again_only_where_it_is_the_model(clone):

@@ -107,5 +107,5 @@ def test_sizes_of_files_are_those_of_the_real_width(tmp_path):
 
 def test_every_pipeline_but_that_of_other_models_is_counted():
     pipelines = {path.parent.name for path in Path(ROOT / "stages").glob("*/dvc.yaml")}
-    others = {"planted", "pretrained", "judge", "models", "resolution", "finetune"}
+    others = {"planted", "pretrained", "judge", "models", "resolution", "finetune", "motion"}
     assert set(gpu_budget.QUESTIONS) | others == pipelines

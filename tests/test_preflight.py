@@ -55,6 +55,7 @@ def test_the_command_prints_the_table_the_costs_and_go(workspace, monkeypatch, c
     assert "main memory" in said
     assert "the study" in said
     assert "Disk of further questions: lenses 0.0 GB, sae 0." in said
+    assert "Memory of fine-tuning, preset miniature: tuning takes 0." in said
     assert said.endswith("\ngo\n")
 
 

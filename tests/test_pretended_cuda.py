@@ -156,6 +156,7 @@ def test_no_stage_that_reads_a_model_is_left_out():
     }
     tried = {stage for stages in STUDIES.values() for stage in stages}
     of_several = {"models.extract", "models.patch", "models.score_letters", "resolution.extract"}
+    of_several |= {"motion.extract", "motion.patch"}  # tests/motion
     of_several |= {"finetune.extract", "finetune.patch", "finetune.damage"}
     of_several |= {"finetune.tune"}  # tests/finetune/test_training.py
     of_the_miniature = {"planted.read", "planted.edit"}

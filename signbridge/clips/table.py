@@ -94,6 +94,12 @@ def read_clips(path: Path) -> pd.DataFrame:
     return clips
 
 
+def with_known(clips: pd.DataFrame) -> pd.DataFrame:
+    """The same clips with shape, movement and kind as text, empty where they are unknown."""
+    known = {name: clips.get(name) for name in KNOWN}
+    return clips.assign(**{name: pd.Series(values, clips.index).fillna("") for name, values in known.items()})
+
+
 def each_clip(path: Path) -> Iterator[tuple[str, list[Image.Image]]]:
     """Name and frames, in colour, of all clips in turn; no more than a row group is in memory."""
     tables.column_names(path)  # says what is wrong with the file

@@ -10,7 +10,7 @@ from transformers import AutoModelForImageTextToText, PreTrainedConfig
 
 from signbridge.core import params
 from signbridge.core.errors import SignBridgeError
-from signbridge.finetune.settings import Recipe
+from signbridge.finetune.settings import Recipe, recipe_of
 from signbridge.vlm import hub
 from signbridge.vlm.catalog import Model
 from signbridge.vlm.families import parts_of
@@ -22,8 +22,14 @@ from signbridge.vlm.random_weights import tiny_config
 
 log = logging.getLogger(__name__)
 
-OF_A_PARAMETER = 16  # bytes of an adapter's: itself, its gradient and AdamW's two means, in single precision
+# Bytes of an adapter's parameter, in single precision: itself, its gradient, that of the images which are added to it,
+# and AdamW's two means.
+OF_A_PARAMETER = 20
 GIB = 2**30
+_LESS = (
+    "Set quantization: nf4 and dequantize: never for the model in models.yaml, checkpointing: true or a lower r in "
+    f"{params.FINETUNE}, or choose a smaller model."
+)
 
 
 class Room(NamedTuple):
@@ -51,20 +57,37 @@ def check_room(entry: Model, recipe: Recipe, blocks: range, device: torch.device
     It goes by the size of the memory; where that is too much, memory that runs out lowers it. Raises `SignBridgeError`
     if one at a time does not fit.
     """
-    config = _config(entry)
-    there = all_bytes(device)
-    room = room_for_tuning(config, entry, needs_of(config, entry), recipe, blocks, there)
-    log.info(
-        "tuning takes %.1f GiB with one image at a time (%.1f of weights, %.1f of the adapter), %s has %.1f",
-        *(part / GIB for part in (room.at_once(1), room.weights, room.adapter)), device, there / GIB,
-    )  # fmt: skip
+    room, there = _room(entry, recipe, blocks, device), all_bytes(device)
+    log.info("%s", _said(room, device, there))
     if room.at_once(1) > there:
-        raise SignBridgeError(
-            f"{device}: tuning takes {room.at_once(1) / GIB:.1f} GiB with one image at a time, there are "
-            f"{there / GIB:.1f} GiB.\nSet quantization: nf4 and dequantize: never for the model in models.yaml, "
-            f"checkpointing: true or a lower r in {params.FINETUNE}, or choose a smaller model."
-        )
+        raise SignBridgeError(f"{device}: {_said(room, device, there)}\n{_LESS}")
     return min(2 ** (recipe.batch - 1).bit_length(), fitting_batch(device.type, there - room.at_once(0), room.image))
+
+
+def memory_of_tuning(entry: Model, blocks: int, device: torch.device) -> str:
+    """A line on the memory that tuning all of so many decoder blocks takes by the chosen preset, for the preflight.
+
+    There is one more where that is too much: it is no matter of the study.
+    """
+    try:
+        preset, recipe = recipe_of()
+        room, there = _room(entry, recipe, range(blocks), device), all_bytes(device)
+    except SignBridgeError as error:
+        return f"Memory of fine-tuning: not known. {error}"
+    said = f"Memory of fine-tuning, preset {preset}: {_said(room, device, there)}"
+    return said if room.at_once(1) <= there else f"{said}\nThat is too little for it. {_LESS}"
+
+
+def _said(room: Room, device: torch.device, there: int) -> str:
+    return (
+        f"tuning takes {room.at_once(1) / GIB:.1f} GiB with one image at a time ({room.weights / GIB:.1f} of weights, "
+        f"{room.adapter / GIB:.1f} of the adapter), {device} has {there / GIB:.1f} GiB."
+    )
+
+
+def _room(entry: Model, recipe: Recipe, blocks: range, device: torch.device) -> Room:
+    config = _config(entry)
+    return room_for_tuning(config, entry, needs_of(config, entry), recipe, blocks, all_bytes(device))
 
 
 def room_for_tuning(

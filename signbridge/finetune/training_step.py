@@ -6,10 +6,11 @@ and of the token that ends it.
 
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -28,8 +29,12 @@ from signbridge.vlm.families.adapted import Adapted
 from signbridge.vlm.families.parts import with_text_behind
 from signbridge.vlm.memory import halving
 
+T = TypeVar("T")
 REMEDY = f"Free some, lower r of the preset in {params.FINETUNE}, or set quantization: nf4 for the model."
 LARGEST_GRADIENT = 1.0  # norm to which a step's gradient is cut
+# Of AdamW's means of gradients and of their squares. At first gradients are large, as no answer is a letter: the usual
+# 0.999 remembers that for longer than a run of some hundred steps lasts, and keeps its steps small.
+BETAS = (0.9, 0.98)
 
 
 class Example(NamedTuple):
@@ -58,7 +63,7 @@ class Trainer:
         if recipe.checkpointing:
             model.gradient_checkpointing_enable({"use_reentrant": False})
         self.model, self.at_once = model, at_once
-        self.optimiser = torch.optim.AdamW(self.weights.values(), lr=recipe.lr, weight_decay=0.0)
+        self.optimiser = torch.optim.AdamW(self.weights.values(), lr=recipe.lr, betas=BETAS, weight_decay=0.0)
         # In half precision small gradients are lost, unless the loss is a large number.
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=model.dtype == torch.float16)
         self.kept: dict[str, Tensor] = {}
@@ -115,14 +120,20 @@ class Trainer:
         for group in self.optimiser.param_groups:
             group["lr"] = self.rate(step, steps)
 
+        tokens, weights = sum(len(example.tokens) for example in batch), list(self.weights.values())
+
+        def of_part(part: Sequence[Example]) -> tuple[float, tuple[Tensor, ...]]:
+            losses, is_token = self._losses(part)
+            loss = (losses * is_token).sum() / tokens
+            return loss.item(), torch.autograd.grad(self.scaler.scale(loss), weights)
+
         def gradients(at_once: int) -> float:
             self.optimiser.zero_grad(set_to_none=True)
-            total, tokens = 0.0, sum(len(example.tokens) for example in batch)
-            for part in in_batches(batch, at_once):
-                losses, is_token = self._losses(part)
-                loss = (losses * is_token).sum() / tokens
-                self.scaler.scale(loss).backward()
-                total += loss.item()
+            total = 0.0
+            for loss, gradient in self._each(of_part, batch, at_once):  # in the order of the parts, whichever is first
+                total += loss
+                for weight, change in zip(weights, gradient, strict=True):
+                    weight.grad = change if weight.grad is None else weight.grad.add_(change)
             return total
 
         with _seeded(self.device, self.seed, step), _training(self.reader):
@@ -138,22 +149,38 @@ class Trainer:
         self.scaler.update()
         return loss
 
-    @torch.no_grad()
     def look(self, held_out: Sequence[Example]) -> Right:
         """How the adapted model does on images that it is not trained on."""
 
-        def measure(at_once: int) -> list[tuple[float, int, bool]]:
-            found = []
-            for part in in_batches(held_out, at_once):
+        def of_part(part: Sequence[Example]) -> list[tuple[float, int, bool]]:
+            with torch.no_grad():  # which each thread says for itself
                 losses, is_token = self._losses(part, right := [])
-                found += zip(
-                    (losses * is_token).sum(1).tolist(), is_token.sum(1).tolist(), right[0].tolist(), strict=True
-                )
-            return found
+            of_image = (losses * is_token).sum(1).tolist(), is_token.sum(1).tolist(), right[0].tolist()
+            return list(zip(*of_image, strict=True))
+
+        def measure(at_once: int) -> list[tuple[float, int, bool]]:
+            return [image for found in self._each(of_part, held_out, at_once) for image in found]
 
         found, self.at_once = halving(measure, self.at_once, self.device, "one image at a time", REMEDY)
         losses, tokens, right = zip(*found, strict=True)
         return Right(sum(losses) / sum(tokens), float(np.mean(right)))
+
+    def _each(self, work: Callable[[Sequence[Example]], T], batch: Sequence[Example], at_once: int) -> Iterator[T]:
+        """`work` of the parts of a batch, in order, with `at_once` images in memory together.
+
+        On processor cores several parts at once, each on one core: threads that share products this small wait longer
+        than they compute. Dropout draws from one generator, so with it parts follow each other.
+        """
+        threads = torch.get_num_threads() if self.device.type == "cpu" and not self.recipe.dropout else 1
+        together = min(threads, at_once, len(batch))
+        if together < 2:
+            yield from map(work, in_batches(batch, at_once))
+            return
+        try:
+            with ThreadPoolExecutor(together, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+                yield from pool.map(work, in_batches(batch, math.ceil(min(at_once, len(batch)) / together)))
+        finally:
+            torch.set_num_threads(threads)
 
     def _losses(
         self, batch: Sequence[Example], right: list[Tensor] | None = None

@@ -112,11 +112,26 @@ def seen_in(reading: Reading, clips: Sequence[Clip], seed: int) -> list[Seen]:
     for clip in clips:
         count = len(clip.times)
         if reading in ALONE:
-            numbers = range(count) if reading == SINGLE_FRAMES else (count // 2,)
+            numbers = range(count) if reading == SINGLE_FRAMES else (middle_of(count, clip.name, seed),)
             found += [Seen(clip.name, (number,), (0.0,), count, clip.size) for number in numbers]
         else:
             found.append(Seen(clip.name, order_of(reading, count, clip.name, seed), clip.times, count, clip.size))
     return found
+
+
+def middle_of(frames: int, clip: str, seed: int) -> int:
+    """The number of a clip's middle frame; of an even number one of the two in the middle, drawn for each clip.
+
+    Were it always the later one, it would tell the way: what moves to the right then lies right of the middle.
+    """
+    if frames % 2:
+        return frames // 2
+    return frames // 2 - int(_generator_of(clip, seed).integers(2))
+
+
+def _generator_of(clip: str, seed: int) -> np.random.Generator:
+    """Of the seed and the clip's name, wherever the clip stands."""
+    return np.random.default_rng([seed, int.from_bytes(hashlib.sha256(clip.encode()).digest()[:8], "big")])
 
 
 def order_of(reading: Reading, frames: int, clip: str, seed: int) -> tuple[int, ...]:
@@ -132,8 +147,7 @@ def order_of(reading: Reading, frames: int, clip: str, seed: int) -> tuple[int, 
             f"clip '{clip}' has {frames} frames: no order is left that is neither its own nor the reverse. "
             "Set `frames` of the dataset to 3 or more, or leave `shuffled` and `twin_shuffled` out of `readings`."
         )
-    of_clip = int.from_bytes(hashlib.sha256(clip.encode()).digest()[:8], "big")
-    generator = np.random.default_rng([seed, of_clip])
+    generator = _generator_of(clip, seed)
     straight = list(range(frames))
     while True:
         order = generator.permutation(frames).tolist()

@@ -42,6 +42,7 @@ class MotionParams(Section):
     read_as: ReadAs
     readings: list[Reading] = Field(min_length=2)
     positions: list[Position] = Field(min_length=1)  # at which layers are probed; the first is quoted
+    C: list[Annotated[float, Field(gt=0)]] = Field(min_length=1)  # to choose from
     controls: Controls
     patching: FramePatching
     answers: AnswersInWords

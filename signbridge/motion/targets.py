@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Int
 
+from signbridge.clips.table import with_known
 from signbridge.core import tables
 from signbridge.core.errors import SignBridgeError
 from signbridge.core.names import MOVEMENT, SHAPE, SIGN
@@ -35,21 +36,15 @@ class Target(NamedTuple):
     splits: list[Split]  # masks over all clips
 
 
-BEFORE_THE_DECODER = ("vision", "projector")  # sites with no token of the prompt
+BEFORE_THE_LAYERS = ("vision", "projector", "embedding")  # where a token of the prompt holds nothing of the clip
 VIDEO_MEAN = "video_mean"
 
 
 def places_of(folder: Path, positions: Sequence[str]) -> list[tuple[str, str]]:
     """Every site and position of the vectors in `folder` that is probed, in order of depth."""
     sites = [site for site in tables.made_by(folder / "embedding.parquet")["sites"] if site != "pixels"]
-    of_site = {site: [VIDEO_MEAN] if site in BEFORE_THE_DECODER else list(positions) for site in sites}
+    of_site = {site: [VIDEO_MEAN] if site in BEFORE_THE_LAYERS else list(positions) for site in sites}
     return [(site, position) for site, there in of_site.items() for position in there]
-
-
-def known_clips(clips: pd.DataFrame) -> pd.DataFrame:
-    """The same clips with shape, movement and kind as text, empty where they are unknown."""
-    known = {name: clips.get(name) for name in ("shape", "movement", "kind")}
-    return clips.assign(**{name: pd.Series(values, clips.index).fillna("") for name, values in known.items()})
 
 
 def targets_of(clips: pd.DataFrame, protocol: GroupedProtocol, seed: int) -> list[Target]:
@@ -57,7 +52,7 @@ def targets_of(clips: pd.DataFrame, protocol: GroupedProtocol, seed: int) -> lis
 
     Signs of fewer signers than there are folds are left out. Raises `SignBridgeError` if fewer than two are left.
     """
-    clips = known_clips(clips)
+    clips = with_known(clips)
     signers, signs = clips["signer"].to_numpy(), clips["label"].to_numpy()
     everyone = len(np.unique(signers))
     needed = 2 if everyone <= FEW_SIGNERS else protocol.folds

@@ -12,7 +12,6 @@ would be rare in testing, probes would fall below chance, and the model would lo
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -28,6 +27,8 @@ from signbridge.probing.predictions import predictions_table
 from signbridge.probing.protocols import Split
 from signbridge.probing.sweep import (
     Cell,
+    ControlSweep,
+    Penalty,
     Scored,
     accuracy_of_labels,
     cells_of,
@@ -84,21 +85,6 @@ def accuracy_of_draws(accuracies: Sequence[Float[np.ndarray, "_"]], splits: list
         mean = tested @ np.array([accuracies[index] for index in folds]) / tested.sum()
         rows += [(repeat + repeats * number, accuracy) for number, accuracy in enumerate(mean)]
     return pd.DataFrame(sorted(rows), columns=["draw", "accuracy"])
-
-
-Penalty = dict[tuple[str, str], list[float]]  # the C of each split, by site and position
-
-
-class ControlSweep(NamedTuple):
-    """What the model was probed on, and how."""
-
-    image_ids: list[str]
-    labels: np.ndarray
-    photos: np.ndarray
-    splits: list[Split]  # of `grouped`
-    places: list[tuple[str, str]]  # sites and positions
-    Cs: Penalty  # that the model's own probes chose
-    memory_bytes: int
 
 
 def chosen_penalties(choices: pd.DataFrame, splits: list[Split]) -> Penalty:

@@ -27,7 +27,8 @@ Objective = Callable[[Points, Int[np.ndarray, "functions"]], tuple[Float[np.ndar
 VECTOR_PAIRS = 10  # steps remembered; 30 and 80 took no fewer gradients on a whole dataset's activations (measured)
 
 Vector = Float[np.ndarray, "size"]
-Pair = tuple[Vector, Vector, float]  # step, change of the gradient, and their product
+# Step, change of the gradient, their product, and that over the square of the change.
+Pair = tuple[Vector, Vector, float, float]
 
 
 def minimum_near(
@@ -42,12 +43,13 @@ def minimum_near(
     loss, gradient = yield point
     pairs: deque[Pair] = deque(maxlen=history)
     while True:
-        direction = -_times_inverse_hessian(pairs, gradient)
+        direction = _times_inverse_hessian(pairs, gradient)
+        np.negative(direction, out=direction)
         slope = float(gradient @ direction)
         length = 1.0 if pairs else 1 / max(1.0, float(np.linalg.norm(gradient)))
         low, high = 0.0, np.inf
         while True:
-            trial = point + length * direction
+            trial = point + (direction if length == 1 else length * direction)
             trial_loss, trial_gradient = yield trial
             trial_slope = float(trial_gradient @ direction)
             descends = trial_loss <= loss + SUFFICIENT * length * slope or (
@@ -59,27 +61,29 @@ def minimum_near(
                 low = length
             else:
                 break
-            length = (low + high) / 2 if np.isfinite(high) else 2 * low
+            length = (low + high) / 2 if high < np.inf else 2 * low
         step, change = trial - point, trial_gradient - gradient
         product = float(step @ change)
         if product > 0:  # not when rounding has taken the curvature, or at the minimum itself
-            pairs.append((step, change, product))
+            pairs.append((step, change, product, product / float(change @ change)))
         point, loss, gradient = trial, trial_loss, trial_gradient
 
 
 def _times_inverse_hessian(pairs: deque[Pair], gradient: Vector) -> Vector:
     """The two-loop recursion: `gradient` times the inverse Hessian that `pairs` of step and gradient change suggest."""
     result = gradient.copy()
+    moved = np.empty_like(result)
     shares = []
-    for step, change, product in reversed(pairs):
+    for step, change, product, _ in reversed(pairs):
         share = float(step @ result) / product
-        result -= share * change
+        np.multiply(change, share, out=moved)
+        result -= moved
         shares.append(share)
     if pairs:
-        _, change, product = pairs[-1]
-        result *= product / float(change @ change)
-    for (step, change, product), share in zip(pairs, reversed(shares), strict=True):
-        result += (share - float(change @ result) / product) * step
+        result *= pairs[-1][3]
+    for step, change, product, _ in pairs:
+        np.multiply(step, shares.pop() - float(change @ result) / product, out=moved)
+        result += moved
     return result
 
 
@@ -134,7 +138,7 @@ def _alone(objective: Objective, size: int, tolerance: float, most: int, history
     point, which, least, best = next(walk), np.zeros(1, dtype=int), np.inf, 0
     for evaluation in range(1, most + 1):
         loss, gradient = objective(point[None], which)
-        largest = np.abs(gradient).max(initial=0)
+        largest = np.maximum.reduce(np.abs(gradient), axis=None, initial=0)
         if largest < least:
             least, best = largest, evaluation
         if largest <= tolerance or evaluation == min(most, best + PATIENCE):

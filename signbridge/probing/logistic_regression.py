@@ -181,7 +181,7 @@ def _in_first_variables(
     point = next(walk)
     for evaluation in range(1, most + 1):
         loss, gradient = objective(point)
-        done = bool(np.abs(gradient).max(initial=0) <= goal)
+        done = bool(np.maximum.reduce(np.abs(gradient), initial=0) <= goal)
         if done or evaluation == most:
             break
         point = walk.send((loss, gradient))
@@ -215,20 +215,22 @@ def _objective(
     target = np.zeros((classes, count), precision)
     target[labels, np.arange(count)] = 1
     logits = np.zeros((classes, count), precision)
+    error, shrunk = np.empty_like(logits), np.empty((classes, rank + 1), precision)[free]
 
     def objective(flat: Flat) -> tuple[float, Flat]:
         weights = flat.reshape(-1, rank + 1)
-        logits[:] = 0
+        if classes == 2:
+            logits[0] = 0
         np.matmul(weights, transposed, out=logits[free])
-        np.subtract(logits, logits.max(axis=0), out=logits)
+        np.subtract(logits, np.maximum.reduce(logits, axis=0), out=logits)
         loss = -float(np.vdot(logits, target))
-        error = np.exp(logits)
-        total = error.sum(axis=0)
-        loss += float(np.log(total).sum())
-        error /= total
-        error -= target
-        error /= count
-        shrunk = shrink * weights
+        np.exp(logits, out=error)
+        total = np.add.reduce(error, axis=0)
+        np.divide(error, total, out=error)
+        loss += float(np.add.reduce(np.log(total, out=total)))
+        np.subtract(error, target, out=error)
+        np.divide(error, count, out=error)
+        np.multiply(shrink, weights, out=shrunk)
         gradient = error[free] @ scaled
         gradient += shrunk
         return loss / count + float(np.vdot(shrunk, weights)) / 2, gradient.ravel()

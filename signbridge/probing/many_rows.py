@@ -12,8 +12,9 @@ The minimum is hard to reach: copies of few photos are nearly separable, so that
 time the weights are right. L-BFGS therefore runs in stages, each in coordinates in which the Hessian is
 near the identity where the stage starts: W = W_0 + V L^-1 with L L' = sum_i w_i z_i z_i' + 1 / (C n), where w_i is the
 mean over the classes of p (1 - p) / n, the diagonal of the softmax's Hessian. (At W = 0 it is the bound of Boehning
-1992, "Multinomial logistic regression algorithm", which serves badly here.) One such matrix serves all probes of one
-C. Coordinates change the path, never the minimum.
+1992, "Multinomial logistic regression algorithm", which serves strong penalties alone.) One such matrix serves all
+probes of one C. Several C are best fitted from the strongest penalty down, each from where the last ended (`fit_path`).
+Coordinates and starts change the path, never the minimum.
 
 When a probe is done: when its weights are within a share TOLERANCE of their length of the exact ones. The penalty makes
 f strongly convex in W, so that |W - W*| <= C n |gradient| (Boyd and Vandenberghe 2004, "Convex optimization", 9.1.2);
@@ -21,7 +22,7 @@ the curvature in b, which has no such bound, is taken for 1 / classes^2.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -36,6 +37,7 @@ from signbridge.probing.softmax_loss import (
     Point,
     RowBlocks,
     SoftmaxLoss,
+    at_zero,
     logits_of,
     probabilities_of,
 )
@@ -73,21 +75,51 @@ def fit_and_test(
     C: float | Sequence[float],
     memory_bytes: int,
     progress: bool = False,
+    start: Point | None = None,
 ) -> list[Probe]:
     """Fit a probe on each row of `train`, all at once, and test it on that of `test`, which may be empty.
 
     `targets` are 0 to `classes` - 1; `C` is one for all probes or one each. At most about `memory_bytes` are taken
     beside `vectors`: rows are held in float32 if that leaves room, and made anew from `vectors` in each pass if not.
     Give the folds of one repeat, and nested ones one outer fold at a time: rows that serve the same probes go through
-    one product (`RowBlocks`). Raises `SignBridgeError` if `memory_bytes` is too small, saying how much would do.
+    one product (`RowBlocks`). From a `start` near the minimum fewer passes are needed. Raises `SignBridgeError` if
+    `memory_bytes` is too small, saying how much would do.
     """
-    penalty = 1 / (np.broadcast_to(np.asarray(C, dtype=np.float64), len(train)) * train.sum(axis=1))
-    room = _room(vectors, int((train | test).any(axis=0).sum()), classes, penalty, memory_bytes)
+    return next(fit_path(vectors, targets, train, test, classes, [C], memory_bytes, progress, TOLERANCE, start))
+
+
+def fit_path(
+    vectors: Float[np.ndarray, "rows width"],
+    targets: Int[np.ndarray, "rows"],
+    train: Bool[np.ndarray, "probes rows"],
+    test: Bool[np.ndarray, "probes rows"],
+    classes: int,
+    Cs: Sequence[float | Sequence[float]],
+    memory_bytes: int,
+    progress: bool = False,
+    tolerance: float = TOLERANCE,
+    start: Point | None = None,
+) -> Iterator[list[Probe]]:
+    """`fit_and_test` with each of `Cs` in turn, each from where the last ended: rows are moved and scaled once."""
+    count = train.sum(axis=1)
+    penalties = [1 / (np.broadcast_to(np.asarray(C, dtype=np.float64), len(train)) * count) for C in Cs]
+    most = max(penalties, key=lambda penalty: len(_alike(penalty)))
+    room = _room(vectors, int((train | test).any(axis=0).sum()), classes, most, memory_bytes)
     blocks = RowBlocks(vectors, train, test, room.block_rows, room.held)
     present = np.stack([np.bincount(targets[rows], minlength=classes) > 0 for rows in train])
-    objective = SoftmaxLoss(blocks, targets, present, train.sum(axis=1), penalty)
-    found = _minimise(objective, progress)
-    return _tested(objective, found, test)
+    objective = SoftmaxLoss(blocks, targets, present, count, penalties[0])
+    for penalty in penalties:
+        objective.penalty = penalty
+        found = _minimise(objective, progress, tolerance, start)
+        start = found.point
+        yield _tested(objective, found, test)
+
+
+def between(probes: Sequence[Probe]) -> Point:
+    """The mean of probes that were fitted on parts of the same rows: near the probe of all of them."""
+    weights, intercept = (np.stack([getattr(probe, name) for probe in probes]) for name in ("coef", "intercept"))
+    intercept = np.where(np.isfinite(intercept), intercept, 0.0)
+    return Point(weights.mean(axis=0, keepdims=True), intercept.mean(axis=0, keepdims=True))
 
 
 class _Room(NamedTuple):
@@ -101,7 +133,7 @@ def _room(vectors: np.ndarray, rows: int, classes: int, penalty: np.ndarray, mem
     weights = 8 * probes * classes * (width + 1)
     preconditioners = 4 * width**2 * len(_alike(penalty))
     moments = 8 * width * (6 * (probes + 1) + 3 * MOMENT_ROWS)
-    always = _MARGIN + (2 * VECTOR_PAIRS + 14) * weights + preconditioners + moments
+    always = _MARGIN + (2 * VECTOR_PAIRS + 16) * weights + preconditioners + moments
     a_row = width * (vectors.itemsize + 4) + 4 * 6 * probes * classes  # as given, scaled for the Gram matrix, logits
     held, streamed = 4 * rows * width + FEWEST_ROWS * a_row, FEWEST_ROWS * (a_row + 4 * width)
     if memory_bytes < always + streamed:
@@ -165,20 +197,23 @@ class _Found(NamedTuple):
     passes: Int[np.ndarray, "probes"]
 
 
-def _minimise(objective: SoftmaxLoss, progress: bool) -> _Found:
+def _minimise(objective: SoftmaxLoss, progress: bool, tolerance: float, start: Point | None) -> _Found:
     """Stage after stage until every probe is done, or float32 takes it no further, which is logged."""
     probes, classes = objective.free.shape
-    start = Point(np.zeros((probes, classes, objective.shift.shape[2])), np.zeros((probes, classes)))
-    best = _Found(start, np.full(probes, np.inf), np.zeros(probes, dtype=np.int64))
+    blank = at_zero(probes, classes, objective.shift.shape[2])
+    best = _Found(
+        _allowed(objective, start) if start else blank, np.full(probes, np.inf), np.zeros(probes, dtype=np.int64)
+    )
     unfinished = np.ones(probes, dtype=bool)
     with tqdm(desc=f"{probes} probes", unit=" passes", leave=False, disable=not progress) as bar:
         for stage in range(MOST_STAGES):
             before = best.error.copy()
-            _descend(objective, best, unfinished, stage, bar)
-            unfinished &= (best.error > TOLERANCE) & ((best.error < before / 2) | (stage < 2))
+            passes = FIRST_STAGE * 2 ** (stage + (start is not None))  # near the minimum coordinates serve longer
+            _descend(objective, best, unfinished, passes, bar, tolerance, first=stage == 0 and start is None)
+            unfinished &= (best.error > tolerance) & ((best.error < before / 2) | (stage < 2))
             if not unfinished.any():
                 break
-    short = best.error > TOLERANCE
+    short = best.error > tolerance
     if short.any():
         _log.warning(
             "%d of %d probes stopped with weights up to %.1g %% off the exact ones; a smaller C converges sooner.",
@@ -187,18 +222,27 @@ def _minimise(objective: SoftmaxLoss, progress: bool) -> _Found:
     return best
 
 
-def _descend(objective: SoftmaxLoss, best: _Found, unfinished: np.ndarray, stage: int, bar: tqdm) -> None:
+def _allowed(objective: SoftmaxLoss, start: Point) -> Point:
+    """The weights to start from, without those that a probe may not have."""
+    weights = np.where(objective.inverse_scale > 0, start.weights, 0.0)
+    weights[~objective.free] = 0
+    return Point(weights, np.where(objective.free, start.intercept, 0.0))
+
+
+def _descend(
+    objective: SoftmaxLoss, best: _Found, unfinished: np.ndarray, passes: int, bar: tqdm, tolerance: float, first: bool
+) -> None:
     """One stage: improve `best` in place, each evaluation shared by all probes that are not done."""
     start = Point(best.point.weights.copy(), best.point.intercept.copy())
     penalties = objective.penalty
     groups = [np.flatnonzero(unfinished)[group] for group in _alike(penalties[unfinished])]
-    coordinates = [_Coordinates(objective, start, group, first=stage == 0) for group in groups]
+    coordinates = [_Coordinates(objective, start, group, first=first) for group in groups]
     size = objective.free.shape[1] * (start.weights.shape[2] + 1)
     walks = {probe: minimum_near(np.zeros(size)) for probe in np.flatnonzero(unfinished)}
     steps = {probe: next(walk) for probe, walk in walks.items()}
     going = unfinished.copy()
     trial = Point(start.weights.copy(), start.intercept.copy())
-    for _ in range(FIRST_STAGE * 2**stage):
+    for _ in range(passes):
         for frame in coordinates:
             frame.place(np.stack([steps[probe] for probe in frame.probes]), trial)
         loss, gradient = objective(trial, going)
@@ -209,14 +253,14 @@ def _descend(objective: SoftmaxLoss, best: _Found, unfinished: np.ndarray, stage
             for probe, on_step in zip(frame.probes, on_steps, strict=True):
                 if not going[probe]:
                     continue
-                going[probe] = not _keep_if_better(best, probe, trial, gradient, penalties[probe])
+                going[probe] = not _keep_if_better(best, probe, trial, gradient, penalties[probe], tolerance)
                 steps[probe] = walks[probe].send((loss[probe], on_step.astype(np.float64)))
         bar.set_postfix(open=int(going.sum()), off=f"{best.error.max():.0e}")
         if not going.any():
             return
 
 
-def _keep_if_better(best: _Found, probe: int, trial: Point, gradient: Point, penalty: float) -> bool:
+def _keep_if_better(best: _Found, probe: int, trial: Point, gradient: Point, penalty: float, tolerance: float) -> bool:
     """Put a probe's trial point in `best` if its bound on the error is lower, and say whether it is low enough."""
     on_weights, on_intercept = gradient.weights[probe], gradient.intercept[probe]
     distance = np.hypot(np.linalg.norm(on_weights) / penalty, np.linalg.norm(on_intercept) * len(on_intercept) ** 2)
@@ -225,7 +269,7 @@ def _keep_if_better(best: _Found, probe: int, trial: Point, gradient: Point, pen
         best.error[probe] = error
         best.point.weights[probe] = trial.weights[probe]
         best.point.intercept[probe] = trial.intercept[probe]
-    return bool(error <= TOLERANCE)
+    return bool(error <= tolerance)
 
 
 def _tested(objective: SoftmaxLoss, found: _Found, test: Bool[np.ndarray, "probes rows"]) -> list[Probe]:

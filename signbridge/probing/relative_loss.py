@@ -137,11 +137,15 @@ class RelativeLoss:
         self.shape = self.gradient.shape
         self.narrowed = np.arange(len(frames))
         self.runs = self._runs()
+        self.buffers: np.ndarray | None = None
 
     def __call__(self, flat: Points, which: Int[np.ndarray, "functions"]) -> tuple[np.ndarray, Points]:
         """Loss and gradient of the tasks with the numbers `which`, which is never more than before."""
         if len(which) < len(self.narrowed):
             self._narrow(np.isin(self.narrowed, which))
+        if len(which) == 1:
+            loss, gradient = self._of_one(flat.reshape(-1, self.width))
+            return loss, gradient.reshape(flat.shape)
         moved = flat.reshape(len(which), -1, self.width)
         change = np.empty(self.chances.shape, np.float32)  # of the logits
         for first, last in self.runs:
@@ -168,6 +172,39 @@ class RelativeLoss:
             gradient[self.binary, 0] = 0
         loss += np.vecdot(flat, self.gradient.reshape(flat.shape)) + np.vecdot(flat, flat) / 2
         return loss, gradient.reshape(flat.shape)
+
+    def _of_one(
+        self, moved: Float[np.ndarray, "classes width"]
+    ) -> tuple[np.ndarray, Float[np.ndarray, "classes width"]]:
+        """The same of one task, to the bit: calls cost as much as the arithmetic, so there are as few as can be."""
+        chances, curvature, count, rows = self.chances[0], self.curvature[0], self.counts[0], self.rows[0]
+        if self.buffers is None or self.buffers[0].shape != chances.shape:
+            self.buffers = np.empty((3, *chances.shape), np.float32)
+        change, growth, spare = self.buffers
+        np.matmul(moved, rows.T, out=change)
+        np.multiply(chances, change, out=spare)
+        mean = np.add.reduce(spare, axis=0, keepdims=True)
+        mean *= count
+        np.subtract(change, mean, out=growth)
+        np.expm1(growth, out=growth)
+        np.multiply(chances, growth, out=spare)
+        total = np.add.reduce(spare, axis=0, keepdims=True)
+        total *= count
+        loss = np.add.reduce(np.log1p(total), axis=1, dtype=float) / self.counts[0, 0]
+        growth -= total
+        growth *= chances
+        total += 1
+        growth /= total
+        np.multiply(change, curvature, out=spare)
+        loss -= np.vdot(change, spare) / np.float32(2)
+        growth -= spare
+        gradient = growth @ rows
+        gradient += moved
+        gradient += self.gradient[0]
+        if self.binary[0]:
+            gradient[0] = 0
+        loss += np.vdot(moved, self.gradient[0]) + np.vdot(moved, moved) / np.float32(2)
+        return loss, gradient
 
     def _runs(self) -> list[tuple[int, int]]:
         """Tasks that follow each other and share their rows: one product serves them."""

@@ -16,6 +16,9 @@ from scipy.linalg import blas
 
 from signbridge.core.errors import SignBridgeError
 
+# One row of so many at least gives the curvature. On 4,000 x 500 activations probes took 16 to 27 passes with all rows,
+# 17 to 34 with every fourth (measured, five penalties). Of 28,000 x 4,096 all rows cost as much as 43 passes.
+MOST_LEFT_OUT = 4
 MOMENT_ROWS = 256  # float64 at a time while means and scales are taken: a few MiB, which stay in the cache
 
 
@@ -146,6 +149,11 @@ class Point(NamedTuple):
     intercept: Float[np.ndarray, "probes classes"]
 
 
+def at_zero(probes: int, classes: int, width: int) -> Point:
+    """Weights of zero: a start for a strong penalty, near which the minimum lies."""
+    return Point(np.zeros((probes, classes, width)), np.zeros((probes, classes)))
+
+
 class SoftmaxLoss:
     """Loss and gradient of every probe from one pass over the rows."""
 
@@ -214,19 +222,24 @@ class SoftmaxLoss:
         return Point(weights, intercept)
 
     def curvature(self, point: Point, probes: Int[np.ndarray, "some"]) -> tuple[np.ndarray, float]:
-        """sum_i w_i z_i z_i' (lower triangle, float32) and sum_i w_i, both the mean over `probes`."""
+        """sum_i w_i z_i z_i' (lower triangle, float32) and sum_i w_i, both the mean over `probes`.
+
+        From every fourth row, or fewer are left out where rows would be fewer than features: coordinates need no more.
+        """
         width = point.weights.shape[2]
         gram, total = np.zeros((width, width), np.float32, order="F"), 0.0
+        every = int(np.clip(self.count[probes].min() // width, 1, MOST_LEFT_OUT))
         on_rows = self.on_rows(point)
         for block in self.blocks:
             these = np.intersect1d(block.trains, probes)
             if not len(these):
                 continue
-            chance = probabilities_of(logits_of(block.vectors, on_rows, these))
+            vectors = np.ascontiguousarray(block.vectors[::every])
+            chance = probabilities_of(logits_of(vectors, on_rows, these))
             chance *= 1 - chance
-            weight = chance.mean(axis=2) @ (1 / (len(probes) * self.count[these]))
+            weight = every * chance.mean(axis=2) @ (1 / (len(probes) * self.count[these]))
             total += weight.sum()
-            scaled = block.vectors * np.sqrt(weight).astype(np.float32)[:, None]
+            scaled = vectors * np.sqrt(weight).astype(np.float32)[:, None]
             gram = blas.ssyrk(1.0, scaled.T, beta=1.0, c=gram, lower=1, overwrite_c=1)
         return gram, total
 

@@ -4,7 +4,8 @@
 codes of the letters (`description_length.py`). `predict` gives the predictions alone.
 """
 
-from collections import Counter
+import hashlib
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -89,6 +90,21 @@ class Penalties(NamedTuple):
     grouped: Sequence[float]  # to choose from, inside the training images
 
 
+Penalty = dict[tuple[str, str], list[float]]  # the C of each split, by site and position
+
+
+class ControlSweep(NamedTuple):
+    """What the model was probed on, and how."""
+
+    image_ids: list[str]
+    labels: np.ndarray
+    photos: np.ndarray
+    splits: list[Split]  # of `grouped`
+    places: list[tuple[str, str]]  # sites and positions
+    Cs: Penalty  # that the model's own probes chose
+    memory_bytes: int
+
+
 class Scored(NamedTuple):
     """What the probes of one cell said of the tested images, split after split, in table order within each."""
 
@@ -123,10 +139,54 @@ def side_by_side(
     """`work(cell, *arguments)` of every cell, in order, several cells at once.
 
     Each process computes with one thread, which is both faster than two threads on products this small and independent
-    of how many processors there are.
+    of how many processors there are. A `Cell` that has the vectors of an earlier one, and of which the arguments say
+    the same, is not worked on again: LLaVA's image tokens are the same behind the projector and before block 0.
     """
+    places: deque[tuple[object, int]] = deque()  # of each cell that is yet to be given: its place, and its result
+    known: dict[object, int] = {}
+
+    def unlike() -> Iterator[object]:
+        for number, cell in enumerate(cells):
+            is_cell = isinstance(cell, Cell)
+            key = _identity(cell, arguments) if is_cell else number
+            is_new = key not in known
+            places.append(((cell.site, cell.position) if is_cell else None, known.setdefault(key, len(known))))
+            if is_new:
+                yield cell
+
     jobs = Parallel(n_jobs=workers or cpu_count(), return_as="generator")
-    return jobs(delayed(_on_one_thread)(work, cell, *arguments) for cell in cells)
+    done: list[T] = []
+
+    def given() -> Iterator[T]:
+        while places and places[0][1] < len(done):
+            place, number = places.popleft()
+            yield _as_of(place, done[number])
+
+    for result in jobs(delayed(_on_one_thread)(work, cell, *arguments) for cell in unlike()):
+        done.append(result)
+        yield from given()
+    yield from given()  # those like an earlier one that were asked for after the last that is not
+
+
+def _identity(cell: Cell, arguments: Sequence[object]) -> object:
+    """What the work on a cell depends on, beside what is the same for all: vectors, and what is said of its place."""
+    vectors = np.ascontiguousarray(cell.vectors)
+    said = [_said_of((cell.site, cell.position), argument) for argument in arguments]
+    return vectors.shape, str(vectors.dtype), hashlib.sha256(vectors).digest(), repr(said)
+
+
+def _said_of(place: tuple[str, str], argument: object) -> object:
+    """What a mapping from places says of one, also where it is a field of an argument; of arrays, which they are."""
+    if isinstance(argument, dict):
+        said = argument.get(place)
+        return said if said is None or all(isinstance(part, int | float) for part in said) else id(said)
+    if isinstance(argument, tuple) and hasattr(argument, "_fields"):
+        return [_said_of(place, field) for field in argument if isinstance(field, dict)]
+    return None
+
+
+def _as_of(place: tuple[str, str] | None, result: T) -> T:
+    return result._replace(site=place[0], position=place[1]) if isinstance(result, Scored) else result
 
 
 def score(

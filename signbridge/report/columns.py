@@ -21,6 +21,9 @@ _COLUMNS = {
     "signers": (
         "site position depth seen seen_low seen_high unseen unseen_low unseen_high difference low high p_value"
     ),
+    "learning_curve": (
+        "site position of trained_on groups images repeats accuracy low high difference difference_low difference_high"
+    ),
     "patching": "site depth position effect effect_low effect_high says_donor noise",
     "parts": "position part site depth effect effect_low effect_high",
     "knockout": "edges keys span first stop tokens lost lost_low lost_high changed",
@@ -88,6 +91,13 @@ _COLUMNS = {
     "tuned_drift": "run site position relative_error cosine cosine_low cosine_high cka cka_low cka_high",
     "tuned_taken_over": "run pairs site site_low site_high shift shift_low shift_high",
     "tuned_damage": "run damage low high over_shuffled over_shuffled_low over_shuffled_high",
+    "clip_accuracy": "series target kind site position accuracy low high clips",
+    "clip_order": "of target kind site position difference low high p_value p_max",
+    "clip_controls": "control target site accuracy low high over over_low over_high p_value p_max",
+    "other_clip": "site position accuracy low high p_value",
+    "backwards": "kind site backwards low high in_order difference difference_low difference_high p_value",
+    "patched_frames": "site frame moved low high says_donor noise pairs",
+    "clip_answers": "reading named low high names_any over over_low over_high p_value",
     "named_answers": "image_id label answer named",
     "answers_by_letter": "letter rank answer count share",
 }

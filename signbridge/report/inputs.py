@@ -111,6 +111,7 @@ class Study(Inputs):
     umap: pd.DataFrame  # image_id, label, photo, x, y
     class_grid: bytes = field(default=b"", repr=False)  # PNG
     signers: pd.DataFrame = field(default_factory=pd.DataFrame)  # data/statistics/: where they are known
+    learning_curve: pd.DataFrame = field(default_factory=pd.DataFrame)  # data/statistics/
     looks: pd.DataFrame = field(default_factory=pd.DataFrame)  # of the images: `appearance.summed_up`
     misread: Misread | None = None  # where a layer was probed without leakage
 

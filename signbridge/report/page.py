@@ -53,6 +53,9 @@ PAGES = {
     "finetune.html": Link(
         "Does fine-tuning close the gap?", "answers and probes before and after tuning", "make finetune"
     ),
+    "motion.html": Link(
+        "Does the decoder hold movement, or a bag of hand shapes?", "clips in order and shuffled", "make motion"
+    ),
 }
 
 

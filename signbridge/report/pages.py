@@ -10,6 +10,7 @@ from signbridge.report.page_parts import Section
 from signbridge.report.sections import (
     alignment,
     audit,
+    clips,
     confusions,
     drift,
     erasure,
@@ -20,9 +21,12 @@ from signbridge.report.sections import (
     knockout,
     ladder,
     layers,
+    learning_curve,
     lenses,
     minimal_pairs,
     models,
+    motion,
+    order,
     patching,
     plane,
     planted,
@@ -37,6 +41,7 @@ from signbridge.report.sections import (
     tuned_layers,
 )
 from signbridge.report.sections.finetune import Finetune
+from signbridge.report.sections.motion import Motion
 from signbridge.report.sentences import QUESTION, answer, few_groups
 from signbridge.report.wording import count, percent
 
@@ -45,8 +50,8 @@ NO_CURVE = "There is no curve here: the protocol that keeps {whole} on one side 
 
 def study_page(study: Study) -> Page:
     """`report/index.html`: is the letter there, at which depth, and is it real?"""
-    sections = [is_it_real.of_study(study), audit.section(study)]
-    sections += [module.section(study) for module in (ladder, published, positions, layers, confusions, plane, text)]
+    parts = (ladder, published, positions, layers, learning_curve, confusions, plane, text)
+    sections = [is_it_real.of_study(study), audit.section(study), *(module.section(study) for module in parts)]
     sections.append(settings.section(study.settings))
     splits = "; ".join(study.protocol_name(protocol) for protocol in study.protocols())
     facts = (
@@ -132,6 +137,23 @@ def finetune_page(inputs: Finetune) -> Page:
     sections = [finetune.section(inputs), finetune.is_it_real(inputs), tuned_layers.section(inputs)]
     page = _page("finetune.html", question, finetune.answer(inputs), inputs, sections)
     return replace(page, figure=finetune.curve(inputs))
+
+
+def motion_page(inputs: Motion) -> Page:
+    """`report/motion.html`: does the decoder hold movement, or a bag of hand shapes?"""
+    question = (
+        "Signs move. Does the decoder hold the movement, which is in the order of the frames, or a bag of hand shapes?"
+    )
+    sections = [order.section(inputs), order.is_it_real(inputs), clips.frames(inputs), clips.words(inputs)]
+    sections += [clips.data(inputs), settings.section(inputs.settings)]
+    signers, signs = (count(inputs.found.number(what)) for what in ("signers", "signs"))
+    facts = (
+        ("model", str(inputs.found["model"])),
+        ("clips", f"{count(len(inputs.sample))} of {signs} signs, {count(inputs.found.number('frames'))} frames each"),
+        ("signers", few_groups(inputs) or signers),
+        *((("frames", inputs.settings.hidden),) if inputs.settings.hidden else ()),
+    )
+    return Page("motion.html", question, motion.answer(inputs), facts, _shown(sections), motion.curve(inputs))
 
 
 def _page(file: str, question: str, answer: Sequence[str], inputs: Inputs, sections: Sequence[Section | None]) -> Page:

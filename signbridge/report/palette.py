@@ -66,6 +66,12 @@ SIGNERS = {
     "seen": Series("signer seen in training", VERMILLION, "triangle-up", (6, 3)),
     "unseen": Series("signer not seen", BLUE, "circle", SOLID),
 }
+LEARNT = {
+    "pixels": Series("pixels", INK, "diamond", (6, 3)),
+    "beyond": Series("pixels, with the dataset's other photos", PURPLE, "cross", (3, 3)),
+    "vision": Series("vision tower", GREEN, "square", (2, 2)),
+    "layer": Series("best layer", BLUE, "circle", SOLID),
+}
 CHANCE = Series("chance", GREY, LINE_ALONE, (8, 4))
 ANSWER = Series("the answer's text", PURPLE, LINE_ALONE, (8, 2, 2, 2))
 
@@ -111,6 +117,16 @@ PLANTED = {
     "patching": Series("patching the last token moves the answer", BLUE, "square", (2, 2)),
     "knockout_question": Series("lost if the question is not seen from here on", PURPLE, "triangle-down", (8, 4)),
     "knockout_image": Series("lost if the image is not seen from here on", PURPLE, "triangle-right", (3, 3)),
+}
+
+
+# Clips, by how their frames are read.
+READINGS = {
+    "in_order": Series("frames in order", BLUE, "circle", SOLID),
+    "shuffled": Series("frames shuffled", VERMILLION, "triangle-up", (6, 3)),
+    "single_frames": Series("each frame by itself, averaged", GREEN, "square", (2, 2)),
+    "middle_frame": Series("the middle frame alone", PURPLE, "diamond", (6, 2, 2, 2)),
+    "twin_in_order": Series("untrained twin, in order", GREY, "cross", (3, 3)),
 }
 
 

@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 
 from signbridge.statistics.alignment import cka_with_interval, linear_cka
 from signbridge.statistics.effects import effects
-from signbridge.statistics.intervals import StatisticsParams, draw_groups, interval, resampled_accuracy
+from signbridge.statistics.intervals import StatisticsParams, interval, resampled_accuracy
 
 COLUMNS = ["reference", "model", "site", "position", "relative_error", "cosine", "cka", "same_answer"]
 CELL = ["site", "position"]
@@ -66,12 +66,13 @@ def moved(
     before: Float[np.ndarray, "images width"],
     after: Float[np.ndarray, "images width"],
     group: Int[np.ndarray, "images"],
-    statistics: StatisticsParams,
-    generator: np.random.Generator,
+    drawn: Int[np.ndarray, "resamples groups"],
+    confidence: float,
 ) -> tuple[float, ...]:
     """`drift` of the vectors of the same images, with intervals over groups: the columns of `MOVED` from the error on.
 
-    The cosine's interval resamples groups, that of CKA leaves them out in turn. Vectors that did not move have none.
+    The cosine's interval is over the resamples `drawn` of groups, that of CKA leaves them out in turn. Vectors that did
+    not move have none.
     """
     found = drift(before, after)
     if np.array_equal(before, after):
@@ -79,10 +80,8 @@ def moved(
     norms = np.linalg.norm(before, axis=1) * np.linalg.norm(after, axis=1)
     cosine = (before.astype(np.float64) * after).sum(axis=1) / np.where(norms > 0, norms, 1)
     sums, counts = np.bincount(group, cosine)[:, None], np.bincount(group).astype(float)[:, None]
-    low, high = interval(
-        resampled_accuracy(draw_groups(len(sums), statistics.resamples, generator), sums, counts), statistics.confidence
-    )
-    cka = cka_with_interval(before.astype(np.float64), after.astype(np.float64), group, statistics.confidence)
+    low, high = interval(resampled_accuracy(drawn, sums, counts), confidence)
+    cka = cka_with_interval(before.astype(np.float64), after.astype(np.float64), group, confidence)
     return found.relative_error, found.cosine, float(low[0]), float(high[0]), *cka
 
 

@@ -2,9 +2,9 @@
 
 Every number is of the same clips, and all intervals are of the same resamples of the signers. Few signers make
 intervals rough, so each difference also has an exact test: were order worth nothing, each signer's difference could as
-well have had the other sign (Fisher 1935). Of n signers its p-value is never below 2 / 2^n. Where the best of many
-layers is looked for, `p_max` is that of the largest difference among all of them under the same flips (Westfall and
-Young 1993): layers are alike, and Holm's correction of so coarse a test could show nothing.
+well have had the other sign (Fisher 1935). Of n signers its p-value is never below 2 / 2^n. `p_max` corrects it for
+many layers, or many controls: by the largest difference among them under the same flips, step by step (Westfall and
+Young 1993). Holm's correction multiplies: of six signers it could show nothing in ten layers, however large.
 """
 
 from collections.abc import Mapping
@@ -16,20 +16,24 @@ from jaxtyping import Float, Int
 
 from signbridge.core.names import (
     IN_ORDER,
+    MIDDLE_FRAME,
     MOVEMENT,
     REVERSED,
     SHUFFLED,
+    SIGN,
+    SINGLE_FRAMES,
     TWIN_IN_ORDER,
     TWIN_SHUFFLED,
 )
 from signbridge.statistics.effects import Effects, effects
-from signbridge.statistics.intervals import StatisticsParams, holm, interval, permutation_p_value
+from signbridge.statistics.intervals import StatisticsParams, interval, permutation_p_value
 
 ALL = "all"  # kinds of movement together
 BEST, OWN = "best", "own"  # sites: the layer that each fold chose in order; that which it chose in this very reading
 KEYS = ["series", "target", "kind", "site", "position"]
 FEW = 12  # signers, up to which every pattern of signs is tried
 FLIPS = 10_000  # of more signers
+OWN_LAYERS = (SHUFFLED, MIDDLE_FRAME, SINGLE_FRAMES, TWIN_IN_ORDER)  # readings that are controls of the one in order
 TWIN = "twin"  # what is subtracted of what: the model's own is ""
 ORDER = ["of", "target", "kind", "site", "position", "difference", "low", "high", "p_value", "p_max"]
 REVERSED_COLUMNS = ["kind", "site", "backwards", "low", "high", "in_order"]
@@ -45,7 +49,7 @@ CONTROLS = [
     "over_low",
     "over_high",
     "p_value",
-    "p_holm",
+    "p_max",
 ]
 
 
@@ -94,9 +98,10 @@ def everything(probed: Mapping[str, Probed], clips: pd.DataFrame, position: str)
 def flipped(
     changes: Float[np.ndarray, "signers curves"], generator: np.random.Generator
 ) -> tuple[Float[np.ndarray, "curves"], Float[np.ndarray, "curves"]]:
-    """The two-sided p-value of each column of signers' differences, and that of the largest of all columns.
+    """The two-sided p-value of each column of signers' differences, and that corrected for all columns.
 
-    Of `FEW` signers or fewer every pattern of signs is tried, of more `FLIPS` drawn ones.
+    Of `FEW` signers or fewer every pattern of signs is tried, of more `FLIPS` drawn ones. It is corrected by the free
+    step-down of the largest (Westfall and Young 1993, algorithm 4.1): the largest of all columns, then of the rest.
     """
     signers = len(changes)
     if signers <= FEW:
@@ -105,7 +110,11 @@ def flipped(
         signs = np.concatenate([np.ones((1, signers)), generator.choice([-1, 1], (FLIPS, signers))])
     found = np.abs(signs @ changes)
     observed = found[0] - 1e-9
-    return (found >= observed).mean(axis=0), (found.max(axis=1, keepdims=True) >= observed).mean(axis=0)
+    largest_first = np.argsort(-observed, kind="stable")
+    rest = np.maximum.accumulate(found[:, largest_first[::-1]], axis=1)[:, ::-1]
+    corrected = np.empty(len(observed))
+    corrected[largest_first] = np.maximum.accumulate((rest >= observed[largest_first]).mean(axis=0))
+    return (found >= observed).mean(axis=0), corrected
 
 
 class Measured(NamedTuple):
@@ -170,27 +179,28 @@ def order_table(found: Measured) -> pd.DataFrame:
 
 
 def controls_table(found: Measured) -> pd.DataFrame:
-    """What is read in order, less every control of it: the columns `CONTROLS`. Holm corrects for all rows of a target.
+    """What is read in order, less every control of it: the columns `CONTROLS`; `p_max` is over all rows of a target.
 
-    A reading stands with the layers that its own folds chose, and so does each with the layers chosen in order; what
-    has no layers stands with its one site.
+    A reading stands with the layers that its own folds chose (`OWN`), shuffled clips also with those that were chosen
+    in order (`BEST`); what has no layers stands with its one site.
     """
-    keys = found.effects.keys
+    keys, accuracy = found.effects.keys, found.accuracy()
     tables = []
     for target in keys["target"].unique():
         rows = keys[(keys["target"] == target) & (keys["kind"] == ALL)]
         [quoted] = rows.index[(rows["series"] == IN_ORDER) & (rows["site"] == BEST)]
         tower = (rows["series"] == IN_ORDER) & (rows["site"] == "vision")
-        beside = rows[((rows["series"] != IN_ORDER) & rows["site"].isin([BEST, OWN, *rows["series"]])) | tower]
+        own = rows["series"].isin(OWN_LAYERS) & (rows["site"] == OWN) | (rows["series"] == rows["site"])
+        beside = rows[own | tower | (rows["series"] == SHUFFLED) & (rows["site"] == BEST)]
         first, second = np.full(len(beside), quoted), beside.index.to_numpy()
         gap = found.compare(first, second).rename(
             columns={"difference": "over", "low": "over_low", "high": "over_high"}
         )
-        own = found.accuracy().loc[second, ["accuracy", "low", "high"]].reset_index(drop=True)
+        read = accuracy.loc[second, ["accuracy", "low", "high"]].reset_index(drop=True)
         control = np.where(beside["series"] == IN_ORDER, "vision", beside["series"])
         named = pd.DataFrame({"control": control, "target": target, "site": beside["site"].to_numpy()})
-        table = pd.concat([named, own, gap.drop(columns="p_max")], axis=1)
-        tables.append(table.assign(p_holm=holm(table["p_value"].to_numpy()))[CONTROLS])
+        table = pd.concat([named, read, gap], axis=1)
+        tables.append(table[CONTROLS])
     return pd.concat(tables, ignore_index=True)
 
 
@@ -249,8 +259,12 @@ def reversed_table(
 
 
 def by_layer(accuracy: pd.DataFrame, position: str) -> pd.DataFrame:
-    """For `dvc plots`: series, target, layer (a number), accuracy, low, high of every reading at `position`."""
-    rows = accuracy[(accuracy["kind"] == ALL) & (accuracy["position"] == position)]
+    """For `dvc plots`: series, target, layer (a number), accuracy, low, high of every reading at `position`.
+
+    Of the movement or, where it is not known, of the sign.
+    """
+    target = MOVEMENT if MOVEMENT in set(accuracy["target"]) else SIGN
+    rows = accuracy[(accuracy["kind"] == ALL) & (accuracy["position"] == position) & (accuracy["target"] == target)]
     rows = rows[rows["site"].str.startswith("layer_")]
     rows = rows.assign(layer=rows["site"].str.removeprefix("layer_").astype(int))
     return rows[["series", "target", "layer", "accuracy", "low", "high"]]

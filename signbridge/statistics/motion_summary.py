@@ -35,6 +35,14 @@ def order_from(order: pd.DataFrame, position: str, level: float, of: str = "", k
     return str(told["site"].iloc[0]) if len(told) else NOWHERE
 
 
+def largest_step(order: pd.DataFrame, position: str) -> str:
+    """The layer at which what order adds to movement rises most over the layer before; `NOWHERE` if it never rises."""
+    rows = order[(order["of"] == "") & (order["target"] == MOVEMENT) & (order["kind"] == ALL)]
+    rows = rows[(rows["position"] == position) & rows["site"].str.startswith("layer_")]
+    steps = rows["difference"].diff().fillna(rows["difference"]).round(12)
+    return str(rows.loc[steps.idxmax(), "site"]) if len(rows) and steps.max() > 0 else NOWHERE
+
+
 def findings_of(
     found: Mapping[str, pd.DataFrame],
     in_order: pd.DataFrame,
@@ -65,6 +73,7 @@ def findings_of(
         said["best_layer"] = min(chosen.index[chosen == chosen.max()])
         said["best_layer_share_of_folds"] = float(chosen.max() / chosen.sum())
         said["order_from"] = order_from(order, position, level)
+        said["order_step"] = largest_step(order, position)
         said["twin_order_from"] = order_from(order, position, level, TWIN)
         null = found["other_clip"]
         null = null[(null["site"] == said["best_layer"]) & (null["position"] == position)]

@@ -13,7 +13,7 @@ from signbridge.probing.peak import headline_position
 from signbridge.probing.sweep import side_by_side
 from signbridge.probing.transfer import Twice, splits_made, transferred
 from signbridge.statistics.drift import MOVED, moved
-from signbridge.statistics.intervals import StatisticsParams
+from signbridge.statistics.intervals import StatisticsParams, draw_groups
 
 BASE, TWIN = Path("data/activations"), Path("data/controls/untrained_twin")
 READ, PROBED = Path("data/finetune/read"), Path("data/finetune/probed")
@@ -45,13 +45,13 @@ def main() -> None:
 
     sample, groups = read_sample(["image_id"])
     group = pd.factorize(pd.Series(groups.of_image, sample["image_id"])[image_ids])[0]
-    generator, rows = np.random.default_rng(seed), []
+    drawn, rows = draw_groups(len(set(group)), statistics.resamples, np.random.default_rng(seed)), []
     for name in tqdm(runs, desc="distances", unit="run"):
         before, after = TWIN if name in untrained else BASE, READ / name / "activations"
         for site in activations.sites(after)[1:]:  # after the pixels, which are the images'
             at = position if site.startswith("layer_") else "image_mean"
             vectors = (activations.read(folder, site, at, list(image_ids)) for folder in (before, after))
-            rows.append((name, site, at, *moved(*vectors, group, statistics, generator)))
+            rows.append((name, site, at, *moved(*vectors, group, drawn, statistics.confidence)))
     made_by = {"runs": runs, "statistics": statistics.model_dump(), "seed": seed}
     tables.write(pd.concat(read, ignore_index=True), WRITTEN / "transfer.parquet", made_by)
     tables.write(pd.DataFrame(rows, columns=MOVED), WRITTEN / "drift.parquet", made_by)

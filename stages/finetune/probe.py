@@ -1,9 +1,5 @@
-"""Linear probes at every site of a tuned model, on the images that are probed, and what is read from its answers.
+"""Linear probes at every site of the model before tuning and of each tuned one: the same images, on the same folds."""
 
-python -m stages.finetune.probe RUN
-"""
-
-import sys
 from pathlib import Path
 
 from signbridge.core import params
@@ -13,17 +9,21 @@ from signbridge.finetune.probed import probed_images
 from signbridge.finetune.probes import probes
 from signbridge.probing.of_model import probe_model
 
+ACTIVATIONS, ANSWERS = Path("data/activations"), Path("data/answers.parquet")  # the study's
 READ, PROBED = Path("data/finetune/read"), Path("data/finetune/probed")
 
 
 def main() -> None:
-    """Read the vectors and answers of the run that the first argument names; write `data/finetune/probed/RUN/`."""
-    name = sys.argv[1]
-    read = READ / name
+    """Read the vectors and answers of the study and of all runs; write `data/finetune/probed/{base,RUN}/`."""
+    chosen, seed = probes(), params.seed()
+    read = {"base": (ACTIVATIONS, ANSWERS)}
+    for name in params.section("runs", list[str], params.FINETUNE):
+        read[name] = READ / name / "activations", READ / name / "answers.parquet"
     sample, groups = probed_images()
-    found = probe_model(name, read / "activations", read / "answers.parquet", sample, groups, probes(), params.seed())
-    with whole_folder(PROBED / name) as unfinished:
-        found.write(unfinished)
+    with whole_folder(PROBED) as unfinished:
+        for name, (vectors, answers) in read.items():
+            (unfinished / name).mkdir()
+            probe_model(name, vectors, answers, sample, groups, chosen, seed).write(unfinished / name)
 
 
 if __name__ == "__main__":

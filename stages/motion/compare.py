@@ -4,12 +4,10 @@ from pathlib import Path
 
 import numpy as np
 
-from signbridge.clips.table import read_clips
 from signbridge.core import params, tables
 from signbridge.core.command_line import run
-from signbridge.core.names import IN_ORDER, PIXEL_DIFFERENCES, PIXELS, PIXELS_MEAN, TOWER_IN_ORDER, model_name
+from signbridge.core.names import IN_ORDER, MOVEMENT, PIXEL_DIFFERENCES, PIXELS, PIXELS_MEAN, TOWER_IN_ORDER, model_name
 from signbridge.motion.settings import MotionParams
-from signbridge.motion.targets import known_clips
 from signbridge.statistics import motion
 from signbridge.statistics.clip_answers import answers_table, chance_of_names
 from signbridge.statistics.frame_effect import frame_findings, frame_table
@@ -17,22 +15,22 @@ from signbridge.statistics.intervals import StatisticsParams
 from signbridge.statistics.motion_summary import HEADLINE, findings_of
 
 FOLDER = Path("data/motion")
-CLIPS, PATCHED, WRITTEN = FOLDER / "clips.parquet", FOLDER / "patched.parquet", FOLDER / "compared"
+PATCHED, CONTROLS, WRITTEN = FOLDER / "patched.parquet", FOLDER / "probed/controls", FOLDER / "compared"
 BASELINES = (PIXELS, PIXELS_MEAN, PIXEL_DIFFERENCES, TOWER_IN_ORDER)
 
 
 def main() -> None:
-    """Read clips, predictions, answers and what was patched; write data/motion/compared/, metrics and plots."""
+    """Read predictions, answers and what was patched; write data/motion/compared/, metrics and plots."""
     seed, statistics = params.seed(), params.section("statistics", StatisticsParams)
     settings = params.whole(MotionParams, params.MOTION)
-    clips, position = known_clips(read_clips(CLIPS)), settings.positions[0]
+    clips, position = tables.read(CONTROLS / "clips.parquet"), settings.positions[0]
     probed = {
         reading: motion.Probed(
             *(tables.read(FOLDER / "probed" / reading / f"{name}.parquet") for name in ("predictions", "choices"))
         )
         for reading in settings.readings
     }
-    controls = {name: tables.read(FOLDER / f"controls/{name}.parquet")
+    controls = {name: tables.read(CONTROLS / f"{name}.parquet")
                 for name in ("predictions", "reversed", "other_clip")}  # fmt: skip
     beside = {name: rows for name, rows in controls["predictions"].groupby("site", sort=False) if name in BASELINES}
     every = probed | {name: motion.Probed(rows) for name, rows in beside.items()}

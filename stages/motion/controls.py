@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from signbridge.clips.table import read_clips
+from signbridge.clips.table import read_clips, with_known
 from signbridge.core import params, tables
 from signbridge.core.command_line import run
 from signbridge.core.names import IN_ORDER, MOVEMENT, REVERSED
@@ -32,17 +32,17 @@ READ = Path("data/motion/read")
 
 
 def main() -> None:
-    """Read clips, vectors and the choices made in order; write data/motion/controls/."""
+    """Read clips, vectors and the choices made in order; write data/motion/probed/controls/."""
     seed, protocol = params.seed(), params.section("probe.grouped", GroupedProtocol)
     settings = params.whole(MotionParams, params.MOTION)
-    clips = read_clips(CLIPS)
+    clips = with_known(read_clips(CLIPS))
     names, targets = clips["clip"].tolist(), targets_of(clips, protocol, seed)
     in_order = READ / IN_ORDER / "activations"
     tower = tower_cell(in_order, names)
     cells = [*pixel_cells(CLIPS, names, settings.controls.pixels), *([tower] if tower else [])]
     probed, chose = [], []
     for target in targets:
-        found = side_by_side(predict, cells, target.labels, target.splits, protocol.C)
+        found = side_by_side(predict, cells, target.labels, target.splits, settings.C)
         scored = list(tqdm(found, f"baselines, {target.name}", len(cells), unit="baseline"))
         probed.append(predictions_of(target, scored, names))
         chose.append(choices_of(target, scored))
@@ -65,9 +65,10 @@ def main() -> None:
             there = [read_backwards(*both, movement, penalties, names) for both in zip(layers, turned, strict=True)]
             backwards = there or backwards
 
-    made_by = {"probe": protocol.model_dump(), "seed": seed, **settings.controls.model_dump()}
-    written = {"predictions": probed, "choices": chose, "reversed": backwards, "other_clip": others}
-    with whole_folder(Path("data/motion/controls")) as unfinished:
+    made_by = {"probe": protocol.model_dump(), "C": settings.C, "seed": seed}
+    made_by |= settings.controls.model_dump()
+    written = {"predictions": probed, "choices": chose, "reversed": backwards, "other_clip": others, "clips": [clips]}
+    with whole_folder(Path("data/motion/probed/controls")) as unfinished:
         for name, parts in written.items():
             tables.write(pd.concat(parts, ignore_index=True), unfinished / f"{name}.parquet", made_by)
 

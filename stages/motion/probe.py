@@ -25,19 +25,24 @@ def main() -> None:
     """Read clips and the vectors of the reading that the first argument names; write data/motion/probed/READING/."""
     reading, seed = sys.argv[1], params.seed()
     protocol = params.section("probe.grouped", GroupedProtocol)
-    positions = params.whole(MotionParams, params.MOTION).positions
+    settings = params.whole(MotionParams, params.MOTION)
     clips = read_clips(CLIPS)
     names, targets = clips["clip"].tolist(), targets_of(clips, protocol, seed)
     vectors = Path(f"data/motion/read/{reading}/activations")
-    places = places_of(vectors, positions)
+    places = places_of(vectors, settings.positions)
     probed, chose = [], []
     for target in targets:
         cells = cells_of(vectors, places, names)
-        found = side_by_side(predict, cells, target.labels, target.splits, protocol.C)
+        found = side_by_side(predict, cells, target.labels, target.splits, settings.C)
         scored = list(tqdm(found, f"{reading}, {target.name}", len(places), unit="site position"))
         probed.append(predictions_of(target, scored, names))
         chose.append(choices_of(target, scored))
-    made_by = {"probe": protocol.model_dump(), "seed": seed, "read": tables.made_by(vectors / "embedding.parquet")}
+    made_by = {
+        "probe": protocol.model_dump(),
+        "C": settings.C,
+        "seed": seed,
+        "read": tables.made_by(vectors / "embedding.parquet"),
+    }
     with whole_folder(Path(f"data/motion/probed/{reading}")) as unfinished:
         tables.write(pd.concat(probed, ignore_index=True), unfinished / "predictions.parquet", made_by)
         tables.write(pd.concat(chose, ignore_index=True), unfinished / "choices.parquet", made_by)

@@ -40,6 +40,15 @@ def test_frames_alone_all_stand_at_one_time_or_their_mean_would_hold_the_order()
     assert {(item.times, item.whole) for item in [*middle, *single]} == {((0.0,), 5)}
 
 
+def test_of_an_even_number_of_frames_one_of_the_two_in_the_middle_is_drawn_for_each_clip():
+    even = [Clip(clip.name, (0.0, 0.1, 0.2, 0.3), clip.size) for clip in CLIPS]
+    middle = [item.frames[0] for item in seen_in("middle_frame", even, 0)]
+    assert 10 < middle.count(1) < 30
+    assert middle.count(1) + middle.count(2) == 40
+    assert middle != [item.frames[0] for item in seen_in("middle_frame", even, 1)]
+    assert middle[::-1] == [item.frames[0] for item in seen_in("middle_frame", even[::-1], 0)]
+
+
 def test_two_frames_have_no_third_order():
     with pytest.raises(SignBridgeError, match=r"no order is left .*\bleave `shuffled` and `twin_shuffled` out"):
         seen_in("shuffled", [Clip("short", (0.0, 1.0), (56, 56))], 0)

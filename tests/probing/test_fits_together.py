@@ -93,6 +93,26 @@ def test_loss_and_gradient_are_differences_of_those_on_the_rows(adapted):
         )
 
 
+@pytest.mark.parametrize("adapted", [False, True])
+def test_a_task_alone_has_the_loss_and_gradient_that_it_has_beside_others(adapted):
+    generator = np.random.default_rng(1)
+    tasks = DIFFERENT[:3]
+    starts = [np.zeros((of.classes, of.coordinates.train.shape[1] + 1)) for of in tasks]
+    frames = frames_of(tasks, starts, [adapted] * len(tasks))
+    together = RelativeLoss(tasks, frames)
+    for number, frame in enumerate(frames):
+        alone = RelativeLoss(tasks[number : number + 1], [frame])
+        point = (0.2 * generator.normal(size=alone.shape[1:])).astype(np.float32)
+        point[: tasks[number].classes == 2] = 0  # of two classes the first has no weights
+        points = np.zeros(together.shape, np.float32)
+        points[number, : alone.shape[1], : alone.shape[2]] = point
+        losses, gradients = together(points.reshape(len(tasks), -1), np.arange(len(tasks)))
+        loss, gradient = alone(point.reshape(1, -1), np.zeros(1, dtype=int))
+        expected = gradients.reshape(together.shape)[number, : alone.shape[1], : alone.shape[2]]
+        assert loss[0] == pytest.approx(losses[number], rel=1e-5)
+        np.testing.assert_allclose(gradient.reshape(alone.shape[1:]), expected, rtol=1e-4, atol=1e-6)
+
+
 def _loss(of: Task, weights: np.ndarray) -> float:
     logits = decision(Model(weights[:, :-1], weights[:, -1], 0), of.coordinates.train)
     chance = probabilities(logits)[np.arange(len(of.labels)), of.labels]

@@ -6,7 +6,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from signbridge.probing import folds, protocols
+from signbridge.probing import folds, many_rows, protocols
 from signbridge.probing.folds import (
     FewRows,
     ManyRows,
@@ -69,6 +69,8 @@ def test_a_fold_chooses_as_a_plain_loop_does(kind, monkeypatch):
     At its own tolerance the choice may differ by a prediction; what is asked here is that it be the same procedure.
     """
     monkeypatch.setattr(folds, "LOOSE_TOLERANCE", 1e-6)
+    monkeypatch.setattr(folds, "LOOSE_WEIGHTS", 1e-4)
+    monkeypatch.setattr(folds, "CHOOSE_ROWS", 96)  # all of them
     rows = vectors().astype(np.float64)
     for split, fold in zip(SPLITS, folds_of(vectors(), SPLITS, MEMORY), strict=True):
         outer = (rows - rows[split.train].mean(axis=0)) / rows[split.train].std(axis=0)
@@ -87,7 +89,8 @@ def test_a_fold_chooses_as_a_plain_loop_does(kind, monkeypatch):
         assert choice[:2] == (best, pytest.approx(right[best] / split.train.sum()))
 
 
-def test_of_equal_penalties_the_strongest_is_chosen(kind):
+def test_of_equal_penalties_the_strongest_is_chosen(kind, monkeypatch):
+    monkeypatch.setattr(folds, "CHOOSE_ROWS", 96)
     for fold in folds_of(vectors(apart=20), SPLITS, MEMORY):
         assert fold.choose(TARGETS, PENALTIES[::-1]) == (1e-3, 1.0, True)
 
@@ -114,3 +117,60 @@ def test_a_letter_that_no_training_image_shows_has_probability_zero(kind):
 
 def test_no_split_gives_no_fold(kind):
     assert list(folds_of(vectors(), [], MEMORY)) == []
+
+
+# Of many rows ---------------------------------------------------------------------------------------------------------
+
+
+def many(monkeypatch, rows, split=SPLITS[0]) -> ManyRows:
+    monkeypatch.setattr(folds, "WIDE", 8)
+    [fold] = folds_of(rows, [split], MEMORY)
+    return fold
+
+
+def test_a_penalty_is_chosen_on_so_many_rows_a_feature_and_keeps_its_proportion_to_the_loss(monkeypatch):
+    monkeypatch.setattr(folds, "CHOOSE_ROWS", 2)
+    asked = []
+
+    def fit_path(vectors, targets, train, test, classes, Cs, *rest, **named):
+        asked.append((train, test, Cs))
+        return many_rows.fit_path(vectors, targets, train, test, classes, Cs, *rest, **named)
+
+    monkeypatch.setattr(folds, "fit_path", fit_path)
+    split = SPLITS[0]
+    many(monkeypatch, vectors()).choose(TARGETS, PENALTIES)
+    [(train, test, Cs)] = asked
+    kept = (train | test).any(axis=0)
+    assert not kept[split.test].any()
+    assert abs(kept.sum() - 2 * 16) <= 6
+    for number, inner in enumerate(split.inner):
+        assert (train[number] == (inner.train & kept)).all()
+        assert (test[number] == (inner.test & kept)).all()
+        penalties = [C[number] * train[number].sum() for C in Cs]
+        assert penalties == pytest.approx([C * inner.train.sum() for C in PENALTIES])
+
+
+def test_of_many_rows_larger_penalties_are_tried_until_two_in_a_row_read_no_more(monkeypatch):
+    monkeypatch.setattr(folds, "CHOOSE_ROWS", 96)
+    fold = many(monkeypatch, vectors(apart=20))
+    fold.choose(TARGETS, (1e-3, 1e-2, 1e-1, 1.0, 10.0))
+    assert sorted(fold.near) == [1e-3, 1e-2, 1e-1]
+
+
+def test_a_start_from_the_choice_is_taken_for_the_same_labels_alone(monkeypatch):
+    rows, shuffled = vectors(), np.random.default_rng(0).permutation(TARGETS)
+    chosen = many(monkeypatch, rows)
+    chosen.choose(TARGETS, PENALTIES)
+    starts = []
+
+    def fit_and_test(*given, start, **named):
+        starts.append(start)
+        return many_rows.fit_and_test(*given, start=start, **named)
+
+    monkeypatch.setattr(folds, "fit_and_test", fit_and_test)
+    for targets in (TARGETS, shuffled):
+        fresh = many(monkeypatch, rows)
+        np.testing.assert_allclose(
+            chosen.read(targets, 0.1, 1e-6).probability, fresh.read(targets, 0.1, 1e-6).probability, atol=1e-3
+        )
+    assert [start is not None for start in starts] == [True, False, False, False]

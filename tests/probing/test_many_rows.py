@@ -10,7 +10,8 @@ from sklearn.preprocessing import StandardScaler
 
 from signbridge.core.errors import SignBridgeError
 from signbridge.probing import many_rows
-from signbridge.probing.many_rows import fit_and_test
+from signbridge.probing.many_rows import between, fit_and_test, fit_path
+from signbridge.probing.softmax_loss import at_zero
 from tests.probing.hard_rows import (
     columns_constant,
     columns_doubled,
@@ -135,6 +136,47 @@ def test_probes_of_different_C_share_the_passes_without_touching_each_other():
     three = np.stack([train[0]] * 3)
     for probe, c in zip(fit_and_test(vectors, labels, three, ~three, 4, C, PLENTY), C, strict=True):
         assert_same(probe, vectors, labels, train[0], c)
+
+
+@pytest.mark.parametrize("twist", [np.copy, columns_constant, rank_two, lit_in_one_fold], ids=lambda one: one.__name__)
+def test_along_a_path_of_penalties_every_probe_is_the_one_that_scikit_learn_converges_to(twist):
+    vectors, labels, train = problem(400, 30, 4)
+    vectors, Cs = twist(vectors), [0.001, 0.1, 1.0]
+    start = at_zero(2, 4, vectors.shape[1])
+    path = list(fit_path(vectors, labels, train[:2], ~train[:2], 4, Cs, PLENTY, start=start))
+    assert len(path) == len(Cs)
+    for C, probes in zip(Cs, path, strict=True):
+        for probe, rows in zip(probes, train[:2], strict=True):
+            assert probe.error <= many_rows.TOLERANCE
+            assert_same(probe, vectors, labels, rows, C)
+
+
+def test_each_penalty_starts_where_the_last_one_ended_and_a_looser_tolerance_ends_sooner():
+    vectors, labels, train = problem(1200, 60, 6)
+
+    def passes(tolerance: float, start: bool) -> np.ndarray:
+        begin = at_zero(FOLDS, 6, 60) if start else None
+        path = fit_path(vectors, labels, train, ~train, 6, [0.01, 0.1, 1.0], PLENTY, tolerance=tolerance, start=begin)
+        return np.array([[probe.passes for probe in probes] for probes in path]).sum(axis=1)
+
+    cold = [
+        np.sum([probe.passes for probe in fit_and_test(vectors, labels, train, ~train, 6, C, PLENTY)]) for C in (0.1, 1)
+    ]
+    warm, loose = passes(many_rows.TOLERANCE, start=True), passes(0.03, start=True)
+    assert (warm[1:] < cold).all()
+    assert (loose < 0.8 * warm).all()
+
+
+def test_the_mean_of_inner_probes_is_a_start_from_which_the_same_probe_is_found_sooner():
+    vectors, labels, train = problem(1200, 60, 6)
+    outer = train[:1]
+    inner = np.stack([outer[0] & (np.arange(1200) % 3 != part) for part in range(3)])
+    labels[inner[2] & (labels == 5)] = 4  # one inner probe does not know a letter
+    inside = fit_and_test(vectors, labels, inner, ~inner, 6, 1.0, PLENTY)
+    [cold] = fit_and_test(vectors, labels, outer, ~outer, 6, 1.0, PLENTY)
+    [warm] = fit_and_test(vectors, labels, outer, ~outer, 6, 1.0, PLENTY, start=between(inside))
+    assert warm.passes < cold.passes
+    assert_same(warm, vectors, labels, outer[0], 1.0)
 
 
 def test_coefficients_are_those_of_scikit_learn_on_standardised_features():

@@ -189,3 +189,24 @@ def test_cells_are_read_in_the_order_of_the_places_and_of_the_images(tmp_path):
     for place, read in zip(places, cells_of(tmp_path, places, ["c", "a"]), strict=True):
         assert (read.site, read.position) == place
         np.testing.assert_array_equal(read.vectors, vectors[place[1]][[2, 0]])
+
+
+def test_a_cell_like_an_earlier_one_is_not_worked_on_again(tmp_path):
+    vectors = {name: np.random.default_rng(seed).random((4, 3)) for seed, name in enumerate("ab")}
+    cells = [Cell(site, "image_mean", vectors[like]) for site, like in zip("pqrst", "abaab", strict=True)]
+    penalties = {(site, "image_mean"): [1.0] for site in "pqrst"} | {("s", "image_mean"): [10.0]}
+    found = list(side_by_side(noted, cells, penalties, tmp_path, workers=2))
+    assert [(scored.site, scored.predicted[0].tolist()) for scored in found] == [
+        (cell.site, cell.vectors[:, 0].tolist()) for cell in cells
+    ]
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["p", "q", "s"]  # another penalty is other work
+    assert list(side_by_side(plainly, ["x", "x"], workers=1)) == ["x", "x"]
+
+
+def noted(cell: Cell, penalties: dict, folder) -> Scored:
+    (folder / cell.site).touch()
+    return Scored(cell.site, cell.position, [cell.vectors[:, 0]], [], [], {}, [])
+
+
+def plainly(item: str) -> str:
+    return item

@@ -27,6 +27,7 @@ from signbridge.report.inputs import (
 )
 from signbridge.report.page import html
 from signbridge.report.sections.finetune import Finetune
+from signbridge.report.sections.motion import Motion
 from signbridge.report.settings import Settings
 from tests.report import (
     made_up_alignment,
@@ -35,6 +36,7 @@ from tests.report import (
     made_up_finetune,
     made_up_lenses,
     made_up_models,
+    made_up_motion,
     made_up_planted,
     made_up_pretrained,
     made_up_resolution,
@@ -55,6 +57,7 @@ PAGES = {
     Models: pages.models_page,
     Resolution: pages.resolution_page,
     Finetune: pages.finetune_page,
+    Motion: pages.motion_page,
 }
 SETTINGS = Settings({}, {"params.yaml": "seed: 42 # of everything\n"})
 
@@ -102,6 +105,7 @@ def study(
         "settings": Settings(made_by, SETTINGS.listings),
         "class_grid": png(np.zeros((4, 4), dtype=np.uint8)),
         "signers": pd.DataFrame(columns=COLUMNS["signers"]),
+        "learning_curve": pd.DataFrame(columns=COLUMNS["learning_curve"]),
     }
     return Study(**_typed({**made, **changes}))
 
@@ -183,6 +187,16 @@ def finetune(truth: str = "closes", **changes: Any) -> Finetune:
     return Finetune(**_typed({**made, **changes}))
 
 
+def motion(truth: str = "held", **changes: Any) -> Motion:
+    """A plausible run on clips; `truth` is one of `made_up_motion.TRUTHS`, `changes` are fields of `Motion`."""
+    tables, clips = dict(made_up_motion.compared(truth)), made_up_motion.clips()
+    sample = clips.rename(columns={"clip": "image_id"}).assign(photo=clips["clip"], image=b"")
+    strip = ("B-right (s0)", (png(np.zeros((4, 4), dtype=np.uint8)),) * 2)
+    made = {"found": made_up_motion.findings(truth), "sample": sample, "settings": SETTINGS, "strips": (strip,)}
+    made |= {"backwards": tables.pop("reversed"), **tables}
+    return Motion(**_typed({**made, **changes}))
+
+
 def without(*keys: str, of: dict[str, Any]) -> dict[str, Any]:
     """The findings `of` a run without those whose names begin with one of `keys`."""
     return {key: value for key, value in of.items() if not key.startswith(keys)}
@@ -203,7 +217,15 @@ def write_study(run: Study, folder: Path) -> None:
         "peak_probability",
         "description_length",
     )
-    of_statistics += ("letter_accuracy", "confused_pairs", "confusion", "within_word", "published", "signers")
+    of_statistics += (
+        "letter_accuracy",
+        "confused_pairs",
+        "confusion",
+        "within_word",
+        "published",
+        "signers",
+        "learning_curve",
+    )
     for name in of_statistics:
         tables.write(getattr(run, name), folder / f"data/statistics/{name}.parquet", {})
     for name in ("named_answers", "answers_by_letter"):

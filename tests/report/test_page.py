@@ -74,6 +74,7 @@ def test_every_page_links_to_the_others_and_says_what_makes_each():
             made_up.models,
             made_up.resolution,
             made_up.finetune,
+            made_up.motion,
         ),
         PAGES,
         strict=True,
@@ -91,6 +92,7 @@ def test_a_page_has_the_scripts_that_it_needs_and_no_others():
         made_up.study: {library}, made_up.causal: {library}, made_up.lenses: {library, patches},
         made_up.sae: {library, features}, made_up.pretrained: set(), made_up.models: {library},
         made_up.planted: {library}, made_up.resolution: {library}, made_up.finetune: {library},
+        made_up.motion: {library},
     }  # fmt: skip
     for run, wanted in needs.items():
         scripts = [script.raw for script in Page(made_up.page(run())).all("script") if not script.attributes]

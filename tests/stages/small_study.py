@@ -46,6 +46,7 @@ def write_study(workspace: Workspace, photos: np.ndarray = PHOTOS) -> None:
         controls__read=list(CONTROLS),
         shuffled_labels={"draws": DRAWS, "quoted_draws": 0},
         control_task={"draws": 2},
+        learning_curve={"shares": [0.5], "images_a_photo": 0, "repeats": 1, "more_images_a_photo": 0},
         statistics={"confidence": 0.95, "resamples": 50},
     )
     sample = pd.DataFrame({"image_id": IDS, "label": LABELS, "photo": photos, "image": [b""] * len(IDS)})

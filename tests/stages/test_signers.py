@@ -30,6 +30,7 @@ def study(tmp_path_factory):
             probe__grouped={"by": "auto", "folds": 5, "repeats": 2, "inner_folds": 2, "C": [0.01, 0.1]},
             probe__description_length={"orders": 2}, probe__sites=["pixels"], controls__read=[],
             shuffled_labels={"draws": 2, "quoted_draws": 0}, control_task={"draws": 1},
+            learning_curve={"shares": [0.5], "images_a_photo": 1, "repeats": 1, "more_images_a_photo": 2},
             statistics={"confidence": 0.95, "resamples": 200}, model_notes={},
         )  # fmt: skip
         rng = np.random.default_rng(0)
@@ -104,3 +105,15 @@ def test_knowing_the_signer_is_worth_something_where_signers_have_ways_of_their_
     assert findings["signer_worth"] > 0.2
     assert abs(table.loc[("pixels", "flat"), "difference"]) < 0.1
     assert json.loads(Path("metrics/probe.json").read_text(encoding="utf-8"))["signer_worth"] > 0.2
+
+
+@pytest.mark.usefixtures("there")
+def test_the_learning_curve_leaves_out_signers_and_pixels_also_learn_from_the_rest_of_the_dataset():
+    table = tables.read("data/statistics/learning_curve.parquet").set_index(["site", "of", "trained_on"])
+    best = tables.read_findings("data/statistics/findings.json")["grouped_peak_site"]
+    assert set(table.index.get_level_values("site")) == {"pixels", best}
+    assert table.loc[(best, "sample", "share 0.5"), "groups"] == 1
+    assert table.loc[(best, "sample", "all"), "groups"] == 2
+    beyond = table.loc[("pixels", "dataset", "more photos")]
+    assert (beyond["groups"], beyond["repeats"]) == (2, 1)
+    assert beyond["images"] > table.loc[("pixels", "dataset", "all"), "images"]

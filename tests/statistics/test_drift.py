@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from signbridge.statistics.drift import MOVED, PATCHING_COLUMNS, drift, in_kinds_of_weights, moved, patching_drift
-from signbridge.statistics.intervals import StatisticsParams
+from signbridge.statistics.intervals import StatisticsParams, draw_groups
 
 EXACT = np.random.default_rng(0).normal(size=(40, 6)).astype(np.float32)
 ENTRY = {"source": "hub", "hub_id": "a/b", "revision": "0", "quantization": "none", "quantize": "all",
@@ -81,20 +81,20 @@ def test_a_turn_leaves_cka_at_1_and_lowers_the_cosine_and_noise_lowers_both():
     random = np.random.default_rng(0)
     vectors, group = random.normal(size=(80, 6)), np.repeat(np.arange(40), 2)
     turn = np.linalg.qr(random.normal(size=(6, 6)))[0]
-    statistics = StatisticsParams(confidence=0.95, resamples=200)
-    turned = dict(zip(MOVED[3:], moved(vectors, vectors @ turn, group, statistics, random), strict=True))
+    drawn = draw_groups(40, 200, random)
+    turned = dict(zip(MOVED[3:], moved(vectors, vectors @ turn, group, drawn, 0.95), strict=True))
     assert (turned["cka"], turned["cka_low"]) == pytest.approx((1, 1))
     assert turned["cosine_low"] < turned["cosine"] < turned["cosine_high"] < 0.9
     noisy = vectors + random.normal(size=vectors.shape)
-    lost = dict(zip(MOVED[3:], moved(vectors, noisy, group, statistics, random), strict=True))
+    lost = dict(zip(MOVED[3:], moved(vectors, noisy, group, drawn, 0.95), strict=True))
     assert lost["cka"] == pytest.approx(drift(vectors, noisy).cka)
     assert lost["cka_low"] < lost["cka"] < lost["cka_high"] < 1
-    still = dict(zip(MOVED[3:], moved(vectors, vectors, group, statistics, random), strict=True))
+    still = dict(zip(MOVED[3:], moved(vectors, vectors, group, drawn, 0.95), strict=True))
     assert (still["relative_error"], still["cosine_low"], still["cka"]) == (0, 1, pytest.approx(1))
 
 
 def test_the_jackknife_covers_cka_of_more_images_about_as_often_as_it_says():
-    statistics, random = StatisticsParams(confidence=0.95, resamples=20), np.random.default_rng(1)
+    random = np.random.default_rng(1)
     mixing = random.normal(size=(4, 4))
 
     def drawn(images: int) -> tuple[np.ndarray, np.ndarray]:
@@ -102,5 +102,6 @@ def test_the_jackknife_covers_cka_of_more_images_about_as_often_as_it_says():
         return vectors, vectors @ mixing + 2 * random.normal(size=(images, 4))
 
     truth = drift(*drawn(1000)).cka
-    found = [moved(*drawn(50), np.arange(50), statistics, random)[-2:] for _ in range(30)]
+    resamples = draw_groups(50, 20, random)
+    found = [moved(*drawn(50), np.arange(50), resamples, 0.95)[-2:] for _ in range(30)]
     assert 0.8 < np.mean([low < truth < high for low, high in found]) <= 1

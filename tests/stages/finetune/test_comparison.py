@@ -1,7 +1,6 @@
 """The stages that compare: a made-up model whose deeper layer is turned by tuning, and which then names the letter."""
 
 import shutil
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +8,7 @@ import pandas as pd
 import pytest
 
 from signbridge.core import activations, params, tables
-from stages.finetune import compare, moved, probe, probe_base, report, said
+from stages.finetune import compare, moved, probe, report, said
 from tests.conftest import Workspace
 from tests.report.made_up_finetune import patched
 from tests.stages.small_study import (
@@ -69,10 +68,7 @@ def compared(tmp_path_factory) -> Path:
         write_run("letters", LABELS)
         write_run("shuffled_labels", np.roll(LABELS, 20))
         write_run("untrained_twin", np.full(60, "A"))
-        probe_base.main()
-        for run in RUNS:
-            here.setattr(sys, "argv", ["probe", run])
-            probe.main()
+        probe.main()
         tables.write(patched(0), DATA / "patched/base.parquet", {})
         tables.write(patched(2), DATA / "patched/letters.parquet", {})
         for run in RUNS[:2]:

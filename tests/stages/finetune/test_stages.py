@@ -16,9 +16,10 @@ from signbridge.datasets.images import encode_png
 from signbridge.finetune import training_step
 from signbridge.vlm import model_run
 from signbridge.vlm.adapters import check_untouched
+from signbridge.vlm.chosen import AS_READ, write_as_read
 from stages import extract as read_study
 from stages import model as describe
-from stages.finetune import damage, extract, patch, probe, probe_base, split, tune
+from stages.finetune import base, damage, extract, patch, probe, split, tune
 from tests.conftest import ROOT, Workspace
 from tests.stages.causal_study import Killed
 from tests.stages.small_study import as_declared, copy_into, declared, outputs, working_in, written_by
@@ -99,6 +100,7 @@ def test_a_wrong_setting_is_said_before_a_model_is_loaded(drawn, monkeypatch, ch
     split.main()
     describe.main()
     as_read(monkeypatch)
+    base.main()
     drawn.set_in(params.FINETUNE, **change)
     monkeypatch.setattr("signbridge.vlm.model_run.load", None)
     monkeypatch.setattr(sys, "argv", ["tune", "letters"])
@@ -109,9 +111,18 @@ def test_a_wrong_setting_is_said_before_a_model_is_loaded(drawn, monkeypatch, ch
 def as_read(here: pytest.MonkeyPatch) -> None:
     """What `extract` says of the model, without reading it."""
     here.setenv("SIGNBRIDGE_DEVICE", "cpu")
-    from signbridge.vlm.chosen import write_as_read
-
     write_as_read("plain")
+
+
+def test_another_seed_of_the_twin_changes_what_its_run_tunes_and_nothing_of_other_runs(drawn, monkeypatch):
+    describe.main()
+    as_read(monkeypatch)
+    assert as_declared("finetune.base", before := written_by(base.main)) == declared("finetune.base")
+    assert written_by(base.main) == {}, "the same bytes"
+    drawn.set(controls__twin_seed=7)
+    assert set(written_by(base.main)) == {"data/finetune/base/untrained_twin.json"} < set(before)
+    study, twin = (tables.read_json(path) for path in (AS_READ, base.WRITTEN / "untrained_twin.json"))
+    assert twin == {**study, "entry": {**study["entry"], "untrained": 7}}
 
 
 @pytest.mark.parametrize(
@@ -131,8 +142,8 @@ def test_runs_that_cannot_be_compared_are_said_before_any_is_tuned(drawn, change
 @pytest.mark.parametrize(
     ("stage", "change", "message"),
     [
-        (probe_base, {"repeats": 0}, "repeats: expected greater than or equal to 1"),
-        (probe_base, {"positions": []}, "positions: expected at least 1 item"),
+        (probe, {"repeats": 0}, "repeats: expected greater than or equal to 1"),
+        (probe, {"positions": []}, "positions: expected at least 1 item"),
         (damage, {"damage": {"images": -1}}, "damage.images: expected greater than or equal to 0"),
     ],
 )
@@ -170,17 +181,17 @@ def finished(tmp_path_factory) -> Iterator[Path]:
         words = answers["label"].map({"A": "Fist", "B": "Palm", "C": "Peace"})
         tables.write(answers.assign(answer=words), "data/answers.parquet", tables.made_by("data/answers.parquet"))
         split.main()
-        for stage in (tune, extract, probe):
+        base.main()
+        for stage in (tune, extract):
             name = stage.__name__.rpartition(".")[2]
             wrote = run_of(stage.main, "letters", here)
             outs = {
                 next((out for out in of_run(name, "letters") if Path(path).is_relative_to(out)), path) for path in wrote
             }
             assert outs == of_run(name, "letters")
-        for stage in (probe_base, patch, damage):
+        workspace.set_in(params.FINETUNE, runs=["letters"])
+        for stage in (probe, patch, damage):
             name = stage.__name__.rpartition(".")[2]
-            if stage is damage:
-                workspace.set_in(params.FINETUNE, runs=["letters"])
             assert as_declared(f"finetune.{name}", written_by(stage.main)) == declared(f"finetune.{name}")
         yield folder
 
@@ -203,8 +214,8 @@ def test_every_stage_writes_what_is_declared_of_the_images_that_are_probed(study
         predictions = tables.read(DATA / f"probed/{run}/predictions.parquet")
         assert set(predictions["image_id"]) == probed
         assert set(predictions["position"]) == {"flat", "image_mean", "prompt_last", "text"}
-    ours, base = (tables.read(DATA / f"probed/{run}/choices.parquet") for run in ("letters", "base"))
-    assert ours[["site", "repeat", "fold"]].equals(base[["site", "repeat", "fold"]])
+    ours, theirs = (tables.read(DATA / f"probed/{run}/choices.parquet") for run in ("letters", "base"))
+    assert ours[["site", "repeat", "fold"]].equals(theirs[["site", "repeat", "fold"]])
     for run in ("base", "letters"):
         patched = tables.read(DATA / f"patched/{run}.parquet")
         assert set(patched["receiver"]) | set(patched["donor"]) <= probed
@@ -229,19 +240,19 @@ def test_the_tuned_model_can_be_asked_by_the_study_itself(study):
 
 @pytest.mark.slow
 def test_what_lies_before_the_decoder_is_held_against_the_base(study):
-    read, base = DATA / "read/letters/activations", Path("data/activations")
-    assert check_untouched(read, base) == "bit for bit"
+    read, study_read = DATA / "read/letters/activations", Path("data/activations")
+    assert check_untouched(read, study_read) == "bit for bit"
     ids = list(dict.fromkeys(tables.read(read / "vision.parquet", ["image_id"])["image_id"]))
     vectors = activations.read(read, "vision", "image_mean", ids)
     vectors[0, 0] = np.nextafter(vectors[0, 0], np.float32(np.inf))
     activations.write(read, "vision", ids, {"image_mean": vectors}, tables.made_by(read / "vision.parquet"))
     with pytest.raises(SignBridgeError, match="vision at image_mean is not that of the model without its adapter"):
-        check_untouched(read, base)
+        check_untouched(read, study_read)
     made_by = tables.made_by(read / "embedding.parquet")
     other = {position: activations.read(read, "embedding", position, ids) for position in activations.TOKEN_POSITIONS}
     made_by["read_on"]["batch_size"] = 1
     activations.write(read, "embedding", ids, other, made_by)
-    assert check_untouched(read, base).startswith("to 1%")
+    assert check_untouched(read, study_read).startswith("to 1%")
 
 
 @pytest.mark.slow
@@ -261,14 +272,16 @@ def test_a_killed_run_goes_on_to_the_same_bytes_and_equal_params_give_equal_byte
         with pytest.raises(Killed):
             tune.main()
     assert outputs() == expected
-    assert list(Path(".scratch/finetune_tune").rglob("step-*"))
+    assert list(Path(".scratch/finetune_tune_letters").rglob("step-*"))
     tune.main()
     assert outputs() == expected
-    assert not Path(".scratch/finetune_tune").exists()
+    assert not Path(".scratch/finetune_tune_letters").exists()
 
 
 @pytest.mark.slow
 def test_nulls_are_tuned_on_other_letters_and_on_the_untrained_twin(study, monkeypatch):
+    study.set_in(params.FINETUNE, runs=["letters", "shuffled_labels", "untrained_twin"])
+    base.main()
     for name in ("shuffled_labels", "untrained_twin"):
         run_of(tune.main, name, monkeypatch)
         log = tables.read(DATA / f"tuned/{name}/log.parquet")
