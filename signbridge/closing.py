@@ -12,6 +12,7 @@ from pathlib import Path
 
 from signbridge.core.command_line import run
 from signbridge.core.errors import SignBridgeError
+from signbridge.report import questions as index
 
 Value = int | float | str | bool
 QUESTIONS = {
@@ -39,6 +40,8 @@ def main() -> None:
     else:
         raise SignBridgeError(f"no question '{question}'. There are: {', '.join(QUESTIONS)}.")
     print("\n".join(lines))
+    if Path("report").is_dir():
+        print(f"All:   {index.write(Path('report'))} (which questions were run, for which model, when)")
 
 
 def study(probe: Mapping[str, Value], leakage: Mapping[str, Value], answers: Mapping[str, Value]) -> list[str]:

@@ -81,7 +81,7 @@ def of_the_headline(found: Findings) -> pd.DataFrame:
 def save_figures(study: Study) -> None:
     """Write the class grid, the layer curve and the UMAP plane to plots/."""
     found, model = study.found, str(study.found["model"])
-    save_figure(grid_of_sample(study.sample), PLOTS / "class_grid.png")
+    save_figure(grid_of_sample(study.sample), PLOTS / "class_grid.png", columns=False)
 
     copies = {protocol: study.copies_in_train(protocol) for protocol in study.protocols()}
     curve = probe_accuracy_curve(

@@ -76,6 +76,7 @@ def test_all_questions_end_with_the_pages_that_are_there(workspace, monkeypatch,
     monkeypatch.setattr("sys.argv", ["closing", "all"])
     closing.main()
     lines = capsys.readouterr().out.splitlines()
+    assert "report/questions.html" in lines.pop()
     assert lines[-2:] == [
         "Pages: report/index.html, report/causal.html (open them in a browser)",
         "Next:  make check, make demo",

@@ -57,18 +57,21 @@ def lines_by_site(
 ) -> dict:
     """Draw `table` (series, site, value, low, high; the last two may be NaN): a line for each of `series`.
 
-    A series with one site is a point with its interval. `title` is that of the vertical axis, which goes from 0 to 1
-    and further where values do. `in_percent`: the values are shares.
+    A series with one site is a point with its interval. A line never joins two positions: where the table has a column
+    `position`, it ends where that changes. `title` is that of the vertical axis, which goes from 0 to 1 and further
+    where values do, and less far where all are small. `in_percent`: the values are shares.
     """
     axis = site_axis(sites)
     shown = [one for one in series if one.name in set(table["series"])]
     table = table[table["site"].isin(axis.places)]
     written = share_with_interval if in_percent else value_with_interval
     table = table.assign(
-        place=table["site"].map(axis.places), reads=list(map(written, table["value"], table["low"], table["high"]))
+        place=table["site"].map(axis.places),
+        position=table["position"].fillna("") if "position" in table else "",
+        reads=list(map(written, table["value"], table["low"], table["high"])),
     )
     lowest = float(table["low"].min())  # what lies hardly below 0 would stretch the axis to the next tick
-    scale = alt.Scale(domain=[lowest if lowest < -NEARLY else 0.0, max(1.0, float(table["high"].max()))], clamp=True)
+    scale = alt.Scale(domain=[lowest if lowest < -NEARLY else 0.0, _top(table)], clamp=True)
     y = alt.Y("value:Q", scale=scale, axis=share_axis(title, **({} if in_percent else {"format": "~g"})))
     low = alt.Y("low:Q")
     looks = series_scales(shown)
@@ -77,20 +80,27 @@ def lines_by_site(
 
     drawn = rows()
     between = drawn.transform_filter("isValid(datum.low)")
-    alone = {name for name, of_series in table.groupby("series") if len(of_series) == 1}
-    is_alone = f"indexof({json.dumps(sorted(alone))}, datum.series) >= 0"
+    size = table.groupby(["series", "position"])["site"].transform("size")
+    table["alone"] = size == 1
+    is_alone, part = "datum.alone", alt.Detail("position:N")
     mere_lines = [one.name for one in shown if one.shape == LINE_ALONE]
     layers = [
         between.transform_filter(f"!({is_alone})")
         .mark_area(opacity=0.14)
-        .encode(axis.x, low, y2="high:Q", color=colour),
+        .encode(axis.x, low, y2="high:Q", color=colour, detail=part),
         between.transform_filter(is_alone).mark_rule().encode(axis.x, low, y2="high:Q", color=colour),
-        drawn.mark_line(strokeWidth=1.8).encode(axis.x, y, color=colour, strokeDash=dash),
+        drawn.mark_line(strokeWidth=1.8).encode(axis.x, y, color=colour, strokeDash=dash, detail=part),
         drawn.transform_filter(f"indexof({json.dumps(mere_lines)}, datum.series) < 0")
         .mark_point(filled=True, size=38, opacity=1)
         .encode(axis.x, y, color=colour, shape=shape, tooltip=tooltip),
     ]
     return specification(alt.layer(*layers), height, rows=table)
+
+
+def _top(table: pd.DataFrame) -> float:
+    """The end of the vertical axis: 1 or more, or the next of a few round shares where all values are far below."""
+    highest = float(np.nanmax(table[["value", "high"]].to_numpy(dtype=float), initial=0.0))
+    return next((end for end in (0.02, 0.05, 0.1, 0.2, 0.5, 1.0) if highest <= 0.95 * end), max(1.0, highest))
 
 
 # In print ---------------------------------------------------------------------------------------------------------
@@ -175,11 +185,9 @@ def _draw_controls(axes: Axes, of_protocol: pd.DataFrame, controls: pd.DataFrame
     controls = at_one_position(controls, in_layers)
     for control, series in CONTROLS.items():
         line = controls[controls["control"] == control]
-        if not line.empty:
-            axes.plot(
-                line["site"].map(places), line["accuracy"], **series.matplotlib(), markersize=2.2, linewidth=0.7,
-                alpha=0.6, label=f"control: {series.name}", zorder=1.5,
-            )  # fmt: skip
+        look = series.matplotlib() | {"markersize": 2.2, "linewidth": 0.7, "alpha": 0.6, "zorder": 1.5}
+        for _, part in line.groupby("position", sort=False):  # a line never joins two positions
+            axes.plot(part["site"].map(places), part["accuracy"], **look, label=f"control: {series.name}")
 
 
 def _draw_text(axes: Axes, row: pd.Series) -> None:

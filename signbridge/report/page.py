@@ -18,10 +18,12 @@ from markupsafe import Markup, escape
 
 from signbridge.core.tables import whole_file
 from signbridge.report.inputs import LEAKING
-from signbridge.report.page_parts import Picture, Section, Thumbnail
+from signbridge.report.page_parts import PARTS, Picture, Section, Thumbnail
 from signbridge.report.palette import DARK
+from signbridge.report.stills import still
 
 HERE = Path(__file__).parent
+INDEX = "questions.html"  # which pages were made, for which model, when: written after a run, by signbridge.closing
 
 
 class Link(NamedTuple):
@@ -70,24 +72,37 @@ class Page:
     no_figure: str = ""  # one line in its place
 
     @property
+    def pictures(self) -> list[Picture]:
+        """All pictures, that of the first screen first."""
+        return ([self.figure] if self.figure else []) + [one for part in self.sections for one in part.pictures]
+
+    @property
     def scripts(self) -> tuple[str, ...]:
         """The scripts that this page needs."""
-        pictures = [picture for section in self.sections for picture in section.pictures]
-        pictures += [self.figure] if self.figure else []
-        scripts = [_drawing_library()] if any(picture.spec for picture in pictures) else []
+        scripts = [_drawing_library()] if any(picture.spec for picture in self.pictures) else []
         scripts.append(_asset("page.js"))
         scripts += [_asset("patch_words.js")] if any(section.patch_words for section in self.sections) else []
         scripts += [_asset("feature_browser.js")] if any(section.features for section in self.sections) else []
         return tuple(scripts)
 
 
-def html(page: Page) -> str:
-    """The whole file: equal pages give equal bytes."""
+def html(page: Page, stills: bool = True) -> str:
+    """The whole file: equal pages give equal bytes. `stills`: with each chart drawn for where no script runs."""
     others = [(file, link) for file, link in PAGES.items() if file != page.file]
+    files = list(PAGES)
+    place = files.index(page.file)
+    drawn = {one.name: still(one.spec) for one in page.pictures if one.spec} if stills else {}
     written = _template().render(
         page=page,
         asks=PAGES[page.file].asks,
         others=others,
+        parts={part: [one for one in page.sections if one.part == part] for part in PARTS},
+        named=PARTS,
+        before=files[place - 1] if place else None,
+        after=files[place + 1] if place + 1 < len(files) else None,
+        pages=PAGES,
+        stills=drawn,
+        index=INDEX,
         style=Markup(_asset("page.css")),
         scripts=[Markup(script) for script in page.scripts],
         policy=_policy(page.scripts),

@@ -16,6 +16,10 @@ from signbridge.report.wording import number, percent, share_with_interval
 SIDE = 56  # pixels of a thumbnail at most, twice the size of Sign Language MNIST's images
 LARGE_SIDE = 224  # pixels of an image that the page enlarges
 
+# The parts of a page, in order, below its answer and its picture. Those after the first are folded.
+REAL, DETAILS, DATA = "real", "details", "data"
+PARTS = {REAL: "Is it real?", DETAILS: "Details", DATA: "Data"}
+
 
 class Thumbnail(NamedTuple):
     """A small image in a cell."""
@@ -34,6 +38,7 @@ class Table:
     caption: str
     columns: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
+    searched: str = ""  # id of the table, where a reader searches its rows
 
 
 @dataclass(frozen=True)
@@ -112,7 +117,13 @@ class Section:
     tables: tuple[Table, ...] = ()
     patch_words: PatchWords | None = None
     features: FeatureBrowser | None = None
-    listings: tuple[tuple[str, str], ...] = ()  # titles and texts, shown as they are in a fixed pitch
+    part: str = DETAILS  # one of `PARTS`
+
+    @property
+    def shows(self) -> bool:
+        """Whether there is anything below the heading."""
+        parts = (self.lead, self.pictures, self.cards, self.gallery, self.tables, self.patch_words, self.features)
+        return any(parts)
 
 
 # Tables that say the same as a chart ----------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from signbridge.report.sections import (
     feature_steering,
     features,
     finetune,
+    is_it_real,
     knockout,
     ladder,
     layers,
@@ -50,8 +51,8 @@ NO_CURVE = "There is no curve here: the protocol that keeps {whole} on one side 
 def study_page(study: Study) -> Page:
     """`report/index.html`: is the letter there, at which depth, and is it real?"""
     parts = (ladder, published, positions, layers, learning_curve, confusions, plane, text)
-    sections = [module.section(study) for module in parts]
-    sections += [audit.section(study), settings.section(study.settings)]
+    sections = [is_it_real.of_study(study), audit.section(study), *(module.section(study) for module in parts)]
+    sections.append(settings.section(study.settings))
     splits = "; ".join(study.protocol_name(protocol) for protocol in study.protocols())
     facts = (
         ("model", str(study.found["model"])),
@@ -67,7 +68,7 @@ def study_page(study: Study) -> Page:
 def causal_page(inputs: Causal) -> Page:
     """`report/causal.html`: is what the probe reads used?"""
     parts = (patching, knockout, minimal_pairs, steering, erasure)
-    sections = [module.section(inputs) for module in parts]
+    sections = [is_it_real.of_causal(inputs), *(module.section(inputs) for module in parts)]
     question = "A probe reads the {kind} from the decoder. Does the model use it for its answer, and where?"
     answer = [sentence for module in parts for sentence in module.answer(inputs)]
     page = _page("causal.html", question, answer, inputs, sections)
@@ -76,21 +77,22 @@ def causal_page(inputs: Causal) -> Page:
 
 def lenses_page(inputs: Lenses) -> Page:
     """`report/lenses.html`: what do image tokens say in words?"""
-    sections = [lenses.section(inputs), alignment.section(inputs)]
+    sections = [is_it_real.of_lenses(inputs), lenses.section(inputs), alignment.section(inputs)]
     question = (
         "Which words lie nearest to the image tokens in the decoder, and do they describe the hand that is shown?"
     )
-    return _page("lenses.html", question, lenses.answer(inputs), inputs, sections)
+    return _with_picture(_page("lenses.html", question, lenses.answer(inputs), inputs, sections))
 
 
 def sae_page(inputs: Sae) -> Page:
     """`report/sae.html`: which sparse features?"""
-    sections = [module.section(inputs) for module in (sae, told_fingers, features, feature_steering)]
+    sections = [is_it_real.of_sae(inputs)]
+    sections += [module.section(inputs) for module in (sae, told_fingers, features, feature_steering)]
     question = (
         "Which features do sparse autoencoders of the decoder learn, do they hold the {kind}, and does steering by one "
         "change the answer?"
     )
-    return _page("sae.html", question, sae.answer(inputs), inputs, sections)
+    return _with_picture(_page("sae.html", question, sae.answer(inputs), inputs, sections))
 
 
 def planted_page(inputs: Planted) -> Page:
@@ -98,21 +100,22 @@ def planted_page(inputs: Planted) -> Page:
     question = (
         "A variable was planted at a known depth. Which methods find it there, which miss it, and which mark others?"
     )
-    return _page("planted.html", question, planted.answer(inputs), inputs, [planted.section(inputs)])
+    sections = [is_it_real.of_planted(inputs), planted.section(inputs)]
+    return _with_picture(_page("planted.html", question, planted.answer(inputs), inputs, sections), 1)
 
 
 def pretrained_page(inputs: Pretrained) -> Page:
     """`report/pretrained.html`: what do autoencoders that others trained see?"""
     question = "Does an autoencoder that others trained fit this model, and which of its features fire for each {kind}?"
     sections = [pretrained.section(inputs), feature_steering.section(inputs)]
-    return _page("pretrained.html", question, pretrained.answer(inputs), inputs, sections)
+    return _with_picture(_page("pretrained.html", question, pretrained.answer(inputs), inputs, sections))
 
 
 def models_page(inputs: Models) -> Page:
     """`report/models.html`: how do other models compare?"""
     question = "Which model's decoder gives the {kind} away, at which relative depth, and does its text say as much?"
-    sections = [models.section(inputs), drift.section(inputs)]
-    return _page("models.html", question, models.answer(inputs), inputs, sections)
+    sections = [is_it_real.of_models(inputs), models.section(inputs), drift.section(inputs)]
+    return _with_picture(_page("models.html", question, models.answer(inputs), inputs, sections))
 
 
 def resolution_page(inputs: Resolution) -> Page:
@@ -120,7 +123,8 @@ def resolution_page(inputs: Resolution) -> Page:
     question = (
         "The same photos made smaller: how much of what a probe reads of the {kind} goes with the size of the pictures?"
     )
-    page = _page("resolution.html", question, resolution.answer(inputs), inputs, [resolution.section(inputs)])
+    sections = [is_it_real.of_resolution(inputs), resolution.section(inputs)]
+    page = _page("resolution.html", question, resolution.answer(inputs), inputs, sections)
     return replace(page, figure=resolution.curve(inputs))
 
 
@@ -165,6 +169,18 @@ def _page(file: str, question: str, answer: Sequence[str], inputs: Inputs, secti
     return Page(file, question.format(kind=inputs.kind), tuple(answer), facts, shown)
 
 
+def _with_picture(page: Page, place: int = 0) -> Page:
+    """The page with the chart `place` of its sections on the first screen, and not below once more."""
+    charts = [one for section in page.sections for one in section.pictures if one.spec]
+    if len(charts) <= place:
+        return page
+    rest = (
+        replace(part, pictures=tuple(one for one in part.pictures if one is not charts[place]))
+        for part in page.sections
+    )
+    return replace(page, figure=charts[place], sections=tuple(rest))
+
+
 def _said_of_images(inputs: Inputs) -> tuple[tuple[str, str], ...]:
     """How many groups there are and what so few are worth; that no image is shown, and why."""
     said = []
@@ -176,5 +192,5 @@ def _said_of_images(inputs: Inputs) -> tuple[tuple[str, str], ...]:
 
 
 def _shown(sections: Sequence[Section | None]) -> tuple[Section, ...]:
-    """The sections of what was run."""
-    return tuple(section for section in sections if section is not None)
+    """The sections of what was run, without those that would be a heading alone."""
+    return tuple(section for section in sections if section is not None and section.shows)

@@ -10,9 +10,11 @@ BLUE = "#0072B2"
 VERMILLION = "#D55E00"
 GREEN = "#009E73"
 PURPLE = "#CC79A7"
-GREY = "#6B6B6B"
+GREY = "#6B6B6B"  # chance, and nulls
+BROWN = "#8A5A00"  # the untrained twin
 # On a dark page `page.js` replaces each colour by this one.
 DARK = {INK: "#FFFFFF", BLUE: "#56B4E9", VERMILLION: "#E8833A", GREEN: "#2DC79A", PURPLE: "#D894BC", GREY: "#A8A8A8"}
+DARK |= {BROWN: "#D9A441"}
 SEQUENTIAL = "viridis"  # of heat maps
 CYCLE = (BLUE, VERMILLION, GREEN, PURPLE, INK)  # of classes, which their letters or names tell apart
 FAINT, RULE = "#E0E0E0", "#BFBFBF"  # grid lines and rules of figures in print
@@ -55,10 +57,10 @@ POSITIONS = {
     "answer_last": Series("last token of the answer", VERMILLION, "triangle-up", (6, 3)),
 }
 CONTROLS = {
-    "untrained_twin": Series("untrained twin", VERMILLION, "triangle-up", (6, 3)),
-    "no_image": Series("no image", GREEN, "square", (2, 2)),
-    "other_letter": Series("another {kind}'s image", PURPLE, "diamond", (6, 2, 2, 2)),
-    "shuffled_labels": Series("shuffled labels", INK, "cross", (3, 3)),
+    "untrained_twin": Series("untrained twin", BROWN, "triangle-up", (6, 3)),
+    "no_image": Series("no image", VERMILLION, "square", (2, 2)),
+    "other_letter": Series("another {kind}'s image", GREY, "diamond", (6, 2, 2, 2)),
+    "shuffled_labels": Series("shuffled labels", GREY, "cross", (3, 3)),
 }
 SIGNERS = {
     "seen": Series("signer seen in training", VERMILLION, "triangle-up", (6, 3)),
@@ -74,11 +76,11 @@ CHANCE = Series("chance", GREY, LINE_ALONE, (8, 4))
 ANSWER = Series("the answer's text", PURPLE, LINE_ALONE, (8, 2, 2, 2))
 
 # Patching, steering and erasure.
-PROBED = Series("a probe reads the {kind}, last token of the prompt", GREY, "diamond", (2, 2))
+PROBED = Series("a probe reads the {kind}, last token of the prompt", INK, "diamond", (2, 2))
 PATCHED = {
     "prompt_last": Series("answer moved, last token of the prompt", BLUE, "circle", SOLID),
     "image": Series("answer moved, image tokens", GREEN, "square", (6, 3)),
-    "question": Series("answer moved, the question's tokens", PURPLE, "triangle-up", (6, 2, 2, 2)),
+    "question": Series("answer moved, the question's tokens", VERMILLION, "triangle-up", (6, 2, 2, 2)),
 }
 KNOCKED_OUT = {
     "last_to_image": Series("last token to image", BLUE, "circle", SOLID),
@@ -88,8 +90,8 @@ KNOCKED_OUT = {
 }
 FINGER_READ = {
     "flat": Series("pixels", INK, "diamond", SOLID),
-    "image_tokens": Series("image tokens", GREEN, "square", (6, 3)),
-    "image_mean": Series("mean over image tokens", VERMILLION, "triangle-up", (2, 2)),
+    "image_tokens": Series("image tokens", GREEN, "triangle-down", (6, 3)),
+    "image_mean": Series("mean over image tokens", GREEN, "square", (2, 2)),
     "prompt_last": Series("last token of the prompt", BLUE, "circle", SOLID),
     "random": Series("image tokens, fingers shuffled (null)", GREY, "cross", (8, 4)),
 }
@@ -97,24 +99,24 @@ DIRECTIONS = {
     "class_means": Series("difference of class means", BLUE, "circle", SOLID),
     "probe": Series("the probe's weights", VERMILLION, "triangle-up", (6, 3)),
     "unembedding": Series("the words' unembeddings", GREEN, "square", (2, 2)),
-    "shuffled_means": Series("means of shuffled {kind}s", PURPLE, "cross", (8, 2, 2, 2)),
+    "shuffled_means": Series("means of shuffled {kind}s", GREY, "cross", (8, 2, 2, 2)),
     "random": Series("random direction", GREY, "diamond", (8, 4)),
 }
 ERASERS = {
     "leace": Series("the {kind} (LEACE)", BLUE, "circle", SOLID),
-    "shuffled_labels": Series("shuffled {kind}s (LEACE)", VERMILLION, "triangle-up", (6, 3)),
+    "shuffled_labels": Series("shuffled {kind}s (LEACE)", GREY, "cross", (3, 3)),
     "random_subspace": Series("a random subspace", GREY, "diamond", (8, 4)),
 }
 
 # A variable that was planted, by method.
 PLANTED = {
-    "probe": Series("a probe reads it, last token of the prompt", BLUE, "circle", SOLID),
-    "untrained_twin": Series("a probe of the untrained twin", GREY, "triangle-up", (6, 3)),
-    "logit_lens": Series("LogitLens prefers the right answer", PURPLE, "diamond", (6, 2, 2, 2)),
-    "embedding_lens": Series("EmbeddingLens prefers the right answer", INK, "cross", (3, 3)),
-    "patching": Series("patching the last token moves the answer", VERMILLION, "square", (2, 2)),
-    "knockout_question": Series("lost if the question is not seen from here on", GREEN, "triangle-down", (8, 4)),
-    "knockout_image": Series("lost if the image is not seen from here on", GREEN, "triangle-right", (3, 3)),
+    "probe": Series("a probe reads it, last token of the prompt", INK, "circle", SOLID),
+    "untrained_twin": Series("a probe of the untrained twin", BROWN, "triangle-up", (6, 3)),
+    "logit_lens": Series("LogitLens prefers the right answer", VERMILLION, "diamond", (6, 2, 2, 2)),
+    "embedding_lens": Series("EmbeddingLens prefers the right answer", GREEN, "cross", (3, 3)),
+    "patching": Series("patching the last token moves the answer", BLUE, "square", (2, 2)),
+    "knockout_question": Series("lost if the question is not seen from here on", PURPLE, "triangle-down", (8, 4)),
+    "knockout_image": Series("lost if the image is not seen from here on", PURPLE, "triangle-right", (3, 3)),
 }
 
 
@@ -130,12 +132,12 @@ READINGS = {
 
 # Before and after fine-tuning, layer by layer.
 TUNED = {
-    "probe_before": Series("a probe, before tuning", GREY, "diamond", (2, 2)),
+    "probe_before": Series("a probe, before tuning", BLUE, "diamond", (2, 2)),
     "probe_after": Series("a probe, after tuning", BLUE, "circle", SOLID),
-    "answer_before": Series("the answer before tuning, in its best reading", GREY, LINE_ALONE, (8, 4)),
-    "answer_after": Series("the answer, after tuning", VERMILLION, LINE_ALONE, SOLID),
-    "shuffled_labels": Series("the answer, tuned on shuffled {kind}s", PURPLE, LINE_ALONE, (8, 2, 2, 2)),
-    "untrained_twin": Series("the answer, untrained twin tuned", GREEN, LINE_ALONE, (6, 3)),
+    "answer_before": Series("the answer before tuning, in its best reading", PURPLE, LINE_ALONE, (8, 4)),
+    "answer_after": Series("the answer, after tuning", PURPLE, LINE_ALONE, SOLID),
+    "shuffled_labels": Series("the answer, tuned on shuffled {kind}s", GREY, LINE_ALONE, (8, 2, 2, 2)),
+    "untrained_twin": Series("the answer, untrained twin tuned", BROWN, LINE_ALONE, (6, 3)),
 }
 # What the probe of one model reads from the vectors of the other.
 TRANSFERRED = {

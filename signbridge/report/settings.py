@@ -1,5 +1,6 @@
 """The settings and versions that made what a page shows: params, chosen entries of the catalogs, tables' metadata."""
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,11 +8,12 @@ from typing import Any
 
 from signbridge.core import params, tables
 from signbridge.core.groups import By
-from signbridge.report.page_parts import Section, Table
+from signbridge.report.page_parts import DATA, Section, Table
 from signbridge.report.shown_images import why_hidden
 
 TITLE = "Settings and versions"
 SAMPLE = "data/sample.parquet"
+LINE = re.compile(r"(?P<depth> *)(?P<key>[\w./-]+):(?P<value>(?: [^#]*?)?)(?: *# ?(?P<note>.*))?")
 CATALOGS = {"dataset": params.DATASETS, "model": params.MODELS}  # by the choice that names an entry
 
 
@@ -58,15 +60,37 @@ def entry(catalog: str, name: str) -> str:
     return "\n".join([lines[first], *rest[:end]]).rstrip() + "\n"
 
 
-def section(settings: Settings) -> Section:
-    """The metadata as tables, the files as they are."""
+def section(settings: Settings) -> Section | None:
+    """All settings as one table that a reader searches; None where there are none."""
+    rows = [
+        (path, *setting, "") for path, made_by in sorted(settings.made_by.items()) for setting in flattened(made_by)
+    ]
+    rows += [(title, *line) for title, text in settings.listings.items() for line in listed(text)]
+    if not rows:
+        return None
     lead = ("What each table says of its own making, the params, and the entries of the catalogs that were used.",)
-    of_tables = tuple(
-        Table(f"What made {path}", ("setting", "value"), tuple(flattened(made_by)))
-        for path, made_by in sorted(settings.made_by.items())
-        if made_by
+    table = Table(
+        "Every setting and where it stands", ("where", "setting", "value", "note"), tuple(rows), "settings-table"
     )
-    return Section("settings", TITLE, lead, tables=of_tables, listings=tuple(settings.listings.items()))
+    return Section("settings", TITLE, lead, tables=(table,), part=DATA)
+
+
+def listed(text: str) -> Iterator[tuple[str, str, str]]:
+    """The settings of a YAML text as rows: `probe.layers`, its value as it is written, and its comment."""
+    stem: list[tuple[int, str]] = []  # how far the keys above are set in, and the keys
+    row = ["", "", ""]
+    for line in text.splitlines():
+        said = LINE.fullmatch(line)
+        if said is None:  # one of a list, or a line of a text
+            row[1] = f"{row[1]}\n{line.strip()}".strip()
+            continue
+        if row[1]:
+            yield tuple(row)
+        depth = len(said["depth"])
+        stem = [(far, key) for far, key in stem if far < depth] + [(depth, said["key"])]
+        row = [".".join(key for _, key in stem), (said["value"] or "").strip(), (said["note"] or "").strip()]
+    if row[1]:
+        yield tuple(row)
 
 
 def flattened(settings: Mapping[str, Any], stem: str = "") -> Iterator[tuple[str, str]]:

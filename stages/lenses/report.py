@@ -49,7 +49,7 @@ def save_strip(lenses: Lenses) -> None:
     label = lenses.sample.set_index("image_id")["label"][image]
     true_words = lenses.true_words.get(image, frozenset())
     title = f"{label} ({image}), {lenses.found['model']}"
-    save_figure(lens_strip(shown, lenses.png[image], lenses.grid, true_words, title), FIGURE)
+    save_figure(lens_strip(shown, lenses.png[image], lenses.grid, true_words, title), FIGURE, columns=False)
 
 
 if __name__ == "__main__":

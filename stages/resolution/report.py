@@ -29,7 +29,7 @@ def main() -> None:
     distinct = rungs.loc[rungs["same_as"] == "", "rung"].tolist()
     pictures = {rung: sample if rung == FULL else tables.read(PICTURES / f"{rung}.parquet") for rung in distinct}
     first = [as_shown(images.iloc[:1], settings.hidden)["image"].iloc[0] for images in pictures.values()]
-    save_figure(class_grid(distinct, [pixels_of(png) for png in first]), GRID)
+    save_figure(class_grid(distinct, [pixels_of(png) for png in first]), GRID, columns=False)
     ladder = Resolution(
         found=Findings(tables.read_findings(COMPARED / "findings.json")),
         sample=as_shown(sample, settings.hidden),

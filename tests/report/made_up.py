@@ -62,9 +62,9 @@ PAGES = {
 SETTINGS = Settings({}, {"params.yaml": "seed: 42 # of everything\n"})
 
 
-def page(run: Inputs) -> str:
+def page(run: Inputs, stills: bool = False) -> str:
     """The page of a run, as its file holds it."""
-    return html(PAGES[type(run)](run))
+    return html(PAGES[type(run)](run), stills=stills)
 
 
 def study(

@@ -54,6 +54,14 @@ def legend(figure: Figure) -> list[str]:
     return [text.get_text() for text in figure.legends[0].get_texts()]
 
 
+def points_of(axes: Axes, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """The points of all lines of that name."""
+    lines = [line for line in axes.lines if line.get_label() == name]
+    return tuple(
+        np.concatenate([of(line) for line in lines]) for of in (lambda o: o.get_xdata(), lambda o: o.get_ydata())
+    )
+
+
 def names_of_lines(axes: Axes) -> set[str]:
     return set(axes.get_legend_handles_labels()[1])
 
@@ -149,19 +157,26 @@ def test_every_control_is_drawn_and_named_under_grouped_alone():
 def test_a_control_is_one_line_at_one_position_a_site():
     both = table(4)
     _, grouped = curve(both, controls(both)).axes
-    lines = [line for line in grouped.lines if str(line.get_label()).startswith("control: ")]
-    assert len(lines) == len(CONTROLS)
-    for line in lines:
-        assert len(line.get_xdata()) == len(SITES_BEFORE_LAYERS) + 4, "one point a site"
-        assert np.all(np.asarray(line.get_ydata()) == 0.1), "no other position's"
-        assert np.all(np.diff(line.get_xdata()) > 0), "in order of depth"
+    names = {name for name in names_of_lines(grouped) if name.startswith("control: ")}
+    assert len(names) == len(CONTROLS)
+    for name in names:
+        places, values = points_of(grouped, name)
+        assert len(places) == len(SITES_BEFORE_LAYERS) + 4, "one point a site"
+        assert np.all(values == 0.1), "no other position's"
+        assert np.all(np.diff(places) > 0), "in order of depth"
+
+
+def test_in_print_too_a_line_never_joins_two_positions():
+    both = table(4)
+    _, grouped = curve(both, controls(both)).axes
+    parts = [line for line in grouped.lines if line.get_label() == "control: untrained twin"]
+    assert [len(line.get_xdata()) for line in parts] == [1, len(SITES_BEFORE_LAYERS) - 1, 4]
 
 
 def test_a_control_stands_over_the_sites_of_the_model():
     both = table(32)
     _, grouped = curve(both, controls(both)).axes
-    [line] = [line for line in grouped.lines if line.get_label() == "control: untrained twin"]
-    assert set(grouped.get_xticks()) <= set(line.get_xdata())
+    assert set(grouped.get_xticks()) <= set(points_of(grouped, "control: untrained twin")[0])
 
 
 def test_a_control_that_was_read_at_fewer_sites_has_a_shorter_line():
@@ -169,8 +184,7 @@ def test_a_control_that_was_read_at_fewer_sites_has_a_shorter_line():
     twin = controls(both).query("control == 'untrained_twin' and site != 'pixels'")
     _, grouped = curve(both, twin).axes
     assert {name for name in names_of_lines(grouped) if name.startswith("control")} == {"control: untrained twin"}
-    [line] = [line for line in grouped.lines if line.get_label() == "control: untrained twin"]
-    assert len(line.get_xdata()) == len(SITES_BEFORE_LAYERS) + 4 - 1
+    assert len(points_of(grouped, "control: untrained twin")[0]) == len(SITES_BEFORE_LAYERS) + 4 - 1
 
 
 def test_without_controls_none_is_named():

@@ -7,12 +7,13 @@ import altair as alt
 import pandas as pd
 
 from signbridge.report.charts.style import HEIGHT, rows, series_scales, share_axis, specification
-from signbridge.report.palette import CYCLE, SOLID, Series
+from signbridge.report.palette import BLUE, GREEN, PURPLE, SOLID, VERMILLION, Series
 from signbridge.report.wording import share_with_interval
 
 # Where sites before the decoder stand, left of its beginning at 0.
 BEFORE = {"pixels": -0.33, "vision": -0.22, "projector": -0.11}
 DEPTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
+_COLOURS = (BLUE, VERMILLION, GREEN, PURPLE)  # more are not told apart; marks, dashes and labels do it
 _SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-right")
 _DASHES = (SOLID, (6, 3), (2, 2), (6, 2, 2, 2), (8, 4))
 
@@ -20,7 +21,7 @@ _DASHES = (SOLID, (6, 3), (2, 2), (6, 2, 2, 2), (8, 4))
 def series_of(models: Sequence[str]) -> list[Series]:
     """How the line of each model looks: colours, marks and dashes come round one after another."""
     return [
-        Series(name, CYCLE[place % len(CYCLE)], _SHAPES[place % len(_SHAPES)], _DASHES[place % len(_DASHES)])
+        Series(name, _COLOURS[place % len(_COLOURS)], _SHAPES[place % len(_SHAPES)], _DASHES[place % len(_DASHES)])
         for place, name in enumerate(models)
     ]
 
@@ -48,12 +49,14 @@ def lines_by_depth(table: pd.DataFrame, value: str, models: Sequence[str], title
         labelExpr=f"{json.dumps(names)}[indexof({json.dumps(places)}, datum.value)]",
     )  # fmt: skip
     most = 1 if value == "accuracy" else 1.1 * max(float(drawn["value"].max()), 1e-6)
-    x = alt.X("place:Q", scale=alt.Scale(domain=[min(places) - 0.04, 1.04], nice=False), axis=axis)
+    x = alt.X("place:Q", scale=alt.Scale(domain=[min(places) - 0.04, 1.3], nice=False), axis=axis)
     y = alt.Y("value:Q", scale=alt.Scale(domain=[0, most]), axis=share_axis(title))
     looks = series_scales(series_of(models))
     colour, shape, dash = looks["color"], looks["shape"], looks["strokeDash"]
     tooltip = [alt.Tooltip("series:N", title="model"), alt.Tooltip("site:N"), alt.Tooltip("reads:N", title="value")]
     decoder, before = rows().transform_filter("datum.place >= 0"), rows().transform_filter("datum.place < 0")
+    ends = labels_at_ends(drawn, most)
+    written = rows("ends").mark_text(align="left", dx=6, fontSize=11, limit=150)
     layers = [
         decoder.transform_filter("isValid(datum.low)")
         .mark_area(opacity=0.14)
@@ -61,5 +64,20 @@ def lines_by_depth(table: pd.DataFrame, value: str, models: Sequence[str], title
         before.transform_filter("isValid(datum.low)").mark_rule().encode(x, alt.Y("low:Q"), y2="high:Q", color=colour),
         decoder.mark_line(strokeWidth=1.8).encode(x, y, color=colour, strokeDash=dash),
         rows().mark_point(filled=True, size=38, opacity=1).encode(x, y, color=colour, shape=shape, tooltip=tooltip),
+        written.encode(x, alt.Y("label_at:Q"), color=colour, text="series:N"),
     ]
-    return specification(alt.layer(*layers), HEIGHT, rows=drawn)
+    return specification(alt.layer(*layers), HEIGHT, rows=drawn, ends=ends)
+
+
+def labels_at_ends(drawn: pd.DataFrame, most: float) -> pd.DataFrame:
+    """Where the name of each line stands (series, place, label_at): at its end, apart from the others."""
+    lines = drawn[drawn["place"] >= 0]
+    ends = lines.loc[lines.groupby("series", sort=False)["place"].idxmax()].sort_values("value")
+    apart, at = most * 14 / HEIGHT, []
+    for value in ends["value"]:
+        at.append(max(float(value), at[-1] + apart) if at else float(value))
+    over = max(at[-1] - most, 0.0) if at else 0.0  # what stands above the axis pushes all down
+    for index in range(len(at) - 1, -1, -1):
+        ceiling = most if index == len(at) - 1 else at[index + 1] - apart
+        at[index] = min(at[index], ceiling) if over else at[index]
+    return ends[["series", "place"]].assign(label_at=at)

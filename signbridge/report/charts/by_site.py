@@ -66,9 +66,13 @@ def peak_probabilities(table: pd.DataFrame, sites: Sequence[str]) -> dict:
         alt.Tooltip("share_chosen:Q", title="chosen by folds", format=".1%"), alt.Tooltip("verdict:N", title="is"),
     ]  # fmt: skip
     y = alt.Y("peak_probability:Q", scale=alt.Scale(domainMin=0), axis=share_axis("probability, share of folds"))
-    bars = drawn.mark_bar(width={"expr": f"max(3, min(24, width / {2 * len(sites) + 2}))"}).encode(
-        axis.x, y, color=alt.Color("verdict:N", scale=scale, legend=legend()), tooltip=tooltip
-    )
+    # Hollow beside filled: grey and blue are equally dark.
+    filled = alt.condition(f"datum.verdict === '{TIED}'", alt.value(1), alt.value(0.12))
+    looks = alt.Color("verdict:N", scale=scale, legend=legend())
+    bars = drawn.mark_bar(width={"expr": f"max(3, min(24, width / {2 * len(sites) + 2}))"}, strokeWidth=1.4).encode(
+        axis.x, y, color=looks, stroke=alt.Stroke("verdict:N", scale=scale, legend=None), fillOpacity=filled,
+        tooltip=tooltip,
+    )  # fmt: skip
     ticks = drawn.mark_point(shape="diamond", filled=True, color=VERMILLION, stroke=INK, size=50, opacity=1).encode(
         axis.x,
         alt.Y("share_chosen:Q"),

@@ -13,15 +13,19 @@ from signbridge.report.charts.style import (
     specification,
 )
 from signbridge.report.palette import CYCLE, Series
+from signbridge.report.spacing import have_room
 from signbridge.report.wording import number, share_with_interval
 
+UMAP_HEIGHT, UMAP_WIDTH = 520, 560  # pixels; a page makes it wider, which leaves letters more room
+APART = 14  # pixels between letters
 MOST_IN_SVG = 3000  # marks; more are drawn on a canvas, which a browser scrolls faster
 
 
 def umap_plane(table: pd.DataFrame, kind: str) -> dict:
-    """Draw `table` (label, photo, image_id, x, y; `image`, a data URI for the hover, where there is one).
+    """Draw `table` (label, photo, image_id, near, x, y; `image`, a data URI for the hover, where there is one).
 
-    Letters are their own marks; classes that are no letters become dots, each with its name at its median.
+    A dot an image, with its letter where there is room for it; classes that are no letters have their name at their
+    median. `near` says which images lie nearest.
     """
     order = sorted(table["label"].unique())
     table = table.assign(colour=table["label"].map({label: index % len(CYCLE) for index, label in enumerate(order)}))
@@ -31,11 +35,18 @@ def umap_plane(table: pd.DataFrame, kind: str) -> dict:
     x = alt.X("x:Q", scale=scale, axis=hidden, title="UMAP 1 (no unit)")
     y = alt.Y("y:Q", scale=scale, axis=hidden, title="UMAP 2 (no unit)")
     about = [alt.Tooltip("label:N", title=kind), "photo:N", alt.Tooltip("image_id:N", title="id")]
+    about.append(alt.Tooltip("near:N", title=f"nearest {kind}s"))
     has_image = table["image"].notna()
     tables = {"seen": table[has_image], "unseen": table[~has_image]}
     tables = {name: marks for name, marks in tables.items() if len(marks)}
     tooltips = {"seen": [alt.Tooltip("image:N"), *about], "unseen": about}
-    layers = [_marks(rows(name), kind).encode(x, y, colour, tooltip=tooltips[name]) for name in tables]
+    layers = [rows(name).mark_point(filled=True, size=26, opacity=0.7).encode(x, y, colour, tooltip=tooltips[name])
+              for name in tables]  # fmt: skip
+    if kind == "letter":
+        roomy = table[have_room(table[["x", "y"]].to_numpy(dtype=float), UMAP_WIDTH, UMAP_HEIGHT, APART)]
+        tables["letters"] = roomy[["label", "x", "y", "colour"]]
+        letters = rows("letters").mark_text(fontSize=12, fontWeight="bold", dy=-8)
+        layers.append(letters.encode(x, y, colour, text="label:N"))
     if kind != "letter":
         tables["names"] = table.groupby("label")[["x", "y", "colour"]].median().reset_index()
         written = rows("names").mark_text(fontSize=12, fontWeight="bold", limit=160)
@@ -43,13 +54,7 @@ def umap_plane(table: pd.DataFrame, kind: str) -> dict:
     chart = alt.layer(*layers)
     if len(table) > MOST_IN_SVG:
         chart = chart.properties(usermeta={"embedOptions": {"renderer": "canvas"}})
-    return specification(chart, 520, **tables)
-
-
-def _marks(chart: alt.Chart, kind: str) -> alt.Chart:
-    if kind == "letter":
-        return chart.mark_text(fontSize=12, fontWeight="bold").encode(text="label:N")
-    return chart.mark_point(filled=True, size=26, opacity=0.7)
+    return specification(chart, UMAP_HEIGHT, **tables)
 
 
 def dose_response(table: pd.DataFrame, series: Sequence[Series], title: str) -> dict:

@@ -27,7 +27,61 @@ def specification(chart: alt.Chart | alt.LayerChart, height: int = HEIGHT, **tab
     # The tests check it against the schema. The rows are added last: Altair would copy and check them many times over.
     spec = chart.properties(width="container", height=height).to_dict(validate=False)
     del spec["$schema"], spec["config"]
+    if "layer" in spec:
+        _dashes_in_the_legend(spec, next(iter(tables)))
     return spec | {"datasets": spec.get("datasets", {}) | {name: _records(table) for name, table in tables.items()}}
+
+
+def _dashes_in_the_legend(spec: dict[str, Any], name: str) -> None:
+    """Put a line with its dashes and its mark beside each name of the legend, where series have both.
+
+    Vega draws the marks alone. So the legend becomes that of a layer that draws nothing, over the table `name`, whose
+    shapes are such lines.
+    """
+    channels = ("color", "shape", "strokeDash")
+    encodings = [layer["encoding"] for layer in spec["layer"] if "encoding" in layer]
+    found = [[one[channel] for one in encodings if "legend" in one.get(channel, {})] for channel in channels]
+    if not all(found):
+        return
+    colour, shape, dash = (of_channel[0] for of_channel in found)
+    lines = list(map(_line_with_mark, dash["scale"]["range"], shape["scale"]["range"]))
+    key = {**shape["legend"], "symbolSize": 120, "symbolOffset": 10, "labelOffset": 14, "symbolStrokeWidth": 0}
+    drawn = {
+        "color": {**colour, "legend": key},
+        "shape": {**shape, "scale": {**shape["scale"], "range": lines}, "legend": key},
+    }
+    for one in (one for of_channel in found for one in of_channel):
+        one["legend"] = None
+    nothing = {"type": "point", "filled": True}
+    spec["layer"].append(
+        {"data": {"name": name}, "transform": [{"filter": "false"}], "mark": nothing, "encoding": drawn}
+    )
+    spec["resolve"] = {"scale": dict.fromkeys(channels, "independent")}
+
+
+def _line_with_mark(dash: Sequence[float], mark: str, half: float = 2.7, thin: float = 0.15) -> str:
+    """A piece of a line with its dashes, as an SVG path of thin boxes, and the mark in its middle."""
+    on, *others = [length / 6 for length in (dash if len(dash) > 1 and dash[1] else (100, 0))]
+    lengths, boxes, place = [on, *others], [], -half
+    while place < half:
+        for at, length in enumerate(lengths):
+            length = min(length, half - place)
+            if at % 2 == 0 and length > 0:
+                boxes.append(f"M{place:.2f},{-thin}h{length:.2f}v{2 * thin}h{-length:.2f}Z")
+            place += length
+    return "".join(boxes) + _MARKS[mark]
+
+
+_MARKS = {
+    "stroke": "",
+    "circle": "M.75,0A.75,.75,0,1,1,-.75,0A.75,.75,0,1,1,.75,0Z",
+    "square": "M-.7,-.7h1.4v1.4h-1.4Z",
+    "diamond": "M0,-.95L.95,0L0,.95L-.95,0Z",
+    "triangle-up": "M0,-.9L.9,.7H-.9Z",
+    "triangle-down": "M0,.9L.9,-.7H-.9Z",
+    "triangle-right": "M.9,0L-.7,.9V-.9Z",
+    "cross": "M-.9,-.32h.58v-.58h.64v.58h.58v.64h-.58v.58h-.64v-.58h-.58Z",
+}
 
 
 def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
@@ -42,7 +96,7 @@ def share_axis(title: str, **changes: Any) -> alt.Axis:
 def legend(orient: str = "bottom", longest: int = 24) -> alt.Legend:
     """A legend below the chart, or above it, in as many columns as fit names of `longest` characters; four at most."""
     # The width of the page's place: the chart's own width changes while its legend is laid out.
-    column = min(6.3 * longest, 320) + 40  # pixels: the symbol, the name, and what is between columns
+    column = min(6.3 * longest, 320) + 60  # pixels: the symbol, the name, and what is between columns
     columns = alt.ExprRef(f"max(1, min(4, floor(containerSize()[0] / {column:g})))")
     return alt.Legend(
         title=None,

@@ -45,7 +45,8 @@ def before_after_tuning(
     runs = list(dict.fromkeys(table["run"]))
     rows = cells.loc[[(run, "named") for run in runs]]
     bars = [rows["accuracy"] - rows["low"], rows["high"] - rows["accuracy"]]
-    right.errorbar(range(len(runs)), rows["accuracy"], bars, color=palette.VERMILLION, marker="o", linestyle="none",
+    colour = palette.TUNED["answer_after"].colour
+    right.errorbar(range(len(runs)), rows["accuracy"], bars, color=colour, marker="o", linestyle="none",
                    markersize=4, elinewidth=0.9, capsize=2)  # fmt: skip
     right.axhline(chance, color=palette.FAINT, linewidth=1.4, zorder=0)
     right.set_xticks(range(len(runs)), [called(run).replace(" (null)", "") for run in runs], fontsize=6.5,

@@ -11,15 +11,17 @@ from matplotlib.figure import Figure
 
 from signbridge.report.figures.names import as_drawn
 from signbridge.report.palette import CYCLE
+from signbridge.report.spacing import have_room
 
+ACROSS = 210  # points, the side of the plane
 COLUMN_WIDTH = 3.4  # inches, one column of a two-column paper
 
 
 def umap_projection(coordinates: pd.DataFrame, site: str, position: str, model: str) -> Figure:
-    """Draw the table `data/umap.parquet` (label, x, y): the letters themselves are the marks.
+    """Draw the table `data/umap.parquet` (label, x, y): the letters themselves are the marks where they have room.
 
-    Classes that are no letters or digits become dots, each with its name at its median. `model` is the name that the
-    picture is headed with.
+    Images without room for their letter are dots. Of classes that are no letters or digits all are, and each has its
+    name at its median. `model` is the name that the picture is headed with.
     """
     figure = Figure(figsize=(COLUMN_WIDTH, COLUMN_WIDTH), layout="constrained")
     axes = figure.add_subplot()
@@ -27,6 +29,8 @@ def umap_projection(coordinates: pd.DataFrame, site: str, position: str, model: 
     draw = _draw_glyphs if all(re.fullmatch("[A-Za-z0-9]", label) for label in labels) else _draw_dots
     # 300 marks of 20 square points fill a column; more must be smaller.
     size = float(np.clip(6000 / len(coordinates), 3, 20))
+    roomy = have_room(coordinates[["x", "y"]].to_numpy(dtype=float), ACROSS, ACROSS, 1.7 * size**0.5)
+    coordinates = coordinates.assign(roomy=roomy)
     for index, label in enumerate(labels):
         draw(axes, coordinates[coordinates["label"] == label], label, size, CYCLE[index % len(CYCLE)])
     axes.set_title(f"UMAP of {site}, {position}\n{len(coordinates)} images, {len(labels)} classes", fontsize=8)
@@ -40,6 +44,9 @@ def umap_projection(coordinates: pd.DataFrame, site: str, position: str, model: 
 
 
 def _draw_glyphs(axes: Axes, images: pd.DataFrame, label: str, size: float, colour: str) -> None:
+    bare = images[~images["roomy"]]
+    axes.scatter(bare["x"], bare["y"], s=size / 8, color=colour, linewidths=0, alpha=0.6)
+    images = images[images["roomy"]]
     axes.scatter(images["x"], images["y"], s=size, marker=rf"$\mathbf{{{label}}}$", color=colour, linewidths=0)
 
 

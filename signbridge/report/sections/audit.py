@@ -8,6 +8,7 @@ from signbridge.report.charts.shares import bars
 from signbridge.report.figures.class_grid import MOST_LETTERS, MOST_SIGNERS
 from signbridge.report.inputs import LEAKING, PROTOCOLS, Study
 from signbridge.report.page_parts import (
+    REAL,
     Picture,
     Section,
     Table,
@@ -43,7 +44,7 @@ def section(study: Study) -> Section:
     tables = [_photos(study), *_protocols(study), *_looks(study)]
     if study.settings.hidden:
         tables.append(_sample(study))
-    return Section("audit", TITLE, lead, tuple(pictures), tables=tuple(tables))
+    return Section("audit", TITLE, lead, tuple(pictures), tables=tuple(tables), part=REAL)
 
 
 def _shares(study: Study) -> Picture | None:

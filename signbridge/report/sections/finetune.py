@@ -6,7 +6,7 @@ import pandas as pd
 
 from signbridge.report.curve import lines_by_site
 from signbridge.report.inputs import Inputs
-from signbridge.report.page_parts import Picture, Section, Table
+from signbridge.report.page_parts import REAL, Picture, Section, Table
 from signbridge.report.palette import TUNED, of_kind
 from signbridge.report.wording import (
     count,
@@ -173,7 +173,7 @@ def is_it_real(tuned: Finetune) -> Section:
         "for all its copies: it can be memorised, and says nothing of other photos. The untrained twin has the same "
         "shape and random weights: it shows what tuning reaches without what the model had learnt.",
     )
-    return Section("finetune-real", "Is it real?", lead, tables=(_changes(tuned), *_damage(tuned)))
+    return Section("finetune-real", "Is it real?", lead, tables=(_changes(tuned), *_damage(tuned)), part=REAL)
 
 
 def _accuracy(tuned: Finetune) -> Table:

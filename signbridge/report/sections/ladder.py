@@ -114,7 +114,9 @@ def _lines(study: Study, rows: pd.DataFrame) -> tuple[pd.DataFrame, list[Series]
 
 def _drawn(table: pd.DataFrame) -> pd.DataFrame:
     """The columns that `lines_by_site` draws."""
-    return table.rename(columns={"accuracy": "value"})[["series", "site", "value", "low", "high"]]
+    return table.rename(columns={"accuracy": "value"}).reindex(
+        columns=["series", "site", "position", "value", "low", "high"]
+    )
 
 
 def _level(study: Study, name: str, share: float) -> pd.DataFrame:

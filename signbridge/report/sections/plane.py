@@ -1,6 +1,5 @@
 """The UMAP plane, with the images on hover."""
 
-import numpy as np
 import pandas as pd
 from scipy.spatial import cKDTree
 
@@ -17,6 +16,7 @@ from signbridge.report.page_parts import (
 from signbridge.report.wording import count, percent, short
 
 TITLE = "The images in the plane of one layer"
+NEAREST = 5
 BUDGET = 4_000_000  # characters of images in the page; with the drawing library and 35,000 marks it stays below 10 MB
 
 
@@ -33,11 +33,13 @@ def section(study: Study) -> Section | None:
         x=study.umap["x"].astype(float).round(3),
         y=study.umap["y"].astype(float).round(3),
         image=study.umap["image_id"].map(shown),
+        near=[", ".join(map(short, labels)) for labels in nearest_labels(study.umap)],
     )
     near = same_letter_nearby(study.umap)
     sees = (
-        f"Each mark is an image; hover to see it. For {percent(float(near.mean()))} of the {count(len(table))} images "
-        f"the nearest one of another photo shows the same {study.kind}. Distances between clusters mean little in UMAP."
+        f"Each dot is an image; hover to see it and the {study.kind}s of the {NEAREST} nearest ones of other photos. "
+        f"For {percent(float(near.mean()))} of the {count(len(table))} images the nearest one of another photo shows "
+        f"the same {study.kind}. Distances between clusters mean little in UMAP."
     )
     if len(shown) < len(table):
         sees += f" To keep the page small, {count(len(shown))} of them, evenly, carry their image."
@@ -47,14 +49,19 @@ def section(study: Study) -> Section | None:
 
 def same_letter_nearby(plane: pd.DataFrame) -> pd.Series:
     """For each image whether the nearest one of another photo shows the same letter; False where there is none."""
+    first = [labels[:1] for labels in nearest_labels(plane, 1)]
+    return pd.Series([own in near for own, near in zip(plane["label"], first, strict=True)], index=plane.index)
+
+
+def nearest_labels(plane: pd.DataFrame, wanted: int = NEAREST) -> list[list[str]]:
+    """For each image the labels of the `wanted` nearest ones of other photos, the nearest first; fewer of few."""
     coordinates = plane[["x", "y"]].to_numpy(dtype=float)
     photos, labels = plane["photo"].to_numpy(), plane["label"].to_numpy()
-    neighbours = min(int(plane["photo"].value_counts().max()) + 1, len(plane))
+    neighbours = min(int(plane["photo"].value_counts().max()) + wanted, len(plane))
     _, near = cKDTree(coordinates).query(coordinates, k=neighbours)
     near = near.reshape(len(plane), -1)
     other = photos[near] != photos[:, None]
-    first = near[np.arange(len(plane)), other.argmax(axis=1)]
-    return pd.Series((labels[first] == labels) & other.any(axis=1), index=plane.index)
+    return [list(labels[of_one[kept][:wanted]]) for of_one, kept in zip(near, other, strict=True)]
 
 
 def _twin(study: Study, near: pd.Series, png: dict[str, bytes]) -> Table:

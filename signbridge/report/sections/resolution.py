@@ -134,7 +134,7 @@ def _rungs(ladder: Resolution) -> Table:
          "" if row["same_as"] == "" else f"left out: the pictures of {_called(row['same_as'])}")
         for row in ladder.rungs.to_dict("records")
     )  # fmt: skip
-    return Table("The sizes", ("size", "longer side, pixels", "colour", "already no larger", ""), rows)
+    return Table("The sizes", ("size", "longer side, pixels", "colour", "already no larger", "note"), rows)
 
 
 def _sides(row: dict) -> str:
