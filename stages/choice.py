@@ -30,6 +30,7 @@ SECTIONS = {
     "controls": "read twin_seed",
     "shuffled_labels": "draws quoted_draws",
     "control_task": "draws",
+    "learning_curve": "shares images_a_photo repeats more_images_a_photo",
     "prompts": "offer_letters",
     "answers": "shuffles",
     "statistics": "confidence resamples",
