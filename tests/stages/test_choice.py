@@ -13,6 +13,7 @@ from signbridge.datasets.sampling import SampleParams
 from signbridge.probing.control_sweep import ShuffledLabelsParams
 from signbridge.probing.control_task import ControlTaskParams
 from signbridge.probing.projection import ProjectParams
+from signbridge.probing.learning_curve import LearningCurveParams
 from signbridge.probing.settings import ProbeParams
 from signbridge.statistics.intervals import StatisticsParams
 from signbridge.statistics.mutual_information import AnswersParams
@@ -81,7 +82,7 @@ def test_the_keys_that_are_known_are_those_of_the_models_that_read_them():
         "photos": PhotosParams, "sample": SampleParams, "extract.store": Store, "probe": ProbeParams,
         "controls": ControlsParams, "shuffled_labels": ShuffledLabelsParams, "control_task": ControlTaskParams,
         "prompts": PromptsParams, "answers": AnswersParams, "statistics": StatisticsParams, "project": ProjectParams,
-        "questions": QuestionsParams,
+        "questions": QuestionsParams, "learning_curve": LearningCurveParams,
     }  # fmt: skip
     read = {key for section, model in models.items() for key in keys_of(model, section)}
     assert read | {"model_notes.*"} == {key for key in KEYS if "." in key}
