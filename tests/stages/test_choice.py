@@ -12,8 +12,8 @@ from signbridge.datasets.near_duplicates import PhotosParams
 from signbridge.datasets.sampling import SampleParams
 from signbridge.probing.control_sweep import ShuffledLabelsParams
 from signbridge.probing.control_task import ControlTaskParams
-from signbridge.probing.projection import ProjectParams
 from signbridge.probing.learning_curve import LearningCurveParams
+from signbridge.probing.projection import ProjectParams
 from signbridge.probing.settings import ProbeParams
 from signbridge.statistics.intervals import StatisticsParams
 from signbridge.statistics.mutual_information import AnswersParams
