@@ -3,7 +3,7 @@
 import pandas as pd
 
 from signbridge.core.names import IN_ORDER, MOVEMENT, SHUFFLED
-from signbridge.report.page_parts import Section, Table
+from signbridge.report.page_parts import REAL, Section, Table
 from signbridge.report.sections.motion import ALL, BEST, OWN, SEE_ORDER, TOLD, TWIN, Motion, called, kinds
 from signbridge.report.wording import count, p_value, percent, points_with_interval, share_with_interval
 
@@ -100,7 +100,7 @@ def is_it_real(motion: Motion) -> Section:
         lead.append(null)
     tables = [_controls(motion, target) for target in motion.targets]
     tables += [_backwards(motion)] if len(motion.backwards) else []
-    return Section("real", "Is it real?", tuple(lead), tables=tuple(tables))
+    return Section("real", "Is it real?", tuple(lead), tables=tuple(tables), part=REAL)
 
 
 def _null(motion: Motion) -> str | None:
