@@ -161,16 +161,14 @@ def build(analysis: Analysis, where: str = text.WHERE_PICTURES_GO) -> gr.Blocks:
     study, handlers = analysis.study, Handlers(analysis)
     # analytics: no word to anyone that the page was opened
     with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(KEPT_SECONDS // 4, KEPT_SECONDS // 2)) as page:
-        gr.HTML(
-            text.title(
-                study.model_name, question_of(study.made_by["model"]["prompt"]), len(study.sample), study.letters
-            ),
-            elem_id="title",
-        )
+        gr.HTML("<h1>Show the model a hand, see every layer's reading</h1>", elem_id="title")
         session, tab = gr.State(Session()), gr.State(PICTURE)
         with gr.Row(elem_id="layout"):
+            question = question_of(study.made_by["model"]["prompt"])
+            gr.HTML(text.about(study.model_name, question, len(study.sample), study.letters), elem_id="about")
             with gr.Column(elem_id="answer"):
-                words, verdict = gr.HTML(text.message(HINT), elem_id="words"), gr.HTML(elem_id="verdict")
+                with gr.Row(elem_id="said"):
+                    words, verdict = gr.HTML(text.message(HINT), elem_id="words"), gr.HTML(elem_id="verdict")
                 site, position = choice(study)
             with gr.Column(elem_id="show"):
                 picture, live = what_is_shown(tab)

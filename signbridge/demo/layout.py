@@ -89,9 +89,13 @@ def choice(study: DemoStudy) -> tuple[gr.Dropdown, gr.Radio]:
     best_site, best_position = study.best
     positions = [(text.POSITIONS[name], name) for name in study.positions]
     with gr.Row():
-        chosen = f"The study chose {best_site}"
         site = gr.Dropdown(
-            study.sites, value=best_site, label="Layer", info=chosen, elem_id="site", scale=1, min_width=160
+            study.sites,
+            value=best_site,
+            label=f"Layer (the study chose {best_site})",
+            elem_id="site",
+            scale=1,
+            min_width=200,
         )
         value = best_position if best_position in study.positions else None
         position = gr.Radio(positions, value=value, label="Position", elem_id="position", scale=3, min_width=260)
@@ -105,7 +109,7 @@ def three_panels(study: DemoStudy) -> list[gr.Plot | gr.HTML]:
     components = []
     with gr.Row(elem_id="three"):
         for name, title, how_to_read in (
-            ("confidence", "Each site's top letter, and how sure it is", f"{by_depth} {chance}"),
+            ("confidence", "Each site's top letter", f"By depth. {chance}"),
             ("likeliest", "The likeliest letters here", "At the layer and position above."),
             ("heat-map", "Every letter at every site", by_depth),
         ):

@@ -118,6 +118,6 @@ def _tooltip(*columns: str) -> list[alt.Tooltip]:
 
 
 def _sized(chart: alt.LayerChart, height: int) -> alt.LayerChart:
-    return chart.properties(
+    return chart.configure_view(stroke=None).properties(
         width="container", height=height, background="transparent", padding=4, autosize=FIT, usermeta=AS_SVG
     )

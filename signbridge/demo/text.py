@@ -20,8 +20,7 @@ from signbridge.report.page_parts import data_uri, thumbnail
 PIXELS = ("pixels", "flat")
 POSITIONS = {name: series.name for name, series in palette.POSITIONS.items()}
 NOT_A_TRANSLATOR = (
-    "This is a window into one model for research. It does not understand sign language: it was asked about still "
-    "pictures of single hand shapes, and a probe always names some letter, whatever it is shown."
+    "A window into one model for research. It does not understand sign language, and a probe always names some letter."
 )
 WHERE_PICTURES_GO = (
     "What you show is read on the machine that runs this page: an upload lies there as a file for a minute at most, "
@@ -35,6 +34,10 @@ ADVICE = {
 }
 BLIND = "This site does not see the picture: its vectors are the same whatever is shown."
 SHARED = " This page is shared: what you show also passes through gradio.live."
+ON_A_SPACE = (
+    "What you show is read in the memory of this Space of Hugging Face: an upload lies there as a file for a minute at "
+    "most. The camera's picture is not mirrored: a left hand stays a left hand."
+)
 _macros = Environment(
     loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
 ).get_template("page.html.j2")
@@ -50,9 +53,9 @@ def message(text: str, kind: str = "status") -> str:
     return _macros.module.message(text, kind)
 
 
-def title(model: str, question: str, images: int, letters: Sequence[str]) -> str:
+def about(model: str, question: str, images: int, letters: Sequence[str]) -> str:
     """What this page is, of which model, and what it is not."""
-    return _macros.module.title(model, question, images, len(letters), NOT_A_TRANSLATOR)
+    return _macros.module.about(model, question, images, len(letters), NOT_A_TRANSLATOR)
 
 
 def heading(title: str, below: str) -> str:
