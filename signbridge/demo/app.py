@@ -161,7 +161,6 @@ def build(analysis: Analysis, where: str = text.WHERE_PICTURES_GO) -> gr.Blocks:
     study, handlers = analysis.study, Handlers(analysis)
     # analytics: no word to anyone that the page was opened
     with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(KEPT_SECONDS // 4, KEPT_SECONDS // 2)) as page:
-        gr.HTML("<h1>Show the model a hand, see every layer's reading</h1>", elem_id="title")
         session, tab = gr.State(Session()), gr.State(PICTURE)
         with gr.Row(elem_id="layout"):
             question = question_of(study.made_by["model"]["prompt"])

@@ -92,7 +92,7 @@ def choice(study: DemoStudy) -> tuple[gr.Dropdown, gr.Radio]:
         site = gr.Dropdown(
             study.sites,
             value=best_site,
-            label=f"Layer (the study chose {best_site})",
+            label=f"Layer (chosen: {best_site})",
             elem_id="site",
             scale=1,
             min_width=200,

@@ -10,7 +10,7 @@ from signbridge.report.charts.style import short_site
 from signbridge.report.palette import BLUE, GREY, SEQUENTIAL, VERMILLION
 
 LIKELIEST = 5
-CONFIDENCE_HEIGHT, LETTER_HEIGHT = 200, 12  # pixels; of a letter's row in the heat map
+CONFIDENCE_HEIGHT, LETTER_HEIGHT = 190, 10  # pixels; of a letter's row in the heat map
 MOST_NAMES = 20  # sites that can all be named on an axis
 AS_SVG = {"embedOptions": {"renderer": "svg"}}  # which the page's style sheet colours, light or dark
 FIT = alt.AutoSizeParams(type="fit-x", contains="padding", resize=True)
@@ -70,7 +70,7 @@ def likeliest_chart(table: pd.DataFrame) -> alt.LayerChart:
         x=alt.X("probability:Q", scale=alt.Scale(domain=[0, 1.15]), axis=_share_axis()),
     )
     bars = base.mark_bar(color=VERMILLION).encode(tooltip=_tooltip("letter", "probability"))
-    return _sized(bars + base.mark_text(align="left", dx=4).encode(text="text:N"), 36 * len(table))
+    return _sized(bars + base.mark_text(align="left", dx=4).encode(text="text:N"), 34 * len(table))
 
 
 def heat_map_chart(table: pd.DataFrame, selected: str) -> alt.LayerChart:
@@ -79,7 +79,7 @@ def heat_map_chart(table: pd.DataFrame, selected: str) -> alt.LayerChart:
     long["short"] = [short_site(site) for site in long["site"]]
     x, y = _depth(table.index), alt.Y("letter:N", sort=list(table.columns), axis=alt.Axis(title=None, labelFontSize=9))
     scale = alt.Scale(scheme=SEQUENTIAL, domain=[0, 1])
-    key = alt.Legend(title="probability", format=".0%", orient="bottom", gradientLength=160)
+    key = alt.Legend(title=None, format=".0%", orient="bottom", gradientLength=160)
     cells = (
         alt.Chart(long)
         .mark_rect()

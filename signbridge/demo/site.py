@@ -53,7 +53,8 @@ def write(folder: Path, study: DemoStudy) -> None:
     with tables.whole_folder(folder) as unfinished:
         (unfinished / ".nojekyll").touch()  # GitHub's pages would leave out files of some names
         shutil.copy(STYLE, unfinished / "style.css")
-        pages = _copied(sorted(REPORT.glob("*.html")), REPORT, unfinished / "report")
+        pages = sorted(REPORT.glob("*.html"), key=lambda page: (page.stem != "index", page.stem))
+        pages = _copied(pages, REPORT, unfinished / "report")
         figures = _copied(sorted(PLOTS.rglob("*.png")), PLOTS, unfinished / "figures")
         letters = [] if hidden else study.examples()["label"].tolist()
         if letters:
@@ -86,7 +87,7 @@ def _write_gallery(folder: Path, study: DemoStudy, letters: list[str]) -> None:
         parts = {
             "words": text.words(reading.answer, []),
             "verdict": text.verdict(study, reading, place, comparison.familiarity(own, reading.photo)),
-            "seen": text.seen(picture),
+            "seen": text.seen(picture, "The image"),
             "nearest": text.nearest(study, place, neighbourhood.nearest(own[place], reading.photo)),
         }
         others = {"letter": letters[number], "letters": letters, "model": study.model_name}

@@ -19,9 +19,7 @@ from signbridge.report.page_parts import data_uri, thumbnail
 
 PIXELS = ("pixels", "flat")
 POSITIONS = {name: series.name for name, series in palette.POSITIONS.items()}
-NOT_A_TRANSLATOR = (
-    "A window into one model for research. It does not understand sign language, and a probe always names some letter."
-)
+NOT_A_TRANSLATOR = "For research: it does not understand sign language, and a probe always names some letter."
 WHERE_PICTURES_GO = (
     "What you show is read on the machine that runs this page: an upload lies there as a file for a minute at most, "
     "and in memory until you close the page. The camera's picture is not mirrored: a left hand stays a left hand."
@@ -74,9 +72,9 @@ def examples(study: DemoStudy, selected: int | None) -> str:
     return _macros.module.examples(images, selected)
 
 
-def seen(image: Image.Image) -> str:
-    """The picture as the vision tower takes it in."""
-    return _macros.module.seen(data_uri(encode_png(np.asarray(image))), image.width, image.height)
+def seen(image: Image.Image, what: str = "What the model saw") -> str:
+    """The picture as the vision tower takes it in, or `what` else it is."""
+    return _macros.module.seen(data_uri(encode_png(np.asarray(image))), image.width, image.height, what)
 
 
 def verdict(study: DemoStudy, reading: Reading, place: Place, familiarity: Familiarity, blind: bool = False) -> str:
@@ -93,9 +91,9 @@ def trust(familiarity: Familiarity, known: bool = False) -> str:
     if familiarity.level == "untold":
         return f"The sample has {familiarity.images} images, too few to tell what is unlike them."
     share = percent(familiarity.share)
-    said = f"At {named(familiarity.where)} it is more unusual than {share} of the study's own images at any site."
+    said = f"{share} of the study's own images are less unusual. It stands out most at {named(familiarity.where)}."
     if familiarity.level == "unfamiliar":
-        said += f" Of hands that are like them, {percent(1 - FAR)} get this warning too."
+        said += f" Of the study's own images {percent(1 - FAR)} would get this warning too."
     if familiarity.level == "familiar":
         said += " That makes it no hand, and no letter right."
     learnt = " It is a copy of one of the sample's photos, so the probe has learnt its letter: no test of anything."

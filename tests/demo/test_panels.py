@@ -94,8 +94,13 @@ def test_shares_are_read_easily(share, expected):
 @pytest.mark.parametrize(
     ("share", "images", "advice", "why"),
     [
-        (0.97, 300, "do not believe the letter", "At layer_01, last token of the prompt it is more unusual than 97 %"),
-        (0.9, 300, "do not rely on the letter", "more unusual than 90 %"),
+        (
+            0.97,
+            300,
+            "do not believe the letter",
+            "97 % of the study's own images are less unusual. It stands out most at layer_01, last",
+        ),
+        (0.9, 300, "do not rely on the letter", "90 % of the study's own"),
         (0.5, 300, "looks like the study's hands", "no letter right"),
         (0.5, 12, "Nobody can tell", "12 images, too few"),
     ],
