@@ -79,7 +79,7 @@ def heat_map_chart(table: pd.DataFrame, selected: str) -> alt.LayerChart:
     long["short"] = [short_site(site) for site in long["site"]]
     x, y = _depth(table.index), alt.Y("letter:N", sort=list(table.columns), axis=alt.Axis(title=None, labelFontSize=9))
     scale = alt.Scale(scheme=SEQUENTIAL, domain=[0, 1])
-    key = alt.Legend(title=None, format=".0%", orient="bottom", gradientLength=160)
+    key = alt.Legend(title=None, format=".0%", orient="bottom", gradientLength=160, gradientThickness=8, offset=2)
     cells = (
         alt.Chart(long)
         .mark_rect()
