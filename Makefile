@@ -14,6 +14,7 @@
 # make experiments  the table of experiments: headline and changed params
 # make real-lm      do lenses, autoencoders and erasers hold on a real language model? Installs Gemma 3 270M (240 MB)
 # make demo         show the model a hand in the browser
+# make site         pages, figures and the demo's examples as a static site: site/
 # make test         every test but the slow ones: at most 10 minutes on 2 cores. make test-slow runs those
 # make lint         check style and format
 # make budgets      what the project may cost, and what it does
@@ -58,7 +59,7 @@ EXTRAS_slow := $(EXTRAS_dev),slow
 # Packages are compiled as they are first imported, once. With this variable set they would be in every process.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: repro $(QUESTIONS) all check experiments demo real-lm test test-slow lint budgets setup clock-repro clock-test
+.PHONY: repro $(QUESTIONS) all check experiments demo site real-lm test test-slow lint budgets setup clock-repro clock-test
 .DEFAULT_GOAL := repro
 
 setup: .venv/with-dev
@@ -120,6 +121,9 @@ check: .venv/with-study
 
 demo: .venv/with-demo
 	$(BIN)/python -m signbridge.demo
+
+site: .venv/with-study
+	$(BIN)/python -m signbridge.demo.site
 
 real-lm: .venv/with-real-lm
 	$(BIN)/python -m benchmarks.real_language_model

@@ -11,7 +11,8 @@ from typing import NamedTuple
 from PIL import Image
 
 from signbridge.core.errors import SignBridgeError
-from signbridge.demo.familiarity import Familiarity, Neighbourhood
+from signbridge.demo.familiarity import Comparison, Familiarity
+from signbridge.demo.neighbours import Nearest, Neighbourhood
 from signbridge.demo.reading import Reading, read
 from signbridge.demo.study import DemoStudy, Place
 from signbridge.demo.uploads import prepared
@@ -39,6 +40,8 @@ class Analysis:
         self.neighbourhood = lru_cache(maxsize=CELLS_HELD)(self._neighbourhood)
         self._one_at_a_time = threading.Lock()
         self._reader: Future[Reader] = Future()
+        self._comparison: Future[Comparison] = Future()
+        self._of_examples: dict[int, Reading] = {}
         self._ended = threading.Event()
         threading.Thread(target=self._open, args=(open_reader,), daemon=True).start()
 
@@ -66,21 +69,40 @@ class Analysis:
             log.info("Read a picture in %.2f s.", time.perf_counter() - start)
         return reading
 
-    def familiarity(self, reading: Reading, place: Place) -> Familiarity:
-        """How near the reading lies to the sample's other photos at `place`."""
-        return self.neighbourhood(place).familiarity(reading.vectors[place], reading.photo)
+    def familiarity(self, reading: Reading) -> Familiarity:
+        """How unusual the picture is beside the sample, at the site where it is most so."""
+        return self._comparison.result().familiarity(reading.vectors, reading.photo)
+
+    def nearest(self, reading: Reading, place: Place) -> Nearest:
+        """The images of the sample's other photos that lie nearest at `place`."""
+        return self.neighbourhood(place).nearest(reading.vectors[place], reading.photo)
+
+    def is_blind(self, place: Place) -> bool:
+        """Whether the vectors at `place` are the same whatever is shown."""
+        return self.neighbourhood(place).is_blind
 
     def example(self, index: int) -> Picture:
         """One of the study's examples."""
         row = self.study.examples().iloc[index]
         return Picture(self.study.image(row.image), [], of_sample=True)
 
+    def read_example(self, index: int) -> Reading:
+        """What the model makes of one of the study's examples, which is found out once."""
+        if index not in self._of_examples:
+            self._of_examples[index] = self.read(self.example(index), like_dataset=True)
+        return self._of_examples[index]
+
     def _neighbourhood(self, place: Place) -> Neighbourhood:
         return Neighbourhood(self.study.vectors(place), self.study.sample["photo"].to_numpy(), self.study.probes[place])
 
     def _open(self, open_reader: Callable[[], Reader]) -> None:
         try:
-            self._reader.set_result(open_reader())
+            reader, study = open_reader(), self.study
+            log.info("Comparing the sample's images with one another.")
+            photos = study.sample["photo"].to_numpy()
+            self._comparison.set_result(Comparison(study.vectors, study.probes, photos))
+            self._reader.set_result(reader)  # last: from now on pictures are read
+            log.info("Ready.")
         except Exception as error:  # whoever asks for the reader is told too
             if self._ended.is_set():
                 return

@@ -7,11 +7,12 @@ from jaxtyping import Float
 
 from signbridge.demo.study import DemoStudy, Place
 from signbridge.report.charts.style import short_site
-from signbridge.report.palette import BLUE, GREY, PAPER, SEQUENTIAL, VERMILLION
+from signbridge.report.palette import BLUE, GREY, SEQUENTIAL, VERMILLION
 
 LIKELIEST = 5
-CONFIDENCE_HEIGHT, LETTER_HEIGHT = 260, 16  # pixels; of a letter's row in the heat map
+CONFIDENCE_HEIGHT, LETTER_HEIGHT = 190, 10  # pixels; of a letter's row in the heat map
 MOST_NAMES = 20  # sites that can all be named on an axis
+AS_SVG = {"embedOptions": {"renderer": "svg"}}  # which the page's style sheet colours, light or dark
 FIT = alt.AutoSizeParams(type="fit-x", contains="padding", resize=True)
 
 Probabilities = dict[Place, Float[np.ndarray, "letters"]]
@@ -76,9 +77,9 @@ def heat_map_chart(table: pd.DataFrame, selected: str) -> alt.LayerChart:
     """Sites by letters; the selected site is framed."""
     long = table.reset_index().melt("site", var_name="letter", value_name="probability")
     long["short"] = [short_site(site) for site in long["site"]]
-    x, y = _depth(table.index), alt.Y("letter:N", sort=list(table.columns), axis=alt.Axis(title=None))
+    x, y = _depth(table.index), alt.Y("letter:N", sort=list(table.columns), axis=alt.Axis(title=None, labelFontSize=9))
     scale = alt.Scale(scheme=SEQUENTIAL, domain=[0, 1])
-    key = alt.Legend(title="probability", format=".0%", orient="bottom", gradientLength=160)
+    key = alt.Legend(title=None, format=".0%", orient="bottom", gradientLength=160, gradientThickness=8, offset=2)
     cells = (
         alt.Chart(long)
         .mark_rect()
@@ -117,4 +118,6 @@ def _tooltip(*columns: str) -> list[alt.Tooltip]:
 
 
 def _sized(chart: alt.LayerChart, height: int) -> alt.LayerChart:
-    return chart.properties(width="container", height=height, background=PAPER, padding=8, autosize=FIT)
+    return chart.configure_view(stroke=None).properties(
+        width="container", height=height, background="transparent", padding=4, autosize=FIT, usermeta=AS_SVG
+    )

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int, UInt8
 from PIL import Image
 from pydantic import TypeAdapter, ValidationError
 
@@ -119,9 +119,10 @@ class DemoStudy:
         site = chosen_layer(choices, position) if position else None
         return (site, position) if site else self.places[-1]
 
-    def vectors(self, place: Place) -> Float[np.ndarray, "images width"]:
-        """The activations of the sample's images at a place, in the order of `sample`."""
-        return activations.read(ACTIVATIONS, *place, self.sample["image_id"].tolist())
+    def vectors(self, place: Place, rows: Int[np.ndarray, "images"] | None = None) -> Float[np.ndarray, "images width"]:
+        """The activations at a place of the sample's images, or of these `rows` of it."""
+        images = self.sample["image_id"] if rows is None else self.sample["image_id"].iloc[rows]
+        return activations.read(ACTIVATIONS, *place, images.tolist())
 
     def examples(self) -> pd.DataFrame:
         """The first image of each letter in the sample."""

@@ -9,7 +9,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from PIL import Image
 
 from signbridge.datasets.images import encode_png
-from signbridge.demo.familiarity import FAR, RATHER_FAR, Familiarity
+from signbridge.demo.familiarity import FAR, Familiarity
+from signbridge.demo.neighbours import Nearest
 from signbridge.demo.panels import percent
 from signbridge.demo.reading import Reading
 from signbridge.demo.study import DemoStudy, Place
@@ -18,15 +19,23 @@ from signbridge.report.page_parts import data_uri, thumbnail
 
 PIXELS = ("pixels", "flat")
 POSITIONS = {name: series.name for name, series in palette.POSITIONS.items()}
-NOT_A_TRANSLATOR = (
-    "This is a window into one model for research. It does not understand sign language: it was asked about still "
-    "pictures of single hand shapes, and a probe always names some letter, whatever it is shown."
-)
+NOT_A_TRANSLATOR = "For research: it does not understand sign language, and a probe always names some letter."
 WHERE_PICTURES_GO = (
     "What you show is read on the machine that runs this page: an upload lies there as a file for a minute at most, "
     "and in memory until you close the page. The camera's picture is not mirrored: a left hand stays a left hand."
 )
+ADVICE = {
+    "unfamiliar": "This does not look like the study's hands: do not believe the letter.",
+    "careful": "This is unlike most of the study's hands: do not rely on the letter.",
+    "familiar": "This looks like the study's hands.",
+    "untold": "Nobody can tell whether this looks like the study's hands: do not rely on the letter.",
+}
+BLIND = "This site does not see the picture: its vectors are the same whatever is shown."
 SHARED = " This page is shared: what you show also passes through gradio.live."
+ON_A_SPACE = (
+    "What you show is read in the memory of this Space of Hugging Face: an upload lies there as a file for a minute at "
+    "most. The camera's picture is not mirrored: a left hand stays a left hand."
+)
 _macros = Environment(
     loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
 ).get_template("page.html.j2")
@@ -42,6 +51,11 @@ def message(text: str, kind: str = "status") -> str:
     return _macros.module.message(text, kind)
 
 
+def about(model: str, question: str, images: int, letters: Sequence[str]) -> str:
+    """What this page is, of which model, and what it is not."""
+    return _macros.module.about(model, question, images, len(letters), NOT_A_TRANSLATOR)
+
+
 def heading(title: str, below: str) -> str:
     """Above a panel: its title, and how to read it."""
     return _macros.module.heading(title, below)
@@ -52,48 +66,43 @@ def label(words: str) -> str:
     return _macros.module.label(words)
 
 
-def seen(image: Image.Image) -> str:
-    """The picture as the vision tower takes it in."""
-    return _macros.module.seen(data_uri(encode_png(np.asarray(image))), image.width, image.height)
+def examples(study: DemoStudy, selected: int | None) -> str:
+    """A button an example, with its picture and letter; the `selected` one is pressed."""
+    images = [(thumbnail(row.image), row.label) for row in study.examples().itertuples()]
+    return _macros.module.examples(images, selected)
 
 
-def verdict(study: DemoStudy, reading: Reading, place: Place, familiarity: Familiarity) -> str:
-    """What the layer and the raw pixels say, and how far to believe it."""
-    lines = [_said(study, reading, place)]
+def seen(image: Image.Image, what: str = "What the model saw") -> str:
+    """The picture as the vision tower takes it in, or `what` else it is."""
+    return _macros.module.seen(data_uri(encode_png(np.asarray(image))), image.width, image.height, what)
+
+
+def verdict(study: DemoStudy, reading: Reading, place: Place, familiarity: Familiarity, blind: bool = False) -> str:
+    """Whether to believe the letters at all, then what the layer and the raw pixels say; `blind` if it sees nothing."""
+    lines = [BLIND if blind else _said(study, reading, place)]
     if PIXELS in reading.probabilities and place != PIXELS:
         lines.append(_said(study, reading, PIXELS))
-    level = trust_level(familiarity)
-    return _macros.module.verdict(lines, trust(familiarity, reading.photo is not None), level)
-
-
-def trust_level(familiarity: Familiarity) -> str:
-    """`familiar`, `careful`, `unfamiliar` or, where the site sees no picture, `blind`."""
-    if np.isnan(familiarity.percentile):
-        return "blind"
-    if familiarity.percentile >= FAR:
-        return "unfamiliar"
-    return "careful" if familiarity.percentile >= RATHER_FAR else "familiar"
+    known = reading.photo is not None
+    return _macros.module.verdict(lines, ADVICE[familiarity.level], trust(familiarity, known), familiarity.level)
 
 
 def trust(familiarity: Familiarity, known: bool = False) -> str:
-    """How far to believe the letters; `known` if the picture is a copy of one of the sample's photos."""
-    level = trust_level(familiarity)
-    if level == "blind":
-        return "This site does not see the picture: its vectors are the same whatever is shown."
-    share = percent(familiarity.percentile)
-    far = f"It lies farther from the sample than {share} of the sample's own images lie from its other photos."
-    judged = {
-        "unfamiliar": f"Do not believe these letters: the model has not been probed on anything like this. {far}",
-        "careful": f"Take these letters with care: this picture is rather unlike the sample. {far}",
-        "familiar": f"Here the picture is not unusual. {far} That makes it no hand, and no letter right.",
-    }[level]
+    """What the verdict on the picture rests on; `known` if it is a copy of one of the sample's photos."""
+    if familiarity.level == "untold":
+        return f"The sample has {familiarity.images} images, too few to tell what is unlike them."
+    share = percent(familiarity.share)
+    said = f"{share} of the study's own images are less unusual. It stands out most at {named(familiarity.where)}."
+    if familiarity.level == "unfamiliar":
+        said += f" Of the study's own images {percent(1 - FAR)} would get this warning too."
+    if familiarity.level == "familiar":
+        said += " That makes it no hand, and no letter right."
     learnt = " It is a copy of one of the sample's photos, so the probe has learnt its letter: no test of anything."
-    return judged + (learnt if known else "")
+    return said + (learnt if known else "")
 
 
-def nearest(study: DemoStudy, place: Place, familiarity: Familiarity) -> str:
+def nearest(study: DemoStudy, place: Place, found: Nearest) -> str:
     """The images of the sample that lie nearest, with letter and distance."""
-    rows = study.sample.iloc[familiarity.nearest]
+    rows = study.sample.iloc[found.rows]
     images = [
         {
             "uri": thumbnail(row.image),
@@ -101,7 +110,7 @@ def nearest(study: DemoStudy, place: Place, familiarity: Familiarity) -> str:
             "label": row.label,
             "distance": f"{distance:.2f}",
         }
-        for row, distance in zip(rows.itertuples(), familiarity.distances, strict=True)
+        for row, distance in zip(rows.itertuples(), found.distances, strict=True)
     ]
     return _macros.module.nearest(images, named(place))
 

@@ -119,3 +119,46 @@ def seen(page: Page) -> np.ndarray:
     """What the page says the model saw, in grey."""
     uri = page.get_attribute("[data-testid=seen]", "src")
     return np.asarray(Image.open(io.BytesIO(base64.b64decode(re.sub("^.*,", "", uri)))).convert("L")).astype(int)
+
+
+# The words of the page whose contrast with what lies behind them is below 4.5 (3 for large ones): WCAG 2.2, 1.4.3.
+# Colours are what `getComputedStyle` says of the words and of everything around them, mixed by their opacity.
+TOO_PALE = """() => {
+    const parsed = colour => {
+        const numbers = colour.match(/[\\d.]+/g).map(Number);
+        const scale = colour.startsWith("color(") ? 255 : 1;
+        return [...numbers.slice(0, 3).map(shade => scale * shade), numbers[3] ?? 1];
+    };
+    const over = (top, share, below) => below.map((shade, i) => share * top[i] + (1 - share) * shade);
+    const linear = s => s <= 0.04045 ? s / 12.92 : ((s + 0.055) / 1.055) ** 2.4;
+    const luminance = shades => shades.map(s => linear(s / 255))
+        .reduce((sum, s, i) => sum + s * [0.2126, 0.7152, 0.0722][i], 0);
+    const found = [];
+    const words = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+    while (words.nextNode()) {
+        const text = words.currentNode.textContent.trim(), element = words.currentNode.parentElement;
+        if (!text || !element.checkVisibility({opacityProperty: true, visibilityProperty: true})) continue;
+        if (element.closest("style, script, noscript, svg")) continue;
+        const around = [];
+        for (let one = element; one; one = one.parentElement) around.unshift(getComputedStyle(one));
+        let behind = [255, 255, 255], opacity = 1;
+        for (const style of around) {
+            opacity *= Number(style.opacity);
+            const [red, green, blue, alpha] = parsed(style.backgroundColor);
+            behind = over([red, green, blue], alpha, behind);
+        }
+        const style = around.at(-1), [red, green, blue, alpha] = parsed(style.color);
+        const front = over([red, green, blue], alpha * opacity, behind);
+        const [light, dark] = [luminance(front), luminance(behind)].sort((a, b) => b - a);
+        const size = parseFloat(style.fontSize), bold = Number(style.fontWeight) >= 700;
+        const large = size >= (bold ? 18.66 : 24);
+        const contrast = (light + 0.05) / (dark + 0.05);
+        if (contrast < (large ? 3 : 4.5)) found.push(`${text.slice(0, 40)}: ${contrast.toFixed(2)}`);
+    }
+    return found;
+}"""
+
+
+def too_pale(page: Page) -> list[str]:
+    """The words that are hard to read, each with its contrast."""
+    return page.evaluate(TOO_PALE)

@@ -20,14 +20,7 @@ from signbridge.demo.study import DemoStudy
 from signbridge.demo.uploads import open_upload
 from tests.demo import browser as demo_browser
 from tests.demo import pictures
-from tests.demo.browser import (
-    PATIENCE,
-    Server,
-    needs_browser,
-    seen,
-    table,
-    upload,
-)
+from tests.demo.browser import PATIENCE, Server, needs_browser, seen, table, too_pale, upload
 
 pytestmark = needs_browser
 DRAWN = "#{}-chart [data-testid=altair] .marks"
@@ -51,7 +44,24 @@ def opened(page: Page, server: Server) -> Page:
     page.set_default_timeout(PATIENCE)
     page.goto(server.url)
     page.wait_for_selector("#examples img")
+    page.wait_for_selector(DRAWN.format("heat-map"))  # of the example that the page opens with
     return page
+
+
+def upload_and_wait(page: Page, server: Server, path: Path) -> None:
+    """Until the model has read what was uploaded, and the page shows so: a verdict stands there from the start."""
+    before = server.readings()
+    upload(page, path)
+    start = time.monotonic()
+    while server.readings() == before:
+        assert time.monotonic() - start < PATIENCE / 1000
+        page.wait_for_timeout(100)
+    page.wait_for_selector("[data-testid=verdict]")
+
+
+def pressed(page: Page) -> list[str]:
+    """The examples that are marked as shown."""
+    return [image.get_attribute("alt") for image in page.locator("#examples [aria-pressed=true] img").all()]
 
 
 @pytest.fixture
@@ -93,43 +103,65 @@ def assert_shows_reading(page: Page, analysis: Analysis, reading: Reading, site:
     assert [row[1:] for row in table(page, "heat-map")] == [
         [panels.percent(share) for share in row] for row in heat_map.to_numpy()
     ]
-    familiarity = analysis.familiarity(reading, place)
-    expect(page.locator(TRUST)).to_have_text(text.trust(familiarity, reading.photo is not None))
-    nearest = [study.sample["image_id"].iloc[row] for row in familiarity.nearest]
+    familiarity = analysis.familiarity(reading)
+    expect(page.locator(TRUST)).to_have_attribute("data-level", familiarity.level)
+    expect(page.locator("[data-testid=advice]")).to_have_text(text.ADVICE[familiarity.level])
+    expect(page.locator("[data-testid=why]")).to_have_text(text.trust(familiarity, reading.photo is not None))
+    nearest = [study.sample["image_id"].iloc[row] for row in analysis.nearest(reading, place).rows]
     shown = page.locator("[data-testid=nearest] img").all()
     assert [re.search(r"Image (\S+),", image.get_attribute("alt")).group(1) for image in shown] == nearest
 
 
-def test_an_upload_is_read_as_the_library_reads_it(page, server, analysis, hand):
-    upload(page, hand)
-    page.wait_for_selector("[data-testid=verdict]")
-    site, position = analysis.study.best
-    assert_shows(page, analysis, hand, site, position)
+def test_the_page_opens_with_an_example_in_one_view_and_an_upload_takes_its_place(page, server, analysis, hand):
+    place = analysis.study.best
+    assert_shows_reading(page, analysis, analysis.read_example(0), *place)
+    assert pressed(page) == ["Example of the letter A"]
     for chart in ("confidence", "likeliest", "heat-map"):
         box = page.locator(DRAWN.format(chart)).bounding_box()
-        assert box["width"] > 300
+        assert box["width"] > 250
         assert box["height"] > 100
+        assert box["y"] + box["height"] <= 800  # a laptop's screen
+    upload_and_wait(page, server, hand)
+    assert_shows(page, analysis, hand, *place)
+    assert pressed(page) == []
 
 
-def test_another_layer_and_position_follow_without_the_model(page, server, analysis, hand):
-    upload(page, hand)
-    page.wait_for_selector("[data-testid=verdict]")
+def test_words_can_be_read_in_light_and_dark_charts_follow_and_on_a_phone_the_answer_is_first(server, browser):
+    for scheme, width in (("light", 1280), ("dark", 390)):
+        context = browser.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme)
+        page = opened(context.new_page(), server)
+        assert too_pale(page) == [], scheme
+        assert page.get_by_role("button", name="Example of the letter C").count() == 1
+        in_charts = page.locator("#confidence-chart svg.marks text").first.evaluate(
+            "text => getComputedStyle(text).fill"
+        )
+        of_page = page.evaluate("getComputedStyle(document.querySelector('#words p')).color")
+        assert in_charts == of_page
+        places = {part: page.locator(part).bounding_box()["y"] for part in ("#words", "#verdict", "#show", "#panels")}
+        if width == 390:
+            assert sorted(places, key=places.get) == ["#words", "#verdict", "#show", "#panels"]
+            assert places["#verdict"] < 400
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+        context.close()
+
+
+def test_another_layer_and_position_follow_without_the_model(page, server, analysis):
     before = server.readings()
     page.click("#position label:has-text('mean over image tokens')")
     expect(page.locator("#verdict")).to_contain_text("mean over image tokens")
     page.click("#site input")
     page.click("ul[role=listbox] [role=option]:has-text('layer_05')")
     expect(page.locator("#verdict")).to_contain_text("layer_05, mean over image tokens")
-    assert_shows(page, analysis, hand, "layer_05", "image_mean")
+    assert_shows_reading(page, analysis, analysis.read_example(0), "layer_05", "image_mean")
     assert server.readings() == before
 
 
 @pytest.mark.slow
-def test_the_switch_shows_the_model_the_whole_picture(page, analysis, tmp_path):
+def test_the_switch_shows_the_model_the_whole_picture(page, server, analysis, tmp_path):
     wide = Image.fromarray(np.random.default_rng(0).integers(0, 256, (60, 120, 3), np.uint8))
     wide.save(tmp_path / "wide.png")
-    upload(page, tmp_path / "wide.png")
-    page.wait_for_selector("[data-testid=verdict]")
+    upload_and_wait(page, server, tmp_path / "wide.png")
+    assert_shows(page, analysis, tmp_path / "wide.png", *analysis.study.best)
     like_dataset, before = seen(page), page.get_attribute("[data-testid=seen]", "src")
     page.click("#like-dataset input")
     expect(page.locator("[data-testid=seen]")).not_to_have_attribute("src", before)
@@ -150,14 +182,14 @@ def test_an_example_of_the_sample_is_said_to_be_one(page, analysis):
 
 
 @pytest.mark.slow
-def test_an_example_takes_the_place_of_an_upload(page, analysis, hand):
-    upload(page, hand)
-    page.wait_for_selector("[data-testid=verdict]")
+def test_an_example_takes_the_place_of_an_upload(page, server, analysis, hand):
+    upload_and_wait(page, server, hand)
     page.locator("#examples button:has(img)").nth(1).click()
     expect(page.locator("#picture button[aria-label='Remove Image']")).to_have_count(0)
     page.wait_for_timeout(1000)
     reading = analysis.read(analysis.example(1), True)
     assert_shows_reading(page, analysis, reading, *analysis.study.best)
+    assert pressed(page) == ["Example of the letter B"]
 
 
 @pytest.mark.slow
@@ -200,8 +232,9 @@ def test_a_picture_can_be_dropped(page, analysis, hand):
 def test_a_webcam_picture_is_not_mirrored_into_the_model(page):
     page.click("#picture button[aria-label='Capture from camera']")
     page.click("#picture button:has-text('Click to Access Webcam')")
+    before = page.get_attribute("[data-testid=seen]", "src")
     page.locator("#picture button[aria-label='capture photo']").click()
-    page.wait_for_selector("[data-testid=verdict]")
+    expect(page.locator("[data-testid=seen]")).not_to_have_attribute("src", before)
     shades = seen(page)
     assert shades[:, :15].mean() < 80  # dark on the left, as before the camera
     assert shades[:, -15:].mean() > 170
@@ -213,8 +246,9 @@ def test_live_a_frame_a_second_is_read(page, server):
     before = server.readings()
     page.click("button[role=tab]:has-text('Live')")
     page.click("#live button:has-text('Click to Access Webcam')")
+    unlike = page.get_attribute("[data-testid=seen]", "src")
     page.locator("#live button[aria-label='capture photo']").click()
-    page.wait_for_selector("[data-testid=verdict]")
+    expect(page.locator("[data-testid=seen]")).not_to_have_attribute("src", unlike)
     start, first = time.monotonic(), server.readings()
     while server.readings() < first + 3:
         assert time.monotonic() - start < 60
@@ -229,8 +263,9 @@ def test_live_a_frame_a_second_is_read(page, server):
 def test_live_stops_when_its_tab_is_left(page, server, hand, analysis):
     page.click("button[role=tab]:has-text('Live')")
     page.click("#live button:has-text('Click to Access Webcam')")
+    unlike = page.get_attribute("[data-testid=seen]", "src")
     page.locator("#live button[aria-label='capture photo']").click()
-    page.wait_for_selector("[data-testid=verdict]")
+    expect(page.locator("[data-testid=seen]")).not_to_have_attribute("src", unlike)
     page.click("button[role=tab]:has-text('Picture')")
     page.wait_for_timeout(1500)  # for the frame on its way
     upload(page, hand)
@@ -246,8 +281,9 @@ def test_no_frame_of_a_webcam_lies_on_the_disk_when_live_has_ended(page, server)
     page.click("button[role=tab]:has-text('Live')")
     page.click("#live button:has-text('Click to Access Webcam')")
     before = {file for file in server.uploads.rglob("*") if file.is_file()}
+    unlike = page.get_attribute("[data-testid=seen]", "src")
     page.locator("#live button[aria-label='capture photo']").click()
-    page.wait_for_selector("[data-testid=verdict]")
+    expect(page.locator("[data-testid=seen]")).not_to_have_attribute("src", unlike)
     page.wait_for_timeout(2500)
     assert {file for file in server.uploads.rglob("*") if file.is_file()} <= before
 
@@ -281,8 +317,7 @@ def test_bad_files_get_a_sentence_each_and_the_app_goes_on(page, server, tmp_pat
         upload(page, make(tmp_path))
         expect(page.locator(MESSAGE)).to_contain_text(sentence)
         assert page.locator("[data-testid=verdict]").count() == 0
-    upload(page, hand)
-    page.wait_for_selector("[data-testid=verdict]")
+    upload_and_wait(page, server, hand)
     assert "Traceback" not in server.log.read_text()
 
 
@@ -293,6 +328,7 @@ def test_unusual_pictures_are_read_and_the_visitor_is_told(page, server, tmp_pat
         expect(page.locator("#words [data-testid=note]")).to_contain_text(sentence)
         page.wait_for_selector("[data-testid=verdict]")
     assert "Traceback" not in server.log.read_text()
+    expect(page.locator("#words [data-testid=note]")).to_have_count(1)
     shades = seen(page)  # of the last, which lay on its side: upright, dark is on the left, below the white corner
     assert shades[30:, :10].mean() < shades[30:, -10:].mean() - 50
 
@@ -327,14 +363,13 @@ def test_the_page_asks_nobody_but_this_machine(server, browser, hand):
     page = context.new_page()
     asked = []
     page.on("request", lambda request: asked.append(request.url))
-    upload(opened(page, server), hand)
-    page.wait_for_selector("[data-testid=verdict]")
+    upload_and_wait(opened(page, server), server, hand)
     context.close()
     assert {url.split("/")[2] for url in asked if url.startswith("http")} == {server.url.split("/")[2]}
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.slow
+@pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_on_a_phone_nothing_runs_over_the_edge(server, browser, hand, scheme):
     context = browser.new_context(viewport={"width": 360, "height": 740}, color_scheme=scheme)
     page = opened(context.new_page(), server)
@@ -364,8 +399,7 @@ def test_uploads_are_gone_from_the_disk_soon(page, server, tmp_path):
     unmistakable = np.random.default_rng(5).integers(0, 256, (64, 64), np.uint8)
     Image.fromarray(unmistakable).save(tmp_path / "unmistakable.png")
     content = (tmp_path / "unmistakable.png").read_bytes()
-    upload(page, tmp_path / "unmistakable.png")
-    page.wait_for_selector("[data-testid=verdict]")
+    upload_and_wait(page, server, tmp_path / "unmistakable.png")
 
     def kept() -> bool:
         return any(file.read_bytes() == content for file in server.uploads.rglob("*") if file.is_file())

@@ -1,5 +1,6 @@
 """The panels say what the probes say."""
 
+import html
 import re
 
 import altair as alt
@@ -76,7 +77,7 @@ def test_the_layers_verdict_stands_beside_that_of_raw_pixels(study, probabilitie
     blank = Image.new("RGB", (8, 8))
     reading = Reading("Fist", blank, {}, probabilities, None)
     place = ("layer_01", "prompt_last")
-    shown = text.verdict(study, reading, place, Familiarity(0.5, [0], [1.0]))
+    shown = text.verdict(study, reading, place, Familiarity(0.5, place, 300))
     for who, where in (("The probe at layer_01", place), ("Raw pixels alone", ("pixels", "flat"))):
         own = probabilities[where]
         says = f"{study.letters[own.argmax()]} ({panels.percent(own.max())}). Such probes read "
@@ -91,22 +92,44 @@ def test_shares_are_read_easily(share, expected):
 
 
 @pytest.mark.parametrize(
-    ("percentile", "level", "says"),
+    ("share", "images", "advice", "why"),
     [
-        (np.nan, "blind", "does not see the picture"),
-        (1.0, "unfamiliar", "Do not believe"),
-        (0.95, "unfamiliar", "Do not believe"),
-        (0.9, "careful", "with care"),
-        (0.5, "familiar", "not unusual"),
+        (
+            0.97,
+            300,
+            "do not believe the letter",
+            "97 % of the study's own images are less unusual. It stands out most at layer_01, last",
+        ),
+        (0.9, 300, "do not rely on the letter", "90 % of the study's own"),
+        (0.5, 300, "looks like the study's hands", "no letter right"),
+        (0.5, 12, "Nobody can tell", "12 images, too few"),
     ],
 )
-def test_the_visitor_is_told_when_not_to_believe_it(percentile, level, says):
-    familiarity = Familiarity(percentile, [0], [1.0])
-    assert text.trust_level(familiarity) == level
-    assert says in text.trust(familiarity)
-    if level != "blind":
-        assert panels.percent(percentile) in text.trust(familiarity)
-        assert "no test of anything" in text.trust(familiarity, known=True)
+def test_the_visitor_is_told_in_one_verdict_whether_to_believe_it(study, probabilities, share, images, advice, why):
+    place = ("layer_01", "prompt_last")
+    reading = Reading("Fist", Image.new("RGB", (8, 8)), {}, probabilities, None)
+    shown = html.unescape(text.verdict(study, reading, place, Familiarity(share, place, images)))
+    assert shown.count("data-level") == 1
+    assert advice in shown
+    assert why in shown
+    assert "no test of anything" not in shown
+    copy = text.verdict(study, reading._replace(photo="p"), place, Familiarity(share, place, 300))
+    assert "no test of anything" in copy
+
+
+def test_a_layer_that_sees_nothing_names_no_letter(study, probabilities):
+    place = ("layer_01", "prompt_last")
+    reading = Reading("Fist", Image.new("RGB", (8, 8)), {}, probabilities, None)
+    shown = text.verdict(study, reading, place, Familiarity(0.5, place, 300), blind=True)
+    assert text.BLIND in shown
+    assert "The probe at" not in shown
+
+
+def test_examples_say_their_letter_to_a_screen_reader(study):
+    shown = text.examples(study, 0)
+    for letter in study.letters:
+        assert shown.count(f'alt="Example of the letter {letter}"') == 1
+    assert shown.count('aria-pressed="true"') == 1
 
 
 def test_what_the_model_says_is_text_and_no_markup():

@@ -8,7 +8,6 @@ from PIL import Image
 
 from signbridge.core import tables
 from signbridge.demo.analysis import Analysis, Picture
-from signbridge.demo.familiarity import FAR
 from signbridge.demo.reading import read
 from signbridge.demo.study import DemoStudy
 from signbridge.probing.probes import load
@@ -61,14 +60,11 @@ def test_the_switch_makes_a_picture_like_the_datasets_and_leaves_the_samples_own
     np.testing.assert_array_equal(readings[0].vectors[study.best], readings[1].vectors[study.best])
 
 
-def test_noise_and_a_hand_upside_down_are_not_to_be_believed(in_study, reader):
+def test_an_example_is_read_once(in_study, reader, monkeypatch):
     analysis = Analysis(DemoStudy(), lambda: reader)
-    study = analysis.study
-    noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (200, 200, 3), np.uint8))
-    upside_down = study.image(study.sample["image"].iloc[8]).rotate(180)
-    for picture in (noise, upside_down):
-        reading = analysis.read(Picture(picture, []), True)
-        assert analysis.familiarity(reading, study.best).percentile >= FAR
+    first = analysis.read_example(1)
+    monkeypatch.setattr(analysis, "read", lambda *_: pytest.fail("read again"))
+    assert analysis.read_example(1) is first
 
 
 def test_whoever_asks_for_a_model_that_did_not_load_is_told_why(in_study):

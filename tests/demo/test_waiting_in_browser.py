@@ -12,6 +12,7 @@ from playwright.sync_api import Browser, expect
 from signbridge.core.errors import SignBridgeError
 from signbridge.demo.analysis import Analysis
 from signbridge.demo.app import Handlers, build
+from signbridge.demo.layout import launch_options
 from signbridge.demo.study import DemoStudy
 from tests.demo import pictures
 from tests.demo.browser import (
@@ -26,14 +27,14 @@ pytestmark = [pytest.mark.slow, needs_browser]  # visitors wait for one another
 @pytest.fixture(autouse=True)
 def as_gradio_sees_them(monkeypatch):
     """Without the tests' type checks, under which a generator does not look like one to Gradio."""
-    for name in ("on_picture", "on_example", "on_switch"):
+    for name in ("on_open", "on_picture", "on_example", "on_switch"):
         monkeypatch.setattr(Handlers, name, inspect.unwrap(getattr(Handlers, name)))
 
 
 @contextmanager
 def launched(open_reader, page=None) -> Iterator[str]:
     page = page or build(Analysis(DemoStudy(), open_reader))
-    _, url, _ = page.launch(server_name="127.0.0.1", prevent_thread_lock=True, quiet=True, ssr_mode=False)
+    _, url, _ = page.launch(server_name="127.0.0.1", **launch_options())
     try:
         yield url
     finally:
