@@ -27,7 +27,7 @@ LIVE_SECONDS = 3600  # of computing in one live session
 MOST_WAITING = 40  # requests; more are turned away
 TITLE = "SignBridge: every layer's reading of a hand"
 HINT = "Show a hand: drop a picture, paste one, take one with the webcam, or choose a letter of the sample below."
-LOADING = "The model is being loaded. Your picture is read as soon as it is there."
+LOADING = "The model is being loaded. The picture is read as soon as it is there."
 BROKEN = "Something went wrong here. Whoever runs this page finds it in the console; another picture may do."
 # On a phone the words stand below what was shown.
 SCROLL_TO_WORDS = "() => document.getElementById('words').scrollIntoView({block: 'nearest', behavior: 'smooth'})"
@@ -180,12 +180,18 @@ def build(analysis: Analysis, where: str = text.WHERE_PICTURES_GO) -> gr.Blocks:
         gr.HTML(text.label(where))
 
         answer, chosen = [session, words, seen], [session, site, position]
-        private, unseen = {"api_visibility": "private"}, {"api_visibility": "private", "show_progress": "hidden"}
-        in_line = private | {
-            "concurrency_id": "model",
-            "concurrency_limit": 1,
-            "show_progress_on": [words, seen, verdict],
-        }
+        private, last = {"api_visibility": "private"}, {"trigger_mode": "always_last"}
+        unseen = private | {"show_progress": "hidden"}
+        after = unseen | last | {"concurrency_limit": None}  # of several choices the last one is shown
+        in_line = (
+            private
+            | last
+            | {
+                "concurrency_id": "model",
+                "concurrency_limit": 1,
+                "show_progress_on": [words, seen, verdict],
+            }
+        )
         for event, react, given, filled in (
             (picture.change, handlers.on_picture, [picture, session, like_dataset], answer),
             (chosen_example.select, handlers.on_example, None, [*answer, picture]),
@@ -193,12 +199,12 @@ def build(analysis: Analysis, where: str = text.WHERE_PICTURES_GO) -> gr.Blocks:
         ):
             # The panels after it, so that they are of the layer that is chosen then, not when the wait began.
             read = event(react, given, filled, **in_line)
-            read.then(handlers.on_choice, chosen, panel_parts, concurrency_limit=None, **unseen)
+            read.then(handlers.on_choice, chosen, panel_parts, **after)
             read.then(None, js=SCROLL_TO_WORDS, **private)
         read = page.load(handlers.on_open, None, answer, **in_line)
-        read.then(handlers.on_choice, chosen, panel_parts, concurrency_limit=None, **unseen)
+        read.then(handlers.on_choice, chosen, panel_parts, **after)
         picture.change(None, picture, js=NONE_PRESSED, **private)
-        gr.on([site.input, position.input], handlers.on_choice, chosen, panel_parts, concurrency_limit=None, **unseen)
+        gr.on([site.input, position.input], handlers.on_choice, chosen, panel_parts, **after)
         # A live session holds its place for as long as it lasts, so it is not in the line of the others; at the model
         # one picture waits for the other all the same.
         given = [live, tab, like_dataset, site, position]

@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.conftest import ROOT
 
@@ -27,6 +27,7 @@ NO_BROWSER = "no Chromium here: apt-get install chromium"
 CAMERA = ("--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream")
 PATIENCE = 60_000  # milliseconds: the machine may have other work
 
+expect.set_options(timeout=PATIENCE / 2)
 needs_browser = pytest.mark.skipif(CHROMIUM is None, reason=NO_BROWSER)
 
 

@@ -1,6 +1,7 @@
 """A slow model: the page is there before it, visitors wait in line and see their place, and a failure is a sentence."""
 
 import inspect
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -65,7 +66,7 @@ def test_the_page_is_there_before_the_model_and_the_picture_is_read_when_it_come
 
 
 def test_visitors_wait_in_line_and_see_their_place(in_study, reader, browser, tmp_path, monkeypatch):
-    turn, at_once, most = threading.Semaphore(0), [], []
+    turn, at_once, most = threading.Semaphore(1), [], []  # the example that the first page opens with has its turn
     prepare = reader.prepare
 
     def when_it_is_time(images):
@@ -79,6 +80,8 @@ def test_visitors_wait_in_line_and_see_their_place(in_study, reader, browser, tm
     with launched(lambda: reader) as url:
         pages = [visit(browser, url) for _ in range(3)]
         for page in pages:
+            page.wait_for_selector("[data-testid=verdict]")
+        for page in pages:
             upload(page, pictures.png(tmp_path))
             page.wait_for_timeout(700)
         expect(pages[2].locator("#words")).to_contain_text("queue: 2/2")
@@ -86,7 +89,10 @@ def test_visitors_wait_in_line_and_see_their_place(in_study, reader, browser, tm
         for _ in pages:
             turn.release()
         for page in pages:
+            expect(page.locator("#examples [aria-pressed=true]")).to_have_count(0)
+            expect(page.locator("#words")).not_to_contain_text(re.compile("queue|processing"))
             page.wait_for_selector("[data-testid=verdict]")
+    assert len(most) == 1 + len(pages)
     assert max(most) == 1
 
 
