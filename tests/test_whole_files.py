@@ -17,6 +17,8 @@ WRITERS |= {"torch.save", "np.save", "np.savez", "json.dump", "shutil.copy", "to
 WHOLE = {"whole_file", "whole_folder"}
 ELSEWHERE = {  # functions that are handed what one of the two yields, and what cannot be half
     "models/miniature/train.py: save": "writes to a folder of its own, from which each file is moved whole",
+    "signbridge/demo/site.py: _copied": "within whole_folder",
+    "signbridge/demo/site.py: _write_page": "within whole_folder",
     "signbridge/finetune/training.py: write_tuned": "within whole_folder",
     "signbridge/finetune/training_step.py: write": "within a checkpoint's whole_folder",
     "signbridge/lenses/judge_server.py: keep": "adds a line to a file of scratch; half a line is dropped",

@@ -20,6 +20,8 @@ CONFIG = {
     "view": {"stroke": None},
 }
 
+_COUNTED = re.compile(r"\b(gradient_|clip)\d+\b")
+
 
 def still(spec: dict[str, Any]) -> str | None:
     """The chart of a Vega-Lite specification as an SVG in a data URI, `WIDTH` wide; None of more than `MOST_ROWS`."""
@@ -35,7 +37,10 @@ def svg(spec: dict[str, Any]) -> str:
         json.dumps({key: value for key, value in spec.items() if key != "datasets"}).replace(_PLACE, str(WIDTH))
     )
     drawn = vl_convert.vegalite_to_svg({**wide, "datasets": rows, "width": WIDTH - 60, "config": CONFIG})
-    return _SHAPE.sub(lambda found: _LONG.sub(r"\1", found[0]), drawn)
+    drawn = _SHAPE.sub(lambda found: _LONG.sub(r"\1", found[0]), drawn)
+    # Vega counts what has a name of its own over all charts of a process: here it is counted in each.
+    number: dict[str, int] = {}
+    return _COUNTED.sub(lambda found: f"{found[1]}{number.setdefault(found[0], len(number))}", drawn)
 
 
 def _without_images(row: dict[str, Any]) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """The static site and the files of a Space: whole, self-contained, and what the demo says."""
 
+import importlib.util
 import os
 import re
-import runpy
 import shutil
 import socket
 import subprocess
@@ -137,7 +137,10 @@ def test_the_app_of_a_space_serves_to_all_and_says_where_pictures_go(in_study, t
     monkeypatch.setattr("signbridge.demo.__main__.open_reader", lambda study: reader)
     monkeypatch.setenv("SIGNBRIDGE_DEVICE", "cpu")
     shutil.copy(ROOT / "space/app.py", in_study / "app.py")
-    runpy.run_path(str(in_study / "app.py"))["main"]()
+    spec = importlib.util.spec_from_file_location("space_app", in_study / "app.py")
+    app = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(app)
+    app.main()
     (page, options) = asked[0]
     assert (options["server_name"], options["share"]) == ("0.0.0.0", False)
     assert any(

@@ -112,3 +112,9 @@ class Page(HTMLParser):
 def rows_of(spec: dict[str, Any]) -> list[dict[str, Any]]:
     """All data rows of a specification."""
     return [row for rows in spec["datasets"].values() for row in rows]
+
+
+def places_of(settings: Element) -> list[str]:
+    """The files and entries that the table of settings names, in order; the first row has the names of the columns."""
+    rows = settings.all("tr")[1:]
+    return list(dict.fromkeys((row.all("th") + row.all("td"))[0].text for row in rows))

@@ -14,7 +14,7 @@ from ruamel.yaml import YAML
 from signbridge.core import params, tables
 from tests.conftest import Workspace
 from tests.report import written
-from tests.report.reading import Page
+from tests.report.reading import Page, places_of
 
 ROOT = Path(__file__).parents[2]
 QUESTIONS = ("causal", "lenses", "sae", "pretrained", "models")
@@ -62,8 +62,9 @@ def report_entry(question: str) -> dict[str, Any]:
 def test_the_page_is_made_from_the_files_of_its_own_pipeline(question):
     page = Page(stage(question).REPORT.read_text(encoding="utf-8"))
     shown = [section.attributes["id"] for section in page.all("section") if "id" in section.attributes]
-    assert shown == [*SECTIONS[question], "settings"]
-    titles = [title.text for title in page.section("settings").all("h3")]
+    real = [] if question == "pretrained" else ["real"]
+    assert shown == [*real, *SECTIONS[question], "settings"]
+    titles = [name for name in places_of(page.section("settings")) if not name.startswith("data/")]
     entries = ["datasets.yaml: rendered", "models.yaml: miniature", *filter(None, [CHOSEN.get(question)])]
     assert titles == ["params.yaml", f"stages/{question}/params.yaml", *entries]
     tracked = [item.items() for item in report_entry(question)["params"]]
@@ -87,13 +88,16 @@ def test_a_figure_for_print_is_written_where_the_pipeline_says(question):
     entry = report_entry(question)
     declared = [path for plot in entry.get("plots", []) for path in plot]
     assert declared == [*filter(None, [FIGURES.get(question)])]
-    assert sorted(map(str, Path("plots").rglob("*.png"))) == declared
+    assert sorted(str(path) for path in Path("plots").rglob("*.png") if "print" not in path.parts) == declared
     for path in declared:
         with Image.open(path) as picture:
             assert picture.format == "PNG"
             assert set(picture.info) == {"dpi"}, "no version and no date"
             assert min(picture.size) > 200
-    assert [out if isinstance(out, str) else next(iter(out)) for out in entry["outs"]] == [f"report/{question}.html"]
+    for_print = [f"plots/{question}/print"] if declared else []
+    outs = [out if isinstance(out, str) else next(iter(out)) for out in entry["outs"]]
+    assert outs == [f"report/{question}.html", *for_print]
+    assert all(any(Path(folder).iterdir()) for folder in for_print)
 
 
 @pytest.mark.parametrize("finished", ["causal", "lenses", "sae"], indirect=True)

@@ -13,7 +13,7 @@ from signbridge.core import tables
 from signbridge.report.shown_images import why_hidden
 from stages.report import REPORT, main
 from tests.report import made_up, made_up_signers
-from tests.report.reading import Page
+from tests.report.reading import Page, places_of
 
 ROOT = Path(__file__).parents[2]
 
@@ -30,24 +30,26 @@ def test_the_page_is_made_from_the_files_of_the_run(finished):
     page = Page(REPORT.read_text(encoding="utf-8"))
     assert page.answer[0].startswith("Yes, the decoder of tiny")
     settings = page.section("settings").text
-    assert "seed: 42 # of the sample" in settings
-    assert "What made data/predictions.parquet" in settings
+    assert "params.yaml seed 42 of the sample" in settings
+    assert "data/predictions.parquet" in settings
 
 
 def test_of_the_catalogs_the_page_shows_the_chosen_entries_alone(finished):
     finished.set(model="llava-1-5-7b")
     main()
     settings = Page(REPORT.read_text(encoding="utf-8")).section("settings")
-    titles = [title.text for title in settings.all("h3")]
-    assert titles == ["params.yaml", "datasets.yaml: rendered", "models.yaml: llava-1-5-7b"]
-    assert "hub_id: llava-hf/llava-1.5-7b-hf" in settings.text
+    named = [name for name in places_of(settings) if not name.startswith("data/")]
+    assert named == ["params.yaml", "datasets.yaml: rendered", "models.yaml: llava-1-5-7b"]
+    assert "hub_id llava-hf/llava-1.5-7b-hf" in settings.text
     assert "models/miniature" not in settings.text
 
 
 def test_the_figures_for_print_are_written_beside_the_page(finished):
     main()
-    assert sorted(os.listdir("plots")) == ["class_grid.png", "probe_accuracy_curve.png", "umap_projection.png"]
-    for path in Path("plots").iterdir():
+    names = ["class_grid", "probe_accuracy_curve", "umap_projection"]
+    assert {*os.listdir("plots")} == {"print", *(f"{name}.png" for name in names)}
+    assert {file.name.split("-")[0].split(".")[0] for file in Path("plots/print").iterdir()} == set(names)
+    for path in Path("plots").glob("*.png"):
         with Image.open(path) as picture:
             assert picture.format == "PNG"
             assert set(picture.info) == {"dpi"}, "no version and no date"

@@ -13,8 +13,8 @@ from signbridge.core import activations, params, tables
 from signbridge.core.errors import SignBridgeError
 from signbridge.core.names import READINGS
 from signbridge.motion import asking, extraction
-from signbridge.motion.frames import ClipFrames, order_of
-from signbridge.vlm import extraction as vlm_extraction
+from signbridge.motion.frames import ClipFrames, middle_of, order_of
+from signbridge.vlm import shard_runs
 from signbridge.vlm.catalog import FolderModel
 from stages.motion import extract, model
 from tests.conftest import Workspace
@@ -80,8 +80,10 @@ def test_every_reading_is_written_with_what_made_it(clips, monkeypatch):
         np.testing.assert_allclose(moved, vectors_of(straight, "embedding", f"frame_mean_{frame:02d}", ["clip-0"]))
     mean = vectors_of(straight, "embedding", "video_mean")
     np.testing.assert_allclose(vectors_of(folders["single_frames"], "embedding", "video_mean"), mean, atol=1e-6)
-    middle = vectors_of(straight, "projector", f"frame_mean_{FRAMES // 2:02d}")
-    np.testing.assert_allclose(vectors_of(folders["middle_frame"], "projector", "video_mean"), middle, atol=1e-6)
+    for clip in ("clip-0", "clip-1"):
+        middle = f"frame_mean_{middle_of(FRAMES, clip, params.seed()):02d}"
+        alone = vectors_of(folders["middle_frame"], "projector", "video_mean", [clip])
+        np.testing.assert_allclose(alone, vectors_of(straight, "projector", middle, [clip]), atol=1e-6)
     last = [vectors_of(folders[name], "layer_02", "prompt_last") for name in READINGS]
     assert all(np.abs(one - other).max() > 1e-3 for row, one in enumerate(last) for other in last[:row])
 
@@ -109,7 +111,7 @@ def test_a_killed_run_goes_on_where_it_was(clips, monkeypatch):
     monkeypatch.setenv("SIGNBRIDGE_SHARD_IMAGES", "1")
     monkeypatch.setenv("SIGNBRIDGE_BATCH_SIZE", "1")
     model.main()
-    write, written = vlm_extraction.write_shard, []
+    write, written = shard_runs.write_shard, []
 
     def killed(path, shard):
         write(path, shard)
@@ -117,7 +119,7 @@ def test_a_killed_run_goes_on_where_it_was(clips, monkeypatch):
         if len(written) == 1:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(vlm_extraction, "write_shard", killed)
+    monkeypatch.setattr(shard_runs, "write_shard", killed)
     with pytest.raises(KeyboardInterrupt):
         read("in_order", monkeypatch)
     assert not (READ / "in_order").exists()
