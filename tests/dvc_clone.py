@@ -18,6 +18,7 @@ from tests.conftest import CATALOGS
 from tests.stub_stage import STUB
 
 PROJECT = Path(__file__).parents[1]
+QUICK_DVC = PROJECT / "tests/quick_dvc.py"
 OTHERS_SETTINGS = ("AWS_", "DVC_", "GIT_", "HF_", "KAGGLE", "PYTEST_", "SIGNBRIDGE_", "XDG_")
 NO_DEPS = ("tests/", "docs/", "benchmarks/")  # no stage reads them: a clone with stubs does without
 STUBS_IMPORT = ("tests/__init__.py", "tests/stub_stage.py")
@@ -79,7 +80,7 @@ class Clone:
     def start(self, *arguments: str) -> subprocess.Popen:
         """Start `dvc` with its own process group; stdout and stderr come together."""
         return subprocess.Popen(
-            [sys.executable, "-m", "dvc", *arguments],
+            [sys.executable, "-P", str(QUICK_DVC), *arguments],
             cwd=self.root,
             env=self.environment,
             stdout=subprocess.PIPE,

@@ -14,16 +14,25 @@ from pathlib import Path
 
 PACKAGES = ("signbridge", "stages")
 
-_LIST_LOADED_FILES = """
-import importlib, json, sys
-loaded = {}
+_LIST_IMPORTS = """
+import builtins, importlib, json, sys
+imports, plain = {}, builtins.__import__
+def ours(name):
+    return name.partition(".")[0] in PACKAGES
+def noted(name, globals=None, locals=None, fromlist=(), level=0):
+    found = plain(name, globals, locals, fromlist, level)
+    importer = (globals or {}).get("__name__") or ""
+    if ours(importer):
+        base = found.__name__ if fromlist else importlib.util.resolve_name("." * level + name, globals["__package__"])
+        named = [base, *(f"{base}.{of}" for of in fromlist or ())]
+        imports.setdefault(importer, set()).update(of for of in named if ours(of) and of in sys.modules)
+    return found
+builtins.__import__ = noted
 for name in sys.argv[1:]:
     importlib.import_module(name)
-    ours = {key: module for key, module in sys.modules.items() if key.partition(".")[0] in PACKAGES}
-    loaded[name] = [module.__file__ for module in ours.values() if getattr(module, "__file__", None)]
-    for key in ours:  # so that the next one loads its own; other packages stay, which saves their import
-        del sys.modules[key]
-print(json.dumps(loaded))
+builtins.__import__ = plain
+files = {name: getattr(module, "__file__", None) for name, module in sys.modules.items() if ours(name)}
+print(json.dumps([{name: sorted(found) for name, found in imports.items()}, files]))
 """
 
 
@@ -47,13 +56,25 @@ def runs_nothing(path: Path) -> bool:
 
 
 def loaded_files(root: Path, modules: Iterable[str]) -> dict[str, set[str]]:
-    """By module, the project files that Python itself has loaded once it is imported, relative to `root`."""
-    program = f"PACKAGES = {PACKAGES}\n{_LIST_LOADED_FILES}"
+    """By module, the project files that Python itself loads where it is imported, relative to `root`.
+
+    All are imported in one process, each file once: what a module loads is what it was seen to import, and so on.
+    """
+    program = f"PACKAGES = {PACKAGES}\n{_LIST_IMPORTS}"
     run = subprocess.run(
         [sys.executable, "-c", program, *modules], cwd=root, capture_output=True, text=True, check=True
     )
-    loaded = json.loads(run.stdout.splitlines()[-1])
-    return {module: {Path(file).relative_to(root).as_posix() for file in files} for module, files in loaded.items()}
+    imports, files = json.loads(run.stdout.splitlines()[-1])
+    loaded = {}
+    for module in modules:
+        names, waiting = set(), [module]
+        while waiting:
+            name = waiting.pop()
+            if name not in names:
+                names.add(name)
+                waiting += [*imports.get(name, []), *filter(None, [name.rpartition(".")[0]])]
+        loaded[module] = {Path(files[name]).relative_to(root).as_posix() for name in names if files[name]}
+    return loaded
 
 
 def imports_between_folders(root: Path) -> Iterator[tuple[str, str, str]]:

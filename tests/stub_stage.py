@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import re
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +99,7 @@ def _write(path: Path, found: str, kind: str) -> None:
         path.write_text(f"{path.name} {found}\n", encoding="utf-8")
 
 
+@cache
 def _all_deps() -> set[Path]:
     """What some stage reads; of a stage with a matrix, for each of its items."""
     found = set()

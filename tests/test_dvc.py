@@ -35,6 +35,13 @@ EDITS = (("steering", "draws"), ("patching", "pairs"), ("erasure", "draws"))
 EDITS += (("knockout", "draws"), ("minimal_pairs", "draws"))
 AFTER_THE_TWIN = {f"motion:{stage}" for stage in ("extract", "probe", "controls", "compare")}  # which reads clips
 OF_TUNED = {f"finetune:{stage}" for stage in ("extract", "probe", "said", "moved", "compare")}  # which reads letters
+# Stages with a matrix are run for few items: more would show nothing more, and DVC writes the lock file after each.
+FEW_OF_EACH = {
+    params.SIDE_BY_SIDE: {"models": ["miniature"]},
+    params.RESOLUTION: {"rungs": ["28-grey"]},
+    params.FINETUNE: {"runs": ["letters", "untrained_twin"]},
+    params.MOTION: {"readings": ["in_order"]},
+}
 BEFORE_PROBE = {"fetch", "photos", "sample", "model"} | READ_THROUGH_A_MODEL
 
 
@@ -48,7 +55,8 @@ def study_alone(tmp_path_factory) -> tuple[Clone, set[str], list[str]]:
     """The study, run by itself; the stages that ran; the pages there were then."""
     folder = tmp_path_factory.mktemp("study")
     clone = clone_of_the_working_tree(folder / "project", folder / "home", stubs=True)
-    clone.set_in(params.RESOLUTION, rungs=["28-grey"])  # more would show nothing more
+    for file, items in FEW_OF_EACH.items():
+        clone.set_in(file, **items)
     clone.commit("The pipelines")
     ran = clone.dvc("repro").ran
     return clone, ran, [path.name for path in (clone.root / "report").glob("*.html")]
