@@ -160,6 +160,7 @@ def test_another_twin_is_read_and_nothing_else_through_the_model(clone):
     assert set(re.findall(r"Running stage '[^']*:tune@(\w+)'", ran.output)) == {"untrained_twin"}
 
 
+@pytest.mark.slow
 def test_more_draws_of_shuffled_labels_and_another_prompt_for_the_letters_extract_nothing_again(clone):
     clone.set_params(shuffled_labels__draws=2, prompts__offer_letters="USER: <image>\nOne of {letters}?\nASSISTANT:")
     direct = set(re.findall(r"^(\w+):$", clone.dvc("status").output, re.MULTILINE))
@@ -294,6 +295,7 @@ def test_an_experiment_runs_what_its_param_reaches_and_can_be_compared(clone):
     assert all(f"metrics/{name}.json" in compared for name in ("leakage", "probe", "answers"))
 
 
+@pytest.mark.slow
 def test_an_experiment_with_one_question_reruns_that_question_alone(clone):
     setting = "stages/causal/params.yaml:patching.small.pairs=5"
     experiment = clone.dvc("exp", "run", "stages/causal/dvc.yaml", "-S", setting)

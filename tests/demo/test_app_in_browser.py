@@ -126,6 +126,7 @@ def test_the_page_opens_with_an_example_in_one_view_and_an_upload_takes_its_plac
     assert pressed(page) == []
 
 
+@pytest.mark.slow
 def test_words_can_be_read_in_light_and_dark_charts_follow_and_on_a_phone_the_answer_is_first(server, browser):
     for scheme, width in (("light", 1280), ("dark", 390)):
         context = browser.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme)

@@ -19,7 +19,14 @@ TOKENS = {  # of one frame of 32 pixels, or of two that are merged
 }  # fmt: skip
 
 
-@pytest.fixture(params=[*WITH_VIDEO, *SEVERAL_IMAGES])
+ALIKE = ("llava_next", "llava-next", "mistral3", "pixtral", "idefics3")  # read as LLaVA and SmolVLM are: slow
+
+
+@pytest.fixture(
+    params=[
+        pytest.param(name, marks=pytest.mark.slow) if name in ALIKE else name for name in (*WITH_VIDEO, *SEVERAL_IMAGES)
+    ]
+)
 def family(request) -> str:
     return request.param
 

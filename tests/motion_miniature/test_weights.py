@@ -48,15 +48,18 @@ def frames_in(clips: list[Clip], orders: np.ndarray) -> np.ndarray:
     return np.stack([np.stack(clip.read().images)[order] for clip, order in zip(clips, orders, strict=True)])
 
 
+@pytest.mark.slow
 def test_it_names_the_movement_of_frames_in_order_and_that_of_the_other_sign_backwards(read, clips):
     assert np.mean(read["in order"].answers == [MOVEMENTS[clip.movement] for clip in clips]) > 0.8
     assert np.mean(read["backwards"].answers == [MOVEMENTS[OPPOSITE[clip.movement]] for clip in clips]) > 0.8
 
 
+@pytest.mark.slow
 def test_it_names_the_movement_of_shuffled_frames_no_better_than_a_coin(read, clips):
     assert np.mean(read["shuffled"].answers == [MOVEMENTS[clip.movement] for clip in clips]) < 0.7
 
 
+@pytest.mark.slow
 def test_another_order_of_frames_changes_the_end_of_the_prompt_from_the_planted_blocks_on_and_little_before(read):
     """As a share of the variance over clips."""
     moved = []

@@ -199,8 +199,10 @@ def test_answers_of_branches_with_the_clean_stream_are_those_of_the_model(tiny, 
     assert answer_greedily(tiny, branches, 6) == expected * len(rows)
 
 
-@pytest.mark.parametrize("where", ["image", "last"])
-@pytest.mark.parametrize("prompts", [1, 3])
+@pytest.mark.parametrize(
+    ("where", "prompts"),
+    [("image", 3), *(pytest.param(*case, marks=pytest.mark.slow) for case in (("image", 1), ("last", 1), ("last", 3)))],
+)
 def test_answers_go_on_from_each_rows_own_keys_and_values(tiny, inputs, where, prompts):
     """Rows that leave higher up have the clean run's below; one prompt with one row a site is all there can be."""
     inputs = BatchFeature({name: tensor[:prompts] for name, tensor in inputs.items()})

@@ -88,7 +88,9 @@ def test_every_reading_is_written_with_what_made_it(clips, monkeypatch):
     assert all(np.abs(one - other).max() > 1e-3 for row, one in enumerate(last) for other in last[:row])
 
 
-@pytest.mark.parametrize("family", WITH_VIDEO)
+@pytest.mark.parametrize(
+    "family", ["qwen3-vl", *(pytest.param(name, marks=pytest.mark.slow) for name in WITH_VIDEO if name != "qwen3-vl")]
+)
 def test_a_model_of_each_family_with_video_is_read_through_the_stages(
     family, clips, entry_of_family, monkeypatch, caplog
 ):
