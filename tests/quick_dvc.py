@@ -1,23 +1,100 @@
-"""DVC, with quicker parsers of two kinds of files: what `Clone.dvc` of tests/dvc_clone.py runs in place of `dvc`.
+"""DVC, made quicker where it does work twice: what `Clone.dvc` of tests/dvc_clone.py runs in place of `dvc`.
 
-After each stage DVC parses the whole lock file with a parser that keeps comments, of which a lock file has none. For
-each stage it parses pyproject.toml with one that keeps the layout, though it writes nothing there. What these read is
-the same; what DVC writes stays the same to the byte.
+After each stage DVC parses the whole lock file with a parser that keeps comments, of which a lock file has none, and
+writes all of it again. For each stage it parses the params files, and pyproject.toml with a parser that keeps the
+layout, though it writes nothing there. Here a text is parsed once, and the lines of a stage are made once. A stub
+(tests/stub_stage.py) runs in a fork of this process in place of a new Python; any other command as ever. What is read
+is the same; what DVC writes stays the same to the byte (tests/test_quick_dvc.py).
 """
 
+import io
+import os
+import pickle
+import re
+import shlex
 import sys
 import tomllib
-from typing import Any
+import traceback
+from pathlib import Path
+from typing import Any, NoReturn, TextIO
 
 from dvc.cli import main
+from dvc.stage import run as stage_run
+from dvc.stage.exceptions import StageCmdFailedError
 from dvc.utils.serialize import _toml, _yaml
 
+sys.path.append(str(Path(__file__).parents[1]))  # last: for the stub alone
+
+from tests import stub_stage
+
+_LOCK = "schema: '2.0'\nstages:\n"
+_parse, _dump_all, _run = _yaml.parse_yaml, _yaml._dump, stage_run._run
 _keeping_comments, _keeping_layout = _yaml.parse_yaml_for_update, _toml.parse_toml
+_parsed: dict[str, bytes] = {}
+_lines: dict[str, str] = {}
+
+
+def _parse_yaml(text: str, path: Any, typ: str = "safe") -> Any:
+    if typ != "safe":
+        return _parse(text, path, typ)
+    if text not in _parsed:
+        _parsed[text] = pickle.dumps(_parse(text, path))
+    return pickle.loads(_parsed[text])  # a copy of one's own
 
 
 def _parse_yaml_for_update(text: str, path: Any) -> Any:
-    lock_file = str(path).endswith("dvc.lock")
-    return _yaml.parse_yaml(text, path) if lock_file else _keeping_comments(text, path)
+    if not str(path).endswith("dvc.lock"):
+        return _keeping_comments(text, path)
+    data = _parse(text, path)
+    if text.startswith(_LOCK):
+        parts = re.split(r"^(?=  \S)", text.removeprefix(_LOCK), flags=re.MULTILINE)[1:]
+        _lines.update({repr(of): part for of, part in zip(data["stages"].items(), parts, strict=True)})
+    return data
+
+
+def _dump(data: Any, stream: TextIO) -> None:
+    """Write `data` as DVC does; of a lock file, put together from the lines of each stage."""
+    stages = data["stages"] if list(data) == ["schema", "stages"] and data["schema"] == "2.0" else None
+    parts = [_lines_of(name, entry) for name, entry in stages.items()] if stages else []
+    if not parts or any("&id" in part for part in parts):  # what is there twice is numbered through the whole file
+        _dump_all(data, stream)
+    else:
+        stream.write(_LOCK + "".join(parts))
+
+
+def _lines_of(name: str, entry: Any) -> str:
+    key = repr((name, entry))
+    if key not in _lines:
+        alone = io.StringIO()
+        _dump_all({"schema": "2.0", "stages": {name: entry}}, alone)
+        _lines[key] = alone.getvalue().removeprefix(_LOCK)
+    return _lines[key]
+
+
+def _run_command(executable: str, command: str, **options: Any) -> None:
+    """Run a stage's command; a stub's in a fork, which starts with what this process has parsed."""
+    python, flag, module, *items = *shlex.split(command), "", ""
+    file = Path(*module.split(".")).with_suffix(".py") if module else Path()
+    of_stub = (python, flag) == ("python", "-m") and file.is_file() and file.read_text("utf-8") == stub_stage.STUB
+    if not of_stub or options["cwd"] != os.getcwd():
+        return _run(executable, command, **options)
+    stub_stage.all_deps()
+    child = os.fork()
+    if child == 0:
+        _end_as_stub(file, *filter(None, items))
+    if status := os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]):
+        raise StageCmdFailedError(command, status)
+
+
+def _end_as_stub(file: Path, *items: str) -> NoReturn:
+    status = 1
+    try:
+        stub_stage.run(str(file), *items)
+        status = 0
+    except Exception:
+        traceback.print_exc()
+    finally:
+        os._exit(status)
 
 
 def _load_toml(path: Any, fs: Any = None, **options: Any) -> Any:
@@ -33,6 +110,7 @@ def _load_toml(path: Any, fs: Any = None, **options: Any) -> Any:
 if __name__ == "__main__":
     from dvc.utils import serialize
 
-    _yaml.parse_yaml_for_update = _parse_yaml_for_update
+    _yaml.parse_yaml, _yaml.parse_yaml_for_update, _yaml._dump = _parse_yaml, _parse_yaml_for_update, _dump
+    stage_run._run = _run_command
     serialize.LOADERS[".toml"] = _load_toml
     sys.exit(main(sys.argv[1:]))

@@ -88,7 +88,7 @@ def _params(listed: list[Any], names: dict[str, Any]) -> Any:
 
 def _write(path: Path, found: str, kind: str) -> None:
     if not path.suffix:  # a folder, with the files of it that some stage reads
-        for file in {path / "part.txt", *(dep for dep in _all_deps() if path in dep.parents and dep.suffix)}:
+        for file in {path / "part.txt", *(dep for dep in all_deps() if path in dep.parents and dep.suffix)}:
             _write(file, found, kind)
         return
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -100,8 +100,8 @@ def _write(path: Path, found: str, kind: str) -> None:
 
 
 @cache
-def _all_deps() -> set[Path]:
-    """What some stage reads; of a stage with a matrix, for each of its items."""
+def all_deps() -> set[Path]:
+    """By path: what some stage reads; of a stage with a matrix, for each of its items."""
     found = set()
     for file in [Path("dvc.yaml"), *Path("stages").glob("*/dvc.yaml")]:
         names = _names(file.parent)
@@ -133,4 +133,9 @@ def _filled(text: str, names: dict[str, Any]) -> str:
 
 
 def _yaml(path: Path) -> dict[str, Any]:
-    return YAML(typ="safe").load(path.read_text(encoding="utf-8"))
+    return _parsed(path.read_text(encoding="utf-8"))
+
+
+@cache
+def _parsed(text: str) -> dict[str, Any]:
+    return YAML(typ="safe").load(text)
