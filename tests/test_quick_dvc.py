@@ -2,13 +2,17 @@
 
 import copy
 import io
+import os
+import sys
 from pathlib import Path
 
 import pytest
+from dvc.stage.exceptions import StageCmdFailedError
 from dvc.utils.serialize import _yaml
 
-from tests import quick_dvc
+from tests import quick_dvc, stub_stage
 from tests.conftest import PARAMS_FILES, ROOT
+from tests.stub_stage import STUB
 
 LOCKS = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob("stages/*/dvc.lock"))
 
@@ -40,6 +44,24 @@ def test_what_is_there_twice_is_numbered_as_ever():
     data["stages"]["b"] = copy.deepcopy(data["stages"]["b"])
     assert written(quick_dvc._dump, data) == written(_yaml._dump, data)
     assert "&id002" in written(quick_dvc._dump, data)
+
+
+def test_a_stub_that_fails_fails_its_stage_and_an_edited_one_is_run_by_a_new_python(tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    Path("stages").mkdir()
+    Path("stages/__init__.py").touch()
+    Path("dvc.yaml").write_text("stages: {}")
+    Path("params.yaml").write_text("seed: 1")
+    Path("stages/broken.py").write_text(STUB)
+    Path("stages/edited.py").write_text("raise SystemExit('error: no such layer')\n")
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    for name, said in (("broken", "KeyError: 'broken'"), ("edited", "error: no such layer")):
+        with pytest.raises(StageCmdFailedError):
+            quick_dvc._run_command(
+                "/bin/sh", f"python -m stages.{name}", cwd=str(tmp_path), env={**os.environ, "PATH": path}
+            )
+        assert said in capfd.readouterr().err
+    stub_stage.all_deps.cache_clear()
 
 
 def written(dump, data) -> str:
