@@ -12,21 +12,19 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch
 
 from signbridge.report import palette
 from signbridge.report.charts.style import (
     HEIGHT,
-    named_sites,
+    end_of_shares,
     rows,
     series_scales,
     share_axis,
-    short_site,
     site_axis,
     site_places,
     specification,
 )
-from signbridge.report.figures.axes import of_shares
+from signbridge.report.figures.axes import legend_below, of_shares, of_sites
 from signbridge.report.figures.names import as_drawn
 from signbridge.report.palette import LINE_ALONE, Series
 from signbridge.report.wording import GROUPS, Group, share_with_interval, value_with_interval
@@ -71,7 +69,7 @@ def lines_by_site(
         reads=list(map(written, table["value"], table["low"], table["high"])),
     )
     lowest = float(table["low"].min())  # what lies hardly below 0 would stretch the axis to the next tick
-    scale = alt.Scale(domain=[lowest if lowest < -NEARLY else 0.0, _top(table)], clamp=True)
+    scale = alt.Scale(domain=[lowest if lowest < -NEARLY else 0.0, end_of_shares(table[["value", "high"]])], clamp=True)
     y = alt.Y("value:Q", scale=scale, axis=share_axis(title, **({} if in_percent else {"format": "~g"})))
     low = alt.Y("low:Q")
     looks = series_scales(shown)
@@ -87,20 +85,14 @@ def lines_by_site(
     layers = [
         between.transform_filter(f"!({is_alone})")
         .mark_area(opacity=0.14)
-        .encode(axis.x, low, y2="high:Q", color=colour, detail=part),
-        between.transform_filter(is_alone).mark_rule().encode(axis.x, low, y2="high:Q", color=colour),
+        .encode(axis.x, low, y2=alt.Y2("high:Q"), color=colour, detail=part),
+        between.transform_filter(is_alone).mark_rule().encode(axis.x, low, y2=alt.Y2("high:Q"), color=colour),
         drawn.mark_line(strokeWidth=1.8).encode(axis.x, y, color=colour, strokeDash=dash, detail=part),
         drawn.transform_filter(f"indexof({json.dumps(mere_lines)}, datum.series) < 0")
         .mark_point(filled=True, size=38, opacity=1)
         .encode(axis.x, y, color=colour, shape=shape, tooltip=tooltip),
     ]
     return specification(alt.layer(*layers), height, rows=table)
-
-
-def _top(table: pd.DataFrame) -> float:
-    """The end of the vertical axis: 1 or more, or the next of a few round shares where all values are far below."""
-    highest = float(np.nanmax(table[["value", "high"]].to_numpy(dtype=float), initial=0.0))
-    return next((end for end in (0.02, 0.05, 0.1, 0.2, 0.5, 1.0) if highest <= 0.95 * end), max(1.0, highest))
 
 
 # In print ---------------------------------------------------------------------------------------------------------
@@ -152,9 +144,7 @@ def probe_accuracy_curve(
     panels[0].set_ylabel("letters read right, held-out images (%)", fontsize=8)
     panels[0].set_ylim(0, 1.03)
     panels[0].set_yticks(np.linspace(0, 1, 6))
-    shown = {label: handle for axes in panels for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)}
-    shown[f"{confidence:.0%} interval, {group.many} resampled"] = Patch(color=palette.GREY, alpha=0.3, linewidth=0)
-    figure.legend(shown.values(), shown.keys(), loc="outside lower center", ncols=3, fontsize=7, frameon=False)
+    legend_below(figure, f"bars and bands: {confidence:.0%} intervals, {group.many} resampled")
     return figure
 
 
@@ -202,13 +192,9 @@ def _draw_text(axes: Axes, row: pd.Series) -> None:
 def _label_sites(axes: Axes, of_protocol: pd.DataFrame) -> None:
     """Names before the decoder, upright; block numbers within it."""
     places = of_protocol.sort_values("depth").drop_duplicates("site").set_index("site")["x"]
-    named = named_sites(list(places.index))
-    axes.set_xticks([places[site] for site in named], [short_site(site) for site in named], fontsize=7)
+    of_sites(axes, dict(places))
     others = [place for site, place in places.items() if not site.startswith("layer_")]
     blocks = [place for site, place in places.items() if site.startswith("layer_")]
-    for tick in axes.get_xticklabels()[: len(others)]:
-        tick.set(rotation=90)
     if others and blocks:
         axes.axvline((min(blocks) + max(others)) / 2, color=palette.RULE, linewidth=0.7)
-    axes.set_xlabel("site, in order of depth (numbers: decoder block)", fontsize=7)
     axes.margins(x=0.03)

@@ -123,6 +123,7 @@ def _drawing_library() -> str:
     return vl_convert.javascript_bundle()
 
 
+@functools.cache
 def _template() -> jinja2.Template:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(HERE),

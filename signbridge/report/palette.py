@@ -76,7 +76,7 @@ CHANCE = Series("chance", GREY, LINE_ALONE, (8, 4))
 ANSWER = Series("the answer's text", PURPLE, LINE_ALONE, (8, 2, 2, 2))
 
 # Patching, steering and erasure.
-PROBED = Series("a probe reads the {kind}, last token of the prompt", INK, "diamond", (2, 2))
+PROBED = Series("a probe of the last token reads the {kind}", INK, "diamond", (2, 2))
 PATCHED = {
     "prompt_last": Series("answer moved, last token of the prompt", BLUE, "circle", SOLID),
     "image": Series("answer moved, image tokens", GREEN, "square", (6, 3)),
@@ -126,7 +126,7 @@ READINGS = {
     "shuffled": Series("frames shuffled", VERMILLION, "triangle-up", (6, 3)),
     "single_frames": Series("each frame by itself, averaged", GREEN, "square", (2, 2)),
     "middle_frame": Series("the middle frame alone", PURPLE, "diamond", (6, 2, 2, 2)),
-    "twin_in_order": Series("untrained twin, in order", GREY, "cross", (3, 3)),
+    "twin_in_order": Series("untrained twin, in order", BROWN, "cross", (3, 3)),
 }
 
 

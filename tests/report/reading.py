@@ -1,11 +1,16 @@
 """A page as a browser takes it apart: what it loads, shows, draws and says."""
 
+import functools
 import json
 import re
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from typing import Any
+
+from signbridge.report.inputs import Inputs
+from tests.report import made_up
 
 VOID = {"meta", "img", "br", "link", "input"}
 UNSEEN = {"script", "style", "title"}
@@ -107,6 +112,12 @@ class Page(HTMLParser):
         """Ids that name more than one element."""
         ids = Counter(element.attributes["id"] for element in self.all("*") if "id" in element.attributes)
         return [name for name, count in ids.items() if count > 1]
+
+
+@functools.cache
+def usual_page(run: Callable[[], Inputs]) -> Page:
+    """The page of a made-up run as it is, made and taken apart once for all tests, which only look at it."""
+    return Page(made_up.page(run()))
 
 
 def rows_of(spec: dict[str, Any]) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ from signbridge.report import questions
 from tests.demo.browser import needs_browser
 from tests.report import made_up
 
-RUNS = ("study", "causal", "lenses", "sae", "planted", "pretrained", "models", "resolution", "finetune")
+RUNS = ("study", "causal", "lenses", "sae", "planted", "pretrained", "models", "resolution", "finetune", "motion")
 SERIOUS = {"serious", "critical", "moderate"}
 AXE = util.find_spec("axe_playwright_python")  # brings axe-core as a file
 pytestmark = [pytest.mark.slow, needs_browser]
@@ -52,4 +52,4 @@ def test_on_paper_a_page_takes_at_most_fifteen_sheets_and_repeats_no_chart_as_a_
     sheets = re.findall(rb"/Type\s*/Page[^s]", page.pdf(format="A4", prefer_css_page_size=True))
     assert 1 <= len(sheets) <= 15
     page.emulate_media(media="print")
-    assert not [one for one in page.locator("details.twin").all() if one.is_visible()]
+    assert not [one for one in page.locator("details.twin, #settings, .features").all() if one.is_visible()]

@@ -9,15 +9,18 @@ import numpy as np
 import pandas as pd
 import pytest
 import vl_convert
+from altair.utils.schemapi import validate_jsonschema
 
 from signbridge.core.activations import SITES_BEFORE_LAYERS, layer_site
 from signbridge.report import palette, stills
 from signbridge.report.charts import style
 from signbridge.report.charts.by_depth import lines_by_depth, series_of
+from signbridge.report.charts.planes import dose_response
 from signbridge.report.curve import lines_by_site
+from signbridge.report.sections import feature_steering
 from signbridge.report.spacing import have_room
 from tests.report import made_up
-from tests.report.reading import Page, rows_of
+from tests.report.reading import Page, rows_of, usual_page
 
 
 @pytest.mark.parametrize("layers", [0, 1, 4, 12, 32, 80])
@@ -62,7 +65,7 @@ def test_every_specification_is_valid_and_can_be_drawn(run, names):
     assert found.specs
     for name, spec in found.specs.items():
         kind = alt.LayerChart if "layer" in spec else alt.Chart
-        kind.from_dict(spec)  # checks it against Vega-Lite's schema
+        validate_jsonschema(spec, kind._schema, kind._rootschema)
         drawn = vl_convert.vegalite_to_svg({**spec, "width": 320})
         assert "<svg" in drawn, name
         assert "NaN" not in drawn, name
@@ -95,7 +98,7 @@ def _legends(spec: dict) -> list[dict]:
 
 
 def test_the_legend_shows_the_dashes_of_each_line_and_its_mark():
-    spec = Page(made_up.page(made_up.study())).specs["curve"]
+    spec = usual_page(made_up.study).specs["curve"]
     [key] = _legends(spec)
     lines = dict(zip(key["scale"]["domain"], key["scale"]["range"], strict=True))
     assert lines["the model"].count("M-2.70") == 1  # one box: a line without gaps
@@ -106,7 +109,7 @@ def test_the_legend_shows_the_dashes_of_each_line_and_its_mark():
 
 def test_a_line_never_joins_two_positions():
     """The model's line went from the raw pixels over the mean of image tokens to the last token of the prompt."""
-    spec = Page(made_up.page(made_up.study())).specs["curve"]
+    spec = usual_page(made_up.study).specs["curve"]
     places = {(row["series"], row["position"]) for row in rows_of(spec) if row["series"] == "the model"}
     assert {position for _, position in places} == {"flat", "image_mean", "prompt_last"}
     lines = [one for one in spec["layer"] if one["mark"]["type"] in ("line", "area")]
@@ -115,7 +118,7 @@ def test_a_line_never_joins_two_positions():
 
 
 @pytest.mark.parametrize(
-    ("highest", "top"), [(0.01, 0.02), (0.17, 0.2), (0.4, 0.5), (0.6, 1.0), (0.99, 1.0), (1.3, 1.3)]
+    ("highest", "top"), [(0.01, 0.02), (0.17, 0.2), (0.22, 0.3), (0.4, 0.5), (0.6, 1.0), (0.99, 1.0), (1.3, 1.3)]
 )
 def test_an_axis_of_shares_ends_where_the_data_do(highest, top):
     table = pd.DataFrame({"series": "a", "site": ["layer_00", "layer_01"], "value": [0.0, highest]})
@@ -125,6 +128,16 @@ def test_an_axis_of_shares_ends_where_the_data_do(highest, top):
         one["encoding"]["y"]["scale"]["domain"][1] for one in spec["layer"] if "scale" in one["encoding"].get("y", {})
     }
     assert end == pytest.approx(top)
+
+
+@pytest.mark.parametrize(("highest", "top"), [(0.003, 0.02), (0.04, 0.05), (0.7, 1.0)])
+def test_the_axis_of_doses_ends_where_the_data_do(highest, top):
+    table = pd.DataFrame({"series": "a", "strength": [0, 1], "damage": [0, 0.1], "probability": [0, highest]})
+    spec = dose_response(table.assign(low=0.0, high=highest), [palette.MODEL._replace(name="a")], "probability")
+    [end] = {
+        one["encoding"]["y"]["scale"]["domain"][1] for one in spec["layer"] if "scale" in one["encoding"].get("y", {})
+    }
+    assert end == top
 
 
 def test_of_nine_lines_four_colours_are_used_and_each_has_its_name_at_its_end():
@@ -159,16 +172,19 @@ def test_letters_of_a_plane_do_not_lie_upon_one_another():
     "series",
     [
         palette.POSITIONS, palette.CONTROLS, palette.PATCHED, palette.KNOCKED_OUT, palette.FINGER_READ,
-        palette.DIRECTIONS, palette.ERASERS, palette.PLANTED, palette.TUNED, palette.TRANSFERRED,
+        palette.DIRECTIONS, palette.ERASERS, palette.PLANTED, palette.TUNED, palette.TRANSFERRED, palette.READINGS,
+        palette.SIGNERS, palette.LEARNT, {"probe": palette.PROBED, **palette.PATCHED}, feature_steering.LOOKS,
     ],
 )  # fmt: skip
-def test_no_two_series_are_told_apart_by_colour_alone(series):
+def test_no_two_series_are_told_apart_by_colour_alone_and_a_phone_has_room_for_each_name(series):
+    assert max(len(one.name.format(kind="letter")) for one in series.values()) <= 46
     looks = [(one.shape, one.dash) for one in series.values()]
     assert len(set(looks)) == len(looks)
 
 
 def test_one_thing_has_one_colour_on_all_pages():
-    twin = [palette.CONTROLS["untrained_twin"], palette.PLANTED["untrained_twin"], palette.TUNED["untrained_twin"]]
+    twin = [of_kind["untrained_twin"] for of_kind in (palette.CONTROLS, palette.PLANTED, palette.TUNED)]
+    twin.append(palette.READINGS["twin_in_order"])
     shuffled = [palette.CONTROLS["shuffled_labels"], palette.TUNED["shuffled_labels"]]
     shuffled += [palette.ERASERS["shuffled_labels"], palette.DIRECTIONS["shuffled_means"], palette.CHANCE]
     answer = [palette.ANSWER, palette.TUNED["answer_before"], palette.TUNED["answer_after"]]

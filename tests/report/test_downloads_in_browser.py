@@ -49,6 +49,21 @@ def test_a_link_opens_the_fold_it_leads_to_and_the_chart_in_it_is_drawn(study, o
     expect(page.locator("#plane-chart svg").first).to_be_visible()
 
 
+LAID = """() => [...document.querySelectorAll(".pictures.pair > figure")].flatMap((figure) => {
+  const box = figure.getBoundingClientRect();
+  const parts = [...figure.children].map((one) => one.getBoundingClientRect()).filter((one) => one.height);
+  const upon = parts.some((one, place) => place && one.top < parts[place - 1].bottom - 1);
+  return upon || parts.some((one) => one.right > box.right + 1) ? [figure.id] : [];
+})"""
+
+
+def test_of_charts_side_by_side_no_part_lies_on_another_even_with_their_tables_open(study, opened):
+    page = opened(study)
+    page.evaluate("document.querySelectorAll('details').forEach((one) => (one.open = true))")
+    assert page.locator(".pictures.pair > figure").count() > 3
+    assert page.evaluate(LAID) == []
+
+
 def test_settings_are_searched(study, opened):
     page = opened(study)
     page.locator("#settings summary").first.click()

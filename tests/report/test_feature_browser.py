@@ -14,7 +14,7 @@ from signbridge.report.feature_browser import (
 )
 from signbridge.report.sections import features
 from tests.report import made_up, made_up_features
-from tests.report.reading import Page
+from tests.report.reading import Page, usual_page
 
 HOSTILE = "</script><script>alert(1)</script><!--"
 
@@ -153,7 +153,7 @@ def test_a_large_model_stays_within_the_budget():
 
 
 def test_without_a_script_there_is_a_table_of_the_first_features_with_their_phrase():
-    section = Page(made_up.page(made_up.sae())).section("features")
+    section = usual_page(made_up.sae).section("features")
     [part] = section.all("div", id="features-browser")
     [explorer] = part.all("div", id="features-browser-explorer")
     assert "hidden" in explorer.attributes
@@ -204,7 +204,7 @@ def test_a_run_without_features_shows_no_such_section_and_the_page_stands():
 
 
 def test_hostile_texts_stay_text():
-    usual = Page(made_up.page(made_up.sae()))
+    usual = usual_page(made_up.sae)
     run = made_up.sae(names=(HOSTILE, "B"))
     phrases = run.phrases.assign(phrase=HOSTILE)
     fingers = made_up_features.fingers(["layer_00"]).assign(joint=HOSTILE)

@@ -52,6 +52,9 @@ def test_the_first_feature_of_the_first_letter_is_open_and_a_click_opens_another
     assert page.locator(".figures figcaption").all_inner_texts() == ["C\n2.00", "C\n1.00", "C\n0.67"]
     page.get_by_role("option", name=re.compile("^2, text only")).click()
     expect(card).to_contain_text("It fires in none of the images read.")
+    page.set_viewport_size({"width": 390, "height": 844})
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+    assert page.locator(".feature .part").first.evaluate("(one) => getComputedStyle(one).display") == "block"
 
 
 @pytest.mark.slow

@@ -2,7 +2,7 @@
 
 from signbridge.report.sections import lenses
 from tests.report import made_up
-from tests.report.reading import Page
+from tests.report.reading import Page, usual_page
 
 
 def lead(study) -> str:
@@ -64,7 +64,7 @@ def test_a_run_without_lenses_shows_no_such_section_and_the_page_stands():
 
 
 def test_the_answer_names_the_lenses_that_describe_the_hand_and_those_that_do_not():
-    describes, others, ahead = Page(made_up.page(made_up.lenses())).answer
+    describes, others, ahead = usual_page(made_up.lenses).answer
     assert "LogitLens" in describes
     assert "LatentLens" in describes
     assert others == "That is not shown for EmbeddingLens."

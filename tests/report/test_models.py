@@ -3,7 +3,8 @@
 import dataclasses
 
 from signbridge.report.charts.by_depth import BEFORE, series_of
-from signbridge.report.sections import drift, models
+from signbridge.report.sections import drift, is_it_real, models
+from signbridge.report.wording import points_with_interval
 from tests.report import made_up
 from tests.report.reading import Page
 
@@ -17,6 +18,16 @@ def test_the_answer_names_the_best_model_its_interval_and_whether_it_is_told_apa
     )
     assert first.endswith("and it is told apart from every other model.")
     assert "The share of resamples in which two peaks lie within 10\u202f% of the decoder: large and small" in second
+
+
+def test_what_each_decoder_adds_to_its_text_has_its_interval():
+    run = made_up.models()
+    [table] = is_it_real.of_models(run).tables
+    over = run.models.set_index("model").loc["large"]
+    row = next(
+        cells for cells in table.rows if cells[:2] == ("a probe of large reads the letter", "what its answer names")
+    )
+    assert row[2] == points_with_interval(over["over_named"], over["over_named_low"], over["over_named_high"])
 
 
 def test_one_model_alone_is_compared_with_none():

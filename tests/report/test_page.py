@@ -9,11 +9,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from signbridge.report.inputs import Findings
+from signbridge.report.inputs import Findings, Study
 from signbridge.report.page import INDEX, PAGES
+from signbridge.report.sections import published
 from signbridge.report.settings import Settings
 from tests.report import made_up
-from tests.report.reading import Page, rows_of
+from tests.report.reading import Page, rows_of, usual_page
 
 SECTIONS = ["real", "audit", "protocols", "published", "positions", "layers", "confusions", "umap", "text"]
 SECTIONS += ["settings"]
@@ -34,8 +35,8 @@ def usual() -> str:
 
 
 @pytest.fixture(scope="module")
-def parsed(usual) -> Page:
-    return Page(usual)
+def parsed() -> Page:
+    return usual_page(made_up.study)
 
 
 def test_nothing_is_loaded_from_outside_the_file(usual, parsed):
@@ -79,7 +80,7 @@ def test_every_page_links_to_the_others_and_says_what_makes_each():
         PAGES,
         strict=True,
     ):
-        [others] = Page(made_up.page(run())).all("aside", class_="others")
+        [others] = usual_page(run).all("aside", class_="others")
         items = {item.all("a")[0].attributes["href"]: item.text for item in others.all("li")}
         assert list(items) == [other for other in PAGES if other != file]
         assert all(f"report/{other}, made by {PAGES[other].command}" in text for other, text in items.items())
@@ -95,7 +96,7 @@ def test_a_page_has_the_scripts_that_it_needs_and_no_others():
         made_up.motion: {library},
     }  # fmt: skip
     for run, wanted in needs.items():
-        scripts = [script.raw for script in Page(made_up.page(run())).all("script") if not script.attributes]
+        scripts = [script.raw for script in usual_page(run).all("script") if not script.attributes]
         has = {name for name in (patches, features) if any(f'"{name}' in script for script in scripts)}
         has |= {library} if any(len(script) > 500_000 for script in scripts) else set()
         assert has == wanted
@@ -176,15 +177,18 @@ def test_controls_chance_and_text_stand_in_the_curve(parsed):
 
 def test_published_figures_say_whether_they_can_be_compared():
     usual = made_up.study(layers=33)
-    text = Page(made_up.page(usual)).section("published").text
+    text = said_of_published(usual)
     assert "Not comparable" in text
     assert "Published and reproduced intervals at layer_08" in text
-    same = (
-        Page(made_up.page(replace(usual, published=usual.published.assign(comparable=True)))).section("published").text
-    )
+    same = said_of_published(replace(usual, published=usual.published.assign(comparable=True)))
     assert "Not comparable" not in same
     assert "The same model and the same data" in same
-    assert "none of the notebook's layers" in Page(made_up.page(made_up.study(layers=2))).section("published").text
+    assert "none of the notebook's layers" in said_of_published(made_up.study(layers=2))
+
+
+def said_of_published(study: Study) -> str:
+    part = published.section(study)
+    return " ".join([*part.lead, *(picture.sees for picture in part.pictures)])
 
 
 def test_the_plane_carries_every_image_for_the_hover(parsed):
@@ -308,7 +312,7 @@ def test_classes_that_are_words_are_called_signs_and_named_in_the_plane():
 
 def test_a_large_study_stays_below_ten_megabytes_and_says_what_it_left_out():
     random = np.random.default_rng(0)
-    usual = made_up.study(images_a_letter=2500)
+    usual = made_up.study()
     noise = [made_up.png(random.integers(0, 256, (28, 28), dtype=np.uint8)) for _ in range(50)]
     images = 35_000
     places = random.integers(0, 50, images)

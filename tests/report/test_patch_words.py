@@ -10,7 +10,7 @@ from signbridge.lenses.patches import grid_of
 from signbridge.report.lens_words import excerpt
 from signbridge.report.patch_words import cells_of, chosen_images, patch_words
 from tests.report import made_up, made_up_lenses
-from tests.report.reading import Page
+from tests.report.reading import Page, usual_page
 
 HOSTILE = "</script><script>alert(1)</script><!--"
 
@@ -178,7 +178,7 @@ def test_a_run_without_words_has_nothing_to_point_at_and_the_page_stands():
 
 
 def test_without_a_script_the_page_says_what_is_missing_and_shows_a_sample():
-    section = Page(made_up.page(made_up.lenses())).section("lenses")
+    section = usual_page(made_up.lenses).section("lenses")
     [part] = section.all("div", id="patch-words")
     [explorer] = part.all("div", id="patch-words-explorer")
     assert "hidden" in explorer.attributes
@@ -198,7 +198,7 @@ def test_the_sample_marks_words_that_hold():
 
 
 def test_controls_have_names_and_the_script_has_their_data():
-    part = Page(made_up.page(made_up.lenses())).all("div", id="patch-words")[0]
+    part = usual_page(made_up.lenses).all("div", id="patch-words")[0]
     assert len(part.all("fieldset")) == len(part.all("legend")) == 2
     [slider] = part.all("input", type="range")
     assert slider.attributes["aria-valuetext"] == "embedding"

@@ -6,6 +6,7 @@ from signbridge.report.figures.planted_curve import planted_curve
 from signbridge.report.inputs import Planted
 from signbridge.report.page import html
 from signbridge.report.pages import planted_page
+from signbridge.report.sections import is_it_real
 from signbridge.report.sections import planted as section
 from tests.report import made_up
 from tests.report.made_up_planted import BLOCKS
@@ -31,6 +32,15 @@ def test_every_method_is_in_the_table_with_its_block(run):
     assert by_method["attention knockout, last token to the question"] == ("found", "layer_07")
     assert by_method["EmbeddingLens at the last token"] == ("missed", "–")
     assert by_method["a linear probe of the untrained twin (control)"] == ("nothing to find", "–")
+
+
+def test_the_difference_from_each_null_has_an_interval_that_is_no_narrower_than_those_of_both(run):
+    [table] = is_it_real.of_planted(run).tables
+    found = {row[1]: row[2:] for row in table.rows}
+    assert list(found) == ["the untrained twin", "blocks below the planted ones", "the vision tower"]
+    for difference, above in found.values():  # 97 % (95 to 99) less 50 % (48 to 52)
+        assert difference.replace("\u00a0", " ") == "47.0 points (43.0 to 51.0)"
+        assert above == "yes"
 
 
 def test_the_page_holds_both_curves_and_the_tables(run):

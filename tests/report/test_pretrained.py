@@ -2,7 +2,7 @@
 
 from signbridge.report.sections import pretrained
 from tests.report import made_up
-from tests.report.reading import Page
+from tests.report.reading import Page, usual_page
 
 
 def with_metrics(**changes: object) -> dict[str, object]:
@@ -51,7 +51,7 @@ def test_without_descriptions_the_page_says_indices_alone():
 
 
 def test_what_others_wrote_is_text_on_the_page():
-    shown = Page(made_up.page(made_up.pretrained())).section("pretrained").text
+    shown = usual_page(made_up.pretrained).section("pretrained").text
     assert "mentions of <b>dogs</b>" in shown
 
 
@@ -69,7 +69,7 @@ def test_steering_by_its_features_stands_on_its_page():
     found = {key.replace("classes_", "pretrained_", 1): value for key, value in of_sae.steered.items()}
     page = Page(made_up.page(made_up.pretrained(**rows, steered=found)))
     assert "by features of the pretrained autoencoder" in page.section("feature-steering").text
-    assert not Page(made_up.page(made_up.pretrained())).all("section", id="feature-steering")
+    assert not usual_page(made_up.pretrained).all("section", id="feature-steering")
 
 
 def test_a_fidelity_that_cannot_be_told_is_not_said_to_be_high_enough():

@@ -11,8 +11,9 @@ from tests.report import made_up
 from tests.report.reading import Page
 
 
-@pytest.fixture
-def index(tmp_path) -> Page:
+@pytest.fixture(scope="module")
+def index(tmp_path_factory) -> Page:
+    tmp_path = tmp_path_factory.mktemp("report")
     (tmp_path / "causal.html").write_text(made_up.page(made_up.causal()), encoding="utf-8")
     os.utime(tmp_path / "causal.html", (0, datetime(2026, 5, 4, 3, 2).timestamp()))
     return Page(questions.write(tmp_path).read_text(encoding="utf-8"))
@@ -22,6 +23,7 @@ def test_every_question_is_listed_and_only_those_that_were_run_are_linked(index)
     [table] = index.all("table")
     rows = table.all("tbody")[0].all("tr")
     assert [row.all("th")[0].text for row in rows] == [link.asks for link in PAGES.values()]
+    assert index.all("div", class_="box whole"), "no script says here that a table scrolls"
     assert [link.attributes["href"] for link in index.all("a")] == ["causal.html"]
     assert index.answer == [f"1 of {len(PAGES)} questions have been run here."]
 

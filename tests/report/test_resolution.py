@@ -1,8 +1,9 @@
 """The page of the resolution ladder: what the text says is what the tables say."""
 
 from signbridge.report.pages import resolution_page
-from signbridge.report.sections import resolution
+from signbridge.report.sections import is_it_real, resolution
 from signbridge.report.settings import Settings
+from signbridge.report.wording import points_with_interval
 from tests.report import made_up
 from tests.report.reading import Page, rows_of
 
@@ -53,6 +54,21 @@ def test_the_curve_has_a_point_a_size_and_site_and_every_comparison_is_in_the_ta
     table = resolution.section(ladder).tables[1]
     assert len(table.rows) == len(ladder.differences) == int(ladder.found["comparisons"])
     assert table.rows[-1][:3] == ("decoder over pixels", "full size", "pixels")
+
+
+def test_the_decoder_is_held_against_pixels_and_tower_with_intervals():
+    ladder = made_up.resolution()
+    [table] = is_it_real.of_resolution(ladder).tables
+    found = {row[:2]: row[2] for row in table.rows}
+    over = row(ladder, "decoder over pixels", "full", "full")
+    shown = points_with_interval(over["difference"], over["low"], over["high"])
+    reads = "a probe of the decoder, pictures at full"
+    assert found[reads, "the pixels of this size"] == shown
+    one, other = (ladder.read("full", site) for site in ("best", "vision"))
+    ends = one["low"] - other["high"], one["high"] - other["low"]
+    shown = points_with_interval(one["accuracy"] - other["accuracy"], *ends)
+    assert found[reads, "the vision tower at this size"] == shown
+    assert not [cells for cells in table.rows if "(" not in cells[2]]
 
 
 def test_a_photo_is_shown_at_every_size_unless_none_may_be():

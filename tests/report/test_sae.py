@@ -3,7 +3,7 @@
 from signbridge.report.inputs import Findings
 from signbridge.report.sections import sae
 from tests.report import made_up
-from tests.report.reading import Page
+from tests.report.reading import Page, usual_page
 
 
 def test_it_says_what_features_tell_beside_each_baseline():
@@ -71,7 +71,7 @@ def test_a_run_without_autoencoders_shows_no_such_section_and_the_page_stands():
 
 
 def test_the_answer_says_what_one_feature_detects_beside_its_hardest_baseline_and_no_index():
-    detects, letters = Page(made_up.page(made_up.sae())).answer
+    detects, letters = usual_page(made_up.sae).answer
     assert (
         "area under the ROC curve is 0.95, that of the best single dimension of the stream 0.90, of the best" in detects
     )

@@ -44,6 +44,8 @@ def test_each_figure_is_there_as_pdf_and_svg_for_one_column_and_for_two(saved):
     assert not [name for name, content in saved.items() if b"CreationDate" in content or b"dc:date" in content]
 
 
-def test_a_grid_of_images_keeps_its_own_size(tmp_path):
+def test_a_grid_of_images_keeps_its_own_size_and_nothing_is_said_of_its_glyphs(tmp_path, caplog):
+    caplog.set_level("INFO")
     save_figure(drawn(), tmp_path / "grid.png", columns=False)
     assert sorted(path.name for path in (tmp_path / "print").iterdir()) == ["grid.pdf", "grid.svg"]
+    assert not caplog.records

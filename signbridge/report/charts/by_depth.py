@@ -56,15 +56,19 @@ def lines_by_depth(table: pd.DataFrame, value: str, models: Sequence[str], title
     tooltip = [alt.Tooltip("series:N", title="model"), alt.Tooltip("site:N"), alt.Tooltip("reads:N", title="value")]
     decoder, before = rows().transform_filter("datum.place >= 0"), rows().transform_filter("datum.place < 0")
     ends = labels_at_ends(drawn, most)
-    written = rows("ends").mark_text(align="left", dx=6, fontSize=11, limit=150)
+    # Right of the lines there is room for names but on a phone, which has the legend alone.
+    room, shown = alt.ExprRef("0.17 * width - 6"), alt.ExprRef("width < 450 ? 0 : 1")
+    written = rows("ends").mark_text(align="left", dx=6, fontSize=11, limit=room, opacity=shown)
     layers = [
         decoder.transform_filter("isValid(datum.low)")
         .mark_area(opacity=0.14)
-        .encode(x, alt.Y("low:Q"), y2="high:Q", color=colour),
-        before.transform_filter("isValid(datum.low)").mark_rule().encode(x, alt.Y("low:Q"), y2="high:Q", color=colour),
+        .encode(x, alt.Y("low:Q"), y2=alt.Y2("high:Q"), color=colour),
+        before.transform_filter("isValid(datum.low)")
+        .mark_rule()
+        .encode(x, alt.Y("low:Q"), y2=alt.Y2("high:Q"), color=colour),
         decoder.mark_line(strokeWidth=1.8).encode(x, y, color=colour, strokeDash=dash),
         rows().mark_point(filled=True, size=38, opacity=1).encode(x, y, color=colour, shape=shape, tooltip=tooltip),
-        written.encode(x, alt.Y("label_at:Q"), color=colour, text="series:N"),
+        written.encode(x, alt.Y("label_at:Q"), color=colour, text=alt.Text("series:N")),
     ]
     return specification(alt.layer(*layers), HEIGHT, rows=drawn, ends=ends)
 

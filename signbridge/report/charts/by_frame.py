@@ -31,11 +31,13 @@ def lines_by_frame(table: pd.DataFrame, sites: Sequence[str]) -> dict:
     least = min(0.0, float(drawn["low"].min()))
     y = alt.Y("moved:Q", scale=alt.Scale(domain=[least, most]), axis=share_axis("of the gap moved"))
     looks = series_scales(series_of(sites))
-    tooltip = [alt.Tooltip("series:N", title="site"), "frame:Q", alt.Tooltip("reads:N", title="moved")]
+    tooltip = [alt.Tooltip("series:N", title="site"), alt.Tooltip("frame:Q"), alt.Tooltip("reads:N", title="moved")]
     lines = rows().transform_filter("!datum.alone").mark_line(strokeWidth=1.8)
     chart = alt.layer(
         level(GREY, 0),
-        rows().mark_rule(strokeWidth=1.2, opacity=0.7).encode(x, alt.Y("low:Q"), y2="high:Q", color=looks["color"]),
+        rows()
+        .mark_rule(strokeWidth=1.2, opacity=0.7)
+        .encode(x, alt.Y("low:Q"), y2=alt.Y2("high:Q"), color=looks["color"]),
         lines.encode(x, y, color=looks["color"], strokeDash=looks["strokeDash"]),
         rows()
         .mark_point(filled=True, size=45, opacity=1)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import altair as alt
 import pandas as pd
 
-from signbridge.report.charts.style import HEIGHT, level, rows, series_scales, share_axis, specification
+from signbridge.report.charts.style import HEIGHT, joined_points, level, series_scales, share_axis, specification
 from signbridge.report.palette import ANSWER, BLUE, GREEN, GREY, INK, SOLID, Series
 from signbridge.report.wording import share_with_interval
 
@@ -36,13 +36,6 @@ def lines_by_rung(table: pd.DataFrame, rungs: Sequence[str], chance: float) -> d
     x = alt.X("place:Q", scale=alt.Scale(domain=[-0.4, len(rungs) - 0.6], nice=False), axis=axis)
     y = alt.Y("accuracy:Q", scale=alt.Scale(domain=[0, 1]), axis=share_axis("read right"))
     looks = series_scales([one for site, one in DRAWN.items() if site in set(drawn["site"])])
-    tooltip = [alt.Tooltip("series:N", title="of"), "rung:N", alt.Tooltip("reads:N", title="read right")]
-    chart = alt.layer(
-        level(GREY, chance),
-        rows().mark_rule(strokeWidth=1.4).encode(x, alt.Y("low:Q"), y2="high:Q", color=looks["color"]),
-        rows().mark_line(strokeWidth=1.8).encode(x, y, color=looks["color"], strokeDash=looks["strokeDash"]),
-        rows()
-        .mark_point(filled=True, size=45, opacity=1)
-        .encode(x, y, color=looks["color"], shape=looks["shape"], tooltip=tooltip),
-    )
+    tooltip = [alt.Tooltip("series:N", title="of"), alt.Tooltip("rung:N"), alt.Tooltip("reads:N", title="read right")]
+    chart = alt.layer(level(GREY, chance), *joined_points(x, y, looks, tooltip))
     return specification(chart, HEIGHT, rows=drawn)

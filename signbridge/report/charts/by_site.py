@@ -43,10 +43,11 @@ def map_by_site(table: pd.DataFrame, sites: Sequence[str], title: str = "read ri
     key = alt.Legend(title=title, orient="top", format="~%", gradientLength=200, tickCount=4)
     x = axis.x.copy()
     x.shorthand = "left:Q"
+    x["axis"]["titleAnchor"] = "end"  # beside long names of rows it would be cut
     chart = rows().mark_rect().encode(
-        x, x2="right:Q", y=alt.Y("name:N", sort=list(table["name"].unique()), axis=lines),
+        x, x2=alt.X2("right:Q"), y=alt.Y("name:N", sort=list(table["name"].unique()), axis=lines),
         color=alt.Color("value:Q", scale=alt.Scale(scheme=SEQUENTIAL, domainMin=0), legend=key),
-        tooltip=["name:N", "site:N", alt.Tooltip("value:Q", title=title, format=".1%")],
+        tooltip=[alt.Tooltip("name:N"), alt.Tooltip("site:N"), alt.Tooltip("value:Q", title=title, format=".1%")],
     )  # fmt: skip
     return specification(chart, row * table["name"].nunique() + 20, rows=table)
 
@@ -62,7 +63,7 @@ def peak_probabilities(table: pd.DataFrame, sites: Sequence[str]) -> dict:
     scale = alt.Scale(domain=[TIED, WORSE], range=[BLUE, GREY])
     drawn = rows()
     tooltip = [
-        "site:N", alt.Tooltip("peak_probability:Q", title="probability to be the peak", format=".1%"),
+        alt.Tooltip("site:N"), alt.Tooltip("peak_probability:Q", title="probability to be the peak", format=".1%"),
         alt.Tooltip("share_chosen:Q", title="chosen by folds", format=".1%"), alt.Tooltip("verdict:N", title="is"),
     ]  # fmt: skip
     y = alt.Y("peak_probability:Q", scale=alt.Scale(domainMin=0), axis=share_axis("probability, share of folds"))
@@ -92,10 +93,10 @@ def distances_to_best(table: pd.DataFrame, sites: Sequence[str]) -> dict:
     shape = alt.Shape("verdict:N", scale=alt.Scale(domain=names, range=["circle", "cross"]), legend=legend())
     drawn = rows()
     y = alt.Y("difference:Q", axis=alt.Axis(title="points from the best layer"))
-    tooltip = ["site:N", alt.Tooltip("reads:N", title="difference"), alt.Tooltip("verdict:N", title="is")]
+    tooltip = [alt.Tooltip("site:N"), alt.Tooltip("reads:N", title="difference"), alt.Tooltip("verdict:N", title="is")]
     chart = alt.layer(
         level(GREY, 0),
-        drawn.mark_rule(strokeWidth=1.6).encode(axis.x, alt.Y("low:Q"), y2="high:Q", color=colour),
+        drawn.mark_rule(strokeWidth=1.6).encode(axis.x, alt.Y("low:Q"), y2=alt.Y2("high:Q"), color=colour),
         drawn.mark_point(filled=True, size=45, opacity=1).encode(axis.x, y, color=colour, shape=shape, tooltip=tooltip),
     )
     return specification(chart, 240, rows=table)
@@ -112,7 +113,7 @@ def compression_by_site(table: pd.DataFrame, sites: Sequence[str]) -> dict:
     drawn = rows()
     y = alt.Y("compression:Q", scale=alt.Scale(domainMin=0), axis=alt.Axis(title="compression (times)"))
     tooltip = [
-        alt.Tooltip("series:N", title="position"), "site:N", alt.Tooltip("compression:Q", format=".2f"),
+        alt.Tooltip("series:N", title="position"), alt.Tooltip("site:N"), alt.Tooltip("compression:Q", format=".2f"),
         alt.Tooltip("bits:Q", format=",.0f"),
     ]  # fmt: skip
     chart = alt.layer(

@@ -3,7 +3,7 @@
 import altair as alt
 import pandas as pd
 
-from signbridge.report.charts.style import HEIGHT, level, rows, series_scales, share_axis, specification
+from signbridge.report.charts.style import HEIGHT, joined_points, level, series_scales, share_axis, specification
 from signbridge.report.palette import GREY, LEARNT
 from signbridge.report.wording import Group, share_with_interval
 
@@ -28,12 +28,5 @@ def lines_by_training(table: pd.DataFrame, chance: float, group: Group) -> dict:
         alt.Tooltip("series:N", title="of"), alt.Tooltip("trained:Q", title=f"{group.many} in training"),
         alt.Tooltip("reads:N", title="read right"),
     ]  # fmt: skip
-    chart = alt.layer(
-        level(GREY, chance),
-        rows().mark_rule(strokeWidth=1.4).encode(x, alt.Y("low:Q"), y2="high:Q", color=looks["color"]),
-        rows().mark_line(strokeWidth=1.8).encode(x, y, color=looks["color"], strokeDash=looks["strokeDash"]),
-        rows()
-        .mark_point(filled=True, size=45, opacity=1)
-        .encode(x, y, color=looks["color"], shape=looks["shape"], tooltip=tooltip),
-    )
+    chart = alt.layer(level(GREY, chance), *joined_points(x, y, looks, tooltip))
     return specification(chart, HEIGHT, rows=drawn)

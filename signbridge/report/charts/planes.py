@@ -7,6 +7,7 @@ import pandas as pd
 
 from signbridge.report.charts.style import (
     HEIGHT,
+    end_of_shares,
     rows,
     series_scales,
     share_axis,
@@ -34,7 +35,7 @@ def umap_plane(table: pd.DataFrame, kind: str) -> dict:
     scale = alt.Scale(zero=False, nice=False, padding=12)
     x = alt.X("x:Q", scale=scale, axis=hidden, title="UMAP 1 (no unit)")
     y = alt.Y("y:Q", scale=scale, axis=hidden, title="UMAP 2 (no unit)")
-    about = [alt.Tooltip("label:N", title=kind), "photo:N", alt.Tooltip("image_id:N", title="id")]
+    about = [alt.Tooltip("label:N", title=kind), alt.Tooltip("photo:N"), alt.Tooltip("image_id:N", title="id")]
     about.append(alt.Tooltip("near:N", title=f"nearest {kind}s"))
     has_image = table["image"].notna()
     tables = {"seen": table[has_image], "unseen": table[~has_image]}
@@ -46,11 +47,11 @@ def umap_plane(table: pd.DataFrame, kind: str) -> dict:
         roomy = table[have_room(table[["x", "y"]].to_numpy(dtype=float), UMAP_WIDTH, UMAP_HEIGHT, APART)]
         tables["letters"] = roomy[["label", "x", "y", "colour"]]
         letters = rows("letters").mark_text(fontSize=12, fontWeight="bold", dy=-8)
-        layers.append(letters.encode(x, y, colour, text="label:N"))
+        layers.append(letters.encode(x, y, colour, text=alt.Text("label:N")))
     if kind != "letter":
         tables["names"] = table.groupby("label")[["x", "y", "colour"]].median().reset_index()
         written = rows("names").mark_text(fontSize=12, fontWeight="bold", limit=160)
-        layers.append(written.encode(x, y, colour, text="label:N"))
+        layers.append(written.encode(x, y, colour, text=alt.Text("label:N")))
     chart = alt.layer(*layers)
     if len(table) > MOST_IN_SVG:
         chart = chart.properties(usermeta={"embedOptions": {"renderer": "canvas"}})
@@ -73,7 +74,11 @@ def dose_response(table: pd.DataFrame, series: Sequence[Series], title: str) -> 
         scale=alt.Scale(type="symlog", constant=0.05),
         axis=alt.Axis(title="damage to other descriptions (nats a token)", values=ticks, format="~g"),
     )
-    y = alt.Y("probability:Q", scale=alt.Scale(domain=[0, 1]), axis=share_axis(title))
+    y = alt.Y(
+        "probability:Q",
+        scale=alt.Scale(domain=[0, end_of_shares(table[["probability", "high"]])]),
+        axis=share_axis(title),
+    )
     looks = series_scales([one for one in series if one.name in set(table["series"])])
     tooltip = [
         alt.Tooltip("series:N", title="direction"),
@@ -84,7 +89,7 @@ def dose_response(table: pd.DataFrame, series: Sequence[Series], title: str) -> 
     order = alt.Order("strength:Q")
     drawn = rows()
     chart = alt.layer(
-        drawn.mark_rule(opacity=0.5).encode(x, alt.Y("low:Q"), y2="high:Q", color=looks["color"]),
+        drawn.mark_rule(opacity=0.5).encode(x, alt.Y("low:Q"), y2=alt.Y2("high:Q"), color=looks["color"]),
         drawn.mark_line(strokeWidth=1.8).encode(
             x, y, order=order, color=looks["color"], strokeDash=looks["strokeDash"]
         ),

@@ -31,7 +31,7 @@ def intervals(table: pd.DataFrame, title: str, row: int = ROW) -> dict:
     tooltip = [alt.Tooltip("name:N", title="what"), alt.Tooltip("value:Q", title="share", format=".1%")]
     chart = alt.layer(
         drawn.mark_tick(color=GREY, thickness=2, size=row * 0.6).encode(alt.X("chance:Q"), y),
-        drawn.mark_rule(color=BLUE, strokeWidth=2).encode(alt.X("low:Q"), y, x2="high:Q"),
+        drawn.mark_rule(color=BLUE, strokeWidth=2).encode(alt.X("low:Q"), y, x2=alt.X2("high:Q")),
         drawn.mark_point(color=BLUE, filled=True, size=60, opacity=1).encode(x, y, tooltip=tooltip),
     )
     return specification(chart, row * len(table) + MARGIN, rows=table)
@@ -64,9 +64,13 @@ def published_beside_reproduced(table: pd.DataFrame, published: str, reproduced:
     x = alt.X("site:N", axis=alt.Axis(title=None, labelAngle=0))
     aside = alt.XOffset("series:N", sort=names)
     y = alt.Y("value:Q", scale=alt.Scale(domain=[0, 1]), axis=share_axis("letters read right"))
-    tooltip = [alt.Tooltip("series:N", title="what"), "site:N", alt.Tooltip("value:Q", title="share", format=".1%")]
+    tooltip = [
+        alt.Tooltip("series:N", title="what"),
+        alt.Tooltip("site:N"),
+        alt.Tooltip("value:Q", title="share", format=".1%"),
+    ]
     chart = alt.layer(
-        drawn.mark_rule(strokeWidth=1.8).encode(x, alt.Y("low:Q"), y2="high:Q", color=colour, xOffset=aside),
+        drawn.mark_rule(strokeWidth=1.8).encode(x, alt.Y("low:Q"), y2=alt.Y2("high:Q"), color=colour, xOffset=aside),
         drawn.mark_point(filled=True, size=65, opacity=1).encode(
             x, y, color=colour, shape=shape, xOffset=aside, tooltip=tooltip
         ),

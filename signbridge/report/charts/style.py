@@ -1,10 +1,11 @@
 """What all charts share: marks, legends, the axis of sites, and the way from a table to a specification."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import altair as alt
+import numpy as np
 import pandas as pd
 
 from signbridge.core.activations import block_of
@@ -115,6 +116,18 @@ def level(colour: str, value: float) -> alt.Chart:
     return rule.encode(y=alt.datum(value))
 
 
+def joined_points(x: alt.X, y: alt.Y, looks: Mapping[str, Any], tooltip: Sequence[Any]) -> tuple[alt.Chart, ...]:
+    """The rows as points with the interval of each (low, high), joined by a line a series."""
+    colour = looks["color"]
+    return (
+        rows().mark_rule(strokeWidth=1.4).encode(x, alt.Y("low:Q"), y2=alt.Y2("high:Q"), color=colour),
+        rows().mark_line(strokeWidth=1.8).encode(x, y, color=colour, strokeDash=looks["strokeDash"]),
+        rows()
+        .mark_point(filled=True, size=45, opacity=1)
+        .encode(x, y, color=colour, shape=looks["shape"], tooltip=tooltip),
+    )
+
+
 def series_scales(series: Sequence[Series]) -> dict[str, Any]:
     """Colour, marker and dash by the column `series`, under one legend."""
     names = [one.name for one in series]
@@ -129,6 +142,12 @@ def series_scales(series: Sequence[Series]) -> dict[str, Any]:
         "shape": alt.Shape("series:N", scale=scale([one.shape for one in series]), legend=below),
         "strokeDash": alt.StrokeDash("series:N", scale=scale(dashes), legend=below),
     }
+
+
+def end_of_shares(values: pd.DataFrame) -> float:
+    """The end of an axis of shares: 1 or more, or the next of a few round shares where all `values` are far below."""
+    highest = float(np.nanmax(values.to_numpy(dtype=float), initial=0.0))
+    return next((end for end in (0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0) if highest <= 0.95 * end), max(1.0, highest))
 
 
 # The axis of sites, which figures in print share ------------------------------------------------------------------

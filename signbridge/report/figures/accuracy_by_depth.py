@@ -2,11 +2,10 @@
 
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch
 
 from signbridge.report import palette
 from signbridge.report.charts.by_depth import BEFORE, DEPTHS, placed, series_of
-from signbridge.report.figures.axes import of_shares
+from signbridge.report.figures.axes import legend_below, of_shares
 from signbridge.report.figures.names import as_drawn
 from signbridge.report.wording import GROUPS, Group
 
@@ -36,12 +35,11 @@ def accuracy_by_depth(table: pd.DataFrame, chance: float, confidence: float, gro
         axes.errorbar(before["place"], before["accuracy"], bars, **look, markersize=3, elinewidth=0.9, capsize=2)
     axes.axhline(chance, color=palette.GREY, linestyle=(0, (6, 2)), linewidth=0.9, label=f"chance, {chance:.1%}")
     axes.set_xticks([*BEFORE.values(), *DEPTHS], [*BEFORE, *(f"{depth:.0%}" for depth in DEPTHS)], fontsize=7)
+    for tick in axes.get_xticklabels()[: len(BEFORE)]:
+        tick.set(rotation=90)
     axes.set_xlabel("share of decoder blocks passed", fontsize=8)
     axes.set_ylabel("letters read right, held-out images (%)", fontsize=8)
     axes.set_ylim(0, 1.03)
     of_shares(axes)
-    handles, labels = axes.get_legend_handles_labels()
-    handles.append(Patch(color=palette.GREY, alpha=0.3, linewidth=0))
-    labels.append(f"{confidence:.0%} interval, {group.many} resampled")
-    figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize=7, frameon=False)
+    legend_below(figure, f"bars and bands: {confidence:.0%} intervals, {group.many} resampled")
     return figure

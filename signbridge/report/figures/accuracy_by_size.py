@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from signbridge.report import palette
 from signbridge.report.charts.by_rung import DRAWN, drawn_rows
-from signbridge.report.figures.axes import of_shares
+from signbridge.report.figures.axes import legend_below, of_shares
 from signbridge.report.wording import GROUPS, Group
 
 WIDTH, HEIGHT = 5.5, 3.4  # inches
@@ -36,7 +36,5 @@ def accuracy_by_size(
     axes.set_ylabel("read right, held-out images (%)", fontsize=8)
     axes.set_ylim(0, 1.03)
     of_shares(axes)
-    title = f"bars: {confidence:.0%} intervals, {group.many} resampled"
-    legend = figure.legend(loc="outside lower center", ncols=2, fontsize=7, frameon=False, title=title)
-    legend.get_title().set_fontsize(7)
+    legend_below(figure, f"bars: {confidence:.0%} intervals, {group.many} resampled", columns=2)
     return figure

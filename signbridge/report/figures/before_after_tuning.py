@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from signbridge.report import palette
 from signbridge.report.charts.style import named_sites, short_site
-from signbridge.report.figures.axes import of_shares
+from signbridge.report.figures.axes import legend_below, of_shares
 
 WIDTH, HEIGHT = 7.0, 3.6  # inches; the width is that of a paper's text
 
@@ -57,7 +57,5 @@ def before_after_tuning(
     for axes in (left, right):
         axes.set_ylim(0, 1.03)
         of_shares(axes)
-    title = f"bars and bands: {confidence:.0%} intervals, groups of images resampled"
-    legend = figure.legend(loc="outside lower center", ncols=3, fontsize=7, frameon=False, title=title)
-    legend.get_title().set_fontsize(7)
+    legend_below(figure, f"bars and bands: {confidence:.0%} intervals, groups of images resampled")
     return figure

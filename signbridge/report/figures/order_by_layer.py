@@ -4,11 +4,10 @@ from collections.abc import Sequence
 
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch
 
 from signbridge.report import palette
-from signbridge.report.charts.style import named_sites, short_site, site_places
-from signbridge.report.figures.axes import of_shares
+from signbridge.report.charts.style import site_places
+from signbridge.report.figures.axes import legend_below, of_shares, of_sites
 
 WIDTH, HEIGHT = 7.0, 3.6  # inches; the width is that of a paper's text
 BANDS = ("in_order", "shuffled")  # readings whose interval is drawn: more would hide one another
@@ -40,14 +39,9 @@ def order_by_layer(
         axes.plot(rows["place"], rows["accuracy"], **look, markersize=3.5, linewidth=1.1, label=series.name)
     look = {"color": palette.CHANCE.colour, "linestyle": (0, (6, 2)), "linewidth": 0.9}
     axes.axhline(chance, **look, label=f"chance, {chance:.1%}", zorder=1)
-    named = named_sites(sites)
-    axes.set_xticks([places[site] for site in named], [short_site(site) for site in named], fontsize=7)
-    axes.set_xlabel("site, by depth (numbers: decoder blocks)", fontsize=8)
-    axes.set_ylabel(f"{target} told, signers held out (%)", fontsize=8)
+    of_sites(axes, places)
+    axes.set_ylabel(f"{target} told (%)", fontsize=8)
     axes.set_ylim(0, 1.03)
     of_shares(axes)
-    handles, labels = axes.get_legend_handles_labels()
-    handles.append(Patch(color=palette.GREY, alpha=0.3, linewidth=0))
-    labels.append(f"{confidence:.0%} interval, signers resampled")
-    figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize=7, frameon=False)
+    legend_below(figure, f"on signers held out; bands: {confidence:.0%} intervals, signers resampled")
     return figure

@@ -6,13 +6,12 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch
 
 from signbridge.core.activations import layer_site
 from signbridge.report import palette
-from signbridge.report.charts.style import named_sites, short_site, site_places
+from signbridge.report.charts.style import site_places
 from signbridge.report.curve import at_one_position
-from signbridge.report.figures.axes import of_shares
+from signbridge.report.figures.axes import legend_below, of_shares, of_sites
 from signbridge.report.figures.names import as_drawn
 
 WIDTH, HEIGHT = 7.0, 3.6  # inches, the text width of a paper
@@ -43,7 +42,8 @@ def planted_curve(
     _panel(right, sites, 0.5, "The planted answer: computed on the way")
     places = site_places(sites)
     first, last = (places[layer_site(block)] for block in (min(planted), max(planted)))
-    right.axvspan(first - 0.5, last + 0.5, color=palette.FAINT, linewidth=0, zorder=0)
+    right.axvspan(first - 0.5, last + 0.5, color=palette.FAINT, linewidth=0, zorder=0,
+                  label="blocks that were taught the answer")  # fmt: skip
     for reader, method in (("model", "probe"), ("untrained_twin", "untrained_twin")):
         rows = accuracy[accuracy["reader"] == reader]
         _line(right, at_one_position(rows, "prompt_last"), palette.PLANTED[method], places)
@@ -54,25 +54,16 @@ def planted_curve(
     left.set_ylabel("right, held-out photos; answer moved (%)", fontsize=8)
     left.set_ylim(0, 1.2)
     left.set_yticks(np.linspace(0, 1, 6))
-    shown = {
-        label: handle for axes in (left, right) for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
-    }
-    shown["blocks that were taught the answer"] = Patch(color=palette.FAINT)
-    shown[f"{confidence:.0%} interval"] = Patch(color=palette.GREY, alpha=0.3, linewidth=0)
-    figure.legend(shown.values(), shown.keys(), loc="outside lower center", ncols=3, fontsize=7, frameon=False)
+    legend_below(figure, f"bands: {confidence:.0%} intervals", columns=2)
     return figure
 
 
 def _panel(axes: Axes, sites: Sequence[str], chance: float, title: str) -> None:
-    places, named = site_places(sites), named_sites(sites)
     axes.set_title(title, fontsize=8)
-    axes.set_xticks([places[site] for site in named], [short_site(site) for site in named], fontsize=7)
-    for tick in axes.get_xticklabels()[: sum(not site.startswith("layer_") for site in named)]:
-        tick.set(rotation=90)
+    of_sites(axes, site_places(sites))
     look = {"color": palette.CHANCE.colour, "linestyle": (0, (6, 2)), "linewidth": 0.9, "zorder": 1}
     axes.axhline(chance, **look, label="chance")
     of_shares(axes)
-    axes.set_xlabel("site, in order of depth (numbers: decoder block)", fontsize=7)
     axes.margins(x=0.03)
 
 

@@ -1,5 +1,6 @@
 """Figures as files for a paper, equal pictures as equal bytes: PNG, and PDF and SVG for one column and for two."""
 
+import logging
 from pathlib import Path
 from textwrap import fill
 
@@ -13,6 +14,7 @@ from signbridge.core.tables import whole_file
 DPI = 300
 PRINT = "print"  # the folder of PDF and SVG, beside the PNG
 WIDTHS = {"one-column": 3.4, "two-columns": 7.0}  # inches
+logging.getLogger("fontTools").setLevel(logging.WARNING)  # it tells every glyph that it keeps in a PDF
 NO_DATE = {"pdf": {"CreationDate": None, "Creator": None, "Producer": None}, "svg": {"Date": None, "Creator": None}}
 
 
@@ -68,9 +70,14 @@ def _lay_out(figure: Figure, width: float) -> None:
 def _in_one_column(figure: Figure, legend: Legend) -> int:
     """Draw the legend again with a name a line; returns how many lines that adds."""
     names = [text.get_text() for text in legend.get_texts()]
+    # A legend's own copy of a line with bars has lost its mark.
+    whole = {
+        label: handle for axes in figure.axes for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
+    }
+    handles = [whole.get(name, copy) for name, copy in zip(names, legend.legend_handles, strict=True)]
     title = legend.get_title().get_text()
     drawn = figure.legend(
-        legend.legend_handles, names, loc="outside lower center", ncols=1, fontsize=7, frameon=False,
+        handles, names, loc="outside lower center", ncols=1, fontsize=7, frameon=False,
         title=fill(title, 60) or None, title_fontsize=7,
     )  # fmt: skip
     drawn.set_in_layout(True)

@@ -47,7 +47,10 @@ def _draw_glyphs(axes: Axes, images: pd.DataFrame, label: str, size: float, colo
     bare = images[~images["roomy"]]
     axes.scatter(bare["x"], bare["y"], s=size / 8, color=colour, linewidths=0, alpha=0.6)
     images = images[images["roomy"]]
-    axes.scatter(images["x"], images["y"], s=size, marker=rf"$\mathbf{{{label}}}$", color=colour, linewidths=0)
+    marks = axes.scatter(
+        images["x"], images["y"], s=size, marker=rf"$\mathbf{{{label}}}$", color=colour, linewidths=0, zorder=3
+    )
+    marks.set_path_effects([effects.withStroke(linewidth=1.5, foreground="white")])
 
 
 def _draw_dots(axes: Axes, images: pd.DataFrame, label: str, size: float, colour: str) -> None:

@@ -37,9 +37,7 @@ LOOKS = {
     "neighbours": Series("the feature's neighbours in index", PURPLE, "triangle-down", (3, 3)),
     "equal_logit": Series("noise of equal logit effect", VERMILLION, "cross", (1, 4)),
     "equal_logit_down": Series("noise of equal logit effect, subtracted", VERMILLION, "diamond", (9, 6)),
-    "like_features_down": Series(
-        "features of activation similar to the other's, subtracted", GREEN, "cross", (8, 2, 2, 2)
-    ),
+    "like_features_down": Series("features like the other's, subtracted", GREEN, "triangle-right", (3, 3)),
     "neighbours_down": Series("its neighbours in index, subtracted", GREEN, "triangle-down", (12, 3)),
     "random": Series("noise", GREY, "diamond", (8, 4)),
 }

@@ -4,7 +4,10 @@ import math
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from signbridge.report.inputs import Causal, Findings, Lenses, Models, Planted, Resolution, Sae, Study
+import pandas as pd
+
+from signbridge.core.activations import block_of
+from signbridge.report.inputs import Causal, Findings, Lenses, Models, Planted, Resolution, Sae, Share, Study
 from signbridge.report.page_parts import REAL, Section, Table
 from signbridge.report.wording import points_with_interval, value_with_interval
 
@@ -42,6 +45,28 @@ def _written(found: Findings, one: Held) -> str:
 def _verdict(found: Findings, one: Held) -> str:
     low = found.share(one.key).low
     return "not known" if math.isnan(low) else "yes" if low > 0 else "not shown"
+
+
+def _apart(key: str, one: Share, other: Share) -> dict[str, float]:
+    """The difference of two readings, by `key` in findings, with the widest interval that theirs allow.
+
+    From the low end of `one` less the high end of `other` to the reverse: wider than an interval of paired differences.
+    """
+    ends = one.low - other.high, one.high - other.low
+    return {key: one.value - other.value, f"{key}_low": ends[0], f"{key}_high": ends[1]}
+
+
+def _farthest_from_chance(rows: pd.DataFrame) -> Share:
+    """The reading of the table (value, low, high) that lies farthest from one half."""
+    if rows.empty:
+        return Share(math.nan, math.nan, math.nan)
+    return Share(*rows.loc[(rows["value"] - 0.5).abs().idxmax(), ["value", "low", "high"]])
+
+
+WIDEST = (
+    "The interval of a difference goes from the low end of one reading less the high end of the other to the reverse: "
+    "wider than if both were resampled together."
+)
 
 
 def of_study(study: Study) -> Section | None:
@@ -113,42 +138,50 @@ def of_sae(sae: Sae) -> Section | None:
 
 def of_planted(planted: Planted) -> Section | None:
     """The truth is known: what the untrained twin and the places before the decoder read."""
-    found = planted.found
-    least = {
-        "untrained_twin": "the untrained twin",
-        "below": "blocks below the planted ones",
-        "tower": "the vision tower",
+    table = planted.accuracy
+    model = table[table["reader"] == "model"]
+    layers = model[model["site"].str.startswith("layer_") & (model["position"] == "prompt_last")]
+    nulls = {
+        "the untrained twin": table[table["reader"] == "untrained_twin"],
+        "blocks below the planted ones": layers[layers["site"].map(block_of) < min(planted.blocks)],
+        "the vision tower": model[model["site"] == "vision"],
     }
-    rows = {f"last_over_{key}": found.number("last_layer") - found.number(key) for key in least}
-    held = [Held("a probe of the last layer reads the answer", what, f"last_over_{key}") for key, what in least.items()]
+    rows: dict[str, float] = {}
+    for what, of_null in nulls.items():
+        rows |= _apart(what, _farthest_from_chance(layers.tail(1)), _farthest_from_chance(of_null))
+    held = [Held("a probe of the last layer reads the answer", what, what) for what in nulls]
     lead = (
         "The truth is known here: the variable was put into these blocks, and nothing else was taught. What an "
-        "untrained twin gives, and what is read below the planted blocks, are the nulls."
+        "untrained twin gives, and what is read below the planted blocks, are the nulls, each where it is "
+        f"farthest from chance. {WIDEST}"
     )
     return section(Findings(rows), held, lead)
 
 
 def of_models(models: Models) -> Section | None:
     """Each decoder against what the model's own text gives away."""
-    held = []
-    for model in models.models["model"]:
-        reads = f"a probe of {model} reads the {models.kind}"
-        held.append(Held(reads, "its likeliest answer", f"{model}_over_likeliest_letter"))
-        held.append(Held(reads, "what its answer names", f"{model}_over_named_letter"))
+    held, rows = [], {}
+    for row in models.models.to_dict("records"):
+        reads = f"a probe of {row['model']} reads the {models.kind}"
+        for over, what in (("over_likeliest", "its likeliest answer"), ("over_named", "what its answer names")):
+            held.append(Held(reads, what, f"{row['model']}_{over}"))
+            rows |= {f"{row['model']}_{over}{end}": row[f"{over}{end}"] for end in ("", "_low", "_high")}
     lead = (
         "All models are probed on the same folds, so every pair is compared on the same images. The p of a pair is "
         "Holm-corrected over all pairs."
     )
-    return section(models.found, held, lead)
+    return section(Findings(rows), held, lead)
 
 
 def of_resolution(ladder: Resolution) -> Section | None:
     """What is read at each size over what the pixels at this size give away."""
-    apart = {
-        f"{rung}_{other}": ladder.found.number(f"{rung}_accuracy") - ladder.found.number(f"{rung}_{other}")
-        for rung in ladder.distinct
-        for other in ("pixels", "vision")
-    }
+    apart: dict[str, float] = {}
+    for row in ladder.differences[ladder.differences["rung"] == ladder.differences["against"]].to_dict("records"):
+        key = f"{row['rung']}_pixels"
+        apart |= {key: row["difference"], f"{key}_low": row["low"], f"{key}_high": row["high"]}
+    for rung in ladder.distinct:
+        decoder, tower = (ladder.found.share(f"{rung}_{what}") for what in ("accuracy", "vision"))
+        apart |= _apart(f"{rung}_vision", decoder, tower)
     against = {"pixels": "the pixels of this size", "vision": "the vision tower at this size"}
     held = [
         Held(f"a probe of the decoder, pictures at {rung}", what, f"{rung}_{other}")
@@ -157,6 +190,6 @@ def of_resolution(ladder: Resolution) -> Section | None:
     ]
     lead = (
         "Smaller pictures say less, whatever the model does. So the decoder is held against what a probe reads from "
-        "the same pictures without it."
+        f"the same pictures without it. From the tower: {WIDEST[0].lower()}{WIDEST[1:]}"
     )
     return section(Findings(apart), held, lead)

@@ -155,9 +155,9 @@ def _beside_the_probe(causal: Causal) -> Picture:
         tuple((site, *(cells.get((column, site), "–") for column in columns)) for site in sites),
     )  # fmt: skip
     sees = (
-        "Grey: how often a probe reads the letter. The others: how much of the answer the last token, the image tokens "
-        "and the question's carry at that depth. At the last site only the last token is still read, so its curve ends "
-        "at 1. At the embedding it is the same token in every prompt, so its curve begins at 0."
+        "Diamonds: how often a probe reads the letter. The others: how much of the answer the last token, the image "
+        "tokens and the question's carry at that depth. At the last site only the last token is still read, so its "
+        "curve ends at 1. At the embedding it is the same token in every prompt, so its curve begins at 0."
     )
     return Picture("patching-curve", "Where it is read, and where it is used", sees, twin, spec)
 
