@@ -6,7 +6,6 @@ Any static host can serve the folder; no script and no server is needed. Reading
 answers, so no model is loaded.
 """
 
-import argparse
 import logging
 import shutil
 from pathlib import Path
@@ -20,7 +19,7 @@ from signbridge.core import tables
 from signbridge.core.command_line import run
 from signbridge.core.errors import SignBridgeError
 from signbridge.demo import panels, text
-from signbridge.demo.__main__ import check_there_is_a_study
+from signbridge.demo.__main__ import folder_to_write
 from signbridge.demo.familiarity import Comparison
 from signbridge.demo.neighbours import Neighbourhood
 from signbridge.demo.reading import Reading
@@ -36,10 +35,7 @@ log = logging.getLogger(__name__)
 
 def main() -> None:
     """Write the site, whole or not at all."""
-    parser = argparse.ArgumentParser(prog="python -m signbridge.demo.site", description=__doc__.splitlines()[0])
-    parser.add_argument("folder", nargs="?", type=Path, default=Path("site"), help="default: site")
-    folder = parser.parse_args().folder
-    check_there_is_a_study()
+    folder = folder_to_write("signbridge.demo.site", __doc__, "site")
     if not (REPORT / "index.html").is_file():
         raise SignBridgeError(f"{REPORT}/index.html: no page here yet. Make it with `dvc repro`.")
     log.info("Reading the study and its examples.")

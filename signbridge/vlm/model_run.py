@@ -130,10 +130,10 @@ def model_run(
     """The run of the model that the file `of` describes, and its end.
 
     `stage_file` is the stage, and `item` that of its matrix; without it the name of `of`, where that is one of several.
-    `made_by` says what else makes the results; `sample`, a table of images, is told by its digest. A stage that reads a
-    table which an `earlier` run of the model wrote needs no file: the table's metadata say the same. `beside` is a table
-    from the model whose vectors the stage uses beside its own. The scratch folder goes when the block ends without an
-    error, with what other settings left there.
+    `made_by` says what else makes the results; `sample`, a table of images, is told by its digest. A stage that reads
+    a table which an `earlier` run of the model wrote needs no file: the table's metadata say the same. `beside` is a
+    table from the model whose vectors the stage uses beside its own. The scratch folder goes when the block ends
+    without an error, with what other settings left there.
     Raises `SignBridgeError` if a file is not there, or is of another model than the one that is chosen, or `beside` of
     another kind of weights.
     """
