@@ -24,6 +24,8 @@ from signbridge.demo.familiarity import Comparison
 from signbridge.demo.neighbours import Neighbourhood
 from signbridge.demo.reading import Reading
 from signbridge.demo.study import DemoStudy, Place
+from signbridge.report import questions
+from signbridge.report.page import INDEX, PAGES
 from signbridge.report.shown_images import why_hidden
 
 REPORT, PLOTS = Path("report"), Path("plots")
@@ -49,14 +51,29 @@ def write(folder: Path, study: DemoStudy) -> None:
     with tables.whole_folder(folder) as unfinished:
         (unfinished / ".nojekyll").touch()  # GitHub's pages would leave out files of some names
         shutil.copy(STYLE, unfinished / "style.css")
-        pages = sorted(REPORT.glob("*.html"), key=lambda page: (page.stem != "index", page.stem))
-        pages = _copied(pages, REPORT, unfinished / "report")
+        pages = _write_report(unfinished / "report")
         figures = _copied(sorted(PLOTS.rglob("*.png")), PLOTS, unfinished / "figures")
         letters = [] if hidden else study.examples()["label"].tolist()
         if letters:
             _write_gallery(unfinished / "gallery", study, letters)
         shown = {"pages": pages, "figures": figures, "letters": letters, "hidden": hidden}
         _write_page("site_index", unfinished / "index.html", "", model=study.model_name, **shown)
+
+
+def _write_report(folder: Path) -> list[tuple[str, str]]:
+    """The pages that were made, and the index of them, to which links to the others lead; their files and questions."""
+    made = [file for file in PAGES if (REPORT / file).is_file()]
+    folder.mkdir()
+    for file in made:
+        text = (REPORT / file).read_text(encoding="utf-8")
+        for other in PAGES.keys() - set(made):
+            text = text.replace(f'href="{other}"', f'href="{INDEX}"')
+        (folder / file).write_text(text, encoding="utf-8", newline="\n")
+        shutil.copystat(REPORT / file, folder / file)  # the index says when each was made
+    questions.write(folder)
+    return [(INDEX, "Which questions were asked, of which model, and when")] + [
+        (file, PAGES[file].asks) for file in made
+    ]
 
 
 def _copied(files: list[Path], of: Path, to: Path) -> list[str]:
