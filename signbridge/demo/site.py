@@ -71,8 +71,9 @@ def _write_report(folder: Path) -> list[tuple[str, str]]:
         (folder / file).write_text(text, encoding="utf-8", newline="\n")
         shutil.copystat(REPORT / file, folder / file)  # the index says when each was made
     questions.write(folder)
-    return [(INDEX, "Which questions were asked, of which model, and when")] + [
-        (file, PAGES[file].asks) for file in made
+    return [
+        *((file, PAGES[file].asks) for file in made),
+        (INDEX, "Which questions were run, for which model, and when"),
     ]
 
 
