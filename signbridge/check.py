@@ -150,7 +150,8 @@ def _git(*arguments: str) -> str:
     except FileNotFoundError:
         raise SignBridgeError("git is not installed: the committed results cannot be read.") from None
     if done.returncode:
-        raise SignBridgeError(f"git {arguments[0]} failed: {done.stderr.strip()}. Run from the root of a git clone.")
+        said = done.stderr.strip().partition("\n")[0]
+        raise SignBridgeError(f"git {arguments[0]} failed: {said}. Run from the root of a git clone that is yours.")
     return done.stdout
 
 

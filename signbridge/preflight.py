@@ -8,6 +8,7 @@ further questions take of disk and memory. Ends with `go`, or with what to do an
 SIGNBRIDGE_DEVICE.
 """
 
+import os
 from pathlib import Path
 from typing import NamedTuple
 
@@ -53,6 +54,7 @@ class Cost(NamedTuple):
 def main() -> None:
     """Print the preflight and the costs of the model that the first argument or params.yaml names."""
     name, model = named_or_chosen(name_of_arguments("signbridge.preflight", __doc__))
+    check_may_write_here()
     device = device_from_environment()
     found = preflight(name, model, device)
     print(f"{name}\n{found}", flush=True)
@@ -68,6 +70,15 @@ def main() -> None:
         print(disk_of_questions(model))
         print(memory_of_tuning(model, decoder_blocks(model), device))
     print("go")
+
+
+def check_may_write_here() -> None:
+    """Raises `SignBridgeError` in a folder of another user, or on a disk that is only read: a run writes there."""
+    if not os.access(Path.cwd(), os.W_OK):
+        raise SignBridgeError(
+            f"{Path.cwd()}: you may not write here, and a run does. Give yourself the right to it (chmod, chown), or "
+            "make a clone of your own."
+        )
 
 
 def study_costs(needs: Needs, images: int, answer_tokens: int) -> list[Cost]:

@@ -106,6 +106,14 @@ def test_every_metric_has_a_tolerance_and_every_tolerance_a_reason():
     assert all(tolerance.why for tolerance in check.TOLERANCES)
 
 
+def test_in_a_clone_of_another_user_the_message_says_so_in_one_line(tmp_path, monkeypatch, workspace):
+    subprocess.run(["git", "init", "-q"], check=True)
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    said = workspace.message_of_failure(check.main)
+    assert "dubious ownership" in said
+    assert said.endswith("Run from the root of a git clone that is yours.")
+
+
 def test_outside_a_repository_the_message_says_so(tmp_path, monkeypatch, workspace):
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     assert "git ls-tree failed" in workspace.message_of_failure(check.main)

@@ -1,5 +1,6 @@
 """`python -m signbridge.preflight`: the table, the estimate of the study's minutes, and how it ends."""
 
+import os
 import sys
 
 import pytest
@@ -57,6 +58,14 @@ def test_the_command_prints_the_table_the_costs_and_go(workspace, monkeypatch, c
     assert "Disk of further questions: lenses 0.0 GB, sae 0." in said
     assert "Memory of fine-tuning, preset miniature: tuning takes 0." in said
     assert said.endswith("\ngo\n")
+
+
+def test_a_folder_that_may_only_be_read_is_one_message(workspace, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["preflight"])
+    monkeypatch.setattr(preflight.os, "access", lambda path, how: (path, how) != (workspace.folder, os.W_OK))
+    said = workspace.message_of_failure(preflight.main)
+    assert said.startswith(f"error: {workspace.folder}: you may not write here")
+    assert "go" not in capsys.readouterr().out.split()
 
 
 def test_the_disk_of_further_questions_is_that_of_checkpoints_autoencoders_and_the_text_index(workspace, monkeypatch):

@@ -19,6 +19,7 @@ ELSEWHERE = {  # functions that are handed what one of the two yields, and what 
     "models/miniature/train.py: save": "writes to a folder of its own, from which each file is moved whole",
     "signbridge/demo/site.py: _copied": "within whole_folder",
     "signbridge/demo/site.py: _write_page": "within whole_folder",
+    "signbridge/demo/site.py: _write_report": "within whole_folder",
     "signbridge/finetune/training.py: write_tuned": "within whole_folder",
     "signbridge/finetune/training_step.py: write": "within a checkpoint's whole_folder",
     "signbridge/lenses/judge_server.py: keep": "adds a line to a file of scratch; half a line is dropped",

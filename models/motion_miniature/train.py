@@ -15,16 +15,16 @@ import argparse
 import hashlib
 import importlib.metadata
 import json
-import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
 from torch import nn
-from transformers import CLIPVisionConfig, LlamaConfig, LlavaConfig, LlavaForConditionalGeneration
+from transformers import LlavaConfig, LlavaForConditionalGeneration
 
 from models.miniature.planting import Planted
 from models.miniature.train import PACKAGES, Phase, optimise, save
+from models.miniature.train import miniature_config as like_miniature
 from models.motion_miniature import lessons, teaching
 from models.motion_miniature.drawings import ALL, SIDE, draw
 from models.motion_miniature.lessons import MOVEMENTS, PLACES, SHAPES, vocabulary
@@ -32,7 +32,7 @@ from models.motion_miniature.teaching import SeeingHeads, Teacher
 from signbridge.clips.movements import Kind
 from signbridge.core.command_line import run
 from signbridge.vlm.loading import device_from_environment
-from signbridge.vlm.random_weights import IMAGE_TOKEN, SPECIAL_TOKENS, llava_processor, small_tokenizer
+from signbridge.vlm.random_weights import llava_processor, small_tokenizer
 
 FOLDER = Path(__file__).parent
 SCRATCH = Path(".scratch/motion_miniature")
@@ -114,33 +114,10 @@ def new_teacher(recipe: Recipe, device: torch.device) -> Teacher:
 
 
 def miniature_config(recipe: Recipe, tokens: int) -> LlavaConfig:
-    """LLaVA-1.5's architecture, small: 16 image tokens a frame of 56 x 56 pixels, from the tower's last block."""
-    return LlavaConfig(
-        vision_config=CLIPVisionConfig(
-            hidden_size=recipe.vision_width,
-            intermediate_size=4 * recipe.vision_width,
-            num_hidden_layers=recipe.vision_blocks,
-            num_attention_heads=recipe.vision_width // 32,
-            image_size=SIDE,
-            patch_size=PATCH,
-            projection_dim=128,
-        ),
-        text_config=LlamaConfig(
-            vocab_size=8 * math.ceil(tokens / 8),
-            hidden_size=recipe.width,
-            intermediate_size=8 * recipe.width // 3,
-            num_hidden_layers=recipe.blocks,
-            num_attention_heads=recipe.width // 32,
-            num_key_value_heads=recipe.width // 32,
-            max_position_embeddings=512,
-            bos_token_id=1,
-            eos_token_id=2,
-            pad_token_id=3,
-        ),
-        image_token_id=SPECIAL_TOKENS.index(IMAGE_TOKEN),
-        image_seq_length=(SIDE // PATCH) ** 2,
-        vision_feature_layer=-1,
-    )
+    """That of the miniature for still hands, with larger patches: 16 image tokens a frame."""
+    config = like_miniature(recipe, tokens)
+    config.vision_config.patch_size, config.image_seq_length = PATCH, (SIDE // PATCH) ** 2
+    return config
 
 
 def _fingerprint(recipe: Recipe, device: torch.device) -> str:

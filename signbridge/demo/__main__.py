@@ -58,6 +58,15 @@ def check_there_is_a_study() -> None:
         raise SignBridgeError(f"{SAMPLE}: no such table. Make it with `dvc repro`, or get it with `dvc pull dvc.yaml`.")
 
 
+def folder_to_write(command: str, doc: str, default: str) -> Path:
+    """The folder that the first argument names, or the default. Raises as `check_there_is_a_study` does."""
+    parser = argparse.ArgumentParser(prog=f"python -m {command}", description=doc.splitlines()[0])
+    parser.add_argument("folder", nargs="?", type=Path, default=Path(default), help=f"default: {default}")
+    folder = parser.parse_args().folder
+    check_there_is_a_study()
+    return folder
+
+
 def import_all() -> None:
     """Import what the page and the model need, and say so: from a cold disk this takes most of a minute."""
     log.info("1 of 4: loading Gradio, PyTorch and Transformers. From a cold disk this takes up to a minute.")

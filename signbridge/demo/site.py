@@ -6,7 +6,6 @@ Any static host can serve the folder; no script and no server is needed. Reading
 answers, so no model is loaded.
 """
 
-import argparse
 import logging
 import shutil
 from pathlib import Path
@@ -20,11 +19,13 @@ from signbridge.core import tables
 from signbridge.core.command_line import run
 from signbridge.core.errors import SignBridgeError
 from signbridge.demo import panels, text
-from signbridge.demo.__main__ import check_there_is_a_study
+from signbridge.demo.__main__ import folder_to_write
 from signbridge.demo.familiarity import Comparison
 from signbridge.demo.neighbours import Neighbourhood
 from signbridge.demo.reading import Reading
 from signbridge.demo.study import DemoStudy, Place
+from signbridge.report import questions
+from signbridge.report.page import INDEX, PAGES
 from signbridge.report.shown_images import why_hidden
 
 REPORT, PLOTS = Path("report"), Path("plots")
@@ -36,10 +37,7 @@ log = logging.getLogger(__name__)
 
 def main() -> None:
     """Write the site, whole or not at all."""
-    parser = argparse.ArgumentParser(prog="python -m signbridge.demo.site", description=__doc__.splitlines()[0])
-    parser.add_argument("folder", nargs="?", type=Path, default=Path("site"), help="default: site")
-    folder = parser.parse_args().folder
-    check_there_is_a_study()
+    folder = folder_to_write("signbridge.demo.site", __doc__, "site")
     if not (REPORT / "index.html").is_file():
         raise SignBridgeError(f"{REPORT}/index.html: no page here yet. Make it with `dvc repro`.")
     log.info("Reading the study and its examples.")
@@ -53,14 +51,30 @@ def write(folder: Path, study: DemoStudy) -> None:
     with tables.whole_folder(folder) as unfinished:
         (unfinished / ".nojekyll").touch()  # GitHub's pages would leave out files of some names
         shutil.copy(STYLE, unfinished / "style.css")
-        pages = sorted(REPORT.glob("*.html"), key=lambda page: (page.stem != "index", page.stem))
-        pages = _copied(pages, REPORT, unfinished / "report")
+        pages = _write_report(unfinished / "report")
         figures = _copied(sorted(PLOTS.rglob("*.png")), PLOTS, unfinished / "figures")
         letters = [] if hidden else study.examples()["label"].tolist()
         if letters:
             _write_gallery(unfinished / "gallery", study, letters)
         shown = {"pages": pages, "figures": figures, "letters": letters, "hidden": hidden}
         _write_page("site_index", unfinished / "index.html", "", model=study.model_name, **shown)
+
+
+def _write_report(folder: Path) -> list[tuple[str, str]]:
+    """The pages that were made, and the index of them, to which links to the others lead; their files and questions."""
+    made = [file for file in PAGES if (REPORT / file).is_file()]
+    folder.mkdir()
+    for file in made:
+        text = (REPORT / file).read_text(encoding="utf-8")
+        for other in PAGES.keys() - set(made):
+            text = text.replace(f'href="{other}"', f'href="{INDEX}"')
+        (folder / file).write_text(text, encoding="utf-8", newline="\n")
+        shutil.copystat(REPORT / file, folder / file)  # the index says when each was made
+    questions.write(folder)
+    return [
+        *((file, PAGES[file].asks) for file in made),
+        (INDEX, "Which questions were run, for which model, and when"),
+    ]
 
 
 def _copied(files: list[Path], of: Path, to: Path) -> list[str]:

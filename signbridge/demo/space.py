@@ -6,7 +6,6 @@ Then `hf upload OWNER/NAME build/space --repo-type space`. For a model that lies
 miniature does, and a dataset whose images may be passed on.
 """
 
-import argparse
 import logging
 import shutil
 from pathlib import Path
@@ -15,7 +14,7 @@ from signbridge.core import tables
 from signbridge.core.command_line import run
 from signbridge.core.errors import SignBridgeError
 from signbridge.core.pipeline import ROOT
-from signbridge.demo.__main__ import check_there_is_a_study
+from signbridge.demo.__main__ import folder_to_write
 from signbridge.report.shown_images import why_hidden
 
 FILES = ("app.py", "requirements.txt", "README.md")  # of space/
@@ -27,10 +26,7 @@ log = logging.getLogger(__name__)
 
 def main() -> None:
     """Write the folder, whole or not at all."""
-    parser = argparse.ArgumentParser(prog="python -m signbridge.demo.space", description=__doc__.splitlines()[0])
-    parser.add_argument("folder", nargs="?", type=Path, default=Path("build/space"), help="default: build/space")
-    folder = parser.parse_args().folder
-    check_there_is_a_study()
+    folder = folder_to_write("signbridge.demo.space", __doc__, "build/space")
     write(folder)
     log.info("%s is ready: hf upload OWNER/NAME %s --repo-type space", folder, folder)
 

@@ -15,6 +15,7 @@ from transformers import BatchFeature, PreTrainedConfig, ProcessorMixin
 from transformers.video_utils import VideoMetadata
 
 from signbridge.core.errors import SignBridgeError
+from signbridge.core.params import MOTION
 from signbridge.motion.frames import Seen
 from signbridge.motion.settings import ReadAs
 from signbridge.vlm.answering import Means
@@ -71,8 +72,8 @@ class ClipPrompts:
         self.read_as = read_as(wanted, self.family)
         if frames > 1 and self.family in QUERYING:
             raise SignBridgeError(
-                f"a model of family '{self.family}' reads one image a prompt, so no clip of {frames} frames. Keep "
-                "`middle_frame` and `single_frames` alone in `readings`, or choose another model."
+                f"a model of family '{self.family}' reads one image a prompt, so no clip of {frames} frames. Choose "
+                f"another `model` in {MOTION}: what order adds needs several images in one prompt."
             )
         of_video = VIDEO[self.family] if self.read_as == "video" else None
         of_image = "image_token_index" if self.family in QUERYING else "image_token_id"

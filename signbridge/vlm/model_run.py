@@ -45,14 +45,14 @@ log = logging.getLogger(__name__)
 class ModelRun:
     """A run of one model by one stage; made by `model_run`."""
 
-    def __init__(self, stage_file: str, model: Model, made_by: dict[str, Any], of: Path | None = None):
+    def __init__(self, stage_file: str, model: Model, made_by: dict[str, Any], item: str | None = None):
         """`model` is the complete entry of the catalog; `made_by` is what makes the stage's results.
 
-        `of` is the file that describes the model, where it is one of several.
+        `item` is that of the stage's matrix, if it has one: two items may be read at once.
         """
         stage = Path(stage_file)
         within = [] if stage.parent.name == "stages" else [stage.parent.name]
-        names = [*within, stage.stem, *([of.stem] if of else [])]
+        names = [*within, stage.stem, *([item] if item else [])]
         self.device = device_from_environment()
         self._made_by = made_by
         self.model = model
@@ -121,6 +121,7 @@ def model_run(
     stage_file: str,
     *,
     of: Path = AS_READ,
+    item: str | None = None,
     sample: Path | None = None,
     earlier: Path | None = None,
     beside: Path | None = None,
@@ -128,10 +129,11 @@ def model_run(
 ) -> Iterator[ModelRun]:
     """The run of the model that the file `of` describes, and its end.
 
-    `stage_file` is the stage. `made_by` says what else makes the results; `sample`, a table of images, is told by its
-    digest. A stage that reads a table which an `earlier` run of the model wrote needs no file: the table's metadata say
-    the same. `beside` is a table from the model whose vectors the stage uses beside its own. The scratch folder goes
-    when the block ends without an error, with what other settings left there.
+    `stage_file` is the stage, and `item` that of its matrix; without it the name of `of`, where that is one of several.
+    `made_by` says what else makes the results; `sample`, a table of images, is told by its digest. A stage that reads
+    a table which an `earlier` run of the model wrote needs no file: the table's metadata say the same. `beside` is a
+    table from the model whose vectors the stage uses beside its own. The scratch folder goes when the block ends
+    without an error, with what other settings left there.
     Raises `SignBridgeError` if a file is not there, or is of another model than the one that is chosen, or `beside` of
     another kind of weights.
     """
@@ -142,7 +144,7 @@ def model_run(
     model = with_weights(entry_of(read_by["model"]), kind)
     of_sample = {"sample_sha256": tables.file_sha256(sample)} if sample else {}
     is_chosen = of in (MODEL, AS_READ)
-    run = ModelRun(stage_file, model, {**read_by, **of_sample, **made_by}, None if is_chosen else of)
+    run = ModelRun(stage_file, model, {**read_by, **of_sample, **made_by}, item or (None if is_chosen else of.stem))
     preflight.check(name, run.model, run.device, stage_file, SCRATCH)
     yield run
     run.close()

@@ -32,7 +32,10 @@ def main() -> None:
     twin_seed = params.section("controls.twin_seed", int) if reading in OF_TWIN else None
     table, frames = read_clips(CLIPS), ClipFrames(CLIPS)
     made_by = {"reading": reading, "read_as": how, "seed": seed, "twin_seed": twin_seed}
-    with model_run(__file__, of=MODEL, sample=CLIPS, **made_by) as of_model, whole_folder(READ / reading) as unfinished:
+    with (
+        model_run(__file__, of=MODEL, item=reading, sample=CLIPS, **made_by) as of_model,
+        whole_folder(READ / reading) as unfinished,
+    ):
         extract_clips(of_model, table, frames, reading, how, seed, twin_seed, unfinished)
 
 

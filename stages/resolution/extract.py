@@ -28,7 +28,7 @@ def main() -> None:
         from signbridge.vlm.model_run import model_run  # imports PyTorch: seconds
         from signbridge.vlm.sample_tables import extract_sample
 
-        with model_run(__file__, sample=pictures, earlier=ANSWERS, rung=rung) as reading:
+        with model_run(__file__, item=rung, sample=pictures, earlier=ANSWERS, rung=rung) as reading:
             extract_sample(reading, sample, unfinished)
 
 

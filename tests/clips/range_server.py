@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+from http.server import ThreadingHTTPServer
+
+from tests.local_server import Quiet, answering
 
 
 class RangeServer:
@@ -17,7 +18,7 @@ class RangeServer:
         self.breaks_off = 0  # so many of the next answers end half-way
         self.status = 206
 
-        class Handler(BaseHTTPRequestHandler):
+        class Handler(Quiet):
             def do_GET(self) -> None:
                 if not server.ranges:
                     self.send_response(200)
@@ -40,9 +41,6 @@ class RangeServer:
                     part = part[: len(part) // 2]
                 self.wfile.write(part)
 
-            def log_message(self, *_: object) -> None:
-                """Quiet."""
-
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self._http.server_port}/archive.zip"
 
@@ -54,11 +52,5 @@ class RangeServer:
     @contextmanager
     def running(self) -> Iterator["RangeServer"]:
         """Serve in the background while the block runs."""
-        thread = Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
+        with answering(self._http):
             yield self
-        finally:
-            self._http.shutdown()
-            thread.join()
-            self._http.server_close()

@@ -1,10 +1,13 @@
 """A folder is there whole or not at all."""
 
 import os
+import shutil
+import subprocess
 
 import pytest
 
 from signbridge.core.tables import whole_folder
+from tests.conftest import ROOT
 
 
 def write(path, *names):
@@ -65,3 +68,15 @@ def _fail_at_second(replace):
         replace(source, target)
 
     return failing
+
+
+def test_git_does_not_see_what_is_half_written(tmp_path, monkeypatch):
+    """A run that is killed leaves it beside outputs, in folders whose own .gitignore names the outputs alone."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(ROOT / ".gitignore", tmp_path)
+    subprocess.run(["git", "init", "-q"], check=True)
+    asked = ["git", "status", "--porcelain", "--untracked-files=all"]
+    with whole_folder(tmp_path / "data/sae/twin") as unfinished:
+        (unfinished / "half").touch()
+        seen = subprocess.run(asked, capture_output=True, text=True, check=True).stdout
+    assert seen == "?? .gitignore\n"

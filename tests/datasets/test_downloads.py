@@ -1,9 +1,8 @@
 """What is in a cache is taken from there with no network; what is not is checked, and refusals say what to do."""
 
 import hashlib
-import threading
 from collections import namedtuple
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import HTTPServer
 
 import huggingface_hub.constants
 import pytest
@@ -12,6 +11,7 @@ from signbridge.core.errors import SignBridgeError
 from signbridge.datasets import downloads
 from signbridge.datasets.downloads import HubFile, WebFile, hub_file, kaggle_folder, web_file
 from tests.datasets.hub_cache import COMMIT, in_cache
+from tests.local_server import Quiet, answering
 
 CONTENT = bytes(range(256)) * 8
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -29,7 +29,7 @@ def full_disk(monkeypatch):
 def server():
     """Gives `body`, or `status`; `sent` is where it breaks off, `asked` what it was asked."""
 
-    class Answer(BaseHTTPRequestHandler):
+    class Answer(Quiet):
         def do_GET(self):
             asked = self.headers.get("Range")
             self.server.asked.append(asked)
@@ -44,17 +44,10 @@ def server():
             self.end_headers()
             self.wfile.write(body[: self.server.sent])
 
-        def log_message(self, *_):
-            pass
-
     found = HTTPServer(("127.0.0.1", 0), Answer)
     found.body, found.status, found.kind, found.sent, found.asked = CONTENT, None, "application/x-bzip2", None, []
-    thread = threading.Thread(target=found.serve_forever, args=(0.01,))
-    thread.start()
-    yield found
-    found.shutdown()
-    thread.join()
-    found.server_close()
+    with answering(found):
+        yield found
 
 
 @pytest.fixture

@@ -5,9 +5,11 @@ import json
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Lock, Thread
+from http.server import ThreadingHTTPServer
+from threading import Lock
 from typing import Any, NamedTuple
+
+from tests.local_server import Quiet, answering
 
 WORDS = re.compile(r"The words:\s*(\[.*\])")
 
@@ -29,7 +31,7 @@ class ChatServer:
         self.reply, self.asked, self._lock = reply, [], Lock()
         server = self
 
-        class Handler(BaseHTTPRequestHandler):
+        class Handler(Quiet):
             protocol_version = "HTTP/1.1"
 
             def do_POST(self) -> None:
@@ -48,23 +50,14 @@ class ChatServer:
                 self.end_headers()
                 self.wfile.write(payload)
 
-            def log_message(self, *_: Any) -> None:
-                pass
-
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.address = f"http://127.0.0.1:{self._http.server_port}/v1"
 
     @contextmanager
     def running(self) -> Iterator["ChatServer"]:
         """Serve in the background while the block runs."""
-        thread = Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
+        with answering(self._http):
             yield self
-        finally:
-            self._http.shutdown()
-            thread.join()
-            self._http.server_close()
 
 
 def completion(text: str | None) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from signbridge.rendered.dataset import RenderedParams, render
 from signbridge.vlm.catalog import FolderModel
 from signbridge.vlm.loading import load
 from signbridge.vlm.random_weights import llava_processor, small_tokenizer
+from tests.miniature.killed import killed_after
 
 CPU = torch.device("cpu")
 SMALL = Recipe(
@@ -101,25 +102,10 @@ def test_the_files_are_loaded_as_any_model_is(trained):
     assert len(loaded.parts.blocks) == SMALL.blocks
 
 
-class Killed(BaseException):
-    """Stands for the kill: nothing catches it."""
-
-
 @pytest.mark.parametrize("checkpoints", [1, 3, 5])
 def test_a_killed_training_goes_on_to_the_same_weights(trained, tmp_path, monkeypatch, checkpoints):
-    written = []
-    real = training._checkpoint
-
-    def checkpoint_then_die(*arguments):
-        real(*arguments)
-        written.append(arguments)
-        if len(written) == checkpoints:
-            raise Killed
-
-    with monkeypatch.context() as dying:
-        dying.setattr(training, "_checkpoint", checkpoint_then_die)
-        with pytest.raises(Killed):
-            train(SMALL, tmp_path / "model", tmp_path / "scratch", CPU)
+    with killed_after(checkpoints, monkeypatch):
+        train(SMALL, tmp_path / "model", tmp_path / "scratch", CPU)
     assert not (tmp_path / "model").exists()
     train(SMALL, tmp_path / "model", tmp_path / "scratch", CPU)
     for file in FILES:

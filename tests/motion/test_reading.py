@@ -172,7 +172,9 @@ def test_a_family_with_video_reads_frames_as_images_where_that_is_asked(family, 
 @pytest.mark.parametrize("family", ONE_IMAGE)
 def test_a_family_of_one_image_a_prompt_reads_single_frames_alone(family, clips):
     assert read(clips, [seen(0, (1,))]).vectors["embedding.video_mean"].shape == (1, 32)
-    with pytest.raises(SignBridgeError, match=r"reads one image a prompt, so no clip of 4 frames. Keep `middle_frame`"):
+    with pytest.raises(
+        SignBridgeError, match=r"reads one image a prompt, so no clip of 4 frames. Choose another `model`"
+    ):
         clips.of_frames(FRAMES)
 
 

@@ -10,7 +10,6 @@ from PIL import Image
 from ruamel.yaml import YAML
 from safetensors.torch import load_file
 
-from models.miniature import train as shared
 from models.miniature.train import Phase
 from models.motion_miniature import train as training
 from models.motion_miniature.drawings import FRAMES, Drawings, draw
@@ -18,6 +17,7 @@ from models.motion_miniature.lessons import CLIP, MOVEMENT_PROMPT, MOVEMENTS, SH
 from models.motion_miniature.teaching import OPPOSITE, Teacher
 from models.motion_miniature.train import Recipe, train
 from signbridge.clips.movements import SIGNS, moments
+from tests.miniature.killed import killed_after
 
 CPU = torch.device("cpu")
 SMALL = Recipe(
@@ -59,27 +59,13 @@ def teacher() -> Teacher:
     return training.new_teacher(SMALL, CPU)
 
 
-class Killed(BaseException):
-    """Stands for the kill: nothing catches it."""
-
-
 def test_a_killed_training_goes_on_to_the_same_weights(trained, tmp_path, monkeypatch):
-    written = []
-    real = shared._checkpoint
     for clips in (trained / "scratch").glob("clips-*.npz"):
         (tmp_path / "scratch").mkdir(exist_ok=True)
         (tmp_path / "scratch" / clips.name).write_bytes(clips.read_bytes())
 
-    def checkpoint_then_die(*arguments):
-        real(*arguments)
-        written.append(arguments)
-        if len(written) == 2:  # in the midst of `join`
-            raise Killed
-
-    with monkeypatch.context() as dying:
-        dying.setattr(shared, "_checkpoint", checkpoint_then_die)
-        with pytest.raises(Killed):
-            train(SMALL, tmp_path / "model", tmp_path / "scratch", CPU)
+    with killed_after(2, monkeypatch):  # in the midst of `join`
+        train(SMALL, tmp_path / "model", tmp_path / "scratch", CPU)
     train(SMALL, tmp_path / "model", tmp_path / "scratch", CPU)
     weights = [folder / "model" / "model.safetensors" for folder in (tmp_path, trained)]
     assert weights[0].read_bytes() == weights[1].read_bytes()

@@ -2,14 +2,14 @@
 
 import gzip
 import json
-import threading
 import urllib.parse
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 
 import pytest
 
 from signbridge.pretrained import neuronpedia
+from tests.local_server import Quiet, answering
 
 SAE = "gemma-2b/12-res-jb"
 XML = 'xmlns="http://s3.amazonaws.com/doc/2006-03-01/"'
@@ -28,7 +28,7 @@ class Bucket(ThreadingHTTPServer):
         self.address = f"http://127.0.0.1:{self.server_port}"
 
 
-class Handler(BaseHTTPRequestHandler):
+class Handler(Quiet):
     def do_GET(self) -> None:
         url = urllib.parse.urlsplit(self.path)
         key, query = urllib.parse.unquote(url.path).lstrip("/"), dict(urllib.parse.parse_qsl(url.query))
@@ -52,9 +52,6 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(content)
 
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
-
 
 @pytest.fixture
 def bucket(monkeypatch) -> Iterator[Bucket]:
@@ -65,7 +62,6 @@ def bucket(monkeypatch) -> Iterator[Bucket]:
         for number in (0, 1, 2, 10)
     }
     files |= {f"{prefix}/readme.txt": b"", f"v1/{SAE}-other/explanations/batch-0.jsonl.gz": packed()}
-    with Bucket(files) as server:
-        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    server = Bucket(files)
+    with answering(server):
         yield server
-        server.shutdown()

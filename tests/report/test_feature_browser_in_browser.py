@@ -43,6 +43,8 @@ def test_the_first_feature_of_the_first_letter_is_open_and_a_click_opens_another
     page = opened(usual)
     expect(page.locator(HEADING)).to_have_text("Feature 10, layer_00")
     assert shown(page) == ["10", "20", "30", "40", "1", "2", "3"]
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert page.locator(".feature .part").first.evaluate("part => getComputedStyle(part).display") == "block"
     page.get_by_role("option", name=re.compile("^30, ")).click()
     expect(page.locator(HEADING)).to_have_text("Feature 30, layer_00")
     card = page.locator(".feature")

@@ -1,6 +1,5 @@
-import threading
 import time
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import HTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +18,7 @@ from tests.datasets.kaggle_layout import (
     with_cell,
     write_zip,
 )
+from tests.local_server import Quiet, answering
 
 OUTPUT = Path("data/images.parquet")
 CLOSED = "http://ann:s3cret@127.0.0.1:9"  # nothing listens on the discard port
@@ -157,7 +157,7 @@ def test_an_unreachable_kaggle_fails_at_once_and_names_the_way_out(earlier_outpu
 def kaggle():
     """Stands in for Kaggle's server: answers what is asked with `status` and `body`."""
 
-    class Answer(BaseHTTPRequestHandler):
+    class Answer(Quiet):
         def do_HEAD(self):
             self.send_response(200)
             self.end_headers()
@@ -169,17 +169,10 @@ def kaggle():
             self.end_headers()
             self.wfile.write(self.server.body)
 
-        def log_message(self, *_):
-            pass
-
     server = HTTPServer(("127.0.0.1", 0), Answer)
     server.status, server.body = 200, b""
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield server
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with answering(server):
+        yield server
 
 
 def kaggle_environment(server, cache):

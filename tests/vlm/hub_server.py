@@ -2,15 +2,16 @@
 
 import hashlib
 import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from huggingface_hub import constants
+
+from tests.local_server import Quiet, answering
 
 HUB_ID, REVISION, OTHER_REVISION = "some/model", "0" * 40, "1" * 40
 
@@ -72,7 +73,7 @@ def serving(monkeypatch: Any, source: Path, cache: Path) -> Iterator[Hub]:
     """The hub, while the block runs."""
     hub = Hub(source, cache)
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(Quiet):
         def do_GET(self) -> None:
             path, part = urlsplit(self.path).path, self.headers.get("Range", "")
             hub.asked.append(f"{self.command} {path} {part}")
@@ -98,17 +99,10 @@ def serving(monkeypatch: Any, source: Path, cache: Path) -> Iterator[Hub]:
             if self.command == "GET":
                 self.wfile.write(body)
 
-        def log_message(self, *_: Any) -> None:
-            """Nothing."""
-
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     _lead(monkeypatch, f"http://127.0.0.1:{server.server_port}", cache)
-    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
-    try:
+    with answering(server):
         yield hub
-    finally:
-        server.shutdown()
-        server.server_close()
 
 
 def unplug(monkeypatch: Any, cache: Path) -> None:
