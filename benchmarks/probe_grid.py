@@ -1,7 +1,8 @@
 """The whole nested grid of one site and position: six penalties, chosen inside each fold, and what each fold reads.
 
     python -m benchmarks.probe_grid exact            # 6,000 x 500: the same choices and predictions as the exact way?
-    python -m benchmarks.probe_grid rows --width 512 # seconds and memory from 1,000 to 34,627 rows
+    python -m benchmarks.probe_grid rows --width 512 # seconds and memory from 1,000 to 100,000 rows
+    python -m benchmarks.probe_grid disk --folds 1   # 1,000,000 x 512, which stay on disk
     python -m benchmarks.probe_grid whole --folds 1  # 34,627 x 4,096: one outer fold or more
 
 One repeat of 5 folds of whole photos, 3 inner folds, one BLAS thread; rows as in `benchmarks.probe_whole_dataset`. The
@@ -13,6 +14,7 @@ of the solver's products at the rate of large float32 products in the same run; 
 
 import argparse
 import multiprocessing
+import tempfile
 from collections.abc import Callable
 from unittest import mock
 
@@ -22,6 +24,7 @@ from threadpoolctl import threadpool_limits
 from benchmarks.machine import describe, keep
 from benchmarks.probe_whole_dataset import FOLDS, LETTERS, ROWS, WIDTH, activations, folds, peak, photos, product_rate
 from benchmarks.probe_whole_dataset import seconds as timed
+from signbridge.core.activations import let_go
 from signbridge.probing import folds as solver
 from signbridge.probing import many_rows
 from signbridge.probing.folds import Choice, ManyRows, Read
@@ -29,6 +32,7 @@ from signbridge.probing.protocols import InnerFold, Split
 
 PENALTIES = (0.001, 0.01, 0.1, 1.0, 10.0, 100.0)
 INNER = 3
+MOST_IN_MEMORY = 200_000  # rows; more are written to a file
 Outcome = tuple[list[Choice], list[Read]]
 
 
@@ -61,12 +65,11 @@ def splits_of(photo: np.ndarray) -> list[Split]:
 
 def grid(vectors: np.ndarray, photo: np.ndarray, outer: int, memory_bytes: int) -> Outcome:
     """What the first `outer` folds choose and read."""
-    targets, choices, reads = photo % LETTERS, [], []
-    for split in splits_of(photo)[:outer]:
-        fold = ManyRows(split, vectors, memory_bytes)
-        choices.append(fold.choose(targets, PENALTIES))
-        reads.append(fold.read(targets, choices[-1].C, 0.0))
-    return choices, reads
+    targets = photo % LETTERS
+    folds = [ManyRows(split, vectors, memory_bytes) for split in splits_of(photo)[:outer]]
+    choices = solver.choose_each(folds, targets, PENALTIES)
+    labelled = [(fold, targets, choice.C) for fold, choice in zip(folds, choices, strict=True)]
+    return choices, solver.read_each(labelled, 0.0)
 
 
 def exact_grid(vectors: np.ndarray, photo: np.ndarray, outer: int, memory_bytes: int) -> Outcome:
@@ -86,7 +89,17 @@ def exact_grid(vectors: np.ndarray, photo: np.ndarray, outer: int, memory_bytes:
 def measured(way: Callable[..., Outcome], rows: int, width: int, outer: int, memory_gib: float) -> tuple[str, Outcome]:
     """One grid as a line, and what it gave."""
     photo = photos(np.random.default_rng(0), rows)
-    vectors = activations(np.random.default_rng(1), photo, width)
+    with tempfile.NamedTemporaryFile() as file:  # with rows as many as do not fit, they stay there
+        into = np.memmap(file.name, np.float16, "w+", shape=(rows, width)) if rows > MOST_IN_MEMORY else None
+        vectors = activations(np.random.default_rng(1), photo, width, into)
+        return _measured(way, vectors, photo, outer, memory_gib)
+
+
+def _measured(
+    way: Callable[..., Outcome], vectors: np.ndarray, photo: np.ndarray, outer: int, memory_gib: float
+) -> tuple[str, Outcome]:
+    rows, width = vectors.shape
+    let_go(vectors)
     rate, counted, before = product_rate(), Counted(), peak()
     with mock.patch.object(many_rows, "_minimise", counted):
         _, processor, outcome = timed(lambda: way(vectors, photo, outer, int(memory_gib * 2**30)))
@@ -110,7 +123,7 @@ def _line(rows: int, width: int, outer: int, memory_gib: float) -> str:
 def main() -> None:
     """Measure and print; with --keep also append to the results."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=["exact", "rows", "whole"])
+    parser.add_argument("what", choices=["exact", "rows", "disk", "whole"])
     parser.add_argument("--width", type=int, default=512)
     parser.add_argument("--folds", type=int, default=FOLDS)
     parser.add_argument("--memory-gib", type=float, default=1.0)
@@ -129,8 +142,8 @@ def main() -> None:
         lines += [f"ours:  {ours}", f"exact: {theirs}"]
         lines.append(f"the same C in {same} of {len(exact[0])} folds; {differ} of {tested} predictions differ")
     else:
-        sizes = [(1000, arguments.width), (10_000, arguments.width), (ROWS, arguments.width)]
-        sizes = sizes if arguments.what == "rows" else [(ROWS, WIDTH)]
+        curve = [(rows, arguments.width) for rows in (1000, 10_000, ROWS, 100_000)]
+        sizes = {"rows": curve, "disk": [(1_000_000, arguments.width)], "whole": [(ROWS, WIDTH)]}[arguments.what]
         for rows, width in sizes:  # each in a process of its own, so that its peak of memory is its own
             with multiprocessing.get_context("spawn").Pool(1) as pool:
                 lines.append(pool.apply(_line, (rows, width, arguments.folds, arguments.memory_gib)))

@@ -42,7 +42,9 @@ def photos(generator: np.random.Generator, rows: int) -> np.ndarray:
     return generator.permutation(np.arange(rows) // COPIES)
 
 
-def activations(generator: np.random.Generator, photo: np.ndarray, width: int) -> np.ndarray:
+def activations(
+    generator: np.random.Generator, photo: np.ndarray, width: int, into: np.ndarray | None = None
+) -> np.ndarray:
     """Rows as a decoder gives them: few strong directions, noise, scales over orders of magnitude, float16."""
     count = photo.max() + 1
     strength = 1 / np.sqrt(1 + np.arange(60))
@@ -51,7 +53,7 @@ def activations(generator: np.random.Generator, photo: np.ndarray, width: int) -
     )
     directions = generator.standard_normal((60, width), np.float32)
     centre, scale = 3 * generator.normal(size=width), np.exp(generator.normal(size=width))
-    vectors = np.empty((len(photo), width), np.float16)
+    vectors = np.empty((len(photo), width), np.float16) if into is None else into
     for start in range(0, len(photo), 1000):
         some = slice(start, start + 1000)
         latent = (of_photo[photo[some]] + 0.3 * generator.normal(size=(len(photo[some]), 60))) * strength
@@ -85,8 +87,8 @@ def operations(probes: list[Probe], rows: int, width: int) -> float:
     """Of all products: four for each pass, training row, feature and letter; Gram matrices; their Cholesky factors."""
     passes = 4 * sum(probe.passes for probe in probes) * rows * (FOLDS - 1) / FOLDS * width * LETTERS
     most = max(probe.passes for probe in probes)
-    factors = int(np.ceil(np.log2(1 + most / many_rows.FIRST_STAGE))) - 1  # stages after the first; each doubles
-    return passes + factors * (rows * width**2 + width**3 / 3)
+    factors = int(np.ceil(np.log2(1 + most / many_rows.FIRST_STAGE)))  # one a stage; each stage doubles
+    return passes + width**3 / 2 + factors * width**3 / 3  # the Gram matrix is of half as many rows as features
 
 
 def product_rate() -> float:
@@ -102,10 +104,29 @@ def seconds(call: Callable[[], T]) -> tuple[float, float, T]:
     return time.perf_counter() - clock, time.process_time() - processor, result
 
 
+class Plain:
+    """Coordinates in which a step is a step, in place of `many_rows.Coordinates`."""
+
+    def __init__(self, objective: many_rows.SoftmaxLoss, start: many_rows.Point, probes: np.ndarray, gram: object):
+        """No pass over the rows."""
+        self.start, self.probes, self.varies = start, probes, objective.inverse_scale[probes] > 0
+
+    def place(self, flat: np.ndarray, into: many_rows.Point) -> None:
+        """As `Coordinates.place`."""
+        steps = flat.reshape(*self.start.intercept[self.probes].shape, -1)
+        into.weights[self.probes] = (self.start.weights[self.probes] + steps[..., :-1]) * self.varies
+        into.intercept[self.probes] = self.start.intercept[self.probes] + steps[..., -1]
+
+    def gradient(self, gradient: many_rows.Point) -> np.ndarray:
+        """As `Coordinates.gradient`."""
+        both = [gradient.weights[self.probes], gradient.intercept[self.probes, :, None]]
+        return np.concatenate(both, axis=2).reshape(len(self.probes), -1)
+
+
 def passes_without_coordinates(vectors: np.ndarray, photo: np.ndarray, C: float) -> tuple[list[Probe], list[Probe]]:
     """Probes found with the curvature's coordinates, and by plain L-BFGS, on the same rows."""
     with_them = ours(vectors, photo, C, 2)
-    with mock.patch.multiple(many_rows, FIRST_STAGE=MOST_PASSES, MOST_STAGES=1):
+    with mock.patch.multiple(many_rows, FIRST_STAGE=MOST_PASSES, LAST_STAGE=MOST_PASSES, Coordinates=Plain):
         return with_them, ours(vectors, photo, C, 2)
 
 

@@ -41,7 +41,7 @@ def main() -> None:
     penalties = Penalties(chosen.signbridge.C, chosen.grouped.C)
     generator = np.random.default_rng(seed)
     orders = [online_blocks(labels, photos, generator) for _ in range(chosen.description_length.orders)]
-    cells = cells_of(ACTIVATIONS, probed, list(image_ids))
+    cells = cells_of(ACTIVATIONS, probed, list(image_ids), chosen.memory_bytes)
     results = side_by_side(score, cells, labels, splits, penalties, orders, chosen.memory_bytes)
     scored = list(_save_probes(tqdm(results, total=len(probed), desc="probe", unit="site position")))
     cells = cells_of(ACTIVATIONS, within, list(image_ids))

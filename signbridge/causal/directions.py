@@ -27,7 +27,7 @@ from signbridge.core.names import (
 from signbridge.core.params import Section
 from signbridge.probing.control_sweep import shuffle_over_photos
 from signbridge.probing.probes import Probe
-from signbridge.probing.sweep import fit_whole_sample
+from signbridge.probing.whole_sample import fit_whole_sample
 from signbridge.vlm.extraction import Reader
 from signbridge.vlm.letter_scoring import added_tokens
 

@@ -6,19 +6,23 @@ table of its own, with `_index.json`: their names in order, their images and dig
 names all sites of the run in order of depth, so that a reader never lists the folder.
 """
 
+import mmap
+import os
+import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-from jaxtyping import Float, Float32
+from jaxtyping import Float
 from pydantic import Field
 
 from signbridge.core import tables
 from signbridge.core.errors import SignBridgeError
 from signbridge.core.finite import check_finite
 from signbridge.core.pipeline import repro
+from signbridge.core.scratch import SCRATCH
 
 # In order of depth; the layers follow: pixels, what the vision tower hands on, the projector, block 0's input.
 SITES_BEFORE_LAYERS = ("pixels", "vision", "projector", "embedding")
@@ -161,11 +165,14 @@ def image_ids(folder: Path, site: str) -> list[str]:
     return [image_id for part in parts for batch in part for image_id in batch["image_id"].to_pylist()]
 
 
-def read(folder: Path, site: str, position: str, image_ids: list[str]) -> Float32[np.ndarray, "images width"]:
+def read(
+    folder: Path, site: str, position: str, image_ids: list[str], most_bytes: int | None = None
+) -> Float[np.ndarray, "images width"]:
     """The vectors of `site` at `position`, in the order of `image_ids`, as float32.
 
-    Beside what is returned a few rows are in memory. Raises `SignBridgeError` if the site has no such position, an
-    image has no row, or a number is not finite.
+    Beside what is returned a few rows are in memory. More than `most_bytes` are written to a file in scratch instead,
+    in the table's own precision, and returned as a `numpy.memmap`: `discard` deletes the file. Raises
+    `SignBridgeError` if the site has no such position, an image has no row, or a number is not finite.
     """
     files = files_of(folder, site)
     if position not in (there := tables.values_of_groups(files[0], "position")):
@@ -175,13 +182,15 @@ def read(folder: Path, site: str, position: str, image_ids: list[str]) -> Float3
     for file in files:
         for batch in tables.batches(file, ["image_id", "vector"], ROWS_TOGETHER, of=("position", position)):
             if vectors is None:
-                vectors = np.empty((len(row_of), batch["vector"].type.list_size), dtype=np.float32)
+                kind = batch["vector"].type
+                vectors = _room_for((len(row_of), kind.list_size), kind.value_type.to_pandas_dtype(), most_bytes)
             ids = batch["image_id"].to_pylist()
             kept = [at for at, image_id in enumerate(ids) if image_id in row_of]
             names = [ids[at] for at in kept]
             rows = batch["vector"].flatten().to_numpy(zero_copy_only=False).reshape(len(ids), -1)[kept]
             check_finite(rows, f"{file} at {position}", names, NOT_FINITE, "image")
             vectors[[row_of[name] for name in names]] = rows
+            let_go(vectors)
             missing.difference_update(names)
     if missing:
         first = next(image_id for image_id in image_ids if image_id in missing)
@@ -189,6 +198,28 @@ def read(folder: Path, site: str, position: str, image_ids: list[str]) -> Float3
     if len(row_of) == len(image_ids):
         return vectors
     return vectors[[row_of[image_id] for image_id in image_ids]]
+
+
+def _room_for(shape: tuple[int, int], stored: type, most_bytes: int | None) -> Float[np.ndarray, "images width"]:
+    """An array to be filled: in memory, or in a file of its own if it is too large."""
+    if most_bytes is None or 4 * shape[0] * shape[1] <= most_bytes:
+        return np.empty(shape, np.float32)
+    (folder := SCRATCH / "vectors").mkdir(parents=True, exist_ok=True)
+    handle, path = tempfile.mkstemp(dir=folder)
+    os.close(handle)
+    return np.memmap(path, stored, "w+", shape=shape)
+
+
+def let_go(vectors: np.ndarray) -> None:
+    """Have vectors that lie in a file take no memory until they are looked at again."""
+    if isinstance(vectors, np.memmap):
+        vectors._mmap.madvise(mmap.MADV_DONTNEED)
+
+
+def discard(vectors: np.ndarray) -> None:
+    """Delete the file of vectors that `read` left on disk; of those in memory nothing."""
+    if isinstance(vectors, np.memmap) and vectors.filename:
+        Path(vectors.filename).unlink(missing_ok=True)
 
 
 Layers = Annotated[int, Field(ge=0)] | Literal["all"]  # how many, evenly spread

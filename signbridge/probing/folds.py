@@ -190,14 +190,12 @@ class ManyRows:
 
     def read(self, targets: Int[np.ndarray, "images"], C: float, tolerance: float) -> Read:
         """Fit the training images and test the others. The solver has a `tolerance` of its own, on the weights."""
-        chosen_on, start = self.near.get(C, (None, None))
-        if chosen_on is None or not np.array_equal(chosen_on, targets):
-            start = None
-        [probe] = fit_and_test(
-            self.vectors, targets, self.split.train[None], self.split.test[None], int(targets.max()) + 1, C,
-            self.memory_bytes, progress=True, start=start,
-        )  # fmt: skip
-        return Read(probe.predicted, probe.probability)
+        return read_each([(self, targets, C)], tolerance)[0]
+
+    def start(self, targets: Int[np.ndarray, "images"], C: float) -> Point | None:
+        """Weights near the minimum, if these labels and `C` were part of the choice."""
+        chosen_on, near = self.near.get(C, (None, None))
+        return near if chosen_on is not None and np.array_equal(chosen_on, targets) else None
 
     def _drawn(self) -> Bool[np.ndarray, "images"]:
         """The rows to choose by."""
@@ -224,7 +222,7 @@ def choose_each(folds: Sequence[Fold], targets: Int[np.ndarray, "images"], Cs: S
 def read_each(labelled: Sequence[tuple[Fold, Int[np.ndarray, "images"], float]], tolerance: float) -> list[Read]:
     """`read` of each fold with the labels and the C beside it, small ones at once."""
     if not all(isinstance(fold, FewRows) for fold, _, _ in labelled):
-        return [fold.read(targets, C, tolerance) for fold, targets, C in labelled]
+        return _read_many(labelled)
     letters = max((int(targets.max()) for _, targets, _ in labelled), default=0) + 1
     trained = [(fold.coordinates, targets[fold.split.train], C) for fold, targets, C in labelled]
     chances = read_letters(trained, letters, tolerance)
@@ -234,12 +232,33 @@ def read_each(labelled: Sequence[tuple[Fold, Int[np.ndarray, "images"], float]],
     ]
 
 
-def batches(folds: Iterable[Fold]) -> Iterator[list[Fold]]:
-    """Folds that are best fitted at once: small ones `TOGETHER`, others alone, so that they take no more memory."""
+def _read_many(labelled: Sequence[tuple[ManyRows, Int[np.ndarray, "images"], float]]) -> list[Read]:
+    """`read_each` of many rows: folds with the same labels and C are fitted in the same passes."""
+    alike: dict[tuple[int, float], list[int]] = {}
+    for number, (_, targets, C) in enumerate(labelled):
+        alike.setdefault((id(targets), C), []).append(number)
+    reads: list[Read | None] = [None] * len(labelled)
+    for (_, C), numbers in alike.items():
+        folds, targets = [labelled[number][0] for number in numbers], labelled[numbers[0]][1]
+        train, test = (np.stack([getattr(fold.split, side) for fold in folds]) for side in ("train", "test"))
+        starts = [fold.start(targets, C) for fold in folds]
+        start = None if None in starts else Point(*map(np.concatenate, zip(*starts, strict=True)))
+        classes, memory = int(targets.max()) + 1, folds[0].memory_bytes
+        found = fit_and_test(folds[0].vectors, targets, train, test, classes, C, memory, progress=True, start=start)
+        for number, probe in zip(numbers, found, strict=True):
+            reads[number] = Read(probe.predicted, probe.probability)
+    return reads
+
+
+def batches(folds: Iterable[Fold], together: int = TOGETHER) -> Iterator[list[Fold]]:
+    """Folds that are best fitted at once: `together` small ones, of many rows those of one repeat, others alone."""
     batch: list[Fold] = []
     for fold in folds:
+        if batch and isinstance(fold, ManyRows) and fold.split.repeat != batch[0].split.repeat:
+            yield batch
+            batch = []
         batch.append(fold)
-        if len(batch) == TOGETHER or isinstance(fold, ManyRows) or not fold.small:
+        if isinstance(fold, FewRows) and (len(batch) == together or not fold.small):
             yield batch
             batch = []
     if batch:

@@ -27,10 +27,10 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from scipy.linalg import blas, lapack
 from tqdm import tqdm
 
 from signbridge.core.errors import SignBridgeError
+from signbridge.probing.curvature import Coordinates, Gram, bytes_of
 from signbridge.probing.descent import VECTOR_PAIRS, minimum_near
 from signbridge.probing.softmax_loss import (
     MOMENT_ROWS,
@@ -44,10 +44,9 @@ from signbridge.probing.softmax_loss import (
 
 TOLERANCE = 1e-3
 _NO_WEIGHTS = 0.01  # shorter ones count as this long: probes of vectors that say nothing
-# Passes before the coordinates are chosen anew, doubled from stage to stage. Too early they are chosen far from the
-# minimum, and each choice forgets what L-BFGS has learnt: 118 passes to the end on 16,000 x 2,000 activations, C = 1;
-# 149 with 24 in every stage, 127 with 32 (measured).
-FIRST_STAGE, MOST_STAGES = 24, 5
+# Passes before the coordinates are chosen anew, doubled from stage to stage; after a stage longer than ENOUGH a probe
+# whose error was not halved is left, and none goes on after the LAST_STAGE.
+FIRST_STAGE, ENOUGH, LAST_STAGE = 8, 32, 256
 FEWEST_ROWS, MOST_ROWS = 256, 2048  # of a block: products of 256 rows run at nine tenths of the rate of large ones
 _MARGIN = 48 * 2**20  # what products and the allocator keep for themselves
 _log = logging.getLogger(__name__)
@@ -108,9 +107,12 @@ def fit_path(
     blocks = RowBlocks(vectors, train, test, room.block_rows, room.held)
     present = np.stack([np.bincount(targets[rows], minlength=classes) > 0 for rows in train])
     objective = SoftmaxLoss(blocks, targets, present, count, penalties[0])
+    gram = Gram(objective, np.arange(len(train)))
+    start = start or at_zero(len(train), classes, vectors.shape[1])
     for penalty in penalties:
         objective.penalty = penalty
-        found = _minimise(objective, progress, tolerance, start)
+        gram.forget()
+        found = _minimise(objective, gram, progress, tolerance, start)
         start = found.point
         yield _tested(objective, found, test)
 
@@ -131,9 +133,9 @@ def _room(vectors: np.ndarray, rows: int, classes: int, penalty: np.ndarray, mem
     """How many rows a block may have, and whether all of them can be held."""
     width, probes = vectors.shape[1], len(penalty)
     weights = 8 * probes * classes * (width + 1)
-    preconditioners = 4 * width**2 * len(_alike(penalty))
+    coordinates = bytes_of(width, classes, len(_alike(penalty)))
     moments = 8 * width * (6 * (probes + 1) + 3 * MOMENT_ROWS)
-    always = _MARGIN + (2 * VECTOR_PAIRS + 16) * weights + preconditioners + moments
+    always = _MARGIN + (2 * VECTOR_PAIRS + 16) * weights + coordinates + moments
     a_row = width * (vectors.itemsize + 4) + 4 * 6 * probes * classes  # as given, scaled for the Gram matrix, logits
     held, streamed = 4 * rows * width + FEWEST_ROWS * a_row, FEWEST_ROWS * (a_row + 4 * width)
     if memory_bytes < always + streamed:
@@ -150,45 +152,7 @@ def _room(vectors: np.ndarray, rows: int, classes: int, penalty: np.ndarray, mem
 def _alike(penalty: Float[np.ndarray, "probes"]) -> list[Int[np.ndarray, "alike"]]:
     """Probes with about the same penalty, as folds of one C have: the same coordinates suit them."""
     order = np.argsort(penalty)
-    return np.split(order, np.flatnonzero(np.diff(np.log(penalty[order])) > 0.2) + 1)
-
-
-class _Coordinates:
-    """Steps from `start` in coordinates in which the Hessian of `probes` is near the identity there."""
-
-    def __init__(self, objective: SoftmaxLoss, start: Point, probes: Int[np.ndarray, "some"], first: bool):
-        self.start, self.probes = start, probes
-        self.varies = objective.inverse_scale[probes] > 0  # a constant feature has no weight
-        self.factor, self.intercept_scale = None, 1.0
-        if first:  # the curvature of weights at zero would mislead
-            return
-        gram, total = objective.curvature(start, probes)
-        # Float32 rounds at eps times the largest eigenvalue, which the trace bounds.
-        least = 16 * np.finfo(np.float32).eps * float(np.trace(gram))
-        gram[np.diag_indices(len(gram))] += max(float(objective.penalty[probes].mean()), least)
-        factor, failed = lapack.spotrf(gram, lower=1, overwrite_a=1)
-        if not failed:
-            self.factor, self.intercept_scale = factor, 1 / np.sqrt(max(total, least))
-
-    def place(self, flat: Float[np.ndarray, "some size"], into: Point) -> None:
-        """Write the points that `flat` stands for, one a probe, into those of `probes`."""
-        steps = flat.reshape(*self.start.intercept[self.probes].shape, -1)
-        weights = self.start.weights[self.probes] + self._solve(steps[..., :-1], trans=1)
-        into.weights[self.probes] = weights * self.varies
-        into.intercept[self.probes] = self.start.intercept[self.probes] + self.intercept_scale * steps[..., -1]
-
-    def gradient(self, gradient: Point) -> Float[np.ndarray, "some size"]:
-        """The gradient of `probes` on these coordinates."""
-        on_weights = self._solve(gradient.weights[self.probes], trans=0)
-        on_intercept = self.intercept_scale * gradient.intercept[self.probes, :, None]
-        return np.concatenate([on_weights, on_intercept], axis=2).reshape(len(self.probes), -1)
-
-    def _solve(self, weights: np.ndarray, trans: int) -> np.ndarray:
-        """Each row of weights times the inverse of the factor (`trans` 1) or of its transpose (0)."""
-        if self.factor is None:
-            return weights
-        columns = np.array(weights, np.float32).reshape(-1, weights.shape[-1]).T
-        return blas.strsm(1.0, self.factor, columns, lower=1, trans_a=trans, overwrite_b=1).T.reshape(weights.shape)
+    return np.split(order, np.flatnonzero(np.diff(np.log(penalty[order])) > 0.5) + 1)
 
 
 class _Found(NamedTuple):
@@ -197,22 +161,17 @@ class _Found(NamedTuple):
     passes: Int[np.ndarray, "probes"]
 
 
-def _minimise(objective: SoftmaxLoss, progress: bool, tolerance: float, start: Point | None) -> _Found:
+def _minimise(objective: SoftmaxLoss, gram: Gram, progress: bool, tolerance: float, start: Point) -> _Found:
     """Stage after stage until every probe is done, or float32 takes it no further, which is logged."""
-    probes, classes = objective.free.shape
-    blank = at_zero(probes, classes, objective.shift.shape[2])
-    best = _Found(
-        _allowed(objective, start) if start else blank, np.full(probes, np.inf), np.zeros(probes, dtype=np.int64)
-    )
-    unfinished = np.ones(probes, dtype=bool)
+    probes = len(objective.free)
+    best = _Found(_allowed(objective, start), np.full(probes, np.inf), np.zeros(probes, dtype=np.int64))
+    unfinished, passes = np.ones(probes, dtype=bool), FIRST_STAGE
     with tqdm(desc=f"{probes} probes", unit=" passes", leave=False, disable=not progress) as bar:
-        for stage in range(MOST_STAGES):
+        while unfinished.any() and passes <= LAST_STAGE:
             before = best.error.copy()
-            passes = FIRST_STAGE * 2 ** (stage + (start is not None))  # near the minimum coordinates serve longer
-            _descend(objective, best, unfinished, passes, bar, tolerance, first=stage == 0 and start is None)
-            unfinished &= (best.error > tolerance) & ((best.error < before / 2) | (stage < 2))
-            if not unfinished.any():
-                break
+            _descend(objective, gram, best, unfinished, passes, bar, tolerance)
+            unfinished &= (best.error > tolerance) & ((best.error < before / 2) | (passes <= ENOUGH))
+            passes *= 2
     short = best.error > tolerance
     if short.any():
         _log.warning(
@@ -230,13 +189,19 @@ def _allowed(objective: SoftmaxLoss, start: Point) -> Point:
 
 
 def _descend(
-    objective: SoftmaxLoss, best: _Found, unfinished: np.ndarray, passes: int, bar: tqdm, tolerance: float, first: bool
+    objective: SoftmaxLoss,
+    gram: Gram,
+    best: _Found,
+    unfinished: np.ndarray,
+    passes: int,
+    bar: tqdm,
+    tolerance: float,
 ) -> None:
     """One stage: improve `best` in place, each evaluation shared by all probes that are not done."""
     start = Point(best.point.weights.copy(), best.point.intercept.copy())
     penalties = objective.penalty
     groups = [np.flatnonzero(unfinished)[group] for group in _alike(penalties[unfinished])]
-    coordinates = [_Coordinates(objective, start, group, first=first) for group in groups]
+    coordinates = [Coordinates(objective, start, group, gram) for group in groups]
     size = objective.free.shape[1] * (start.weights.shape[2] + 1)
     walks = {probe: minimum_near(np.zeros(size)) for probe in np.flatnonzero(unfinished)}
     steps = {probe: next(walk) for probe, walk in walks.items()}

@@ -14,11 +14,14 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.linalg import blas
 
+from signbridge.core.activations import let_go
 from signbridge.core.errors import SignBridgeError
 
-# One row of so many at least gives the curvature. On 4,000 x 500 activations probes took 16 to 27 passes with all rows,
-# 17 to 34 with every fourth (measured, five penalties). Of 28,000 x 4,096 all rows cost as much as 43 passes.
-MOST_LEFT_OUT = 4
+# The Gram matrix is of half as many rows as there are features, at least one of so many: of 12,288 x 4,096 neither all
+# rows nor 4,096 of them saved a pass (measured).
+MOST_LEFT_OUT = 8
+# From about so many the Hessian along the leading directions. From 3,000 of 12,288 the passes were half as many again.
+HESSIAN_ROWS = 12_000
 MOMENT_ROWS = 256  # float64 at a time while means and scales are taken: a few MiB, which stay in the cache
 
 
@@ -85,6 +88,11 @@ class RowBlocks:
         """One over their standard deviation there; 0 where constant: such a feature can have no weight."""
         return np.where(self.scaling.constant, 0.0, self._unit / self.scaling.scale)
 
+    def training(self, probes: Int[np.ndarray, "some"]) -> int:
+        """How many rows train any of `probes`."""
+        trains = self._kinds[0][probes].any(axis=0)
+        return sum(len(rows) for rows, kind in zip(self._order, self._kind_of, strict=True) if trains[kind])
+
     def __iter__(self) -> Iterator[Block]:
         """Yield the blocks, always in the same order."""
         trains, tests = self._kinds
@@ -99,7 +107,9 @@ class RowBlocks:
                 yield rows[start : start + self._block_rows], kind
 
     def _take(self, rows: Int[np.ndarray, "block"]) -> Float[np.ndarray, "block width"]:
-        return np.take(self._vectors, rows, axis=0, out=self._raw[: len(rows)], mode="clip")  # clip: no buffer
+        taken = np.take(self._vectors, rows, axis=0, out=self._raw[: len(rows)], mode="clip")  # clip: no buffer
+        let_go(self._vectors)
+        return taken
 
     def _move(
         self, rows: Int[np.ndarray, "block"], out: Float[np.ndarray, "block width"]
@@ -221,27 +231,50 @@ class SoftmaxLoss:
             weights[probe] = exact
         return Point(weights, intercept)
 
-    def curvature(self, point: Point, probes: Int[np.ndarray, "some"]) -> tuple[np.ndarray, float]:
-        """sum_i w_i z_i z_i' (lower triangle, float32) and sum_i w_i, both the mean over `probes`.
+    def second_moments(self, probes: Int[np.ndarray, "some"]) -> Float[np.ndarray, "width width"]:
+        """The mean of z_i z_i' over rows that train any of `probes`: lower triangle, float32.
 
-        From every fourth row, or fewer are left out where rows would be fewer than features: coordinates need no more.
+        From some of them: coordinates need no more.
         """
-        width = point.weights.shape[2]
-        gram, total = np.zeros((width, width), np.float32, order="F"), 0.0
-        every = int(np.clip(self.count[probes].min() // width, 1, MOST_LEFT_OUT))
-        on_rows = self.on_rows(point)
+        width = self.shift.shape[2]
+        gram, rows = np.zeros((width, width), np.float32, order="F"), 0
+        every = int(np.clip(2 * self.blocks.training(probes) // width, 1, MOST_LEFT_OUT))
+        for block in self.blocks:
+            if len(np.intersect1d(block.trains, probes)):
+                vectors = np.ascontiguousarray(block.vectors[::every])
+                gram = blas.ssyrk(1.0, vectors.T, beta=1.0, c=gram, lower=1, overwrite_c=1)
+                rows += len(vectors)
+        gram /= np.float32(rows)
+        return gram
+
+    def hessian(
+        self, point: Point, probes: Int[np.ndarray, "some"], directions: Float[np.ndarray, "width leading"]
+    ) -> tuple[Float[np.ndarray, "classes leading+1 classes leading+1"], float]:
+        """The Hessian on weights along `directions` and, last, intercepts; and the mean of p (1 - p).
+
+        From `HESSIAN_ROWS` rows or so, each with the mean probabilities of the `probes` that it trains.
+        """
+        classes, size = point.intercept.shape[1], directions.shape[1] + 1
+        hessian, same = np.zeros((classes * size,) * 2, np.float32, order="F"), np.zeros((classes, size, size))
+        every = max(1, self.blocks.training(probes) // HESSIAN_ROWS)
+        on_rows, rows, weight = self.on_rows(point), 0, 0.0
         for block in self.blocks:
             these = np.intersect1d(block.trains, probes)
             if not len(these):
                 continue
             vectors = np.ascontiguousarray(block.vectors[::every])
-            chance = probabilities_of(logits_of(vectors, on_rows, these))
-            chance *= 1 - chance
-            weight = every * chance.mean(axis=2) @ (1 / (len(probes) * self.count[these]))
-            total += weight.sum()
-            scaled = vectors * np.sqrt(weight).astype(np.float32)[:, None]
-            gram = blas.ssyrk(1.0, scaled.T, beta=1.0, c=gram, lower=1, overwrite_c=1)
-        return gram, total
+            chance = probabilities_of(logits_of(vectors, on_rows, these)).mean(axis=1)
+            along = np.pad(vectors @ directions, ((0, 0), (0, 1)), constant_values=1)
+            each = (chance[:, :, None] * along[:, None]).reshape(len(along), -1)
+            hessian = blas.ssyrk(-1.0, each.T, beta=1.0, c=hessian, lower=1, overwrite_c=1)
+            same += (each.T @ along).reshape(same.shape)
+            rows, weight = rows + len(along), weight + float((chance * (1 - chance)).sum())
+        hessian = hessian.astype(np.float64)
+        hessian += np.tril(hessian, -1).T
+        hessian = hessian.reshape(classes, size, classes, size)
+        for number in range(classes):
+            hessian[number, :, number] += same[number]
+        return hessian / rows, weight / (rows * classes)
 
 
 def logits_of(

@@ -16,60 +16,23 @@ from joblib import Parallel, cpu_count, delayed
 from threadpoolctl import threadpool_limits
 
 from signbridge.core import activations
-from signbridge.probing.coordinates import centre, reduce, scalers, weights_on_features
-from signbridge.probing.description_length import Block, Code, shortest_code
+from signbridge.probing.description_length import Block, Code
 from signbridge.probing.folds import (
     LOOSE_TOLERANCE,
     TOLERANCE_FOR_PREDICTIONS,
     Choice,
+    Fold,
     Read,
     batches,
     choose_each,
     folds_of,
-    has_many_rows,
     likeliest,
     read_each,
 )
-from signbridge.probing.logistic_regression import TOLERANCE, fit
-from signbridge.probing.many_rows import fit_and_test
+from signbridge.probing.logistic_regression import TOLERANCE
 from signbridge.probing.probes import Probe, fit_notebook_probe
 from signbridge.probing.protocols import Split
-
-
-class WholeSample(NamedTuple):
-    """What was learnt from all images together."""
-
-    probe: Probe
-    codes: list[Code]  # of the letters, one an order of sending
-
-
-def fit_whole_sample(
-    vectors: Float[np.ndarray, "images width"],
-    labels: np.ndarray,
-    C: float,
-    orders: Sequence[Sequence[Block]],
-    Cs: Sequence[float],
-    memory_bytes: int,
-    tolerance: float = TOLERANCE,
-) -> WholeSample:
-    """Fit all images with penalty `C`, and send the letters in each of `orders` with the best of `Cs`.
-
-    Description lengths need a probe a block and C: of many wide rows (`has_many_rows`) they are left out.
-    """
-    letters, targets = np.unique(labels, return_inverse=True)
-    if has_many_rows(vectors):
-        every = np.ones((1, len(vectors)), dtype=bool)
-        [found] = fit_and_test(vectors, targets, every, ~every, len(letters), C, memory_bytes, progress=True)
-        return WholeSample(Probe(list(letters), found.coef, found.intercept, found.mean, found.scale), [])
-    centred = centre(vectors)
-    shift, scale = scalers(centred, np.ones((1, len(vectors)), dtype=bool))
-    rows = (centred.rows - shift[0]) / scale[0]
-    coordinates = reduce(rows, rows[:0])
-    model = fit(coordinates, targets, len(letters), C, tolerance=tolerance)
-    coef = weights_on_features(coordinates, rows, model.weights)
-    probe = Probe(list(letters), coef, model.intercept - coef @ coordinates.centre, centred.origin + shift[0], scale[0])
-    return WholeSample(probe, [shortest_code(coordinates.train, targets, blocks, Cs) for blocks in orders])
-
+from signbridge.probing.whole_sample import fit_whole_sample
 
 T = TypeVar("T")
 MEMORY_BYTES = 2 * 2**30
@@ -127,10 +90,15 @@ def joined(scored: Sequence[Scored]) -> Scored:
     )
 
 
-def cells_of(folder: Path, places: Iterable[tuple[str, str]], image_ids: list[str]) -> Iterator[Cell]:
-    """The sites and positions of an activation folder, each read as it is asked for."""
+def cells_of(
+    folder: Path, places: Iterable[tuple[str, str]], image_ids: list[str], memory_bytes: int | None = None
+) -> Iterator[Cell]:
+    """The sites and positions of an activation folder, each read as it is asked for.
+
+    Vectors of more than `memory_bytes` stay on disk, in scratch, until `side_by_side` is done with them.
+    """
     for site, position in places:
-        yield Cell(site, position, activations.read(folder, site, position, image_ids))
+        yield Cell(site, position, activations.read(folder, site, position, image_ids, memory_bytes))
 
 
 def side_by_side(
@@ -144,6 +112,7 @@ def side_by_side(
     """
     places: deque[tuple[object, int]] = deque()  # of each cell that is yet to be given: its place, and its result
     known: dict[object, int] = {}
+    read: deque[object] = deque()  # the cells that are being worked on
 
     def unlike() -> Iterator[object]:
         for number, cell in enumerate(cells):
@@ -152,7 +121,10 @@ def side_by_side(
             is_new = key not in known
             places.append(((cell.site, cell.position) if is_cell else None, known.setdefault(key, len(known))))
             if is_new:
+                read.append(cell)
                 yield cell
+            else:
+                _free(cell)
 
     jobs = Parallel(n_jobs=workers or cpu_count(), return_as="generator")
     done: list[T] = []
@@ -164,15 +136,24 @@ def side_by_side(
 
     for result in jobs(delayed(_on_one_thread)(work, cell, *arguments) for cell in unlike()):
         done.append(result)
+        _free(read.popleft())
         yield from given()
     yield from given()  # those like an earlier one that were asked for after the last that is not
 
 
+def _free(cell: object) -> None:
+    if isinstance(cell, Cell):
+        activations.discard(cell.vectors)
+
+
 def _identity(cell: Cell, arguments: Sequence[object]) -> object:
     """What the work on a cell depends on, beside what is the same for all: vectors, and what is said of its place."""
-    vectors = np.ascontiguousarray(cell.vectors)
+    vectors, digest = cell.vectors, hashlib.sha256()
+    for start in range(0, len(vectors), activations.ROWS_TOGETHER):
+        digest.update(np.ascontiguousarray(vectors[start : start + activations.ROWS_TOGETHER]))
+        activations.let_go(vectors)
     said = [_said_of((cell.site, cell.position), argument) for argument in arguments]
-    return vectors.shape, str(vectors.dtype), hashlib.sha256(vectors).digest(), repr(said)
+    return vectors.shape, str(vectors.dtype), digest.digest(), repr(said)
 
 
 def _said_of(place: tuple[str, str], argument: object) -> object:
@@ -203,7 +184,8 @@ def score(
     what the solver takes beside the vectors where rows outnumber wide features.
     """
     letters, targets = np.unique(labels, return_inverse=True)
-    folds = folds_of(cell.vectors, [split for split in splits if split.protocol != "signbridge"], memory_bytes)
+    grouped = folds_of(cell.vectors, [split for split in splits if split.protocol != "signbridge"], memory_bytes)
+    found = _chosen_and_read(grouped, targets, penalties.grouped)
     reads, choices, probes = [], [], {}
     for split in splits:
         if split.protocol == "signbridge":
@@ -211,15 +193,25 @@ def score(
             reads.append(_read_by(probes["signbridge"], cell.vectors[split.test], letters, targets[split.test]))
             choices.append(None)
         else:
-            fold = next(folds)
-            choices.append(fold.choose(targets, penalties.grouped))
-            reads.append(fold.read(targets, choices[-1].C, TOLERANCE))
+            choice, read = next(found)
+            choices.append(choice)
+            reads.append(read)
     C, Cs = _commonest(choices), penalties.grouped
     if C is None:
         C, Cs = penalties.signbridge, [penalties.signbridge]
     whole = fit_whole_sample(cell.vectors, labels, C, orders, Cs, memory_bytes)
     probes["sample"] = whole.probe
     return Scored(cell.site, cell.position, *_columns(reads), choices, probes, whole.codes)
+
+
+def _chosen_and_read(
+    folds: Iterable[Fold], targets: Int[np.ndarray, "images"], Cs: Sequence[float]
+) -> Iterator[tuple[Choice, Read]]:
+    """The C of each fold and what its probe reads; few rows are fitted fold by fold."""
+    for batch in batches(folds, together=1):
+        choices = choose_each(batch, targets, Cs)
+        labelled = [(fold, targets, choice.C) for fold, choice in zip(batch, choices, strict=True)]
+        yield from zip(choices, read_each(labelled, TOLERANCE), strict=True)
 
 
 def predict(

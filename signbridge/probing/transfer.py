@@ -18,7 +18,8 @@ from signbridge.core import activations
 from signbridge.probing.folds import TOLERANCE_FOR_PREDICTIONS
 from signbridge.probing.probes import Probe
 from signbridge.probing.protocols import Split
-from signbridge.probing.sweep import MEMORY_BYTES, fit_whole_sample
+from signbridge.probing.sweep import MEMORY_BYTES
+from signbridge.probing.whole_sample import fit_whole_sample
 
 BEFORE, AFTER = "before", "after"  # which vectors a probe was fitted on; the others it reads
 AS_READ, RECENTRED = "as_read", "recentred"

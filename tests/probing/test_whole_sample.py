@@ -8,7 +8,7 @@ from sklearn.preprocessing import StandardScaler
 
 from signbridge.probing import folds
 from signbridge.probing.description_length import online_blocks, shortest_code
-from signbridge.probing.sweep import fit_whole_sample
+from signbridge.probing.whole_sample import fit_whole_sample
 
 MEMORY = 2**30
 LABELS = np.repeat(list("ABCD"), 24)
