@@ -9,12 +9,9 @@ Where `logistic_regression.py` reduces rows to coordinates, here they are never 
 fold: `softmax_loss.py` hands them out in blocks and multiplies each block by the weights of all folds at once.
 
 The minimum is hard to reach: copies of few photos are nearly separable, so that most of the curvature is gone by the
-time the weights are right. L-BFGS therefore runs in stages, each in coordinates in which the Hessian is
-near the identity where the stage starts: W = W_0 + V L^-1 with L L' = sum_i w_i z_i z_i' + 1 / (C n), where w_i is the
-mean over the classes of p (1 - p) / n, the diagonal of the softmax's Hessian. (At W = 0 it is the bound of Boehning
-1992, "Multinomial logistic regression algorithm", which serves strong penalties alone.) One such matrix serves all
-probes of one C. Several C are best fitted from the strongest penalty down, each from where the last ended (`fit_path`).
-Coordinates and starts change the path, never the minimum.
+time the weights are right. L-BFGS therefore runs in stages, each in coordinates in which the Hessian is near the
+identity where the stage starts (`curvature.py`). Several C are best fitted from the strongest penalty down, each from
+where the last ended (`fit_path`). Coordinates and starts change the path, never the minimum.
 
 When a probe is done: when its weights are within a share TOLERANCE of their length of the exact ones. The penalty makes
 f strongly convex in W, so that |W - W*| <= C n |gradient| (Boyd and Vandenberghe 2004, "Convex optimization", 9.1.2);

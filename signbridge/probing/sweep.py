@@ -1,7 +1,7 @@
 """Fit and test a probe at every site and position on the same splits, several at once.
 
-`score` gives the predictions of one site and position, the probe of all images, for those who want to use one, and the
-codes of the letters (`description_length.py`). `predict` gives the predictions alone.
+`score` gives the predictions of one site and position and what is learnt from all images (`whole_sample.py`), `predict`
+the predictions alone.
 """
 
 import hashlib

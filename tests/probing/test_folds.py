@@ -174,3 +174,24 @@ def test_a_start_from_the_choice_is_taken_for_the_same_labels_alone(monkeypatch)
             chosen.read(targets, 0.1, 1e-6).probability, fresh.read(targets, 0.1, 1e-6).probability, atol=1e-3
         )
     assert [start is not None for start in starts] == [True, False, False, False]
+
+
+def test_folds_of_one_repeat_are_fitted_in_the_same_passes_and_read_what_each_reads_alone(monkeypatch):
+    monkeypatch.setattr(folds, "WIDE", 8)
+    rows, fits = vectors(), []
+
+    def fit_and_test(vectors, targets, train, *given, **named):
+        fits.append(len(train))
+        return many_rows.fit_and_test(vectors, targets, train, *given, **named)
+
+    monkeypatch.setattr(folds, "fit_and_test", fit_and_test)
+    splits = protocols.grouped(TARGETS.astype(str), np.arange(96) // 2, folds=3, repeats=2, inner_folds=2, seed=0)
+    batches = list(folds.batches(folds_of(rows, splits, MEMORY)))
+    assert [[fold.split for fold in batch] for batch in batches] == [splits[:3], splits[3:]]
+    Cs = [0.1, 0.01, 0.1]
+    together = folds.read_each([(fold, TARGETS, C) for fold, C in zip(batches[0], Cs, strict=True)], 0.0)
+    assert fits == [2, 1]
+    for fold, C, read in zip(batches[0], Cs, together, strict=True):
+        alone = fold.read(TARGETS, C, 0.0)
+        np.testing.assert_array_equal(read.predicted, alone.predicted)
+        np.testing.assert_allclose(read.probability, alone.probability, atol=1e-3)

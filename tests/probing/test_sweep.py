@@ -9,7 +9,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from signbridge.core import activations
-from signbridge.probing import protocols
+from signbridge.probing import folds, many_rows, protocols
 from signbridge.probing.description_length import online_blocks, shortest_code
 from signbridge.probing.protocols import Split
 from signbridge.probing.sweep import (
@@ -210,3 +210,28 @@ def noted(cell: Cell, penalties: dict, folder) -> Scored:
 
 def plainly(item: str) -> str:
     return item
+
+
+def test_vectors_that_memory_does_not_hold_stay_on_disk_and_are_read_as_those_in_memory(tmp_path, monkeypatch):
+    """From a folder of parts; the solver holds no rows either, and nothing is left when the sweep is done."""
+    monkeypatch.setattr(activations, "PART_IMAGES", 30)
+    monkeypatch.setattr(activations, "SCRATCH", tmp_path / "scratch")
+    monkeypatch.setattr(folds, "WIDE", 8)
+    ids, place = [f"image-{number}" for number in range(72)], ("layer_00", "prompt_last")
+    activations.write(tmp_path, "layer_00", ids, {"prompt_last": CELLS[2].vectors[:, :20]}, {"sites": ["layer_00"]})
+    [held] = side_by_side(predict, cells_of(tmp_path, [place], ids), LABELS, GROUPED, [1e-2, 1e-1], workers=1)
+    room = many_rows._room
+    monkeypatch.setattr(many_rows, "_room", lambda *given: room(*given)._replace(block_rows=7, held=False))
+    there = []
+
+    def noting(cell: Cell, *given):
+        there.append((type(cell.vectors), len(list((tmp_path / "scratch/vectors").iterdir()))))
+        return predict(cell, *given)
+
+    cells = cells_of(tmp_path, [place], ids, 72 * 20)
+    [streamed] = side_by_side(noting, cells, LABELS, GROUPED, [1e-2, 1e-1], workers=1)
+    assert there == [(np.memmap, 1)]
+    assert not list((tmp_path / "scratch/vectors").iterdir())
+    assert [choice.C for choice in streamed.choices] == [choice.C for choice in held.choices]
+    for one, other in zip(held.predicted, streamed.predicted, strict=True):
+        np.testing.assert_array_equal(one, other)

@@ -1,0 +1,78 @@
+"""Coordinates are linear, their gradient is the transpose of their step, and they know the Hessian."""
+
+import numpy as np
+import pytest
+
+from signbridge.probing import softmax_loss
+from signbridge.probing.curvature import Coordinates, Gram
+from signbridge.probing.softmax_loss import Point, RowBlocks, SoftmaxLoss
+
+ROWS, WIDTH, CLASSES = 200, 12, 4
+PROBES = np.arange(2)
+PENALTY = 0.01
+
+
+@pytest.fixture
+def objective() -> SoftmaxLoss:
+    """Two probes on random rows; the second knows two classes, of which one alone has weights."""
+    generator = np.random.default_rng(0)
+    targets = np.arange(ROWS) % CLASSES
+    train = np.stack([np.ones(ROWS, dtype=bool), targets < 2])
+    vectors = generator.normal(size=(ROWS, WIDTH)) + generator.normal(size=(CLASSES, WIDTH))[targets]
+    present = np.stack([np.ones(CLASSES, dtype=bool), np.arange(CLASSES) < 2])
+    blocks = RowBlocks(vectors, train, ~train, block_rows=64, held=True)
+    return SoftmaxLoss(blocks, targets, present, train.sum(axis=1), np.full(2, PENALTY))
+
+
+def somewhere(seed: int) -> Point:
+    generator = np.random.default_rng(seed)
+    weights, intercept = generator.normal(size=(2, CLASSES, WIDTH)), generator.normal(size=(2, CLASSES))
+    weights[1, [0, 2, 3]] = intercept[1, [0, 2, 3]] = 0
+    return Point(weights, intercept)
+
+
+def test_the_gradient_on_coordinates_is_the_transpose_of_a_step_and_what_may_not_move_stays(objective):
+    start, gradient = somewhere(1), somewhere(2)
+    coordinates = Coordinates(objective, start, PROBES, Gram(objective, PROBES))
+    on_steps = coordinates.gradient(gradient)
+    steps = np.random.default_rng(3).normal(size=on_steps.shape)
+    steps[1] = on_steps[1]  # as a walk moves: along gradients
+    there = Point(np.empty_like(start.weights), np.empty_like(start.intercept))
+    coordinates.place(steps, there)
+    moved = [(there[part] - start[part]).reshape(2, -1) for part in (0, 1)]
+    along = sum(np.vecdot(one, gradient[part].reshape(2, -1)) for part, one in enumerate(moved))
+    np.testing.assert_allclose(along, np.vecdot(steps, on_steps), rtol=1e-4)
+    assert not there.weights[1, [0, 2, 3]].any()
+
+
+def test_in_coordinates_of_one_probe_the_hessian_is_near_the_identity_where_they_start(objective):
+    start, one = somewhere(1), PROBES[:1]
+    coordinates = Coordinates(objective, start, one, Gram(objective, one))
+    wanted, size = np.array([True, False]), CLASSES * (WIDTH + 1)
+    there = Point(start.weights.copy(), start.intercept.copy())
+
+    def gradient(steps: np.ndarray) -> np.ndarray:
+        coordinates.place(steps[None], there)
+        return coordinates.gradient(objective(there, wanted)[1])[0]
+
+    width = 1e-2
+    hessian = np.stack([(gradient(width * step) - gradient(-width * step)) / (2 * width) for step in np.eye(size)])
+    values = np.linalg.eigvalsh((hessian + hessian.T) / 2)
+    assert values[-1] < 1.5
+    assert (values[1:] > 0.5).all()  # the first: all intercepts move, and the loss does not
+
+
+def test_the_hessian_along_directions_is_that_of_all_pairs_of_classes(objective, monkeypatch):
+    monkeypatch.setattr(softmax_loss, "HESSIAN_ROWS", ROWS)
+    directions = np.linalg.qr(np.random.default_rng(4).normal(size=(WIDTH, 3)))[0].astype(np.float32)
+    start = somewhere(1)
+    found, weight = objective.hessian(start, PROBES[:1], directions)
+    rows = np.concatenate([block.vectors for block in objective.blocks])
+    on_rows = objective.on_rows(start)
+    logits = rows @ on_rows.weights[0].T + on_rows.intercept[0]
+    chance = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    along = np.pad(rows @ directions, ((0, 0), (0, 1)), constant_values=1)
+    curved = chance[:, :, None] * np.eye(CLASSES) - chance[:, :, None] * chance[:, None]
+    expected = np.einsum("rkl,ra,rb->kalb", curved, along, along) / ROWS
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    assert weight == pytest.approx((chance * (1 - chance)).mean(), rel=1e-5)
