@@ -110,7 +110,13 @@ class Coordinates:
         for number in np.flatnonzero(~free):  # no weight of theirs may move
             hessian[number] = hessian[:, :, number] = 0
             hessian[number, :, number] = np.eye(size)
-        return np.linalg.cholesky(hessian.reshape(classes * size, -1)).astype(np.float32)
+        hessian, ridge = hessian.reshape(classes * size, -1), _RIDGE
+        while True:
+            try:
+                return np.linalg.cholesky(hessian).astype(np.float32)
+            except np.linalg.LinAlgError:  # float32 sums, where the penalty is too weak to hide it
+                hessian[np.diag_indices(len(hessian))] += ridge
+                ridge *= 10
 
     def place(self, flat: Float[np.ndarray, "some size"], into: Point) -> None:
         """Write the points that `flat` stands for, one a probe, into those of `probes`."""

@@ -120,6 +120,7 @@ def read_letters(
 
 # Measured on 2 cores: reducing 27,700 x 4096 takes minutes a split, 27,700 x 1024 seconds.
 WIDE = 1024
+MOST_COPIED = 65_536  # rows: of 512 features a fold's copy in float64 has 0.2 GiB
 
 
 class Read(NamedTuple):
@@ -266,9 +267,9 @@ def batches(folds: Iterable[Fold], together: int = TOGETHER) -> Iterator[list[Fo
 
 
 def has_many_rows(vectors: Float[np.ndarray, "images width"]) -> bool:
-    """Whether rows outnumber features that are too many to be reduced to."""
+    """Whether rows outnumber features that are too many to be reduced to, or are too many to be copied for a fold."""
     images, width = vectors.shape
-    return images > width > WIDE
+    return images > width and (width > WIDE or images > MOST_COPIED)
 
 
 def folds_of(vectors: Float[np.ndarray, "images width"], splits: Sequence[Split], memory_bytes: int) -> Iterator[Fold]:
