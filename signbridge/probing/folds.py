@@ -120,7 +120,7 @@ def read_letters(
 
 # Measured on 2 cores: reducing 27,700 x 4096 takes minutes a split, 27,700 x 1024 seconds.
 WIDE = 1024
-MOST_COPIED = 65_536  # rows: of 512 features a fold's copy in float64 has 0.2 GiB
+MOST_COPIED = 65_536  # rows: of 512 features a copy in float64 has 0.25 GiB
 
 
 class Read(NamedTuple):
