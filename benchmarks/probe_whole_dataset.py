@@ -87,7 +87,7 @@ def operations(probes: list[Probe], rows: int, width: int) -> float:
     """Of all products: four for each pass, training row, feature and letter; Gram matrices; their Cholesky factors."""
     passes = 4 * sum(probe.passes for probe in probes) * rows * (FOLDS - 1) / FOLDS * width * LETTERS
     most = max(probe.passes for probe in probes)
-    factors = int(np.ceil(np.log2(1 + most / many_rows.FIRST_STAGE)))  # one a stage; each stage doubles
+    factors = int(np.searchsorted(np.cumsum(many_rows.STAGES), most)) + 1  # one a stage
     return passes + width**3 / 2 + factors * width**3 / 3  # the Gram matrix is of half as many rows as features
 
 
@@ -126,7 +126,7 @@ class Plain:
 def passes_without_coordinates(vectors: np.ndarray, photo: np.ndarray, C: float) -> tuple[list[Probe], list[Probe]]:
     """Probes found with the curvature's coordinates, and by plain L-BFGS, on the same rows."""
     with_them = ours(vectors, photo, C, 2)
-    with mock.patch.multiple(many_rows, FIRST_STAGE=MOST_PASSES, LAST_STAGE=MOST_PASSES, Coordinates=Plain):
+    with mock.patch.multiple(many_rows, STAGES=(MOST_PASSES,), Coordinates=Plain):
         return with_them, ours(vectors, photo, C, 2)
 
 

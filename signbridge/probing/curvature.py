@@ -4,8 +4,8 @@ The Hessian is sum_i (diag(p_i) - p_i p_i') x z_i z_i' / n + 1 / (C n), with p_i
 wide as classes times features. Two approximations of it, one on top of the other:
 
 1. The same for all classes: W = W_0 + Y L^-1 with L L' = w G + 1 / (C n). G is the mean of z_i z_i', and w that of
-   p (1 - p) over rows and classes. G depends on rows alone. One matrix serves all probes, every C and every stage; each
-   costs a Cholesky factor.
+   p (1 - p) over rows and classes. G depends on rows alone. One matrix serves all probes, every C and early stages; a
+   factor is made for each. Late stages take a G in which each row counts by its own p (1 - p), and this factor alone.
 2. Along the leading directions of G, where the data say most, the Hessian itself, from all pairs of classes. It takes
    half the passes of the first alone: 232 became 144 for three penalties and three inner folds, 83 became 32 for a fit
    of 27,427 x 4,096 at C = 0.01 (measured).
@@ -20,6 +20,8 @@ from scipy.linalg import blas, lapack, solve_triangular
 from signbridge.probing.softmax_loss import Point, SoftmaxLoss
 
 LEADING = 64  # directions, where classes are few
+FEATURES_EACH = 32  # features a direction: with more directions the Hessian costs more than the passes it saves
+FEWEST_LEADING = 16
 MOST_TOGETHER = 2048  # classes times directions: the Hessian on them is a square of so many rows
 ROUNDS = 3  # of subspace iteration: rough directions do
 SAME_WEIGHT = 0.3  # of the logarithms of two weights that one factor serves
@@ -28,27 +30,34 @@ _RIDGE = 1e-3  # on intercepts, which nothing else holds when all of them move
 
 def leading_of(width: int, classes: int) -> int:
     """How many directions are leading ones."""
-    return max(min(LEADING, width, MOST_TOGETHER // classes - 1), 1)
+    return max(min(LEADING, max(width // FEATURES_EACH, FEWEST_LEADING), width, MOST_TOGETHER // classes - 1), 1)
 
 
 def bytes_of(width: int, classes: int, groups: int) -> int:
     """What a Gram matrix and coordinates of so many groups of probes take."""
     together = classes * (leading_of(width, classes) + 1)
-    return 4 * width**2 * (1 + groups) + 4 * (5 * width * LEADING * groups) + 8 * together**2 * (5 + groups)
+    return 4 * width**2 * (2 + groups) + 4 * (5 * width * LEADING * groups) + 8 * together**2 * (5 + groups)
 
 
 class Gram:
-    """Second moments of the rows that train any of `probes`, and their leading directions."""
+    """Second moments of the rows that train any of `probes`, and their leading directions.
 
-    def __init__(self, objective: SoftmaxLoss, probes: Int[np.ndarray, "some"]):
+    With a `point` no directions are sought, and rows count by their p (1 - p) there: near the minimum of a weak penalty
+    most rows are in no doubt and say nothing of the curvature.
+    """
+
+    def __init__(self, objective: SoftmaxLoss, probes: Int[np.ndarray, "some"], point: Point | None = None):
         """One pass over the rows."""
-        self.matrix = objective.second_moments(probes)  # lower triangle
+        self.matrix, self.weight = objective.second_moments(probes, point)  # lower triangle; mean of p (1 - p)
+        self.directions: np.ndarray | None = None
+        self._factors: dict[float, tuple[float, np.ndarray]] = {}  # by penalty: a weight, and its factor
+        if point is not None:
+            return
         width, classes = len(self.matrix), objective.free.shape[1]
         leading = leading_of(width, classes)
         self.directions = np.random.default_rng(0).standard_normal((width, leading)).astype(np.float32)
         for _ in range(ROUNDS):
             self.directions = np.linalg.qr(blas.ssymm(1.0, self.matrix, self.directions, lower=1))[0]
-        self._factors: dict[float, tuple[float, np.ndarray]] = {}  # by penalty: a weight, and its factor
 
     def forget(self) -> None:
         """Free all factors."""
@@ -85,10 +94,13 @@ class Coordinates:
         """One pass over some of the rows, and two Cholesky factors."""
         self.start, self.probes = start, probes
         self.varies = objective.inverse_scale[probes] > 0  # a constant feature has no weight
-        hessian, weight = objective.hessian(start, probes, gram.directions)
+        known = gram.directions is None
+        hessian, weight = (None, gram.weight) if known else objective.hessian(start, probes, gram.directions)
         weight = max(weight, np.finfo(np.float32).eps)
         self.factor, penalty = gram.factor(weight, float(objective.penalty[probes].mean()))
-        self.intercept_scale = 1 / np.sqrt(weight)
+        self.intercept_scale, self.of_classes = 1 / np.sqrt(weight), None
+        if known:
+            return
         # Whitened, the leading directions U span L' U = V T. A step V c moves W by U T^-1 c.
         self.leading, triangle = np.linalg.qr(blas.strmm(1.0, self.factor, gram.directions, lower=1, trans_a=1))
         self.of_classes = self._of_classes(hessian, triangle, penalty, objective.free[probes].all(axis=0))
@@ -140,6 +152,8 @@ class Coordinates:
     def _couple(self, steps: np.ndarray, trans: int) -> tuple[np.ndarray, np.ndarray]:
         """Steps on weights and on intercepts, those along V times the inverse of the classes' factor."""
         weights = steps[..., :-1].astype(np.float32)
+        if self.of_classes is None:
+            return weights, steps[..., -1]
         along = np.concatenate([weights @ self.leading, steps[..., -1:].astype(np.float32)], axis=2)
         moved = solve_triangular(self.of_classes, along.reshape(len(along), -1).T, lower=True, trans=trans)
         moved = moved.T.reshape(along.shape)

@@ -41,9 +41,10 @@ from signbridge.probing.softmax_loss import (
 
 TOLERANCE = 1e-3
 _NO_WEIGHTS = 0.01  # shorter ones count as this long: probes of vectors that say nothing
-# Passes before the coordinates are chosen anew, doubled from stage to stage; after a stage longer than ENOUGH a probe
-# whose error was not halved is left, and none goes on after the LAST_STAGE.
-FIRST_STAGE, ENOUGH, LAST_STAGE = 8, 32, 256
+# Passes before the coordinates are chosen anew. The EARLY stages know pairs of classes, the later ones which rows are
+# still in doubt: at C = 100 that took 71 passes where the former stopped after 120, 0.5 % off (measured). After a
+# later stage a probe whose error was not halved is left.
+STAGES, EARLY = (8, 16, 48, 128, 256), 2
 FEWEST_ROWS, MOST_ROWS = 256, 2048  # of a block: products of 256 rows run at nine tenths of the rate of large ones
 _MARGIN = 48 * 2**20  # what products and the allocator keep for themselves
 _log = logging.getLogger(__name__)
@@ -162,13 +163,16 @@ def _minimise(objective: SoftmaxLoss, gram: Gram, progress: bool, tolerance: flo
     """Stage after stage until every probe is done, or float32 takes it no further, which is logged."""
     probes = len(objective.free)
     best = _Found(_allowed(objective, start), np.full(probes, np.inf), np.zeros(probes, dtype=np.int64))
-    unfinished, passes = np.ones(probes, dtype=bool), FIRST_STAGE
+    unfinished = np.ones(probes, dtype=bool)
     with tqdm(desc=f"{probes} probes", unit=" passes", leave=False, disable=not progress) as bar:
-        while unfinished.any() and passes <= LAST_STAGE:
-            before = best.error.copy()
-            _descend(objective, gram, best, unfinished, passes, bar, tolerance)
-            unfinished &= (best.error > tolerance) & ((best.error < before / 2) | (passes <= ENOUGH))
-            passes *= 2
+        for stage, passes in enumerate(STAGES):
+            before, early = best.error.copy(), stage < EARLY
+            _descend(objective, gram if early else None, best, unfinished, passes, bar, tolerance)
+            unfinished &= (best.error > tolerance) & ((best.error < before / 2) | early)
+            if not unfinished.any():
+                break
+            if stage + 1 == EARLY:
+                gram.forget()
     short = best.error > tolerance
     if short.any():
         _log.warning(
@@ -187,18 +191,21 @@ def _allowed(objective: SoftmaxLoss, start: Point) -> Point:
 
 def _descend(
     objective: SoftmaxLoss,
-    gram: Gram,
+    gram: Gram | None,
     best: _Found,
     unfinished: np.ndarray,
     passes: int,
     bar: tqdm,
     tolerance: float,
 ) -> None:
-    """One stage: improve `best` in place, each evaluation shared by all probes that are not done."""
+    """One stage: improve `best` in place, each evaluation shared by all probes that are not done.
+
+    Without a `gram` each group of probes gets one of its own, of rows as they count where the stage starts.
+    """
     start = Point(best.point.weights.copy(), best.point.intercept.copy())
     penalties = objective.penalty
     groups = [np.flatnonzero(unfinished)[group] for group in _alike(penalties[unfinished])]
-    coordinates = [Coordinates(objective, start, group, gram) for group in groups]
+    coordinates = [Coordinates(objective, start, group, gram or Gram(objective, group, start)) for group in groups]
     size = objective.free.shape[1] * (start.weights.shape[2] + 1)
     walks = {probe: minimum_near(np.zeros(size)) for probe in np.flatnonzero(unfinished)}
     steps = {probe: next(walk) for probe, walk in walks.items()}

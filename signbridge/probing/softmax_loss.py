@@ -231,21 +231,29 @@ class SoftmaxLoss:
             weights[probe] = exact
         return Point(weights, intercept)
 
-    def second_moments(self, probes: Int[np.ndarray, "some"]) -> Float[np.ndarray, "width width"]:
-        """The mean of z_i z_i' over rows that train any of `probes`: lower triangle, float32.
+    def second_moments(self, probes: Int[np.ndarray, "some"], point: Point | None = None) -> tuple[np.ndarray, float]:
+        """The mean of z_i z_i' over rows that train any of `probes` (lower triangle, float32), and their mean weight.
 
-        From some of them: coordinates need no more.
+        A row's weight is its p (1 - p) at `point`, 1 without one. From some rows: coordinates need no more.
         """
         width = self.shift.shape[2]
-        gram, rows = np.zeros((width, width), np.float32, order="F"), 0
+        gram, rows, total = np.zeros((width, width), np.float32, order="F"), 0, float(np.finfo(np.float32).tiny)
+        on_rows = None if point is None else self.on_rows(point)
         every = int(np.clip(2 * self.blocks.training(probes) // width, 1, MOST_LEFT_OUT))
         for block in self.blocks:
-            if len(np.intersect1d(block.trains, probes)):
-                vectors = np.ascontiguousarray(block.vectors[::every])
-                gram = blas.ssyrk(1.0, vectors.T, beta=1.0, c=gram, lower=1, overwrite_c=1)
-                rows += len(vectors)
-        gram /= np.float32(rows)
-        return gram
+            these = np.intersect1d(block.trains, probes)
+            if not len(these):
+                continue
+            vectors = np.ascontiguousarray(block.vectors[::every])
+            weight = np.ones(len(vectors), np.float32)
+            if on_rows is not None:
+                chance = probabilities_of(logits_of(vectors, on_rows, these))
+                weight = (chance * (1 - chance)).mean(axis=(1, 2))
+                vectors = vectors * np.sqrt(weight)[:, None]
+            rows, total = rows + len(vectors), total + float(weight.sum(dtype=np.float64))
+            gram = blas.ssyrk(1.0, vectors.T, beta=1.0, c=gram, lower=1, overwrite_c=1)
+        gram /= np.float32(total)
+        return gram, total / rows
 
     def hessian(
         self, point: Point, probes: Int[np.ndarray, "some"], directions: Float[np.ndarray, "width leading"]
@@ -269,9 +277,7 @@ class SoftmaxLoss:
             hessian = blas.ssyrk(-1.0, each.T, beta=1.0, c=hessian, lower=1, overwrite_c=1)
             same += (each.T @ along).reshape(same.shape)
             rows, weight = rows + len(along), weight + float((chance * (1 - chance)).sum())
-        hessian = hessian.astype(np.float64)
-        hessian += np.tril(hessian, -1).T
-        hessian = hessian.reshape(classes, size, classes, size)
+        hessian = (hessian + np.tril(hessian, -1).T).astype(np.float64).reshape(classes, size, classes, size)
         for number in range(classes):
             hessian[number, :, number] += same[number]
         return hessian / rows, weight / (rows * classes)

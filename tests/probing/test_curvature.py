@@ -76,3 +76,29 @@ def test_the_hessian_along_directions_is_that_of_all_pairs_of_classes(objective,
     expected = np.einsum("rkl,ra,rb->kalb", curved, along, along) / ROWS
     np.testing.assert_allclose(found, expected, atol=1e-5)
     assert weight == pytest.approx((chance * (1 - chance)).mean(), rel=1e-5)
+
+
+def test_a_late_gram_matrix_counts_rows_by_the_doubt_in_them(objective, monkeypatch):
+    monkeypatch.setattr(softmax_loss, "MOST_LEFT_OUT", 1)
+    start, one = somewhere(1), PROBES[:1]
+    gram = Gram(objective, one, start)
+    rows = np.concatenate([block.vectors for block in objective.blocks])
+    on_rows = objective.on_rows(start)
+    logits = rows @ on_rows.weights[0].T + on_rows.intercept[0]
+    chance = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    weight = (chance * (1 - chance)).mean(axis=1)
+    np.testing.assert_allclose(gram.matrix, np.tril(rows.T * weight @ rows / weight.sum()), atol=1e-5)
+    assert gram.weight == pytest.approx(weight.mean(), rel=1e-5)
+    assert Coordinates(objective, start, one, gram).of_classes is None
+
+
+def test_a_hessian_that_rounding_made_indefinite_still_gives_coordinates(objective, monkeypatch):
+    hessian, size, one = objective.hessian, CLASSES * (WIDTH + 1), PROBES[:1]
+
+    def rounded(*given) -> tuple[np.ndarray, float]:
+        exact, weight = hessian(*given)
+        return exact - 0.1 * np.eye(size).reshape(exact.shape), weight
+
+    monkeypatch.setattr(objective, "hessian", rounded)
+    coordinates = Coordinates(objective, somewhere(1), one, Gram(objective, one))
+    assert np.isfinite(coordinates.gradient(somewhere(2))).all()

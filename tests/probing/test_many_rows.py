@@ -164,8 +164,8 @@ def test_each_penalty_starts_where_the_last_one_ended_and_a_looser_tolerance_end
     ]
     warm, loose = passes(many_rows.TOLERANCE, start=True), passes(0.03, start=True)
     assert (warm[1:] < cold).all()
-    assert (loose < warm).all()
-    assert loose.sum() < 0.8 * warm.sum()
+    assert loose[0] < warm[0]  # at the strongest penalty the last digits take one or two passes of a probe's eleven
+    assert (loose[1:] < 0.8 * warm[1:]).all()
 
 
 def test_the_mean_of_inner_probes_is_a_start_from_which_the_same_probe_is_found_sooner():
