@@ -120,7 +120,6 @@ def read_letters(
 
 # Measured on 2 cores: reducing 27,700 x 4096 takes minutes a split, 27,700 x 1024 seconds.
 WIDE = 1024
-MOST_COPIED = 65_536  # rows: of 512 features a copy in float64 has 0.25 GiB
 
 
 class Read(NamedTuple):
@@ -267,9 +266,9 @@ def batches(folds: Iterable[Fold], together: int = TOGETHER) -> Iterator[list[Fo
 
 
 def has_many_rows(vectors: Float[np.ndarray, "images width"]) -> bool:
-    """Whether rows outnumber features that are too many to be reduced to, or are too many to be copied for a fold."""
+    """Whether rows outnumber features that are too many to be reduced to."""
     images, width = vectors.shape
-    return images > width and (width > WIDE or images > MOST_COPIED)
+    return images > width > WIDE
 
 
 def folds_of(vectors: Float[np.ndarray, "images width"], splits: Sequence[Split], memory_bytes: int) -> Iterator[Fold]:

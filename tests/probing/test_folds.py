@@ -44,7 +44,7 @@ def kind(request, monkeypatch) -> type:
 
 @pytest.mark.parametrize(
     ("images", "width", "many"),
-    [(300, 4096, False), (34_627, 4096, True), (34_627, 784, False), (4096, 4096, False), (10**5, 512, True)],
+    [(300, 4096, False), (34_627, 4096, True), (34_627, 784, False), (4096, 4096, False), (10**5, 512, False)],
 )
 def test_rows_are_many_where_they_outnumber_features_that_are_many_themselves(images, width, many):
     assert has_many_rows(np.lib.stride_tricks.as_strided(np.zeros(1), (images, width), (0, 0))) is many
