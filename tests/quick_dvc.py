@@ -7,9 +7,9 @@ layout, though it writes nothing there. Here a text is parsed once, and the line
 is the same; what DVC writes stays the same to the byte (tests/test_quick_dvc.py).
 """
 
+import copy
 import io
 import os
-import pickle
 import re
 import shlex
 import sys
@@ -30,7 +30,7 @@ from tests import stub_stage
 _LOCK = "schema: '2.0'\nstages:\n"
 _parse, _dump_all, _run = _yaml.parse_yaml, _yaml._dump, stage_run._run
 _keeping_comments, _keeping_layout = _yaml.parse_yaml_for_update, _toml.parse_toml
-_parsed: dict[str, bytes] = {}
+_parsed: dict[str, Any] = {}
 _lines: dict[str, str] = {}
 
 
@@ -38,8 +38,8 @@ def _parse_yaml(text: str, path: Any, typ: str = "safe") -> Any:
     if typ != "safe":
         return _parse(text, path, typ)
     if text not in _parsed:
-        _parsed[text] = pickle.dumps(_parse(text, path))
-    return pickle.loads(_parsed[text])  # a copy of one's own
+        _parsed[text] = _parse(text, path)
+    return copy.deepcopy(_parsed[text])  # a copy of one's own
 
 
 def _parse_yaml_for_update(text: str, path: Any) -> Any:

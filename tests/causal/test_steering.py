@@ -149,7 +149,7 @@ def steered(tiny, images):
     return of
 
 
-@every_place
+@the_widest_place
 def test_the_probability_of_an_answer_of_several_tokens_is_the_product_of_its_steps(tiny, images, steered, at):
     made, found = steered(at)
     inputs = Reader(tiny, PROMPT, 5, 2).prepare(images[:2])
@@ -209,7 +209,7 @@ def test_a_feature_that_is_held_in_what_is_decoded_is_held_so_at_every_token_edi
         assert not np.allclose(kept.probability[number, -1, CLAMP, 0], slow, rtol=0.05, atol=0)
 
 
-@every_place
+@the_widest_place
 def test_no_direction_changes_nothing(tiny, images, at):
     made = course(images, at, width_of(tiny), zero=True)
     found = steered_by(tiny, made._replace(directions={SITES[0]: made.directions[SITES[0]]}))
