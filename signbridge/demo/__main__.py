@@ -58,11 +58,17 @@ def check_there_is_a_study() -> None:
         raise SignBridgeError(f"{SAMPLE}: no such table. Make it with `dvc repro`, or get it with `dvc pull dvc.yaml`.")
 
 
-def folder_to_write(command: str, doc: str, default: str) -> Path:
-    """The folder that the first argument names, or the default. Raises as `check_there_is_a_study` does."""
+def folder_to_write(command: str, doc: str, default: str, holds: str) -> Path:
+    """The folder that the first argument names, or the default: it is written anew.
+
+    Raises `SignBridgeError` if something is there that no earlier run wrote, which always `holds` a file of that name,
+    and as `check_there_is_a_study` does.
+    """
     parser = argparse.ArgumentParser(prog=f"python -m {command}", description=doc.splitlines()[0])
     parser.add_argument("folder", nargs="?", type=Path, default=Path(default), help=f"default: {default}")
     folder = parser.parse_args().folder
+    if folder.exists() and not (folder / holds).is_file() and not (folder.is_dir() and not any(folder.iterdir())):
+        raise SignBridgeError(f"{folder}: something else is there, and would be lost. Name an empty or a new folder.")
     check_there_is_a_study()
     return folder
 

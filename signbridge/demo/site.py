@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
 
 def main() -> None:
     """Write the site, whole or not at all."""
-    folder = folder_to_write("signbridge.demo.site", __doc__, "site")
+    folder = folder_to_write("signbridge.demo.site", __doc__, "site", holds="report/questions.html")
     if not (REPORT / "index.html").is_file():
         raise SignBridgeError(f"{REPORT}/index.html: no page here yet. Make it with `dvc repro`.")
     log.info("Reading the study and its examples.")

@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 def main() -> None:
     """Write the folder, whole or not at all."""
-    folder = folder_to_write("signbridge.demo.space", __doc__, "build/space")
+    folder = folder_to_write("signbridge.demo.space", __doc__, "build/space", holds="signbridge/demo/space.py")
     write(folder)
     log.info("%s is ready: hf upload OWNER/NAME %s --repo-type space", folder, folder)
 

@@ -174,3 +174,16 @@ def test_a_space_starts_by_itself(in_pages, tmp_path):
     finally:
         started.terminate()
         started.wait(timeout=30)
+
+
+@pytest.mark.parametrize("command", [site, space])
+@pytest.mark.parametrize("there", ["notes.txt", "mine/index.html"])
+def test_what_another_has_written_is_not_lost(in_pages, tmp_path, monkeypatch, command, there):
+    kept = tmp_path / there
+    kept.parent.mkdir(exist_ok=True)
+    kept.write_text("mine", encoding="utf-8")
+    named = kept if kept.parent == tmp_path else kept.parent
+    monkeypatch.setattr(sys, "argv", ["site", str(named)])
+    with pytest.raises(SignBridgeError, match="something else is there, and would be lost"):
+        command.main()
+    assert kept.read_text(encoding="utf-8") == "mine"
