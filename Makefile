@@ -22,6 +22,8 @@
 
 PYTHON ?= python3
 WORKERS ?= 2# processes that share the tests
+# Models, or runs of tuning, that are worked on at a time: on processor cores two, on a GPU one.
+AT_ONCE ?= $(if $(shell command -v nvidia-smi),1,2)
 BIN := .venv/bin
 DVC := PATH="$(CURDIR)/$(BIN):$$PATH" dvc
 PIP_INSTALL := $(BIN)/python -m pip --require-virtualenv install --quiet --disable-pip-version-check
@@ -102,7 +104,7 @@ repro: clock-repro .venv/with-study .venv/imported-once
 	@$(BIN)/python -m signbridge.closing
 
 $(QUESTIONS): %: .venv/with-%
-	$(DVC) repro stages/$@/dvc.yaml
+	@PATH="$(CURDIR)/$(BIN):$$PATH" python -m signbridge.side_by_side stages/$@/dvc.yaml $(AT_ONCE)
 	@$(BIN)/python -m signbridge.closing $@
 
 all: .venv/with-causal .venv/with-lenses .venv/with-sae
