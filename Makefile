@@ -23,7 +23,7 @@
 PYTHON ?= python3
 WORKERS ?= 2# processes that share the tests
 # Models, or runs of tuning, that are worked on at a time: on processor cores two, on a GPU one.
-AT_ONCE ?= $(if $(shell command -v nvidia-smi),1,2)
+AT_ONCE ?= $(if $(shell command -v nvidia-smi || command -v rocm-smi),1,2)
 BIN := .venv/bin
 DVC := PATH="$(CURDIR)/$(BIN):$$PATH" dvc
 PIP_INSTALL := $(BIN)/python -m pip --require-virtualenv install --quiet --disable-pip-version-check

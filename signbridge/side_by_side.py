@@ -4,8 +4,8 @@
 
 DVC runs one stage after the other. Stages of one model, or of one run of tuning, wait for no other item, and on
 processor cores each leaves others idle. So each is run by a `dvc repro` of its own, which waits for DVC's lock where
-another holds it. What is cached and written is that of one `dvc repro`: it ends with one, which finds them done.
-With 1, which is right for a GPU, that is all.
+another holds it. Each is cached as by one `dvc repro`, and it ends with one, which finds them done.
+With 1, which is right for a GPU, or on one core, that is all.
 """
 
 import os
@@ -13,6 +13,7 @@ import re
 import subprocess
 import sys
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import NamedTuple
@@ -23,6 +24,7 @@ from signbridge.core.command_line import run
 from signbridge.core.errors import SignBridgeError
 
 DVC = [sys.executable, "-m", "dvc"]
+INTERRUPTED = 130  # the exit status after Ctrl-C
 
 
 class Plan(NamedTuple):
@@ -40,17 +42,29 @@ def main() -> None:
         raise SignBridgeError("expected a pipeline and a number: stages/models/dvc.yaml 2.") from None
     if not Path(file).is_file():
         raise SignBridgeError(f"{file}: no such pipeline.")
-    if at_once > 1 and "matrix:" in Path(file).read_text(encoding="utf-8"):
-        plan = plan_of(file)
+    at_once = min(at_once, _cores())
+    if at_once > 1 and "matrix:" in Path(file).read_text(encoding="utf-8") and (plan := plan_of(file)) is not None:
         if plan.first:
-            _or_end(subprocess.run([*DVC, "repro", *plan.first]).returncode)
+            _or_end(repro(*plan.first))
         _or_end(run_items(plan.items, at_once, Path(file).parent.name))
-    _or_end(subprocess.run([*DVC, "repro", file]).returncode)
+    _or_end(repro(file))
 
 
-def plan_of(file: str) -> Plan:
-    """What of the pipeline `file` can be run side by side: items that wait for no stage that waits for an item."""
-    import networkx as nx  # both are DVC's, which imports them anyway where there is something to run
+def plan_of(file: str) -> Plan | None:
+    """What of the pipeline `file` can be run side by side: items that wait for no stage that waits for an item.
+
+    None where DVC cannot read it: `dvc repro` then says why.
+    """
+    from dvc.exceptions import DvcException  # DVC imports all that anyway where there is something to run
+
+    try:
+        return _plan_of(file)
+    except DvcException:
+        return None
+
+
+def _plan_of(file: str) -> Plan:
+    import networkx as nx
     from dvc.repo import Repo
 
     with Repo() as repo:
@@ -66,10 +80,18 @@ def plan_of(file: str) -> Plan:
     )  # fmt: skip
 
 
+def repro(*targets: str) -> int:
+    """Run `dvc repro`; its exit status. Ctrl-C reaches DVC and its stage too: both are waited for."""
+    process = subprocess.Popen([*DVC, "repro", *targets])
+    while True:
+        with suppress(KeyboardInterrupt):
+            return process.wait()
+
+
 def run_items(items: dict[str, set[str]], at_once: int, title: str) -> int:
     """Run `items`, each after those that it waits for, `at_once` at a time; DVC's exit status.
 
-    What one says is shown when it has ended. After one that fails no other is begun.
+    What one says is shown when it has ended. After one that fails, and after Ctrl-C, no other is begun.
     """
     order, status = TopologicalSorter(items), 0
     order.prepare()
@@ -79,29 +101,38 @@ def run_items(items: dict[str, set[str]], at_once: int, title: str) -> int:
         while running or (ready and not status):
             while ready and len(running) < at_once and not status:
                 item = ready.pop(0)
-                running[pool.submit(_repro, item, at_once)] = item
-            for ended in wait(running, return_when=FIRST_COMPLETED).done:
+                running[pool.submit(_repro_of_item, item, at_once)] = item
+            bar.set_postfix_str(", ".join(item.rpartition(":")[2] for item in running.values()))
+            try:
+                done = wait(running, return_when=FIRST_COMPLETED).done
+            except KeyboardInterrupt:  # which those that run have had, too
+                status = INTERRUPTED
+                continue
+            for ended in done:
                 item, found = running.pop(ended), ended.result()
                 tqdm.write(_to_show(found.stdout), file=sys.stderr, end="")
                 bar.update()
                 if found.returncode:
-                    status = found.returncode
+                    status = status or found.returncode
                 else:
                     order.done(item)
                     ready += order.get_ready()
     return status
 
 
-def _repro(item: str, at_once: int) -> subprocess.CompletedProcess[bytes]:
+def _repro_of_item(item: str, at_once: int) -> subprocess.CompletedProcess[bytes]:
     """Run one item, with its share of the cores."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    share = str(max(1, cores // at_once))
+    share = str(max(1, _cores() // at_once))
     return subprocess.run(
         [*DVC, "--wait-for-lock", "repro", "--single-item", item],
         env={"OMP_NUM_THREADS": share, "LOKY_MAX_CPU_COUNT": share} | os.environ,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
     )
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _to_show(said: bytes) -> str:

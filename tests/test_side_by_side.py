@@ -1,8 +1,10 @@
 """Items of a matrix run side by side, with DVC itself on a pipeline of a few lines."""
 
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -54,6 +56,21 @@ if name == "other" and not Path("mended").exists():
     sys.exit("error: no such model")
 Path(f"read/{name}").write_text(f"{name} {os.environ['OMP_NUM_THREADS']}\\n")
 """
+# In place of DVC, for what a signal does: it takes a while to end, as a stage does that keeps what it has.
+SLOW_TO_STOP = """
+import sys, time
+from pathlib import Path
+name = sys.argv[-1]
+try:
+    Path(f"begun_{name}").touch()
+    time.sleep(60)
+except KeyboardInterrupt:
+    time.sleep(0.6)
+    Path(f"kept_{name}").touch()
+    sys.exit("error: stopped, the rest is kept")
+"""
+TWO_ITEMS = "run_items({'one': set(), 'other': set(), 'later': set()}, 2, 'models')"
+THE_REST = "repro('one')"
 
 
 @pytest.fixture
@@ -103,3 +120,39 @@ def test_what_is_no_pipeline_or_no_number_is_said(said, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["side_by_side", *said])
     with pytest.raises(SignBridgeError, match=r"pipeline"):
         command.main()
+
+
+@pytest.mark.parametrize(("call", "begun"), [(TWO_ITEMS, {"one", "other"}), (THE_REST, {"one"})])
+def test_ctrl_c_waits_until_what_runs_has_kept_its_work_and_begins_no_more(tmp_path, call, begun):
+    (tmp_path / "slow_to_stop.py").write_text(SLOW_TO_STOP)
+    slow = "s.DVC = [sys.executable, 'slow_to_stop.py']"
+    script = f"import sys; from signbridge import side_by_side as s; {slow}; sys.exit(s.{call})"
+    process = subprocess.Popen(
+        [sys.executable, "-c", script],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(PROJECT)},
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,  # the signal goes to all that it starts, as that of a terminal does
+    )
+    deadline = time.monotonic() + 60
+    while {path.name for path in tmp_path.glob("begun_*")} != {f"begun_{name}" for name in begun}:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGINT)
+    said = process.communicate(timeout=60)[1]
+    assert process.returncode
+    assert {path.name for path in tmp_path.glob("kept_*")} == {f"kept_{name}" for name in begun}
+    assert not list(tmp_path.glob("begun_later"))
+    assert said.count("error: stopped, the rest is kept") == len(begun)
+    assert "Traceback" not in said
+
+
+def test_what_dvc_cannot_read_is_said_by_dvc(project):
+    """As a model whose name has an `@`: DVC cuts the name of its stage there."""
+    pipeline = project / "dvc.yaml"
+    pipeline.write_text(pipeline.read_text().replace("[one, other]", "[one@other]"))
+    failed = side_by_side(project, 2)
+    assert failed.returncode
+    assert "'read@one@other' not found" in failed.stderr
+    assert "Traceback" not in failed.stderr
