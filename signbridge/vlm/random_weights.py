@@ -232,4 +232,5 @@ def _write(
         os.replace(unfinished, folder)
     except Exception as error:  # `tokenizers` raises the very class
         shutil.rmtree(unfinished, ignore_errors=True)
-        raise refusal(error, folder) or error from error
+        if not folder.exists():  # another process may have written the same meanwhile
+            raise refusal(error, folder) or error from error

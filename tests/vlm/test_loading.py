@@ -228,6 +228,19 @@ def test_a_half_written_model_is_not_taken_for_a_whole_one(tmp_path, tiny):
     assert folder.exists()
 
 
+def test_a_random_model_that_another_process_writes_at_the_same_time_is_taken(tmp_path, monkeypatch):
+    """As entries do that share a seed, where models are read side by side."""
+    replace = os.replace
+
+    def after_another(unfinished, folder):
+        shutil.copytree(unfinished, folder)
+        replace(unfinished, folder)
+
+    monkeypatch.setattr(random_weights.os, "replace", after_another)
+    folder = random_weights.tiny_folder("llava", 9, tmp_path)
+    assert list(tmp_path.iterdir()) == [folder]
+
+
 @pytest.fixture
 def no_weights(monkeypatch):
     """Loading stops where the weights would be read."""
