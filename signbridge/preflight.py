@@ -22,9 +22,9 @@ from signbridge.datasets.control_images import NO_IMAGE, ControlsParams
 from signbridge.finetune.memory import memory_of_tuning
 from signbridge.lenses.text_index import TextIndexParams, text_sites
 from signbridge.sae.settings import SaeParams, chosen_preset, features_of, sae_sites, training_bytes
-from signbridge.vlm.chosen import complete
+from signbridge.vlm.chosen import SCRATCH_MODELS, complete
 from signbridge.vlm.letter_scoring import PLACEHOLDER, PromptsParams
-from signbridge.vlm.loading import decoder_blocks, device_from_environment, stream_width
+from signbridge.vlm.loading import checked_settings, decoder_blocks, device_from_environment, stream_width
 from signbridge.vlm.machine import free_disk, matmul_rate
 from signbridge.vlm.needs import CHARACTERS_OF_A_TOKEN, Needs
 from signbridge.vlm.preflight import (
@@ -63,6 +63,7 @@ def main() -> None:
         raise found.problems[0]
     if found.needs is not None:
         model = complete(model)
+        checked_settings(model, SCRATCH_MODELS)
         images = images_of_study()
         costs = study_costs(found.needs, images or NOTEBOOK_IMAGES, model.max_new_tokens)
         rate = matmul_rate(device, getattr(torch, model.dtype), SECONDS)

@@ -101,6 +101,15 @@ def test_the_command_shows_the_table_before_it_stops(workspace, monkeypatch, cap
     assert "nowhere: no such model folder" in workspace.message_of_failure(preflight.main)
 
 
+def test_no_go_is_said_for_a_prompt_without_a_place_for_the_image(workspace, monkeypatch, capsys):
+    """The stage that reads the model would refuse it, after all that comes before."""
+    workspace.set(**{"models__tiny-random__prompt": "What sign is this?"})
+    monkeypatch.setattr(preflight, "SECONDS", 0.1)
+    monkeypatch.setattr(sys, "argv", ["preflight", "tiny-random"])
+    assert "prompt must hold <image> exactly once, not 0 times" in workspace.message_of_failure(preflight.main)
+    assert "go" not in capsys.readouterr().out.split()
+
+
 @pytest.mark.parametrize("classes", [20, list("ABC")])
 def test_how_many_images_there_will_be_is_told_by_the_params(workspace, classes):
     from signbridge.vlm.preflight import images_of_study

@@ -25,10 +25,11 @@ def in_chat_template(question: str, processor: ProcessorMixin, folder: Path) -> 
     tokenizer adds it by itself. Raises `SignBridgeError` if there is no chat template.
     """
     if not getattr(processor, "chat_template", None):
-        known = WRITTEN_OUT.get(type(processor).__name__, "the form that its card shows, with <image> for the image")
+        known = WRITTEN_OUT.get(type(processor).__name__)
+        form = repr(known.format(question=question)) if known else "as its card shows, with <image> for the image"
         raise SignBridgeError(
             f"{folder}: its processor has no chat template, so prompt: auto says nothing. Write the prompt of this "
-            f"model out in models.yaml: {known.format(question=question)!r}"
+            f"model out in models.yaml: {form}."
         )
     content = [{"type": "image"}, {"type": "text", "text": question}]
     chat = [{"role": "user", "content": content}]

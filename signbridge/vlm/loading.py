@@ -13,13 +13,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 import torch
-from transformers import (
-    AutoConfig,
-    AutoModelForImageTextToText,
-    PreTrainedConfig,
-    PreTrainedModel,
-    ProcessorMixin,
-)
+from transformers import AutoConfig, AutoModelForImageTextToText, PreTrainedConfig, PreTrainedModel, ProcessorMixin
 
 from signbridge.core.errors import SignBridgeError
 from signbridge.core.model_folder import (
@@ -36,11 +30,7 @@ from signbridge.vlm.catalog import AUTO, Model
 from signbridge.vlm.chat_template import check_length, in_chat_template
 from signbridge.vlm.chosen import complete
 from signbridge.vlm.families import FAMILIES, Parts, adapt, attention_of, parts_of, why_refused
-from signbridge.vlm.families.llava import (
-    check_processor,
-    check_vision_layers,
-    complete_processor,
-)
+from signbridge.vlm.families.llava import check_processor, check_vision_layers, complete_processor
 from signbridge.vlm.families.processors import processor_in
 from signbridge.vlm.library_errors import check_blocks, check_complete, own_code, said_of_files
 from signbridge.vlm.machine import why_no_gpu
@@ -100,16 +90,7 @@ def load(params: Model, scratch: Path, device: torch.device, twin_seed: int | No
         base = base_of(params)
         read_config(adapter, base)
     twin_seed = params.untrained if twin_seed is None else twin_seed
-    folder, config, processor = settings_of(params, scratch)
-    check_vision_layers(config, folder)
-    if not hasattr(processor, "image_token"):
-        raise SignBridgeError(
-            f"{folder}: its processor takes no images. Copy processor_config.json from the model's source."
-        )
-    check_prompt(params.prompt, "models.yaml: <model>.prompt", processor.image_token)
-    check_processor(processor, config, folder, params.prompt)
-    check_length(params.prompt, processor, config, params.max_new_tokens)
-    check_blocks(config, folder)  # of weights in shards the index is there already
+    folder, config, processor = checked_settings(params, scratch)
     if params.source == "hub":  # only its settings have been fetched
         folder = model_folder(params, scratch)
         check_blocks(config, folder)
@@ -197,6 +178,24 @@ def settings_of(params: Model, scratch: Path) -> tuple[Path, PreTrainedConfig, P
         complete_processor(processor, config)
         processor.tokenizer.padding_side = "left"
         _complete_padding(processor)
+    return folder, config, processor
+
+
+def checked_settings(params: Model, scratch: Path) -> tuple[Path, PreTrainedConfig, ProcessorMixin]:
+    """The `settings_of` a complete entry, whose prompt, processor and index of weights go with its configuration.
+
+    Raises `SignBridgeError` if they do not: no weights have been fetched or read for it.
+    """
+    folder, config, processor = settings_of(params, scratch)
+    check_vision_layers(config, folder)
+    if not hasattr(processor, "image_token"):
+        raise SignBridgeError(
+            f"{folder}: its processor takes no images. Copy processor_config.json from the model's source."
+        )
+    check_prompt(params.prompt, "models.yaml: <model>.prompt", processor.image_token)
+    check_processor(processor, config, folder, params.prompt)
+    check_length(params.prompt, processor, config, params.max_new_tokens)
+    check_blocks(config, folder)  # of weights in shards the index is there already
     return folder, config, processor
 
 
