@@ -31,6 +31,7 @@ NAMED, LIKELIEST = "named", "likeliest"
 # What is compared between models, by what is said of it.
 COMPARED = {"decoder": BEST, "vision tower": "vision", "answer names it": NAMED, "likeliest letter": LIKELIEST}
 OVER = {"pixels": "pixels", "vision": "vision", "named": NAMED, "likeliest": LIKELIEST, "read_answer": TEXT_SITE}
+ANSWERS = ("named", "likeliest", "read_answer")  # the ways to take an answer
 CONTROLLED = {"decoder": BEST, "vision tower": "vision"}  # what each control is held against
 CONTROL_COLUMNS = ["model", "what", "control", "accuracy", "low", "high"]
 CONTROL_COLUMNS += ["over_control", "over_control_low", "over_control_high"]
@@ -265,7 +266,8 @@ def findings_of(found: Mapping[str, pd.DataFrame], params: SideBySideParams) -> 
         "models": len(models), "position": params.positions[0], "same_depth": params.same_depth,
         "best_model": best["model"], "best_accuracy": best["decoder"], "best_accuracy_low": best["decoder_low"],
         "best_accuracy_high": best["decoder_high"], "pixels": best["pixels"], "pairs": len(of_decoder),
-        "comparisons": len(differences),
+        "comparisons": len(differences), "best_over_vision": best["over_vision"],
+        "best_over_answer": best[[f"over_{answer}" for answer in ANSWERS]].min(),  # taken in the way that is hardest
     }  # fmt: skip
     of_best = found["controls"].query("model == @best.model and what == 'decoder'").set_index("control")
     findings |= {f"best_over_{control}": over for control, over in of_best["over_control"].items()}
@@ -281,5 +283,6 @@ def headline_of(names: Sequence[str]) -> dict[str, str]:
     of_each = ("accuracy", "peak_depth", "over_named_letter", "over_likeliest_letter")
     own = [f"{name}_{what}" for name in names[:MOST] for what in of_each]
     keys = ("models", "best_model", "best_accuracy", "best_accuracy_low", "best_accuracy_high")
-    keys += ("best_over_no_image", "best_over_other_letter", "pixels", "chance", "images", "photos")
+    keys += ("best_over_vision", "best_over_answer", "best_over_no_image", "best_over_other_letter")
+    keys += ("pixels", "chance", "images", "photos")
     return {key: key for key in (*keys, *own)}

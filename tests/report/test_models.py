@@ -20,14 +20,19 @@ def test_the_answer_names_the_best_model_its_interval_and_whether_it_is_told_apa
     assert "The share of resamples in which two peaks lie within 10\u202f% of the decoder: large and small" in second
 
 
-def test_what_each_decoder_adds_to_its_text_has_its_interval():
+def test_each_decoder_is_held_against_its_tower_pixels_and_every_way_to_take_its_answer():
     run = made_up.models()
     [table] = is_it_real.of_models(run).tables
     over = run.models.set_index("model").loc["large"]
-    row = next(
-        cells for cells in table.rows if cells[:2] == ("a probe of large reads the letter", "what its answer names")
-    )
-    assert row[2] == points_with_interval(over["over_named"], over["over_named_low"], over["over_named_high"])
+    of_large = {row[1]: row[2] for row in table.rows if row[0] == "a probe of large reads the letter"}
+    assert of_large == {
+        against: points_with_interval(over[f"over_{what}"], over[f"over_{what}_low"], over[f"over_{what}_high"])
+        for what, against in {
+            "vision": "a probe of its vision tower", "pixels": "a probe of the raw pixels",
+            "read_answer": "the letter guessed from its answer", "likeliest": "its likeliest answer",
+            "named": "what its answer names",
+        }.items()
+    }  # fmt: skip
 
 
 def test_one_model_alone_is_compared_with_none():

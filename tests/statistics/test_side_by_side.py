@@ -57,6 +57,15 @@ def test_the_gap_between_probe_and_answer_is_of_the_same_photos(both):
     assert row["over_pixels"] == pytest.approx(row["decoder"] - row["pixels"])
 
 
+def test_the_best_model_is_quoted_over_its_tower_and_the_answer_that_is_right_most_often(both):
+    row = both["models"].set_index("model").loc["large"]
+    found = findings_of(both, params(["large", "small"]))
+    assert found["best_over_vision"] == row["over_vision"]
+    answers = row[["named", "likeliest", "read_answer"]]
+    assert found["best_over_answer"] == pytest.approx(row["decoder"] - answers.max())
+    assert answers.idxmax() != "named"
+
+
 def test_a_decoder_is_held_against_letters_that_were_shuffled_over_photos(both):
     row = both["models"].set_index("model").loc["large"]
     of_large = results(SAMPLE, "large").shuffled

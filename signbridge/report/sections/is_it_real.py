@@ -159,13 +159,20 @@ def of_planted(planted: Planted) -> Section | None:
 
 
 def of_models(models: Models) -> Section | None:
-    """Each decoder against what the model's own text gives away."""
+    """Each decoder against what the model's own text, its tower and the pixels give away."""
+    against = {
+        "vision": "a probe of its vision tower",
+        "pixels": "a probe of the raw pixels",
+        "read_answer": f"the {models.kind} guessed from its answer",
+        "likeliest": "its likeliest answer",
+        "named": "what its answer names",
+    }
     held, rows = [], {}
     for row in models.models.to_dict("records"):
         reads = f"a probe of {row['model']} reads the {models.kind}"
-        for over, what in (("over_likeliest", "its likeliest answer"), ("over_named", "what its answer names")):
-            held.append(Held(reads, what, f"{row['model']}_{over}"))
-            rows |= {f"{row['model']}_{over}{end}": row[f"{over}{end}"] for end in ("", "_low", "_high")}
+        for name, what in against.items():
+            held.append(Held(reads, what, f"{row['model']}_{name}"))
+            rows |= {f"{row['model']}_{name}{end}": row[f"over_{name}{end}"] for end in ("", "_low", "_high")}
     lead = (
         "All models are probed on the same folds, so every pair is compared on the same images. The p of a pair is "
         "Holm-corrected over all pairs."
