@@ -22,8 +22,9 @@
 
 PYTHON ?= python3
 WORKERS ?= 2# processes that share the tests
-# Models, or runs of tuning, that are worked on at a time: on processor cores two, on a GPU one.
-AT_ONCE ?= $(if $(shell command -v nvidia-smi || command -v rocm-smi),1,2)
+# Models, or runs of tuning, that are worked on at a time: on processor cores two, on a GPU one. A large model runs on
+# a processor only where SIGNBRIDGE_DEVICE says so: one, too, as two may not fit into memory.
+AT_ONCE ?= $(if $(SIGNBRIDGE_DEVICE)$(shell command -v nvidia-smi || command -v rocm-smi),1,2)
 BIN := .venv/bin
 DVC := PATH="$(CURDIR)/$(BIN):$$PATH" dvc
 PIP_INSTALL := $(BIN)/python -m pip --require-virtualenv install --quiet --disable-pip-version-check
