@@ -50,7 +50,7 @@ _COLUMNS = {
         "background_over_other_image_low background_over_other_image_high difference difference_low "
         "difference_high"
     ),
-    "planted_accuracy": "reader site position depth value low high",
+    "planted_accuracy": "reader site position depth value low high last_over last_over_low last_over_high",
     "planted_curves": "method site value low high",
     "planted_verdicts": "method verdict located step marked false_marks",
     "alignment": "measure site value low high null beaten",
@@ -77,7 +77,7 @@ _COLUMNS = {
     "model_controls": "model what control accuracy low high over_control over_control_low over_control_high",
     "model_differences": "what model_a model_b difference low high p_value p_holm",
     "model_peaks": "model_a model_b difference low high same",
-    "rung_accuracy": "rung site accuracy low high",
+    "rung_accuracy": "rung site accuracy low high decoder_over decoder_over_low decoder_over_high",
     "rung_differences": "what rung against difference low high p_value p_holm",
     "drift": "reference model site position relative_error cosine cka same_answer",
     "patching_drift": "reference model site position effect_reference effect difference low high pairs",

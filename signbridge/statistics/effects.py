@@ -55,6 +55,12 @@ class Effects(NamedTuple):
             overall=self.overall - self.overall[columns], resampled=self.resampled - self.resampled[:, columns]
         )
 
+    def beyond(self, curve: int) -> "Effects":
+        """What the curve of that number is above each curve, itself too, on the same resamples."""
+        return self._replace(
+            overall=self.overall[curve] - self.overall, resampled=self.resampled[:, [curve]] - self.resampled
+        )
+
     def metrics(self, name: str, curve: int, confidence: float) -> dict[str, float]:
         """One curve as metrics: `name`, `name_low` and `name_high`."""
         low, high = interval(self.resampled[:, [curve]], confidence)

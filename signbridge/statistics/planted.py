@@ -18,6 +18,7 @@ from signbridge.statistics.effects import effects
 from signbridge.statistics.intervals import StatisticsParams
 
 FOUND, MISSED, FALSE = "found", "missed", "false"
+LAST = "prompt_last"
 CURVE = ["method", "site", "value", "low", "high"]
 CHANCE = 0.5  # of two answers, each right as often
 METHODS = ("probe", "patching", "knockout_question", "knockout_image", "logit_lens", "embedding_lens")
@@ -44,11 +45,18 @@ class Verdict(NamedTuple):
 
 
 def accuracies(probes: pd.DataFrame, statistics: StatisticsParams, generator: np.random.Generator) -> pd.DataFrame:
-    """reader, site, position, depth, value, low, high: the accuracy of every probe, with its interval over photos."""
+    """reader, site, position, depth, value, low, high: the accuracy of every probe, with its interval over photos.
+
+    last_over, last_over_low, last_over_high: what the model's last layer reads at the last token of the prompt, less
+    this row's accuracy, on the same resamples.
+    """
     found = effects(probes, ["reader", "site", "position"], "photo", "right", statistics, generator)
     table = found.table("value", statistics.confidence, share=True)
     table.insert(3, "depth", table["site"].map(list(table["site"].unique()).index))
-    return table.rename(columns={"value_low": "low", "value_high": "high"})
+    table = table.rename(columns={"value_low": "low", "value_high": "high"})
+    at_last = table["site"].map(block_of).where((table["reader"] == "model") & (table["position"] == LAST))
+    gap = found.beyond(int(at_last.astype(float).idxmax())).table("last_over", statistics.confidence)
+    return table.assign(**gap.drop(columns=found.keys.columns))
 
 
 def lens_accuracies(
@@ -71,7 +79,7 @@ def edit_effects(edits: pd.DataFrame, statistics: StatisticsParams, generator: n
 
 def curves(accuracy: pd.DataFrame, lenses: pd.DataFrame, edited: pd.DataFrame) -> pd.DataFrame:
     """Every method's curve on one scale, 0 to 1: method, site, value, low, high."""
-    at_last = accuracy[accuracy["position"] == "prompt_last"]
+    at_last = accuracy[accuracy["position"] == LAST]
     parts = []
     for reader, method in (("model", "probe"), (TWIN, TWIN)):
         parts.append(_from_chance(at_last[at_last["reader"] == reader]).assign(method=method))
@@ -109,17 +117,17 @@ def findings(
     """The headline: what a probe reads where, and what each method says."""
     read = accuracy.set_index(["reader", "site", "position"])["value"]
     layers = [site for site in accuracy["site"].unique() if site.startswith("layer_")]
-    below = [read["model", site, "prompt_last"] for site in layers[: min(planted)]]
+    below = [read["model", site, LAST] for site in layers[: min(planted)]]
     twin = read[TWIN]
     judged = {method: scored[method] for method in METHODS if method in scored}
     found: dict[str, Metric] = {
         "methods_found": sum(one.verdict == FOUND for one in judged.values()),
         "methods_missed": sum(one.verdict == MISSED for one in judged.values()),
         "methods_false": sum(one.verdict == FALSE for one in judged.values()),
-        "last_layer": float(read["model", layers[-1], "prompt_last"]),
+        "last_layer": float(read["model", layers[-1], LAST]),
         "tower": float(read["model", "vision", "image_mean"]),
         "projector": float(read["model", "projector", "image_mean"]),
-        "embedding": float(read["model", "embedding", "prompt_last"]),
+        "embedding": float(read["model", "embedding", LAST]),
         "untrained_twin": float(twin.loc[(twin - CHANCE).abs().idxmax()]),
         "marked_on_untrained_twin": len(scored[TWIN].marked),
         "answers_right": float(asked["right"].mean()),

@@ -24,6 +24,8 @@ STUDY_LAYER = "layer_of_full"  # the layers that the folds chose on the pictures
 DECODER, TOWER, PIXELS, TEXT = "decoder", "vision tower", "pixels", "text"
 READ = {DECODER: BEST, TOWER: "vision", PIXELS: "pixels", TEXT: TEXT_SITE}  # what is compared between rungs, by site
 OVER_PIXELS = "decoder over pixels"
+PLOTTED = ["rung", "site", "accuracy", "low", "high"]
+ACCURACY = [*PLOTTED, "decoder_over", "decoder_over_low", "decoder_over_high"]
 MOST = 6  # rungs of which metrics/resolution.json has keys of their own
 
 
@@ -37,18 +39,22 @@ def compare_rungs(
 ) -> dict[str, pd.DataFrame]:
     """The tables `accuracy` and `differences`.
 
+    `accuracy` has a row a rung and what is read at it (site, accuracy, low, high), and by how much the decoder is above
+    it at this rung, on the same resamples: decoder_over, decoder_over_low, decoder_over_high.
     `predictions` and `choices` have the column `rung`; `answers` are by rung, the smallest first and `full` last;
     `group_of` is by image_id, of the sample.
     """
     rungs = list(answers)
     measured = curves(_everything(predictions, choices, answers), group_of, statistics, generator)
     table = measured.table.rename(columns={"series": "rung"})
-    columns = ["rung", "site", "accuracy", "low", "high"]
+    decoder = table[table["site"] == BEST].reset_index().set_index("rung")["index"]
+    gap = measured.compare(table["rung"].map(decoder).to_numpy(dtype=int), table.index.to_numpy())
+    table = table.assign(decoder_over=gap.difference, decoder_over_low=gap.low, decoder_over_high=gap.high)
     read = [*READ.values(), STUDY_LAYER, NAMED]
     order = {(rung, site): place for place, (rung, site) in enumerate((r, s) for r in rungs for s in read)}
     rows = table[table["site"].isin(read)]
     places = [order[pair] for pair in zip(rows["rung"], rows["site"], strict=True)]
-    accuracy = rows[columns].iloc[np.argsort(places)].reset_index(drop=True)
+    accuracy = rows[ACCURACY].iloc[np.argsort(places)].reset_index(drop=True)
     return {"accuracy": accuracy, "differences": _differences(measured, rungs)}
 
 

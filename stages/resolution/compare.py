@@ -10,7 +10,7 @@ from signbridge.core.groups import read_sample
 from signbridge.core.names import model_name
 from signbridge.datasets.resolution import FULL
 from signbridge.statistics.intervals import StatisticsParams
-from signbridge.statistics.resolution import compare_rungs, findings_of, headline_of
+from signbridge.statistics.resolution import PLOTTED, compare_rungs, findings_of, headline_of
 
 RUNGS, PROBED, READ = (Path("data/resolution") / name for name in ("pictures/rungs.parquet", "probed", "read"))
 ANSWERS = Path("data/answers.parquet")  # the study's
@@ -45,7 +45,7 @@ def main() -> None:
         tables.write(table, WRITTEN / f"{name}.parquet", made_by)
     tables.write_findings(WRITTEN / "findings.json", findings)
     tables.write_metrics("metrics/resolution.json", findings, headline_of(distinct))
-    tables.write_csv(found["accuracy"], "plots/resolution/accuracy.csv")
+    tables.write_csv(found["accuracy"][PLOTTED], "plots/resolution/accuracy.csv")
 
 
 if __name__ == "__main__":

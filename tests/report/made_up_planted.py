@@ -24,6 +24,8 @@ def planted(sample: pd.DataFrame, settings: Settings) -> Planted:
     ]
     accuracy = pd.DataFrame(rows, columns=["reader", "site", "position", "depth", "value"])
     accuracy = accuracy.assign(low=accuracy["value"] - 0.02, high=accuracy["value"] + 0.02)
+    gap = late[-1] - accuracy["value"]
+    accuracy = accuracy.assign(last_over=gap, last_over_low=gap - 0.01, last_over_high=gap + 0.03)
     of_model = accuracy[(accuracy["reader"] == "model") & (accuracy["position"] == "prompt_last")]
     lenses = of_model.assign(lens="embedding", value=0.5)
     cut = of_model.assign(edit="question", value=[1.0 if site <= "layer_07" else 0.0 for site in of_model["site"]])

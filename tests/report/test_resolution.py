@@ -64,9 +64,8 @@ def test_the_decoder_is_held_against_pixels_and_tower_with_intervals():
     shown = points_with_interval(over["difference"], over["low"], over["high"])
     reads = "a probe of the decoder, pictures at full"
     assert found[reads, "the pixels of this size"] == shown
-    one, other = (ladder.read("full", site) for site in ("best", "vision"))
-    ends = one["low"] - other["high"], one["high"] - other["low"]
-    shown = points_with_interval(one["accuracy"] - other["accuracy"], *ends)
+    tower = ladder.accuracy.set_index(["rung", "site"]).loc[("full", "vision")]
+    shown = points_with_interval(*(tower[f"decoder_over{end}"] for end in ("", "_low", "_high")))
     assert found[reads, "the vision tower at this size"] == shown
     assert not [cells for cells in table.rows if "(" not in cells[2]]
 

@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from signbridge.statistics.planted import FALSE, FOUND, MISSED, curves, score, verdicts
+from signbridge.statistics.intervals import StatisticsParams
+from signbridge.statistics.planted import FALSE, FOUND, LAST, MISSED, accuracies, curves, score, verdicts
 
 BLOCKS = 12
 
@@ -29,6 +30,19 @@ def steps(**at: float) -> dict[int, float]:
 def test_a_method_is_scored_by_its_largest_step(given, verdict, located, false_marks):
     found = score(given, [6, 7, 8], least_step=0.2, within=1)
     assert (found.verdict, found.located, found.false_marks) == (verdict, located, false_marks)
+
+
+def test_the_last_layer_is_held_against_every_probe_on_the_same_resamples():
+    right = np.tile([1, 1, 1, 0], 20)
+    parts = [("model", "vision", "image_mean", right), ("model", "layer_00", LAST, 1 - right)]
+    parts += [("model", "layer_01", LAST, right), ("untrained_twin", "layer_01", LAST, 1 - right)]
+    probes = [pd.DataFrame({"right": told, "photo": range(80)}).assign(reader=reader, site=site, position=position)
+              for reader, site, position, told in parts]  # fmt: skip
+    statistics = StatisticsParams(confidence=0.95, resamples=500)
+    found = accuracies(pd.concat(probes), statistics, np.random.default_rng(0))
+    assert found["last_over"].tolist() == [0, 0.5, 0, 0.5]
+    assert found["last_over_low"].tolist()[::2] == found["last_over_high"].tolist()[::2] == [0, 0]  # the same photos
+    assert found["last_over_low"][1] < 0.5 < found["last_over_high"][1]
 
 
 def table_of(values: dict[str, float], **columns: str) -> pd.DataFrame:

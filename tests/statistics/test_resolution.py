@@ -55,6 +55,18 @@ def test_every_rung_is_compared_with_full_size_and_the_rung_below_and_holm_count
     assert table["p_holm"].tolist() == pytest.approx(multipletests(table["p_value"], method="holm")[1].tolist())
 
 
+def test_the_decoder_is_held_against_the_tower_on_the_same_resamples(found):
+    rows = found["accuracy"].set_index(["rung", "site"])
+    over = rows["decoder_over"]
+    assert over["28-grey", "vision"] == pytest.approx(-0.1)
+    assert over["28", "pixels"] == pytest.approx(0.6)
+    # The same images are read right of both at these sizes, so a paired difference does not vary at all.
+    assert rows.loc[[("28", "vision"), (FULL, "vision"), (FULL, "best")], "decoder_over_low"].tolist() == [0, 0, 0]
+    assert rows.loc[("28", "vision"), "decoder_over_high"] == 0 < rows.loc[("28", "vision"), "high"] - 0.9
+    over_pixels = found["differences"].query("what == 'decoder over pixels'").set_index("rung")
+    assert rows.loc[("28", "pixels"), "decoder_over_low"] == over_pixels.loc["28", "low"]
+
+
 def test_rungs_that_lose_nothing_are_alike_from_the_smallest_such_on(found):
     said = findings_of(found, rungs(["28-grey", "28", "56"], left_out=("56",)), 0.95)
     assert said["alike_from"] == "28"

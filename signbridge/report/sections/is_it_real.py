@@ -7,7 +7,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from signbridge.core.activations import block_of
-from signbridge.report.inputs import Causal, Findings, Lenses, Models, Planted, Resolution, Sae, Share, Study
+from signbridge.report.inputs import Causal, Findings, Lenses, Models, Planted, Resolution, Sae, Study
 from signbridge.report.page_parts import REAL, Section, Table
 from signbridge.report.wording import points_with_interval, value_with_interval
 
@@ -47,26 +47,10 @@ def _verdict(found: Findings, one: Held) -> str:
     return "not known" if math.isnan(low) else "yes" if low > 0 else "not shown"
 
 
-def _apart(key: str, one: Share, other: Share) -> dict[str, float]:
-    """The difference of two readings, by `key` in findings, with the widest interval that theirs allow.
-
-    From the low end of `one` less the high end of `other` to the reverse: wider than an interval of paired differences.
-    """
-    ends = one.low - other.high, one.high - other.low
-    return {key: one.value - other.value, f"{key}_low": ends[0], f"{key}_high": ends[1]}
-
-
-def _farthest_from_chance(rows: pd.DataFrame) -> Share:
-    """The reading of the table (value, low, high) that lies farthest from one half."""
-    if rows.empty:
-        return Share(math.nan, math.nan, math.nan)
-    return Share(*rows.loc[(rows["value"] - 0.5).abs().idxmax(), ["value", "low", "high"]])
-
-
-WIDEST = (
-    "The interval of a difference goes from the low end of one reading less the high end of the other to the reverse: "
-    "wider than if both were resampled together."
-)
+def _gap(key: str, rows: pd.DataFrame, name: str) -> dict[str, float]:
+    """The difference `name` of the one row of a table, with its interval, by `key` in findings; none without a row."""
+    ends = ("", "_low", "_high")
+    return {f"{key}{end}": float(rows[f"{name}{end}"].iloc[0]) for end in ends} if len(rows) else {}
 
 
 def of_study(study: Study) -> Section | None:
@@ -148,12 +132,13 @@ def of_planted(planted: Planted) -> Section | None:
     }
     rows: dict[str, float] = {}
     for what, of_null in nulls.items():
-        rows |= _apart(what, _farthest_from_chance(layers.tail(1)), _farthest_from_chance(of_null))
+        farthest = (of_null["value"] - 0.5).abs().nlargest(1).index
+        rows |= _gap(what, of_null.loc[farthest], "last_over")
     held = [Held("a probe of the last layer reads the answer", what, what) for what in nulls]
     lead = (
         "The truth is known here: the variable was put into these blocks, and nothing else was taught. What an "
         "untrained twin gives, and what is read below the planted blocks, are the nulls, each where it is "
-        f"farthest from chance. {WIDEST}"
+        "farthest from chance. Both readings of a difference were resampled together, photo by photo."
     )
     return section(Findings(rows), held, lead)
 
@@ -182,21 +167,17 @@ def of_models(models: Models) -> Section | None:
 
 def of_resolution(ladder: Resolution) -> Section | None:
     """What is read at each size over what the pixels at this size give away."""
-    apart: dict[str, float] = {}
-    for row in ladder.differences[ladder.differences["rung"] == ladder.differences["against"]].to_dict("records"):
-        key = f"{row['rung']}_pixels"
-        apart |= {key: row["difference"], f"{key}_low": row["low"], f"{key}_high": row["high"]}
-    for rung in ladder.distinct:
-        decoder, tower = (ladder.found.share(f"{rung}_{what}") for what in ("accuracy", "vision"))
-        apart |= _apart(f"{rung}_vision", decoder, tower)
     against = {"pixels": "the pixels of this size", "vision": "the vision tower at this size"}
     held = [
         Held(f"a probe of the decoder, pictures at {rung}", what, f"{rung}_{other}")
         for rung in ladder.distinct
         for other, what in against.items()
     ]
+    rows: dict[str, float] = {}
+    for (rung, site), of_rung in ladder.accuracy.groupby(["rung", "site"]):
+        rows |= _gap(f"{rung}_{site}", of_rung, "decoder_over")
     lead = (
         "Smaller pictures say less, whatever the model does. So the decoder is held against what a probe reads from "
-        f"the same pictures without it. From the tower: {WIDEST[0].lower()}{WIDEST[1:]}"
+        f"the same pictures without it. Both were resampled together, {ladder.group.one} by {ladder.group.one}."
     )
-    return section(Findings(apart), held, lead)
+    return section(Findings(rows), held, lead)
