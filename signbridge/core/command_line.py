@@ -23,7 +23,7 @@ def run(main: Callable[[], None]) -> None:
     """Run a command's `main`; a `SignBridgeError` becomes one message on stderr and exit status 1.
 
     So does what the operating system refuses about a file, and memory that ran out. A stage says first which one it is:
-    `causal, stage 2 of 5, about 3 min left: steer`. One that fails in `dvc exp run` says how to undo what `-S` set.
+    `causal, 1 of 7 stages done, about 3 min left: steer`. One that fails in `dvc exp run` says how to undo what -S set.
     """
     try:
         logging.basicConfig(level=_log_level(), format="%(message)s", stream=sys.stderr)

@@ -2,7 +2,8 @@
 
 Each stage notes its time below `.scratch/times/stages/`, by the dataset and the model that were chosen. What is left of
 a run is the stage that starts, what depends on it or on a stage that the run has already made, and what lacks outputs.
-DVC does not run stages in the order of the pipeline's file, and leaves out those that are up to date.
+DVC does not run stages in the order of the pipeline's file, nor in the same order each time, and leaves out those that
+are up to date. So a stage has no number of its own: what is said is how many are done.
 """
 
 import json
@@ -19,13 +20,15 @@ SAME_FOR_EVERY_CHOICE = "data/choice.txt"  # what depends on it does not run aga
 
 
 def heading(stage: Stage) -> str:
-    """What a stage says first: `study, stage 4 of 15, about 2 min left: sample`.
+    """What a stage says first: `study, 3 of 15 stages done, about 2 min left: sample`.
 
     The time is left out where a stage that is still to run has never run with this dataset and model.
     """
-    number, left = place_in_run(stage)
-    about = "" if left is None else f", about {in_words(left)} left"
-    return f"{stage.pipeline}, stage {number} of {len(stage.pipeline_entries)}{about}: {stage.name}"
+    done, left = place_in_run(stage)
+    said = [stage.pipeline]
+    said += [] if done is None else [f"{done} of {len(stage.pipeline_entries)} stages done"]
+    said += [] if left is None else [f"about {in_words(left)} left"]
+    return f"{', '.join(said)}: {stage.name}"
 
 
 def in_words(seconds: float) -> str:
@@ -47,20 +50,19 @@ def note(stage: Stage, seconds: float) -> None:
         unfinished.write_text(json.dumps(noted), encoding="utf-8")
 
 
-def place_in_run(stage: Stage) -> tuple[int, float | None]:
-    """Which stage of its run this is, from 1, and for how many seconds it and those after it ran when they last did.
+def place_in_run(stage: Stage) -> tuple[int | None, float | None]:
+    """How many stages have run or need not, and for how many seconds this one and those after it last ran.
 
-    Without DVC, which runs several, it is its place in the pipeline's file and None.
+    None where that is not known, as without DVC, which runs several.
     """
     run, entries = _run_of_dvc(), stage.pipeline_entries
-    in_file = list(entries).index(stage.name) + 1
     try:
         if run is None:
-            return in_file, None
+            return None, None
         choice = _choice(stage)
         times = {name: _times(stage, name, choice) for name in entries}
     except SignBridgeError:  # of the params: whoever reads them says it
-        return in_file, None
+        return None, None
     now = _path(stage, sys.argv[1:2])
     ended = {path for noted in times.values() for path, last in noted.items() if last.get("run") == run} - {now}
     begun = {name for name, noted in times.items() if not ended.isdisjoint(noted)} | {stage.name}
@@ -68,9 +70,9 @@ def place_in_run(stage: Stage) -> tuple[int, float | None]:
     done = {name for name, noted in times.items() if ended.issuperset(noted)} | _before(stage.name, entries)
     left = _after(begun | lacking, entries) - done
     if SAME_FOR_EVERY_CHOICE in _outs(stage.entry) and len(left) < len(entries):  # what it is checked for is not known
-        return in_file, None
+        return None, None
     to_come = [last for name in left for path, last in times[name].items() if path not in ended]
-    return len(entries) - len(left) + 1, sum(last["seconds"] for last in to_come) if all(to_come) else None
+    return len(entries) - len(left), sum(last["seconds"] for last in to_come) if all(to_come) else None
 
 
 def _times(stage: Stage, name: str, choice: str) -> dict[Path, dict[str, Any]]:

@@ -42,13 +42,13 @@ def of_another_run():
 
 
 def test_a_first_run_knows_no_time_and_the_next_says_what_is_left(in_run):
-    assert progress.heading(stage("choice")) == "study, stage 1 of 15: choice"
+    assert progress.heading(stage("choice")) == "study, 0 of 15 stages done: choice"
     run_before("report")
     of_another_run()
-    assert progress.heading(stage("probe")) == "study, stage 10 of 15: probe", "the report has never run here"
+    assert progress.heading(stage("probe")) == "study, 9 of 15 stages done: probe", "the report has never run here"
     run_before()
     of_another_run()
-    assert progress.heading(stage("probe")) == "study, stage 10 of 15, about 2 min left: probe"
+    assert progress.heading(stage("probe")) == "study, 9 of 15 stages done, about 2 min left: probe"
 
 
 def test_in_a_run_of_all_stages_each_is_the_next_in_whatever_order_dvc_runs_them(in_run):
@@ -62,7 +62,7 @@ def test_in_a_run_of_all_stages_each_is_the_next_in_whatever_order_dvc_runs_them
     left = [progress.place_in_run(stage("choice"))[1]]
     for place, name in enumerate(order, start=1):
         number, seconds = progress.place_in_run(stage(name))
-        assert number == place
+        assert number == place - 1
         assert seconds == sum(SECONDS.get(later, 10) for later in order[place - 1 :])
         left.append(seconds)
         progress.note(stage(name), SECONDS.get(name, 10))
@@ -74,21 +74,30 @@ def test_in_a_run_of_all_stages_each_is_the_next_in_whatever_order_dvc_runs_them
 def test_what_is_up_to_date_is_not_counted(in_run):
     run_before()
     of_another_run()
-    assert progress.place_in_run(stage("choice")) == (1, None), "which of the others run it cannot know"
+    assert progress.place_in_run(stage("choice")) == (None, None), "which of the others run it cannot know"
     progress.note(stage("choice"), 1)
-    assert progress.place_in_run(stage("project")) == (14, 20.0)
+    assert progress.place_in_run(stage("project")) == (13, 20.0)
     progress.note(stage("project"), 10)
-    assert progress.place_in_run(stage("report")) == (15, 10.0)
+    assert progress.place_in_run(stage("report")) == (14, 10.0)
+
+
+def test_a_stage_that_dvc_runs_before_or_after_another_has_no_number_of_its_own(in_run):
+    run_before()
+    of_another_run()
+    assert progress.heading(stage("sample")).startswith("study, 4 of 15 stages done"), "the model is there"
+    for out in progress._outs(stage("model").entry):
+        Path(out).unlink()
+    assert progress.heading(stage("sample")).startswith("study, 3 of 15 stages done")
 
 
 def test_times_of_another_model_or_without_dvc_are_no_guess(in_run, monkeypatch):
     run_before()
     of_another_run()
     in_run.set(model="tiny-random")
-    assert progress.place_in_run(stage("project")) == (14, None)
+    assert progress.place_in_run(stage("project")) == (13, None)
     in_run.set(model="miniature")
     monkeypatch.setattr(progress, "_run_of_dvc", lambda: None)
-    assert progress.heading(stage("project")) == "study, stage 14 of 15: project"
+    assert progress.heading(stage("project")) == "study: project"
 
 
 def test_of_a_matrix_each_item_has_its_time(in_run, monkeypatch):
