@@ -47,6 +47,11 @@ Objective = Callable[[Flat], tuple[float, Flat]]
 _log = logging.getLogger(__name__)
 
 
+# The C of each fit of this process that stopped before its tolerance, where single precision took it no further or
+# evaluations ran out. `sweep.py`, which asks for many fits, says how many.
+stopped: list[float] = []
+
+
 class Model(NamedTuple):
     """A fitted regression, on the coordinates it was fitted on."""
 
@@ -109,12 +114,13 @@ def _plain(task: Task, start: Model | None, tolerance: float) -> Model:
         at, more, done = _in_first_variables(task, at, tolerance, MAX_EVALUATIONS - evaluations, np.float64)
         evaluations += more
     if not done:
-        _warn(evaluations, task)
+        _note(evaluations, task)
     return Model(at[:, :-1], at[:, -1], evaluations)
 
 
-def _warn(evaluations: int, task: Task) -> None:
-    _log.warning("A probe stopped after %d evaluations (C=%g); a smaller C converges sooner.", evaluations, task.C)
+def _note(evaluations: int, task: Task) -> None:
+    stopped.append(task.C)
+    _log.debug("A probe stopped after %d evaluations (C=%g); a smaller C converges sooner.", evaluations, task.C)
 
 
 def _rounds(tasks: Sequence[Task], starts: Sequence[Model | None], tolerance: float) -> list[Model]:
@@ -142,7 +148,7 @@ def _rounds(tasks: Sequence[Task], starts: Sequence[Model | None], tolerance: fl
         left = left[~done | (several[left] & (spent == 0))]
         spent, most = spent + most, LATER_ROUND
     for task in left:
-        _warn(int(evaluations[task]), tasks[task])
+        _note(int(evaluations[task]), tasks[task])
     return [Model(found[:, :-1], found[:, -1], int(count)) for found, count in zip(weights, evaluations, strict=True)]
 
 

@@ -5,6 +5,8 @@ the predictions alone.
 """
 
 import hashlib
+import logging
+import sys
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -14,8 +16,10 @@ import numpy as np
 from jaxtyping import Float, Int
 from joblib import Parallel, cpu_count, delayed
 from threadpoolctl import threadpool_limits
+from tqdm import tqdm
 
 from signbridge.core import activations
+from signbridge.probing import logistic_regression
 from signbridge.probing.description_length import Block, Code
 from signbridge.probing.folds import (
     LOOSE_TOLERANCE,
@@ -36,6 +40,7 @@ from signbridge.probing.whole_sample import fit_whole_sample
 
 T = TypeVar("T")
 MEMORY_BYTES = 2 * 2**30
+log = logging.getLogger(__name__)
 
 
 class Cell(NamedTuple):
@@ -134,11 +139,17 @@ def side_by_side(
             place, number = places.popleft()
             yield _as_of(place, done[number])
 
-    for result in jobs(delayed(_on_one_thread)(work, cell, *arguments) for cell in unlike()):
+    stopped: list[float] = []
+    for result, of_work in jobs(delayed(_on_one_thread)(work, cell, *arguments) for cell in unlike()):
+        stopped += of_work
         done.append(result)
         _free(read.popleft())
         yield from given()
     yield from given()  # those like an earlier one that were asked for after the last that is not
+    if stopped:
+        with tqdm.external_write_mode(sys.stderr):  # on a line of its own, whatever bar is there
+            Cs = ", ".join(f"{C:g}" for C in sorted(set(stopped)))
+            log.info("fits that stopped before their tolerance: %d, of C = %s (docs/study.md)", len(stopped), Cs)
 
 
 def _free(cell: object) -> None:
@@ -280,6 +291,8 @@ def _commonest(choices: list[Choice | None]) -> float | None:
     return min(counts, key=lambda C: (-counts[C], C)) if counts else None
 
 
-def _on_one_thread(work: Callable[..., T], *arguments: object) -> T:
+def _on_one_thread(work: Callable[..., T], *arguments: object) -> tuple[T, list[float]]:
+    """The result, and the C of each fit that stopped early on the way to it."""
+    logistic_regression.stopped.clear()
     with threadpool_limits(1, user_api="blas"):
-        return work(*arguments)
+        return work(*arguments), list(logistic_regression.stopped)

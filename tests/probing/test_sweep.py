@@ -9,7 +9,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from signbridge.core import activations
-from signbridge.probing import folds, many_rows, protocols
+from signbridge.probing import folds, logistic_regression, many_rows, protocols
 from signbridge.probing.description_length import online_blocks, shortest_code
 from signbridge.probing.protocols import Split
 from signbridge.probing.sweep import (
@@ -236,3 +236,17 @@ def test_vectors_that_memory_does_not_hold_stay_on_disk_and_are_read_as_those_in
     assert [choice.C for choice in streamed.choices] == [choice.C for choice in held.choices]
     for one, other in zip(held.predicted, streamed.predicted, strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def stop_early(C: float) -> float:
+    logistic_regression.stopped.append(C)
+    return C
+
+
+def test_how_many_fits_stopped_early_is_said_once(caplog):
+    caplog.set_level("INFO")
+    assert list(side_by_side(stop_early, [100.0, 10.0, 100.0], workers=1)) == [100.0, 10.0, 100.0]
+    [said] = [record.getMessage() for record in caplog.records]
+    assert "3, of C = 10, 100 " in said
+    list(side_by_side(abs, [1.0], workers=1))
+    assert len(caplog.records) == 1
