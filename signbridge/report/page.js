@@ -82,9 +82,9 @@
 
   const csv = (rows) => rows.map((row) => row.map((cell) => (/[",\n\r]/.test(cell) ? `"${cell.replaceAll('"', '""')}"` : cell)).join(",")).join("\r\n") + "\r\n";
 
-  // Every table of the specification's data, less images and what places a mark on an axis.
+  // Every table of the specification's data, less images and what places a mark on an axis or a name at a line's end.
   const dataOf = (spec) => {
-    const records = Object.values(spec.datasets).flat();
+    const records = Object.entries(spec.datasets).flatMap(([name, rows]) => (name === "ends" ? [] : rows));
     const used = (name) => !["place", "left", "right", "reads", "costs", "colour"].includes(name);
     const names = [...new Set(records.flatMap(Object.keys))].filter(
       (name) => used(name) && !records.some((row) => String(row[name]).startsWith("data:")),

@@ -3,8 +3,10 @@
 import pandas as pd
 import pytest
 
+from signbridge.report.charts.planes import reached_by_nulls
 from signbridge.report.sections import feature_steering, sae
 from tests.report import made_up
+from tests.report.made_up_sae_steering import STRENGTHS
 
 
 def text_of(section) -> str:
@@ -44,8 +46,10 @@ def test_a_null_of_equal_logit_effect_takes_the_verdict_back_too():
 def test_there_is_a_picture_for_each_kind_with_the_features_that_are_pushed():
     section = feature_steering.section(made_up.sae())
     assert [picture.name for picture in section.pictures] == [
-        "feature-steering-concept", "feature-steering-concept-undone", "feature-steering-classes"
-    ]  # fmt: skip
+        f"feature-steering-{steered}{way}"
+        for steered in ("concept", "concept-undone", "classes")
+        for way in ("", "-subtracted")
+    ]
     assert "feature 179 (index finger not up to index finger up)" in section.pictures[0].sees
     rows = section.pictures[0].twin.rows
     assert ("the feature, added", "2") in {row[:2] for row in rows}
@@ -61,13 +65,37 @@ def test_texts_are_told_at_the_strength_that_is_quoted():
     assert texts.rows[0][2:] == ("It is down.", *(f"{name} made it up." for name in pushed))
 
 
-def test_the_nulls_of_what_is_subtracted_are_drawn_and_each_series_looks_its_own_way():
-    picture = feature_steering.section(made_up.sae()).pictures[0]
-    drawn = {row[0] for row in picture.twin.rows}
-    assert drawn == {look.name for look in feature_steering.LOOKS.values()}
-    looks = [look[1:] for look in feature_steering.LOOKS.values()]
-    assert len(set(looks)) == len(looks)
-    assert len({(look.colour, look.dash) for look in feature_steering.LOOKS.values()}) == len(looks)
+def test_each_chart_has_at_most_four_colours_and_every_line_its_name_at_its_end():
+    pictures = feature_steering.section(made_up.sae()).pictures[:2]
+    for picture, edits in zip(pictures, (["feature", "clamp", "clamp_decoded"], ["feature_down"]), strict=True):
+        names = [feature_steering.LOOKS[edit].name for edit in edits]
+        data = picture.spec["datasets"]
+        assert {row["series"] for row in data["rows"]} == set(names)
+        assert {row["series"] for row in data["ends"]} == {*names, feature_steering.BAND.name}
+        assert len(data["nulls"]) == 4 * len(STRENGTHS)
+    looks = [*feature_steering.LOOKS.values(), feature_steering.BAND]
+    for part in ("colour", "dash", "shape"):
+        assert len({getattr(look, part) for look in looks}) == len(looks), part
+
+
+def test_every_null_stands_in_the_table_of_the_chart_that_it_is_drawn_in():
+    added, subtracted = (
+        {row[0] for row in picture.twin.rows} for picture in feature_steering.section(made_up.sae()).pictures[:2]
+    )
+    assert added | subtracted == set(feature_steering.NAMES.values())
+    assert added & subtracted == {"noise"}
+
+
+def test_the_band_is_the_most_that_each_null_reaches_with_no_more_damage():
+    nulls = pd.DataFrame({
+        "series": ["a", "a", "b", "b", "c", "c"], "damage": [0, 0.2, -0.01, 0.1, 0, 0.3],
+        "probability": [0.1, 0.5, 0.1, 0.05, 0.1, 0.3],
+    })  # fmt: skip
+    band = reached_by_nulls(nulls, 1.0).set_index("damage")
+    assert band.index.tolist() == [0, 0.1, 0.2, 0.3, 1.0]
+    assert band["low"].tolist() == [0.1] * 5, "b falls, and had 0.1 without damage"
+    assert band["median"].tolist() == [0.1, 0.1, 0.1, 0.3, 0.3]
+    assert band["high"].tolist() == [0.1, 0.1, 0.5, 0.5, 0.5]
 
 
 @pytest.mark.parametrize("kind", ["concept", "classes"])

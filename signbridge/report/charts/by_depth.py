@@ -73,11 +73,14 @@ def lines_by_depth(table: pd.DataFrame, value: str, models: Sequence[str], title
     return specification(alt.layer(*layers), HEIGHT, rows=drawn, ends=ends)
 
 
-def labels_at_ends(drawn: pd.DataFrame, most: float) -> pd.DataFrame:
-    """Where the name of each line stands (series, place, label_at): at its end, apart from the others."""
+def labels_at_ends(drawn: pd.DataFrame, most: float, high: int = 14) -> pd.DataFrame:
+    """Where the name of each line stands (series, place, label_at): at its end, apart from the others.
+
+    The axis ends at `most`; a name is `high` pixels high.
+    """
     lines = drawn[drawn["place"] >= 0]
     ends = lines.loc[lines.groupby("series", sort=False)["place"].idxmax()].sort_values("value")
-    apart, at = most * 14 / HEIGHT, []
+    apart, at = most * high / HEIGHT, []
     for value in ends["value"]:
         at.append(max(float(value), at[-1] + apart) if at else float(value))
     over = max(at[-1] - most, 0.0) if at else 0.0  # what stands above the axis pushes all down

@@ -1,10 +1,12 @@
 """Marks in a plane: the UMAP of the images, and efficacy against damage of an edit."""
 
+import math
 from collections.abc import Sequence
 
 import altair as alt
 import pandas as pd
 
+from signbridge.report.charts.by_depth import labels_at_ends
 from signbridge.report.charts.style import (
     HEIGHT,
     end_of_shares,
@@ -13,11 +15,17 @@ from signbridge.report.charts.style import (
     share_axis,
     specification,
 )
-from signbridge.report.palette import CYCLE, Series
+from signbridge.report.palette import CYCLE, GREY, LINE_ALONE, Series
 from signbridge.report.spacing import have_room
 from signbridge.report.wording import number, share_with_interval
 
 UMAP_HEIGHT, UMAP_WIDTH = 520, 560  # pixels; a page makes it wider, which leaves letters more room
+DAMAGES = [0, 0.05, 0.1, 0.3, 1, 3, 10]  # nats a token: the ticks
+LINEAR = 0.05  # nats a token, up to which the axis of damage is about linear
+LABEL = 30  # pixels: the height of a name of two lines
+NARROW = "width < 380"  # the chart, as Vega sees it
+SHARE_OF_LINES = 0.74  # of the width, where names stand at the ends of lines
+NULLS = Series("nulls, median and range", GREY, LINE_ALONE, (8, 4))
 APART = 14  # pixels between letters
 MOST_IN_SVG = 3000  # marks; more are drawn on a canvas, which a browser scrolls faster
 
@@ -58,43 +66,100 @@ def umap_plane(table: pd.DataFrame, kind: str) -> dict:
     return specification(chart, UMAP_HEIGHT, **tables)
 
 
-def dose_response(table: pd.DataFrame, series: Sequence[Series], title: str) -> dict:
+def dose_response(table: pd.DataFrame, series: Sequence[Series], title: str, nulls: pd.DataFrame | None = None) -> dict:
     """Draw `table` (series, strength, damage, probability, low, high), a line for each of `series`.
 
-    Damage is in nats a token; `title` is that of the axis of probabilities.
+    Damage is in nats a token; `title` is that of the axis of probabilities. `nulls`, of the same columns without
+    intervals, become one band with a line for their median, and each line has its name at its end.
     """
-    table = table.assign(
-        reads=list(map(share_with_interval, table["probability"], table["low"], table["high"])),
-        costs=[f"{number(damage, 2)} nats a token" for damage in table["damage"]],
-        damage=table["damage"].clip(lower=0),
-    ).sort_values(["series", "strength"])
-    ticks = [0, 0.05, 0.1, 0.3, 1, 3, 10]
+    table = _with_words(table).sort_values(["series", "strength"])
+    drawn, tables = rows(), {"rows": table}
+    everything = table if nulls is None else pd.concat([table, _with_words(nulls)])
+    most, end = float(everything["damage"].max()), end_of_shares(everything[["probability", "high"]])
     x = alt.X(
         "damage:Q",
-        scale=alt.Scale(type="symlog", constant=0.05),
-        axis=alt.Axis(title="damage to other descriptions (nats a token)", values=ticks, format="~g"),
+        scale=alt.Scale(type="symlog", constant=LINEAR),
+        axis=alt.Axis(title="damage to other descriptions (nats a token)", values=DAMAGES, format="~g"),
     )
-    y = alt.Y(
-        "probability:Q",
-        scale=alt.Scale(domain=[0, end_of_shares(table[["probability", "high"]])]),
-        axis=share_axis(title),
-    )
-    looks = series_scales([one for one in series if one.name in set(table["series"])])
+    y = alt.Y("probability:Q", scale=alt.Scale(domain=[0, end]), axis=share_axis(title))
+    looks = series_scales([one for one in series if one.name in {*table["series"], NULLS.name}])
     tooltip = [
         alt.Tooltip("series:N", title="direction"),
         alt.Tooltip("strength:Q"),
         alt.Tooltip("reads:N", title="probability"),
         alt.Tooltip("costs:N", title="damage"),
     ]
-    order = alt.Order("strength:Q")
-    drawn = rows()
-    chart = alt.layer(
+    layers = [
         drawn.mark_rule(opacity=0.5).encode(x, alt.Y("low:Q"), y2=alt.Y2("high:Q"), color=looks["color"]),
         drawn.mark_line(strokeWidth=1.8).encode(
-            x, y, order=order, color=looks["color"], strokeDash=looks["strokeDash"]
+            x, y, order=alt.Order("strength:Q"), color=looks["color"], strokeDash=looks["strokeDash"]
         ),
         drawn.mark_point(filled=True, size=52, opacity=1).encode(
             x, y, color=looks["color"], shape=looks["shape"], tooltip=tooltip
         ),
+    ]
+    if nulls is not None:
+        nulls, right = _with_words(nulls), _part_of(most, 1 / SHARE_OF_LINES)
+        x["scale"]["domain"] = [0, alt.ExprRef(f"{NARROW} ? {most:g} : {right:g}")]
+        tables |= {"nulls": nulls, "band": reached_by_nulls(nulls, most).assign(series=NULLS.name)}
+        tables["ends"] = _names_at_ends(table, tables["band"], most, end)
+        points = rows("nulls").mark_point(size=16, color=NULLS.colour, opacity=0.8).encode(x, y, tooltip=tooltip)
+        layers = [*_band(), *layers, points, *_named(looks["color"]["scale"])]
+    return specification(alt.layer(*layers), HEIGHT, **tables)
+
+
+def _part_of(most: float, share: float) -> float:
+    """The damage that stands at this share of the way to `most` on the axis, or further than it."""
+    return LINEAR * math.expm1(share * math.log1p(most / LINEAR))
+
+
+def _names_at_ends(table: pd.DataFrame, band: pd.DataFrame, most: float, end: float) -> pd.DataFrame:
+    """Where the name of each line stands, and where that line ends."""
+    ends = table.loc[table.groupby("series")["strength"].idxmax()].rename(columns={"probability": "value"})
+    ends = pd.concat([ends, band.tail(1).rename(columns={"median": "value"})])
+    ends = ends.rename(columns={"damage": "place"})[["series", "place", "value"]]
+    above = ends.assign(value=ends["value"].clip(lower=end * LABEL / 2 / HEIGHT))  # names stand on no axis
+    ends = ends.merge(labels_at_ends(above, end, LABEL)[["series", "label_at"]], on="series")
+    return ends.assign(beside=_part_of(most, 1.03), text=ends["series"].str.replace(", ", ",\n"))
+
+
+def _band() -> list[alt.Chart]:
+    x, step = alt.X("damage:Q"), {"interpolate": "step-after", "color": NULLS.colour}
+    return [
+        rows("band").mark_area(opacity=0.18, **step).encode(x, alt.Y("low:Q"), y2=alt.Y2("high:Q")),
+        rows("band").mark_line(strokeWidth=1.8, strokeDash=list(NULLS.dash), **step).encode(x, alt.Y("median:Q")),
+    ]
+
+
+def _named(colours: alt.Scale) -> list[alt.Chart]:
+    """The names, each at a dotted line from where its own ends; a phone has no room for them."""
+    y, shown = alt.Y("label_at:Q"), alt.ExprRef(f"{NARROW} ? 0 : 1")
+    dots = rows("ends").mark_rule(color=NULLS.colour, strokeWidth=0.8, strokeDash=[1, 3], opacity=shown)
+    names = rows("ends").mark_text(align="left", dx=3, fontSize=11, lineBreak="\n", opacity=shown)
+    colour = alt.Color("series:N", scale=colours, legend=None)
+    return [
+        dots.encode(alt.X("place:Q"), alt.Y("value:Q"), x2=alt.X2("beside:Q"), y2=alt.Y2("label_at:Q")),
+        names.encode(alt.X("beside:Q"), y, color=colour, text=alt.Text("text:N")),
+    ]
+
+
+def reached_by_nulls(nulls: pd.DataFrame, most: float) -> pd.DataFrame:
+    """The most that each null reaches with no more than some damage: damage, low, median, high over the nulls.
+
+    `nulls` has series, damage and probability. A row a damage that one of them does, and one for `most`.
+    """
+    points = nulls.assign(damage=nulls["damage"].clip(lower=0)).sort_values("damage", kind="stable")
+    reached = points.pivot_table("probability", "damage", "series", aggfunc="max").cummax().ffill()
+    reached = reached.reindex(sorted({*reached.index, most}), method="ffill")
+    return pd.DataFrame(
+        {"damage": reached.index, "low": reached.min(axis=1).to_numpy(), "median": reached.median(axis=1).to_numpy(),
+         "high": reached.max(axis=1).to_numpy()}
+    )  # fmt: skip
+
+
+def _with_words(table: pd.DataFrame) -> pd.DataFrame:
+    return table.assign(
+        reads=list(map(share_with_interval, table["probability"], table["low"], table["high"])),
+        costs=[f"{number(damage, 2)} nats a token" for damage in table["damage"]],
+        damage=table["damage"].clip(lower=0),
     )
-    return specification(chart, HEIGHT, rows=table)

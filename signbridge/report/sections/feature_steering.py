@@ -4,6 +4,7 @@ import math
 
 import pandas as pd
 
+from signbridge.report.charts.planes import NULLS as BAND
 from signbridge.report.charts.planes import dose_response
 from signbridge.report.inputs import SteeredByFeatures
 from signbridge.report.page_parts import (
@@ -15,7 +16,7 @@ from signbridge.report.page_parts import (
     dose_table,
     thumbnail,
 )
-from signbridge.report.palette import BLUE, GREEN, GREY, PURPLE, SOLID, VERMILLION, Series
+from signbridge.report.palette import BLUE, GREEN, PURPLE, SOLID, VERMILLION, Series
 from signbridge.report.wording import (
     EDITED,
     listing,
@@ -30,24 +31,27 @@ from signbridge.report.wording import (
 TITLE = "Steering by a single feature"
 LOOKS = {
     "feature": Series("the feature, added", BLUE, "circle", SOLID),
-    "clamp": Series("the feature, held at a value", VERMILLION, "triangle-up", (6, 3)),
-    "clamp_decoded": Series("the same, in the autoencoder's decoding", VERMILLION, "triangle-right", (12, 3, 2, 3)),
+    "clamp": Series("the feature, held", VERMILLION, "triangle-up", (6, 3)),
+    "clamp_decoded": Series("the same, stream decoded", PURPLE, "diamond", (6, 2, 2, 2)),
     "feature_down": Series("the other's feature, subtracted", GREEN, "square", (2, 2)),
-    "like_features": Series("features of similar activation", PURPLE, "cross", (8, 2, 2, 2)),
-    "neighbours": Series("the feature's neighbours in index", PURPLE, "triangle-down", (3, 3)),
-    "equal_logit": Series("noise of equal logit effect", VERMILLION, "cross", (1, 4)),
-    "equal_logit_down": Series("noise of equal logit effect, subtracted", VERMILLION, "diamond", (9, 6)),
-    "like_features_down": Series("features like the other's, subtracted", GREEN, "triangle-right", (3, 3)),
-    "neighbours_down": Series("its neighbours in index, subtracted", GREEN, "triangle-down", (12, 3)),
-    "random": Series("noise", GREY, "diamond", (8, 4)),
 }
-NULLS = (
-    "random",
-    "like_features",
-    "neighbours",
-    "equal_logit",
-)  # as metrics call them: of what is subtracted, subtracted
-PUSHED = ("feature", "clamp", "clamp_decoded", "feature_down")
+NULLS = {  # as metrics call them: of what is subtracted, subtracted
+    "random": "noise",
+    "like_features": "features of similar activation",
+    "neighbours": "the feature's neighbours in index",
+    "equal_logit": "noise of equal logit effect",
+}
+DOWN = {
+    "random": "noise",
+    "like_features_down": "features like the other's, subtracted",
+    "neighbours_down": "its neighbours in index, subtracted",
+    "equal_logit_down": "noise of equal logit effect, subtracted",
+}
+DRAWN = {  # what one chart shows: the edits, and what they are held against
+    "added": (("feature", "clamp", "clamp_decoded"), NULLS),
+    "subtracted": (("feature_down",), DOWN),
+}
+NAMES = {**{edit: look.name for edit, look in LOOKS.items()}, **NULLS, **DOWN}
 TOLD = {"feature": "feature added", "clamp": "feature held", "clamp_decoded": "feature held, stream decoded",
         "feature_down": "other's feature subtracted", "random": "noise"}  # fmt: skip
 ADDED_OR_SUBTRACTED = ("feature", "feature_down")
@@ -66,7 +70,7 @@ def section(run: SteeredByFeatures) -> Section | None:
     if run.steering.empty:
         return None
     lead = (_lead(run, there), *(_verdict(run, name) for name in there))
-    pictures = tuple(_dose_response(run, name) for name in there)
+    pictures = tuple(_dose_response(run, name, way) for name in there for way in DRAWN if _was_done(run, name, way))
     return Section("feature-steering", TITLE, lead, pictures, tables=(_at_their_best(run, there), *_texts(run)))
 
 
@@ -130,7 +134,7 @@ def _at_their_best(run: SteeredByFeatures, there: list[str]) -> Table:
     """What each push does where it works best."""
     rows = []
     for steered in there:
-        for direction in PUSHED:
+        for direction in LOOKS:
             key = f"{steered}_{direction}"
             if f"{key}_probability" in run.steered:
                 gaps = [run.steered.share(f"{key}_over_{null}") for null in NULLS]
@@ -141,7 +145,7 @@ def _at_their_best(run: SteeredByFeatures, there: list[str]) -> Table:
                      number(run.steered.number(f"{key}_damage"), 2),
                      *(points_with_interval(*gap) for gap in gaps))
                 )  # fmt: skip
-    beyond = (f"over {LOOKS[null].name}" for null in NULLS)
+    beyond = (f"over {name}" for name in NULLS.values())
     columns = ("where it works best", "probability", "text says it", "damage (nats a token)", *beyond)
     return Table("Each edit where it works best, without more damage than allowed", columns, tuple(rows))
 
@@ -152,25 +156,41 @@ def _best_place(run: SteeredByFeatures, steered: str) -> pd.Series:
     return rows.loc[rows["area"].idxmax()]
 
 
-def _dose_response(run: SteeredByFeatures, steered: str) -> Picture:
-    best = _best_place(run, steered)
+def _was_done(run: SteeredByFeatures, steered: str, way: str) -> bool:
+    """Whether one of the edits that this chart shows was made."""
+    done = run.steering.loc[run.steering["steered"] == steered, "direction"]
+    return bool(done.isin(DRAWN[way][0]).any())
+
+
+def _dose_response(run: SteeredByFeatures, steered: str, way: str) -> Picture:
+    best, (edits, nulls) = _best_place(run, steered), DRAWN[way]
     rows = run.steering[run.steering["steered"] == steered]
     rows = rows[(rows[["at", "during", "site"]] == best[["at", "during", "site"]]).all(axis=1)]
-    table = rows.assign(series=[LOOKS[name].name for name in rows["direction"]])
+    rows = rows[rows["direction"].isin([*edits, *nulls])]
+    table = rows.assign(series=rows["direction"].map(NAMES))
     table = table.rename(columns={"probability_low": "low", "probability_high": "high"})
-    caption = f"Dose and response {_name(run, steered)} at {best['site']}"
-    twin = dose_table(caption, table, "what is added", "probability")
+    caption = f"Dose and response {_name(run, steered)} at {best['site']}, {way}"
+    twin = dose_table(caption, table, f"what is {way}", "probability")
+    of_edit = table["direction"].isin(edits)
     columns = ["series", "strength", "damage", "probability", "low", "high"]
-    spec = dose_response(table[columns], list(LOOKS.values()), "probability of the wanted answer")
-    broken = None if math.isnan(best["breakdown_strength"]) else f"{best['breakdown_strength']:g}"
+    spec = dose_response(
+        table.loc[of_edit, columns], [*(LOOKS[edit] for edit in edits), BAND], "probability of the wanted answer",
+        table.loc[~of_edit, columns],
+    )  # fmt: skip
     sees = (
-        f"Each line goes from strength 0 (bottom left) to the strongest; efficacy rises upwards, damage to the right. "
-        f"{_features(run, steered, best)} The place is where the feature has the largest area over noise: "
-        f"{points_with_interval(*best[['area', 'area_low', 'area_high']])} over the strengths tried. "
-        f"Descriptions {'break down at strength ' + broken if broken else 'do not break down at these strengths'}."
+        "Each line goes from strength 0 (bottom left) to the strongest; efficacy rises upwards, damage to the right. "
+        f"Grey: what {listing(list(nulls.values()))} reach with no more damage, from the weakest to the strongest."
     )
-    title = f"Dose and response {_name(run, steered)}: {EDITED[best['at']]}, {best['site']}"
-    return Picture(f"feature-steering-{steered.replace('_', '-')}", title, sees, twin, spec)
+    if way == "added":
+        broken = None if math.isnan(best["breakdown_strength"]) else f"{best['breakdown_strength']:g}"
+        sees += (
+            f" {_features(run, steered, best)} The place is where the feature has the largest area over noise: "
+            f"{points_with_interval(*best[['area', 'area_low', 'area_high']])} over the strengths tried. "
+            f"Descriptions {'break down at strength ' + broken if broken else 'do not break down at these strengths'}."
+        )
+    title = f"Dose and response {_name(run, steered)}, {way}: {EDITED[best['at']]}, {best['site']}"
+    name = "-".join(["feature-steering", steered.replace("_", "-"), *([way] if way == "subtracted" else [])])
+    return Picture(name, title, sees, twin, spec)
 
 
 def _features(run: SteeredByFeatures, steered: str, best: pd.Series) -> str:
