@@ -62,7 +62,7 @@ def folder_to_write(command: str, doc: str, default: str, holds: str) -> Path:
     """The folder that the first argument names, or the default: it is written anew.
 
     Raises `SignBridgeError` if something is there that no earlier run wrote, which always `holds` a file of that name,
-    and as `check_there_is_a_study` does.
+    if nothing can be written there, and as `check_there_is_a_study` does.
     """
     parser = argparse.ArgumentParser(prog=f"python -m {command}", description=doc.splitlines()[0])
     parser.add_argument("folder", nargs="?", type=Path, default=Path(default), help=f"default: {default}")
@@ -70,6 +70,11 @@ def folder_to_write(command: str, doc: str, default: str, holds: str) -> Path:
     if folder.exists() and not (folder / holds).is_file() and not (folder.is_dir() and not any(folder.iterdir())):
         raise SignBridgeError(f"{folder}: something else is there, and would be lost. Name an empty or a new folder.")
     check_there_is_a_study()
+    there = next(one for one in folder.absolute().parents if one.exists())
+    if not os.access(there, os.W_OK):
+        raise SignBridgeError(
+            f"{folder}: nothing can be written in {there}. Name a folder elsewhere: python -m {command} FOLDER"
+        )
     return folder
 
 

@@ -187,3 +187,12 @@ def test_what_another_has_written_is_not_lost(in_pages, tmp_path, monkeypatch, c
     with pytest.raises(SignBridgeError, match="something else is there, and would be lost"):
         command.main()
     assert kept.read_text(encoding="utf-8") == "mine"
+
+
+@pytest.mark.parametrize("command", [site, space])
+def test_where_nothing_can_be_written_is_said_before_anything_is_read(in_pages, tmp_path, monkeypatch, command):
+    monkeypatch.setattr(os, "access", lambda path, how: (Path(path), how) != (tmp_path, os.W_OK))
+    monkeypatch.setattr(command, "write", lambda folder: pytest.fail("began to write"))
+    monkeypatch.setattr(sys, "argv", ["site", str(tmp_path / "new/site")])
+    with pytest.raises(SignBridgeError, match=f"nothing can be written in {tmp_path}. Name a folder elsewhere"):
+        command.main()
