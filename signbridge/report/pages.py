@@ -92,7 +92,8 @@ def sae_page(inputs: Sae) -> Page:
         "Which features do sparse autoencoders of the decoder learn, do they hold the {kind}, and does steering by one "
         "change the answer?"
     )
-    return _with_picture(_page("sae.html", question, sae.answer(inputs), inputs, sections))
+    answer = (*sae.answer(inputs), *feature_steering.answer(inputs))
+    return _with_picture(_page("sae.html", question, answer, inputs, sections), 1)
 
 
 def planted_page(inputs: Planted) -> Page:
@@ -170,15 +171,13 @@ def _page(file: str, question: str, answer: Sequence[str], inputs: Inputs, secti
 
 
 def _with_picture(page: Page, place: int = 0) -> Page:
-    """The page with the chart `place` of its sections on the first screen, and not below once more."""
+    """The page with the chart `place` of its sections, or the last, on the first screen, and not below once more."""
     charts = [one for section in page.sections for one in section.pictures if one.spec]
-    if len(charts) <= place:
+    if not charts:
         return page
-    rest = (
-        replace(part, pictures=tuple(one for one in part.pictures if one is not charts[place]))
-        for part in page.sections
-    )
-    return replace(page, figure=charts[place], sections=tuple(rest))
+    shown = charts[min(place, len(charts) - 1)]
+    rest = (replace(part, pictures=tuple(one for one in part.pictures if one is not shown)) for part in page.sections)
+    return replace(page, figure=shown, sections=tuple(rest))
 
 
 def _said_of_images(inputs: Inputs) -> tuple[tuple[str, str], ...]:

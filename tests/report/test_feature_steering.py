@@ -3,6 +3,7 @@
 import pandas as pd
 import pytest
 
+from signbridge.report import pages
 from signbridge.report.charts.planes import reached_by_nulls
 from signbridge.report.sections import feature_steering, sae
 from tests.report import made_up
@@ -21,6 +22,20 @@ def test_what_is_shown_to_steer_says_so_and_what_is_not_does_not():
     assert away.startswith("Away from")
     assert "not shown to do more than every null" in away
     assert "it steers" in classes
+
+
+def test_the_first_screen_says_where_a_feature_steers_and_shows_it():
+    page = pages.sae_page(made_up.sae())
+    said = page.answer[-1].replace("\u00a0", " ")
+    assert said.startswith(
+        "Adding one feature steers the answer towards “index finger up” (its probability: 60.0 points"
+    )
+    assert said.endswith("That is not shown away from “index finger up”.")
+    assert page.figure.name == "feature-steering-concept"
+    untried = {name: getattr(made_up.sae(), name).iloc[:0] for name in ("steering", "steering_area")}
+    page = pages.sae_page(made_up.sae(**untried))
+    assert page.figure.name == "sae-shared"
+    assert "Adding one feature" not in " ".join(page.answer)
 
 
 def test_a_null_that_does_as_much_takes_the_verdict_back():
@@ -47,8 +62,8 @@ def test_there_is_a_picture_for_each_kind_with_the_features_that_are_pushed():
     section = feature_steering.section(made_up.sae())
     assert [picture.name for picture in section.pictures] == [
         f"feature-steering-{steered}{way}"
-        for steered in ("concept", "concept-undone", "classes")
         for way in ("", "-subtracted")
+        for steered in ("concept", "concept-undone", "classes")
     ]
     assert "feature 179 (index finger not up to index finger up)" in section.pictures[0].sees
     rows = section.pictures[0].twin.rows
@@ -66,7 +81,7 @@ def test_texts_are_told_at_the_strength_that_is_quoted():
 
 
 def test_each_chart_has_at_most_four_colours_and_every_line_its_name_at_its_end():
-    pictures = feature_steering.section(made_up.sae()).pictures[:2]
+    pictures = feature_steering.section(made_up.sae()).pictures[::3]
     for picture, edits in zip(pictures, (["feature", "clamp", "clamp_decoded"], ["feature_down"]), strict=True):
         names = [feature_steering.LOOKS[edit].name for edit in edits]
         data = picture.spec["datasets"]
@@ -80,7 +95,7 @@ def test_each_chart_has_at_most_four_colours_and_every_line_its_name_at_its_end(
 
 def test_every_null_stands_in_the_table_of_the_chart_that_it_is_drawn_in():
     added, subtracted = (
-        {row[0] for row in picture.twin.rows} for picture in feature_steering.section(made_up.sae()).pictures[:2]
+        {row[0] for row in picture.twin.rows} for picture in feature_steering.section(made_up.sae()).pictures[::3]
     )
     assert added | subtracted == set(feature_steering.NAMES.values())
     assert added & subtracted == {"noise"}

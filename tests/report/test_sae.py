@@ -71,7 +71,7 @@ def test_a_run_without_autoencoders_shows_no_such_section_and_the_page_stands():
 
 
 def test_the_answer_says_what_one_feature_detects_beside_its_hardest_baseline_and_no_index():
-    detects, letters = usual_page(made_up.sae).answer
+    detects, letters, _ = usual_page(made_up.sae).answer
     assert (
         "area under the ROC curve is 0.95, that of the best single dimension of the stream 0.90, of the best" in detects
     )

@@ -23,7 +23,7 @@ UMAP_HEIGHT, UMAP_WIDTH = 520, 560  # pixels; a page makes it wider, which leave
 DAMAGES = [0, 0.05, 0.1, 0.3, 1, 3, 10]  # nats a token: the ticks
 LINEAR = 0.05  # nats a token, up to which the axis of damage is about linear
 LABEL = 30  # pixels: the height of a name of two lines
-NARROW = "width < 380"  # the chart, as Vega sees it
+NARROW = "width < 480"  # pixels of the chart, as Vega sees it: too few for names beside the lines
 SHARE_OF_LINES = 0.74  # of the width, where names stand at the ends of lines
 NULLS = Series("nulls, median and range", GREY, LINE_ALONE, (8, 4))
 APART = 14  # pixels between letters
@@ -132,10 +132,10 @@ def _band() -> list[alt.Chart]:
 
 
 def _named(colours: alt.Scale) -> list[alt.Chart]:
-    """The names, each at a dotted line from where its own ends; a phone has no room for them."""
+    """The names, each at a dotted line from where its own ends. Cut off, they take no room where they are not shown."""
     y, shown = alt.Y("label_at:Q"), alt.ExprRef(f"{NARROW} ? 0 : 1")
-    dots = rows("ends").mark_rule(color=NULLS.colour, strokeWidth=0.8, strokeDash=[1, 3], opacity=shown)
-    names = rows("ends").mark_text(align="left", dx=3, fontSize=11, lineBreak="\n", opacity=shown)
+    dots = rows("ends").mark_rule(color=NULLS.colour, strokeWidth=0.8, strokeDash=[1, 3], opacity=shown, clip=True)
+    names = rows("ends").mark_text(align="left", dx=3, fontSize=11, lineBreak="\n", opacity=shown, clip=True)
     colour = alt.Color("series:N", scale=colours, legend=None)
     return [
         dots.encode(alt.X("place:Q"), alt.Y("value:Q"), x2=alt.X2("beside:Q"), y2=alt.Y2("label_at:Q")),

@@ -70,8 +70,25 @@ def section(run: SteeredByFeatures) -> Section | None:
     if run.steering.empty:
         return None
     lead = (_lead(run, there), *(_verdict(run, name) for name in there))
-    pictures = tuple(_dose_response(run, name, way) for name in there for way in DRAWN if _was_done(run, name, way))
+    pictures = tuple(_dose_response(run, name, way) for way in DRAWN for name in there if _was_done(run, name, way))
     return Section("feature-steering", TITLE, lead, pictures, tables=(_at_their_best(run, there), *_texts(run)))
+
+
+def answer(run: SteeredByFeatures) -> tuple[str, ...]:
+    """Where adding one feature does more than every null, and where that is not shown."""
+    shown, others = [], []
+    for steered in (name for name in STEERED if name in set(run.steering["steered"])):
+        gaps = [run.steered.share(f"{steered}_feature_over_{null}") for null in NULLS]
+        if all(gap.low > 0 for gap in gaps):
+            over = points_with_interval(*min(gaps, key=lambda gap: gap.value))
+            shown.append(f"{_name(run, steered)} (its probability: {over} over the strongest null)")
+        else:
+            others.append(_name(run, steered))
+    said = [f"Adding one feature steers the answer {listing(shown)}."] if shown else []
+    if others:
+        what = "That is" if shown else "That adding one feature steers the answer is"
+        said.append(f"{what} not shown {listing(others)}.")
+    return (" ".join(said),) if said else ()
 
 
 def _lead(run: SteeredByFeatures, there: list[str]) -> str:
