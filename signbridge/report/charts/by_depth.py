@@ -12,6 +12,7 @@ from signbridge.report.wording import share_with_interval
 
 # Where sites before the decoder stand, left of its beginning at 0.
 BEFORE = {"pixels": -0.33, "vision": -0.22, "projector": -0.11}
+NARROW = "width < 450"  # pixels of the chart, as Vega sees it
 DEPTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
 _COLOURS = (BLUE, VERMILLION, GREEN, PURPLE)  # more are not told apart; marks, dashes and labels do it
 _SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-right")
@@ -49,16 +50,16 @@ def lines_by_depth(table: pd.DataFrame, value: str, models: Sequence[str], title
         labelExpr=f"{json.dumps(names)}[indexof({json.dumps(places)}, datum.value)]",
     )  # fmt: skip
     most = 1 if value == "accuracy" else 1.1 * max(float(drawn["value"].max()), 1e-6)
-    x = alt.X("place:Q", scale=alt.Scale(domain=[min(places) - 0.04, 1.3], nice=False), axis=axis)
+    # Right of the lines there is room for names but on a phone, which has the legend alone.
+    end, room, shown = map(alt.ExprRef, (f"{NARROW} ? 1.04 : 1.3", "0.17 * width - 6", f"{NARROW} ? 0 : 1"))
+    x = alt.X("place:Q", scale=alt.Scale(domain=[min(places) - 0.04, end], nice=False), axis=axis)
     y = alt.Y("value:Q", scale=alt.Scale(domain=[0, most]), axis=share_axis(title))
     looks = series_scales(series_of(models))
     colour, shape, dash = looks["color"], looks["shape"], looks["strokeDash"]
     tooltip = [alt.Tooltip("series:N", title="model"), alt.Tooltip("site:N"), alt.Tooltip("reads:N", title="value")]
     decoder, before = rows().transform_filter("datum.place >= 0"), rows().transform_filter("datum.place < 0")
     ends = labels_at_ends(drawn, most)
-    # Right of the lines there is room for names but on a phone, which has the legend alone.
-    room, shown = alt.ExprRef("0.17 * width - 6"), alt.ExprRef("width < 450 ? 0 : 1")
-    written = rows("ends").mark_text(align="left", dx=6, fontSize=11, limit=room, opacity=shown)
+    written = rows("ends").mark_text(align="left", dx=6, fontSize=11, limit=room, opacity=shown, clip=True)
     layers = [
         decoder.transform_filter("isValid(datum.low)")
         .mark_area(opacity=0.14)
