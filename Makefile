@@ -86,6 +86,7 @@ setup: .venv/with-dev
 
 # `make budgets` shows how long these took, set-up included.
 clock-repro clock-test:
+	@test -w . || { echo 'error: this folder may only be read. Make a clone of your own.' >&2; exit 1; }
 	@mkdir -p .scratch/times
 	@date +%s > .scratch/times/$(@:clock-%=%).started
 
