@@ -6,11 +6,10 @@ and of the token that ends it.
 
 import json
 import math
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -29,7 +28,6 @@ from signbridge.vlm.families.adapted import Adapted
 from signbridge.vlm.families.parts import with_text_behind
 from signbridge.vlm.memory import halving
 
-T = TypeVar("T")
 REMEDY = f"Free some, lower r of the preset in {params.FINETUNE}, or set quantization: nf4 for the model."
 LARGEST_GRADIENT = 1.0  # norm to which a step's gradient is cut
 # Of AdamW's means of gradients and of their squares. At first gradients are large, as no answer is a letter: the usual
@@ -63,7 +61,10 @@ class Trainer:
         if recipe.checkpointing:
             model.gradient_checkpointing_enable({"use_reentrant": False})
         self.model, self.at_once = model, at_once
-        self.optimiser = torch.optim.AdamW(self.weights.values(), lr=recipe.lr, betas=BETAS, weight_decay=0.0)
+        # On processor cores all weights in one call: else it takes a tenth of a small model's step.
+        self.optimiser = torch.optim.AdamW(
+            self.weights.values(), lr=recipe.lr, betas=BETAS, weight_decay=0.0, fused=self.device.type == "cpu" or None
+        )
         # In half precision small gradients are lost, unless the loss is a large number.
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=model.dtype == torch.float16)
         self.kept: dict[str, Tensor] = {}
@@ -130,7 +131,7 @@ class Trainer:
         def gradients(at_once: int) -> float:
             self.optimiser.zero_grad(set_to_none=True)
             total = 0.0
-            for loss, gradient in self._each(of_part, batch, at_once):  # in the order of the parts, whichever is first
+            for loss, gradient in map(of_part, in_batches(batch, at_once)):
                 total += loss
                 for weight, change in zip(weights, gradient, strict=True):
                     weight.grad = change if weight.grad is None else weight.grad.add_(change)
@@ -152,35 +153,18 @@ class Trainer:
     def look(self, held_out: Sequence[Example]) -> Right:
         """How the adapted model does on images that it is not trained on."""
 
+        @torch.no_grad()
         def of_part(part: Sequence[Example]) -> list[tuple[float, int, bool]]:
-            with torch.no_grad():  # which each thread says for itself
-                losses, is_token = self._losses(part, right := [])
+            losses, is_token = self._losses(part, right := [])
             of_image = (losses * is_token).sum(1).tolist(), is_token.sum(1).tolist(), right[0].tolist()
             return list(zip(*of_image, strict=True))
 
         def measure(at_once: int) -> list[tuple[float, int, bool]]:
-            return [image for found in self._each(of_part, held_out, at_once) for image in found]
+            return [image for part in in_batches(held_out, at_once) for image in of_part(part)]
 
         found, self.at_once = halving(measure, self.at_once, self.device, "one image at a time", REMEDY)
         losses, tokens, right = zip(*found, strict=True)
         return Right(sum(losses) / sum(tokens), float(np.mean(right)))
-
-    def _each(self, work: Callable[[Sequence[Example]], T], batch: Sequence[Example], at_once: int) -> Iterator[T]:
-        """`work` of the parts of a batch, in order, with `at_once` images in memory together.
-
-        On processor cores several parts at once, each on one core: threads that share products this small wait longer
-        than they compute. Dropout draws from one generator, so with it parts follow each other.
-        """
-        threads = torch.get_num_threads() if self.device.type == "cpu" and not self.recipe.dropout else 1
-        together = min(threads, at_once, len(batch))
-        if together < 2:
-            yield from map(work, in_batches(batch, at_once))
-            return
-        try:
-            with ThreadPoolExecutor(together, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-                yield from pool.map(work, in_batches(batch, math.ceil(min(at_once, len(batch)) / together)))
-        finally:
-            torch.set_num_threads(threads)
 
     def _losses(
         self, batch: Sequence[Example], right: list[Tensor] | None = None
