@@ -37,7 +37,7 @@ LEVEL = {
     for level, folders in enumerate(ORDER)
     for folder in (folders if isinstance(folders, list) else [folders])
 }
-NO_DEP = "stages/__init__.py"  # says how threads wait, which changes no result
+NO_DEP = "stages/__init__.py"  # says how threads wait and when garbage is looked for, which changes no result
 SIDEWAYS = {
     ("planted", "causal"),
     ("sae", "causal"),
