@@ -2,12 +2,17 @@
 
     python -m stages.finetune.extract RUN
 
-The whole sample is read, in the study's own batches, and the images that are probed are kept: so what lies before the
-decoder can be held against the base, bit for bit.
+What lies before the decoder is held against the base, bit for bit. Images of one size take as many tokens each, so the
+probed ones alone make batches of the study's shape. Of several sizes the whole sample is read, in the study's own
+batches, and the probed ones are kept.
 """
 
+import io
 import sys
+from collections.abc import Iterable
 from pathlib import Path
+
+from PIL import Image
 
 from signbridge.core import params, tables
 from signbridge.core.command_line import run
@@ -42,14 +47,19 @@ def main() -> None:
             )
         asked = reading.reader.asking(offering_prompt(prompts.offer_letters, classes), "prompts.offer_letters", 1)
         probed = sample[kept].reset_index(drop=True)
+        read = (probed, None) if _of_one_size(sample["image"]) else (sample, kept)
         work = letter_scores(asked, classes)
         with whole_folder(READ / name) as unfinished:
-            extract_sample(reading, sample, unfinished, kept)
+            extract_sample(reading, read[0], unfinished, read[1])
             alike = check_untouched(unfinished / "activations", base)
             images = decoded(probed["image"])
             shards = reading.read_in_shards(images, work, "score letters", within="letters", reader=asked)
             scores = scores_table(probed, asked.prompt, classes, vectors_of(shards, VECTORS))
             tables.write(scores, unfinished / "letter_scores.parquet", {**reading.made_by, "before_the_decoder": alike})
+
+
+def _of_one_size(pngs: Iterable[bytes]) -> bool:
+    return len({Image.open(io.BytesIO(png)).size for png in pngs}) == 1
 
 
 if __name__ == "__main__":

@@ -226,6 +226,30 @@ def test_every_stage_writes_what_is_declared_of_the_images_that_are_probed(study
 
 
 @pytest.mark.slow
+def test_of_images_of_one_size_the_probed_ones_alone_are_read(study, monkeypatch):
+    sample = tables.read("data/sample.parquet")
+    probed = tables.read(split.SPLIT).query("part == 'probe'")["image_id"]
+    read = []
+
+    def noted(run, images, folder, kept=None):
+        read.append((images["image_id"].tolist(), kept))
+        raise Killed
+
+    monkeypatch.setattr(extract, "extract_sample", noted)
+    monkeypatch.setattr(sys, "argv", ["extract", "letters"])
+    with pytest.raises(Killed):
+        extract.main()
+    assert read.pop() == (sample["image_id"][sample["image_id"].isin(probed)].tolist(), None)
+    sample.at[0, "image"] = encode_png(np.zeros((40, 28), dtype=np.uint8))
+    tables.write(sample, "data/sample.parquet", {"images": {}})
+    with pytest.raises(Killed):
+        extract.main()
+    ids, kept = read.pop()
+    assert ids == sample["image_id"].tolist()
+    assert kept.tolist() == sample["image_id"].isin(probed).tolist()
+
+
+@pytest.mark.slow
 def test_the_tuned_model_can_be_asked_by_the_study_itself(study):
     shutil.copytree(DATA / "tuned/letters", "adapters/letters")  # out of what the pipeline writes anew
     study.set(model="tuned", models__tuned={"like": "tiny-random", "adapter": "adapters/letters"})
