@@ -240,7 +240,7 @@ def test_of_images_of_one_size_the_probed_ones_alone_are_read(study, monkeypatch
     with pytest.raises(Killed):
         extract.main()
     assert read.pop() == (sample["image_id"][sample["image_id"].isin(probed)].tolist(), None)
-    sample.at[0, "image"] = encode_png(np.zeros((40, 28), dtype=np.uint8))
+    sample.loc[0, "image"] = encode_png(np.zeros((40, 28), dtype=np.uint8))
     tables.write(sample, "data/sample.parquet", {"images": {}})
     with pytest.raises(Killed):
         extract.main()
