@@ -1,5 +1,7 @@
 """Probes of one model beside others: the study's folds without leakage, at every layer of whatever depth."""
 
+from collections.abc import Iterator, Mapping
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -43,27 +45,25 @@ class Probed(NamedTuple):
         tables.write(self.choices, folder / "choices.parquet", self.made_by)
 
 
-def probe_model(
-    name: str,
-    vectors: Path,
-    answers: Path,
-    sample: pd.DataFrame,
-    groups: Groups,
-    chosen: ProbeParams,
-    seed: int,
-) -> Probed:
-    """Probe the images of `sample` (image_id, label) at every site of `vectors`, and read their `answers`.
+def probe_models(
+    read: Mapping[str, tuple[Path, Path]], sample: pd.DataFrame, groups: Groups, chosen: ProbeParams, seed: int
+) -> Iterator[tuple[str, Probed]]:
+    """Probe the images of `sample` (image_id, label) at every site of each model, and read its answers.
 
-    `name` heads the progress bar.
+    `read` has where the vectors and the answers of a model lie, by its name, which heads the progress bar. Vectors
+    that two models share, as a model and one that was tuned from it do at many sites, are probed once.
     """
     image_ids, labels = sample["image_id"].to_numpy(), sample["label"].to_numpy()
     splits = splits_of(chosen, labels, groups, seed)
-    probed = places(chosen, activations.sites(vectors))
-    cells = cells_of(vectors, probed, list(image_ids))
+    probed = {name: places(chosen, activations.sites(vectors)) for name, (vectors, _) in read.items()}
+    cells = chain.from_iterable(cells_of(read[name][0], of_model, list(image_ids)) for name, of_model in probed.items())
     results = side_by_side(predict, cells, labels, splits, chosen.grouped.C, chosen.memory_bytes)
-    scored = list(tqdm(results, total=len(probed), desc=name, unit="site position"))
-    said = tables.read(answers, columns=["image_id", "answer"]).set_index("image_id")["answer"]
-    text = read_answers(said[image_ids].tolist(), labels, splits)
-    made_by = {"probe": chosen.model_dump(), "seed": seed, "model": tables.made_by(answers)["model"]}
-    predictions = predictions_table([*scored, text], splits, image_ids, labels)
-    return Probed(predictions, choices_table(scored, splits), splits, probed, made_by)
+    for name, of_model in probed.items():
+        of_this = islice(results, len(of_model))
+        scored = list(tqdm(of_this, total=len(of_model), desc=name, unit="site position"))
+        answers = read[name][1]
+        said = tables.read(answers, columns=["image_id", "answer"]).set_index("image_id")["answer"]
+        text = read_answers(said[image_ids].tolist(), labels, splits)
+        made_by = {"probe": chosen.model_dump(), "seed": seed, "model": tables.made_by(answers)["model"]}
+        predictions = predictions_table([*scored, text], splits, image_ids, labels)
+        yield name, Probed(predictions, choices_table(scored, splits), splits, of_model, made_by)

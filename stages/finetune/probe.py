@@ -7,7 +7,7 @@ from signbridge.core.command_line import run
 from signbridge.core.tables import whole_folder
 from signbridge.finetune.probed import probed_images
 from signbridge.finetune.probes import probes
-from signbridge.probing.of_model import probe_model
+from signbridge.probing.of_model import probe_models
 
 ACTIVATIONS, ANSWERS = Path("data/activations"), Path("data/answers.parquet")  # the study's
 READ, PROBED = Path("data/finetune/read"), Path("data/finetune/probed")
@@ -21,9 +21,9 @@ def main() -> None:
         read[name] = READ / name / "activations", READ / name / "answers.parquet"
     sample, groups = probed_images()
     with whole_folder(PROBED) as unfinished:
-        for name, (vectors, answers) in read.items():
+        for name, found in probe_models(read, sample, groups, chosen, seed):
             (unfinished / name).mkdir()
-            probe_model(name, vectors, answers, sample, groups, chosen, seed).write(unfinished / name)
+            found.write(unfinished / name)
 
 
 if __name__ == "__main__":

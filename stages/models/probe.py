@@ -17,7 +17,7 @@ from signbridge.probing.control_sweep import (
     probe_controls,
     score_shuffled,
 )
-from signbridge.probing.of_model import of_every_model, probe_model
+from signbridge.probing.of_model import of_every_model, probe_models
 from signbridge.probing.peak import chosen_layer
 from signbridge.probing.settings import ProbeParams, SideBySideParams
 
@@ -29,7 +29,8 @@ def main() -> None:
     settings, seed = params.whole(SideBySideParams, params.SIDE_BY_SIDE), params.seed()
     chosen = of_every_model(params.section("probe", ProbeParams), settings.positions, settings.repeats)
     sample, groups = read_sample(["image_id", "label"])
-    found = probe_model(name, read / "activations", read / "answers.parquet", sample, groups, chosen, seed)
+    of_model = {name: (read / "activations", read / "answers.parquet")}
+    ((_, found),) = probe_models(of_model, sample, groups, chosen, seed)
 
     image_ids, labels, photos = (sample[column].to_numpy() for column in ("image_id", "label", "photo"))
     penalties = chosen_penalties(found.choices, found.splits)
