@@ -2,9 +2,9 @@
 
     python -m stages.finetune.extract RUN
 
-What lies before the decoder is held against the base, bit for bit. Images of one size take as many tokens each, so the
-probed ones alone make batches of the study's shape. Of several sizes the whole sample is read, in the study's own
-batches, and the probed ones are kept.
+The images that are probed are kept. What lies before the decoder is held against the base, bit for bit, so batches have
+the study's shape. Images of one size take as many tokens each, and others need not be read: copies of a probed image
+stand in their places. Of several sizes the whole sample is read, in the study's own batches.
 """
 
 import io
@@ -47,10 +47,11 @@ def main() -> None:
             )
         asked = reading.reader.asking(offering_prompt(prompts.offer_letters, classes), "prompts.offer_letters", 1)
         probed = sample[kept].reset_index(drop=True)
-        read = (probed, None) if _of_one_size(sample["image"]) else (sample, kept)
+        if _of_one_size(sample["image"]):
+            sample = sample.assign(image=sample["image"].where(kept, probed["image"][0]))
         work = letter_scores(asked, classes)
         with whole_folder(READ / name) as unfinished:
-            extract_sample(reading, read[0], unfinished, read[1])
+            extract_sample(reading, sample, unfinished, kept)
             alike = check_untouched(unfinished / "activations", base)
             images = decoded(probed["image"])
             shards = reading.read_in_shards(images, work, "score letters", within="letters", reader=asked)

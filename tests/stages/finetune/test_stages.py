@@ -228,25 +228,25 @@ def test_every_stage_writes_what_is_declared_of_the_images_that_are_probed(study
 @pytest.mark.slow
 def test_of_images_of_one_size_the_probed_ones_alone_are_read(study, monkeypatch):
     sample = tables.read("data/sample.parquet")
-    probed = tables.read(split.SPLIT).query("part == 'probe'")["image_id"]
-    read = []
+    probed = sample["image_id"].isin(tables.read(split.SPLIT).query("part == 'probe'")["image_id"])
+    of_probed, read = set(sample["image"][probed]), []
 
-    def noted(run, images, folder, kept=None):
-        read.append((images["image_id"].tolist(), kept))
+    def noted(run, images, folder, kept):
+        assert kept.tolist() == probed.tolist()
+        read.append(images["image"].tolist())
         raise Killed
 
     monkeypatch.setattr(extract, "extract_sample", noted)
     monkeypatch.setattr(sys, "argv", ["extract", "letters"])
-    with pytest.raises(Killed):
-        extract.main()
-    assert read.pop() == (sample["image_id"][sample["image_id"].isin(probed)].tolist(), None)
-    sample.loc[0, "image"] = encode_png(np.zeros((40, 28), dtype=np.uint8))
-    tables.write(sample, "data/sample.parquet", {"images": {}})
-    with pytest.raises(Killed):
-        extract.main()
-    ids, kept = read.pop()
-    assert ids == sample["image_id"].tolist()
-    assert kept.tolist() == sample["image_id"].isin(probed).tolist()
+    for image in (sample["image"][0], encode_png(np.zeros((40, 28), dtype=np.uint8))):
+        sample.loc[0, "image"] = image
+        tables.write(sample, "data/sample.parquet", {"images": {}})
+        with pytest.raises(Killed):
+            extract.main()
+    of_one_size, of_two = read
+    assert len(of_one_size) == len(sample), "as many as the study read, so that its batches are as large"
+    assert set(of_one_size) == of_probed
+    assert of_two == sample["image"].tolist()
 
 
 @pytest.mark.slow
