@@ -65,7 +65,7 @@ def tune(
     The model of `reader` holds the adapter from then on: it is for nothing else. Raises `SignBridgeError` if the loss
     is not finite, or memory runs out with one image at a time; checkpoints stay then.
     """
-    training = Trainer(reader, layers, recipe, seed, at_once)
+    training = Trainer(reader, layers, recipe, seed, at_once, [*train, *stop])
     steps = math.ceil(len(train) * recipe.epochs / recipe.batch)
     looks = {round(steps * look / recipe.looks) for look in range(1, recipe.looks + 1)}
     state = training.begin(checkpoints.last_folder() if checkpoints else None)

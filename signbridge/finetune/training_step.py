@@ -22,11 +22,12 @@ from transformers import BatchFeature
 from signbridge.core import params
 from signbridge.core.errors import SignBridgeError
 from signbridge.datasets.images import decoded
+from signbridge.finetune.frozen import entering, pass_on
 from signbridge.finetune.settings import Recipe
 from signbridge.vlm.extraction import Reader, in_batches
 from signbridge.vlm.families.adapted import Adapted
 from signbridge.vlm.families.parts import with_text_behind
-from signbridge.vlm.memory import halving
+from signbridge.vlm.memory import halving, said_when_full
 
 REMEDY = f"Free some, lower r of the preset in {params.FINETUNE}, or set quantization: nf4 for the model."
 LARGEST_GRADIENT = 1.0  # norm to which a step's gradient is cut
@@ -52,7 +53,10 @@ class Right(NamedTuple):
 class Trainer:
     """The adapter, its optimiser, and the adapter that is to be kept."""
 
-    def __init__(self, reader: Reader, layers: Adapted, recipe: Recipe, seed: int, at_once: int):
+    def __init__(
+        self, reader: Reader, layers: Adapted, recipe: Recipe, seed: int, at_once: int, examples: Sequence[Example]
+    ):
+        """`examples` are all that it will be tuned on and asked."""
         self.reader, self.recipe, self.seed = reader, recipe, seed
         self.device, model = reader.loaded.device, reader.loaded.model
         with _seeded(self.device, seed, -1):
@@ -61,6 +65,12 @@ class Trainer:
         if recipe.checkpointing:
             model.gradient_checkpointing_enable({"use_reentrant": False})
         self.model, self.at_once = model, at_once
+        blocks = reader.loaded.parts.blocks
+        first = next(number for number, block in enumerate(blocks) if _is_tuned(block))
+        of_adapters = [layer for name, layer in model.named_modules() if "lora_dropout" in name]
+        self.trained = [*blocks[first:], *of_adapters]
+        self.longest = max(len(example.tokens) for example in examples)
+        self.frozen = self._read_frozen(first, examples)
         # On processor cores all weights in one call: else it takes a tenth of a small model's step.
         self.optimiser = torch.optim.AdamW(
             self.weights.values(), lr=recipe.lr, betas=BETAS, weight_decay=0.0, fused=self.device.type == "cpu" or None
@@ -137,7 +147,7 @@ class Trainer:
                     weight.grad = change if weight.grad is None else weight.grad.add_(change)
             return total
 
-        with _seeded(self.device, self.seed, step), _training(self.reader):
+        with _seeded(self.device, self.seed, step), _training(self.trained):
             loss, self.at_once = halving(gradients, self.at_once, self.device, "one image at a time", REMEDY)
         if not math.isfinite(loss):
             raise SignBridgeError(
@@ -170,16 +180,40 @@ class Trainer:
         self, batch: Sequence[Example], right: list[Tensor] | None = None
     ) -> tuple[Float[Tensor, "images tokens"], Bool[Tensor, "images tokens"]]:
         """The loss of each token of the answers, and which are tokens; shorter answers are filled up."""
-        inputs = self.reader.to_device(self.reader.prepare(decoded([example.png for example in batch])))
-        tokens, is_token = _filled([example.tokens for example in batch], self.device)
-        # The last token is predicted from the one before it, so it is not fed.
-        fed = BatchFeature(with_text_behind(self.reader.loaded.parts, inputs, tokens[:, :-1]))
+        tokens, is_token = self._filled(batch)
+        if self.frozen:
+            fed = {"inputs_embeds": torch.stack([self.frozen[_key(example)] for example in batch]).to(self.device)}
+        else:
+            fed = self._fed(batch)
         logits = self.model(**fed, use_cache=False, logits_to_keep=tokens.shape[1]).logits.float()
         if right is not None:
             right.append(((logits.argmax(-1) == tokens) | ~is_token).all(1))
         return nn.functional.cross_entropy(logits.flatten(0, 1), tokens.flatten(), reduction="none").view_as(
             tokens
         ), is_token
+
+    def _fed(self, batch: Sequence[Example]) -> BatchFeature:
+        """What the model takes in: the prompts, and the answers but for the last token, which is predicted."""
+        inputs = self.reader.to_device(self.reader.prepare(decoded([example.png for example in batch])))
+        return BatchFeature(with_text_behind(self.reader.loaded.parts, inputs, self._filled(batch)[0][:, :-1]))
+
+    def _filled(self, batch: Sequence[Example]) -> tuple[Int[Tensor, "images tokens"], Bool[Tensor, "images tokens"]]:
+        answers = [example.tokens for example in batch]
+        filled = [answer + answer[-1:] * (self.longest - len(answer)) for answer in answers]
+        lengths = torch.tensor([len(answer) for answer in answers], device=self.device)
+        tokens = torch.tensor(filled, device=self.device)
+        return tokens, torch.arange(self.longest, device=self.device) < lengths[:, None]
+
+    def _read_frozen(self, first: int, examples: Sequence[Example]) -> dict[tuple, Float[Tensor, "tokens width"]]:
+        """What enters block `first` of each example, one by one for the same bytes at whatever step it begins."""
+        parts = self.reader.loaded.parts
+        passes = (self._fed([example]) for example in examples)
+        with said_when_full(self.device, "reading what is frozen", REMEDY):
+            streams = entering(self.model, parts, first, passes, len(examples))
+        if streams is None:
+            return {}
+        pass_on(parts.blocks[:first])
+        return {_key(example): stream for example, stream in zip(examples, streams, strict=True)}
 
 
 def _adapted(model: nn.Module, layers: Adapted, recipe: Recipe) -> PeftModel:
@@ -195,13 +229,12 @@ def _adapted(model: nn.Module, layers: Adapted, recipe: Recipe) -> PeftModel:
     return adapted
 
 
-def _filled(
-    answers: Sequence[list[int]], device: torch.device
-) -> tuple[Int[Tensor, "images tokens"], Bool[Tensor, "images tokens"]]:
-    longest = max(map(len, answers))
-    tokens = torch.tensor([answer + answer[-1:] * (longest - len(answer)) for answer in answers], device=device)
-    lengths = torch.tensor([len(answer) for answer in answers], device=device)
-    return tokens, torch.arange(longest, device=device) < lengths[:, None]
+def _is_tuned(block: nn.Module) -> bool:
+    return any(weight.requires_grad for weight in block.parameters())
+
+
+def _key(example: Example) -> tuple:
+    return example.png, *example.tokens
 
 
 @contextmanager
@@ -213,14 +246,12 @@ def _seeded(device: torch.device, seed: int, step: int) -> Iterator[None]:
 
 
 @contextmanager
-def _training(reader: Reader) -> Iterator[None]:
-    """While open, adapters drop out, and the blocks know that they are trained; nothing else does."""
-    of_adapters = [layer for name, layer in reader.loaded.model.named_modules() if "lora_dropout" in name]
-    chosen = [*reader.loaded.parts.blocks, *of_adapters]
-    for layer in chosen:
+def _training(layers: Sequence[nn.Module]) -> Iterator[None]:
+    """While open, these adapters drop out, and these blocks know that they are trained; nothing else does."""
+    for layer in layers:
         layer.training = True
     try:
         yield
     finally:
-        for layer in chosen:
+        for layer in layers:
             layer.training = False
