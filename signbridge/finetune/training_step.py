@@ -67,7 +67,8 @@ class Trainer:
         self.model, self.at_once = model, at_once
         blocks = reader.loaded.parts.blocks
         first = next(number for number, block in enumerate(blocks) if _is_tuned(block))
-        of_adapters = [layer for name, layer in model.named_modules() if "lora_dropout" in name]
+        named = model.named_modules()
+        of_adapters = [layer for name, layer in named if "lora_dropout" in name and isinstance(layer, nn.Dropout)]
         self.trained = [*blocks[first:], *of_adapters]
         self.longest = max(len(example.tokens) for example in examples)
         self.frozen = self._read_frozen(first, examples)

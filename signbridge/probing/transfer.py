@@ -6,6 +6,7 @@ fitted on. `recentred`: with those of the other model's vectors of the same trai
 the second does not, the vectors were shifted or scaled and the direction stayed.
 """
 
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -48,23 +49,28 @@ def transferred(
     A row a prediction, in the columns `COLUMNS`.
     """
     site, position = place
-    probes: dict[Path, list[Probe]] = {}
+    probes: dict[tuple, list[Probe]] = {}  # models share vectors where tuning left them as they were
+    vectors: dict[Path, np.ndarray] = {}
     parts = []
     for run, twice in runs.items():
         vectors = {
-            model: activations.read(getattr(twice, model), site, position, list(image_ids)) for model in (BEFORE, AFTER)
+            folder: vectors[folder] if folder in vectors else activations.read(folder, site, position, list(image_ids))
+            for folder in (twice.before, twice.after)
         }
-        for fitted_on, other, chosen in ((BEFORE, AFTER, twice.C_before), (AFTER, BEFORE, twice.C_after)):
-            folder = getattr(twice, fitted_on)
-            if folder not in probes:  # the model before tuning is the same for many runs
-                probes[folder] = _fitted(vectors[fitted_on], labels, splits, _penalties(chosen, place), memory_bytes)
-            for split, probe in zip(splits, probes[folder], strict=True):
-                said = read_by(probe, vectors[other], split.train, split.test)
-                for how, predicted in said.items():
-                    table = pd.DataFrame({"image_id": image_ids[split.test], "label": labels[split.test]})
-                    where = {"repeat": split.repeat, "fold": split.fold, "predicted": predicted}
-                    parts.append(table.assign(run=run, fitted_on=fitted_on, how=how, **where))
-    return pd.concat(parts, ignore_index=True).assign(site=site, position=position)[COLUMNS]
+        for fitted_on, folder, other, choices in (
+            (BEFORE, twice.before, twice.after, twice.C_before),
+            (AFTER, twice.after, twice.before, twice.C_after),
+        ):
+            Cs = _penalties(choices, place)
+            key = hashlib.sha256(np.ascontiguousarray(vectors[folder])).digest(), *sorted(Cs.items())
+            if key not in probes:
+                probes[key] = _fitted(vectors[folder], labels, splits, Cs, memory_bytes)
+            for split, probe in zip(splits, probes[key], strict=True):
+                for how, predicted in read_by(probe, vectors[other], split.train, split.test).items():
+                    where = {"run": run, "fitted_on": fitted_on, "how": how, "site": site, "position": position}
+                    where |= {"repeat": split.repeat, "fold": split.fold, "image_id": image_ids[split.test]}
+                    parts.append(pd.DataFrame({**where, "label": labels[split.test], "predicted": predicted}))
+    return pd.concat(parts, ignore_index=True)[COLUMNS]
 
 
 def splits_made(predictions: pd.DataFrame, image_ids: np.ndarray) -> list[Split]:

@@ -9,6 +9,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
 from signbridge.core import activations
+from signbridge.probing import transfer
 from signbridge.probing.protocols import grouped
 from signbridge.probing.transfer import COLUMNS, Twice, splits_made, transferred
 
@@ -61,6 +62,25 @@ def test_vectors_that_did_not_move_are_read_as_by_their_own_probe(tmp_path):
         for how in ("as_read", "recentred"):
             assert accuracy(table, fitted_on, how) == pytest.approx(own())
     assert 0.6 < own() < 1
+
+
+def test_vectors_that_models_share_are_fitted_once(tmp_path, monkeypatch):
+    """Those of the base, of a run that left them as they were, and those of one that did not."""
+    chose = pd.DataFrame([(*PLACE, split.repeat, split.fold, C) for split in SPLITS],
+                         columns=["site", "position", "repeat", "fold", "C"])  # fmt: skip
+    base, same, moved = (
+        written(tmp_path / name, vectors) for name, vectors in [("a", VECTORS), ("b", VECTORS), ("c", -VECTORS)]
+    )
+    fitted, fit = [], transfer.fit_whole_sample
+    monkeypatch.setattr(
+        transfer, "fit_whole_sample", lambda vectors, *rest: fitted.append(vectors) or fit(vectors, *rest)
+    )
+    runs = {"late": Twice(base, same, chose, chose), "letters": Twice(base, moved, chose, chose)}
+    both = transferred(PLACE, runs, IDS, LABELS, SPLITS)
+    assert len(fitted) == 2 * len(SPLITS)
+    for name, twice in runs.items():
+        alone = transferred(PLACE, {name: twice}, IDS, LABELS, SPLITS)
+        assert both[both["run"] == name].reset_index(drop=True).equals(alone)
 
 
 def test_a_shift_and_a_scale_lose_the_probe_until_it_is_recentred(tmp_path):
