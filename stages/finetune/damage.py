@@ -44,14 +44,13 @@ def main() -> None:
         descriptions = describer.retrying(lambda: describe(describer, images))
         before = _nll(describer, images, descriptions)
         texts = describer.loaded.processor.batch_decode(descriptions, skip_special_tokens=True)
-        reading.close()
+        del describer  # which holds the model
     with whole_folder(DAMAGE) as unfinished:
         for name in runs:  # one model is in memory at a time
             with model_run(__file__, of=TUNED / name / f"{name}.json", sample=SAMPLE, **asked) as reading:
                 after = _nll(asking(reading.reader), images, descriptions)
                 columns = {"description": [text.strip() for text in texts], "before": before, "damage": after - before}
                 tables.write(sample[["image_id"]].assign(**columns), unfinished / f"{name}.parquet", reading.made_by)
-                reading.close()
 
 
 def _nll(reader: Reader, images: list[Image.Image], descriptions: list[list[int]]) -> Float[np.ndarray, " images"]:

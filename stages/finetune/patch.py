@@ -49,7 +49,6 @@ def main() -> None:
                 cells = {"site": decoder_sites(reading.reader.loaded.parts), "position": PATCHED}
                 table = as_table(sample, pairs, shards, cells)
                 tables.write(table, unfinished / f"{name}.parquet", reading.made_by)
-                reading.close()
 
 
 if __name__ == "__main__":
