@@ -1,6 +1,5 @@
 """Tuning a small model: what is learnt, what stays as it is, and what happens to a run that is killed or runs out."""
 
-import threading
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,7 @@ from benchmarks.pretended_cuda import pretended_cuda
 from signbridge.core.checkpoints import Checkpoints
 from signbridge.core.errors import SignBridgeError
 from signbridge.datasets.images import encode_png
-from signbridge.finetune import training_step
+from signbridge.finetune import training, training_step
 from signbridge.finetune.settings import Recipe, Variant, chosen_blocks
 from signbridge.finetune.training import Tuned, _is_over, examples, tune, write_tuned
 from signbridge.vlm.adapter_files import base_of, written_for
@@ -117,17 +116,25 @@ def test_a_killed_run_goes_on_to_the_same_bytes(once, pngs, model_scratch, tmp_p
     assert taken == list(range(killed, STEPS))
 
 
-def test_images_of_a_step_go_through_in_one_pass_on_all_cores(pngs, model_scratch, monkeypatch):
-    losses, passes = training_step.Trainer._losses, []
+def test_images_of_a_step_go_through_in_one_pass_on_one_core_if_the_model_is_small(pngs, model_scratch, monkeypatch):
+    losses, passes, threads = training_step.Trainer._losses, [], torch.get_num_threads()
 
     def noted(self, batch, *rest):
-        passes.append((len(batch), threading.get_ident()))
+        passes.append((len(batch), torch.get_num_threads()))
         return losses(self, batch, *rest)
 
-    monkeypatch.setattr(training_step.torch, "get_num_threads", lambda: 2)
     monkeypatch.setattr(training_step.Trainer, "_losses", noted)
-    tuned(pngs, model_scratch, dropout=0.0, epochs=0.5, looks=1)
-    assert passes == [(4, threading.get_ident())] * 2, "a step and a look"
+    monkeypatch.setattr(training, "SMALL_WIDTH", 320)
+    torch.set_num_threads(2)
+    try:
+        tuned(pngs, model_scratch, dropout=0.0, epochs=0.5, looks=1)
+        assert passes == [(4, 1)] * 2, "a step and a look"
+        assert torch.get_num_threads() == 2
+        monkeypatch.setattr(training, "SMALL_WIDTH", 319)
+        tuned(pngs, model_scratch, dropout=0.0, epochs=0.5, looks=1)
+        assert passes[2:] == [(4, 2)] * 2
+    finally:
+        torch.set_num_threads(threads)
 
 
 @pytest.mark.parametrize(
