@@ -2,6 +2,7 @@
 
 import gc
 import json
+import marshal
 import os
 import shutil
 import subprocess
@@ -31,6 +32,27 @@ from signbridge.vlm.catalog import ModelParams  # noqa: E402
 from signbridge.vlm.chosen import AS_READ, MODEL, complete  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[1]
+
+
+def parse_each_text_once(parse: Callable[[YAML, Any], Any]) -> Callable[[YAML, Any], Any]:
+    """As `YAML.load`, which takes 4 ms for a file of params, and the tests read few different ones thousands of times."""
+    parsed: dict[str, bytes] = {}
+
+    def load(self: YAML, stream: Any) -> Any:
+        if self.typ != ["safe"] or not isinstance(stream, str):
+            return parse(self, stream)
+        if stream not in parsed:
+            found = parse(self, stream)
+            try:
+                parsed[stream] = marshal.dumps(found)
+            except ValueError:  # a date
+                return found
+        return marshal.loads(parsed[stream])  # a copy of one's own
+
+    return load
+
+
+YAML.load = parse_each_text_once(YAML.load)
 
 PARAMS_FILES = (params.PARAMS, params.MODELS, params.DATASETS, params.CAUSAL, params.LENSES, params.JUDGE)
 PARAMS_FILES += (
@@ -107,7 +129,7 @@ class Workspace:
 
     def set_in(self, file: Path, **values: Any) -> None:
         """Change another params file: `set_in(params.CAUSAL, patching__small={"pairs": 3})`."""
-        changed = YAML(typ="safe").load(self.folder / file)
+        changed = YAML(typ="safe").load((self.folder / file).read_text(encoding="utf-8"))
         for name, value in values.items():
             *path, last = name.split("__")
             section = changed
