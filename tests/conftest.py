@@ -17,11 +17,12 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # processes share the cores: threads th
 os.environ.setdefault("NUMBA_DISABLE_JIT", "1")  # for a few images compiling UMAP takes longer than running it
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # with it a child process compiles all that it imports anew, for 5 s
 
-from jaxtyping import install_import_hook
+import jaxtyping
 
-import tests.type_checking  # noqa: F401  the hook finds it by name
+from tests import type_checking
 
-install_import_hook("signbridge", "tests.type_checking.check")  # before the first import of the package
+jaxtyping.jaxtyped = type_checking.jaxtyped
+jaxtyping.install_import_hook("signbridge", "tests.type_checking.check")  # before the first import of the package
 
 import pytest  # noqa: E402
 from ruamel.yaml import YAML  # noqa: E402
@@ -35,7 +36,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def parse_each_text_once(parse: Callable[[YAML, Any], Any]) -> Callable[[YAML, Any], Any]:
-    """As `YAML.load`, which takes 4 ms for a file of params, and the tests read few different ones thousands of times."""
+    """As `YAML.load`, which takes 4 ms for a file of params; the tests read few different ones thousands of times."""
     parsed: dict[str, bytes] = {}
 
     def load(self: YAML, stream: Any) -> Any:
