@@ -72,7 +72,7 @@ CATALOGS |= {"sae_presets": params.SAE_PRESETS}
 
 
 # The tests of these folders share set-ups that are dear, and run in one process. Elsewhere those of a file do.
-TOGETHER = ("tests/demo", "tests/stages/sae")
+TOGETHER = ("tests/demo", "tests/stages/causal", "tests/stages/sae")
 LONGEST_FIRST = ("tests/test_dvc", "tests/demo", "tests/causal", "tests/stages", "tests/sae", "tests/report")
 
 
