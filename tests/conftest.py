@@ -1,6 +1,7 @@
 """Shapes and types of every annotated function are checked while the tests run; a project folder to run stages in."""
 
 import gc
+import importlib
 import json
 import marshal
 import os
@@ -16,6 +17,10 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # processes share the cores: threads th
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("NUMBA_DISABLE_JIT", "1")  # for a few images compiling UMAP takes longer than running it
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # with it a child process compiles all that it imports anew, for 5 s
+
+if os.environ.get("PYTEST_XDIST_WORKER") == "gw1":  # the first import compiles a package: not all twice at one time
+    for name in ("sklearn.linear_model", "statsmodels.api", "matplotlib.pyplot", "altair", "umap", "gradio", "dvc"):
+        importlib.import_module(name)
 
 import jaxtyping
 
