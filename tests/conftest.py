@@ -1,7 +1,9 @@
 """Shapes and types of every annotated function are checked while the tests run; a project folder to run stages in."""
 
 import gc
+import importlib
 import json
+import marshal
 import os
 import shutil
 import subprocess
@@ -16,11 +18,16 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # processes share the cores: threads th
 os.environ.setdefault("NUMBA_DISABLE_JIT", "1")  # for a few images compiling UMAP takes longer than running it
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # with it a child process compiles all that it imports anew, for 5 s
 
-from jaxtyping import install_import_hook
+if os.environ.get("PYTEST_XDIST_WORKER") == "gw1":  # the first import compiles a package: not all twice at one time
+    for name in ("sklearn.linear_model", "statsmodels.api", "matplotlib.pyplot", "altair", "umap", "gradio", "dvc"):
+        importlib.import_module(name)
 
-import tests.type_checking  # noqa: F401  the hook finds it by name
+import jaxtyping
 
-install_import_hook("signbridge", "tests.type_checking.check")  # before the first import of the package
+from tests import type_checking
+
+jaxtyping.jaxtyped = type_checking.jaxtyped
+jaxtyping.install_import_hook("signbridge", "tests.type_checking.check")  # before the first import of the package
 
 import pytest  # noqa: E402
 from ruamel.yaml import YAML  # noqa: E402
@@ -31,6 +38,27 @@ from signbridge.vlm.catalog import ModelParams  # noqa: E402
 from signbridge.vlm.chosen import AS_READ, MODEL, complete  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[1]
+
+
+def parse_each_text_once(parse: Callable[[YAML, Any], Any]) -> Callable[[YAML, Any], Any]:
+    """As `YAML.load`, which takes 4 ms for a file of params; the tests read few different ones thousands of times."""
+    parsed: dict[str, bytes] = {}
+
+    def load(self: YAML, stream: Any) -> Any:
+        if self.typ != ["safe"] or not isinstance(stream, str):
+            return parse(self, stream)
+        if stream not in parsed:
+            found = parse(self, stream)
+            try:
+                parsed[stream] = marshal.dumps(found)
+            except ValueError:  # a date
+                return found
+        return marshal.loads(parsed[stream])  # a copy of one's own
+
+    return load
+
+
+YAML.load = parse_each_text_once(YAML.load)
 
 PARAMS_FILES = (params.PARAMS, params.MODELS, params.DATASETS, params.CAUSAL, params.LENSES, params.JUDGE)
 PARAMS_FILES += (
@@ -49,7 +77,7 @@ CATALOGS |= {"sae_presets": params.SAE_PRESETS}
 
 
 # The tests of these folders share set-ups that are dear, and run in one process. Elsewhere those of a file do.
-TOGETHER = ("tests/demo", "tests/stages/sae")
+TOGETHER = ("tests/demo", "tests/stages/causal", "tests/stages/sae")
 LONGEST_FIRST = ("tests/test_dvc", "tests/demo", "tests/causal", "tests/stages", "tests/sae", "tests/report")
 
 
@@ -107,7 +135,7 @@ class Workspace:
 
     def set_in(self, file: Path, **values: Any) -> None:
         """Change another params file: `set_in(params.CAUSAL, patching__small={"pairs": 3})`."""
-        changed = YAML(typ="safe").load(self.folder / file)
+        changed = YAML(typ="safe").load((self.folder / file).read_text(encoding="utf-8"))
         for name, value in values.items():
             *path, last = name.split("__")
             section = changed

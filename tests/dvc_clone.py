@@ -3,12 +3,15 @@
 Nothing of the user's is read or written: home, DVC's settings and git's are the test's own.
 """
 
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +23,9 @@ from tests.stub_stage import STUB
 PROJECT = Path(__file__).parents[1]
 QUICK_DVC = PROJECT / "tests/quick_dvc.py"
 OTHERS_SETTINGS = ("AWS_", "DVC_", "GIT_", "HF_", "KAGGLE", "PYTEST_", "SIGNBRIDGE_", "XDG_")
-NO_DEPS = ("tests/", "docs/", "benchmarks/")  # no stage reads them: a clone with stubs does without
-STUBS_IMPORT = ("tests/__init__.py", "tests/stub_stage.py")
+# A clone with stubs does without what no stage reads, and without most code: DVC hashes all files of a folder.
+UNREAD = re.compile(r"(tests|docs|benchmarks)/|signbridge/.*\.py$|.*\.safetensors$")
+READ = re.compile(r"tests/stub_stage\.py|.*/(__init__|intervals|umap_projection)\.py")
 # Two images a batch and a shard, so that even a small study has many shards.
 SMALL_SHARDS = {"SIGNBRIDGE_BATCH_SIZE": "2", "SIGNBRIDGE_SHARD_IMAGES": "2"}
 
@@ -89,19 +93,25 @@ class Clone:
             start_new_session=True,
         )
 
+    def run(self, *arguments: str) -> Outcome:
+        """Run `dvc` to its end."""
+        server = _server(tuple(sorted(self.environment.items())))
+        with tempfile.NamedTemporaryFile(dir=self.home) as output:
+            print(json.dumps([str(self.root), arguments, output.name]), file=server.stdin, flush=True)
+            returncode = int(server.stdout.readline())
+            return Outcome(returncode, output.read().decode())
+
     def dvc_fails(self, *arguments: str) -> Outcome:
         """Run `dvc`, which must fail."""
-        process = self.start(*arguments)
-        output, _ = process.communicate()
-        assert process.returncode != 0, output
-        return Outcome(process.returncode, output)
+        outcome = self.run(*arguments)
+        assert outcome.returncode != 0, outcome.output
+        return outcome
 
     def dvc(self, *arguments: str) -> Outcome:
         """Run `dvc`, which must succeed."""
-        process = self.start(*arguments)
-        output, _ = process.communicate()
-        assert process.returncode == 0, output
-        return Outcome(process.returncode, output)
+        outcome = self.run(*arguments)
+        assert outcome.returncode == 0, outcome.output
+        return outcome
 
     def git(self, *arguments: str) -> str:
         """Run `git`, which must succeed."""
@@ -140,8 +150,8 @@ class Clone:
 
     def append(self, file: str, text: str) -> None:
         """Append `text` to a file."""
-        with (self.root / file).open("a", encoding="utf-8") as opened:
-            opened.write(text)
+        before = (self.root / file).read_text(encoding="utf-8")
+        (self.root / file).write_text(before + text, encoding="utf-8")
 
     def copy(self, root: Path) -> "Clone":
         """A copy with its cache and its outputs. What git and DVC store by digest is linked, since it never changes."""
@@ -165,6 +175,14 @@ class Clone:
         return {path.relative_to(self.root).as_posix(): path.read_bytes() for path in files}
 
 
+@cache
+def _server(environment: tuple[tuple[str, str], ...]) -> subprocess.Popen:
+    """What runs `dvc` in that environment, until the tests end and close its input."""
+    command = [sys.executable, "-P", str(QUICK_DVC), "--serve"]
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, env=dict(environment), stdin=pipe, stdout=pipe, text=True)
+
+
 def clone_of_the_working_tree(root: Path, home: Path, stubs: bool = False) -> Clone:
     """The project as it is now, committed or not, as the first commit of a new repository; no outputs.
 
@@ -179,7 +197,7 @@ def clone_of_the_working_tree(root: Path, home: Path, stubs: bool = False) -> Cl
     )
     for name in filter(None, listed.stdout.split("\0")):
         made_by_dvc = name.endswith("dvc.lock") or name.startswith(("metrics/", "plots/", "data/", "report/"))
-        unread = name.endswith(".safetensors") or (name.startswith(NO_DEPS) and name not in STUBS_IMPORT)
+        unread = UNREAD.match(name) and not READ.fullmatch(name)
         if not (PROJECT / name).is_file() or made_by_dvc or (stubs and unread):
             continue
         (root / name).parent.mkdir(parents=True, exist_ok=True)

@@ -5,10 +5,16 @@ writes all of it again. For each stage it parses the params files, and pyproject
 layout, though it writes nothing there. Here a text is parsed once, and the lines of a stage are made once. A stub
 (tests/stub_stage.py) runs in a fork of this process in place of a new Python; any other command as ever. What is read
 is the same; what DVC writes stays the same to the byte (tests/test_quick_dvc.py).
+
+With `--serve` it runs many commands, each in a fork of this process, which has imported DVC once and parsed the files
+of the pipelines as they were. Nothing else runs beside them: no stage waits for a lock on its paths.
 """
 
+import contextlib
 import copy
+import importlib
 import io
+import json
 import os
 import re
 import shlex
@@ -27,6 +33,15 @@ sys.path.append(str(Path(__file__).parents[1]))  # last: for the stub alone
 
 from tests import stub_stage
 
+USED = ("dvc.cli.parser", "dvc.repo.reproduce", "dvc.repo.plots", "dvc.repo.experiments", "dvc.repo.graph", "dvc.scm")
+USED += (
+    "dvc.data_cloud",
+    "dvc_data.hashfile.db.local",
+    "dulwich.repo",
+    "networkx",
+    "pygit2",
+    "fsspec.implementations.memory",
+)
 _LOCK = "schema: '2.0'\nstages:\n"
 _parse, _dump_all, _run = _yaml.parse_yaml, _yaml._dump, stage_run._run
 _keeping_comments, _keeping_layout = _yaml.parse_yaml_for_update, _toml.parse_toml
@@ -45,7 +60,7 @@ def _parse_yaml(text: str, path: Any, typ: str = "safe") -> Any:
 def _parse_yaml_for_update(text: str, path: Any) -> Any:
     if not str(path).endswith("dvc.lock"):
         return _keeping_comments(text, path)
-    data = _parse(text, path)
+    data = _parse_yaml(text, path)
     if text.startswith(_LOCK):
         parts = re.split(r"^(?=  \S)", text.removeprefix(_LOCK), flags=re.MULTILINE)[1:]
         _lines.update({repr(of): part for of, part in zip(data["stages"].items(), parts, strict=True)})
@@ -59,7 +74,9 @@ def _dump(data: Any, stream: TextIO) -> None:
     if not parts or any("&id" in part for part in parts):  # what is there twice is numbered through the whole file
         _dump_all(data, stream)
     else:
-        stream.write(_LOCK + "".join(parts))
+        text = _LOCK + "".join(parts)
+        _parsed[text] = copy.deepcopy(data)  # DVC reads it before the next stage
+        stream.write(text)
 
 
 def _lines_of(name: str, entry: Any) -> str:
@@ -107,10 +124,56 @@ def _load_toml(path: Any, fs: Any = None, **options: Any) -> Any:
     return _toml._load_data(path, parser=parse, fs=fs, **options)
 
 
+def serve() -> None:
+    """Run `dvc` for each line of standard input, [folder, arguments, file for the output], and say how it ended."""
+    for line in sys.stdin:
+        folder, arguments, output = json.loads(line)
+        os.chdir(folder)
+        _parse_pipelines()
+        child = os.fork()
+        if child == 0:
+            _end_as_dvc(arguments, output)
+        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+
+
+def _parse_pipelines() -> None:
+    for file in [*Path().glob("*.yaml"), *Path().glob("stages/*/*.yaml")]:
+        if (text := file.read_text(encoding="utf-8")) not in _parsed:
+            _parse_yaml(text, file)
+    for file in [*Path().glob("dvc.lock"), *Path().glob("stages/*/dvc.lock")]:
+        if (text := file.read_text(encoding="utf-8")) not in _parsed:
+            _parse_yaml_for_update(text, file)
+
+
+def _end_as_dvc(arguments: list[str], output: str) -> NoReturn:
+    written = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    for ours, standard in zip((nothing, written, written), (0, 1, 2), strict=True):
+        os.dup2(ours, standard)
+    status = 1
+    try:
+        status = main(arguments)
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+
+
 if __name__ == "__main__":
     from dvc.utils import serialize
 
     _yaml.parse_yaml, _yaml.parse_yaml_for_update, _yaml._dump = _parse_yaml, _parse_yaml_for_update, _dump
     stage_run._run = _run_command
+    serialize.parse_yaml = _parse_yaml
     serialize.LOADERS[".toml"] = _load_toml
-    sys.exit(main(sys.argv[1:]))
+    if sys.argv[1:] == ["--serve"]:
+        from diskcache.core import DEFAULT_SETTINGS
+        from dvc import rwlock
+
+        for module in USED:
+            importlib.import_module(module)
+        rwlock.rwlock = lambda *_: contextlib.nullcontext()
+        DEFAULT_SETTINGS["sqlite_synchronous"] = 0  # what DVC knows of files may be lost with the machine
+        serve()
+    else:
+        sys.exit(main(sys.argv[1:]))

@@ -26,7 +26,7 @@ def test_a_text_is_parsed_as_ever_each_time_anew(file):
 
 
 @pytest.mark.parametrize("file", LOCKS)
-def test_a_lock_file_is_written_to_the_byte_as_ever(file):
+def test_a_lock_file_is_written_to_the_byte_as_ever_and_read_as_it_was_written(file):
     text = (ROOT / file).read_text(encoding="utf-8")
     data = quick_dvc._parse_yaml_for_update(text, file)
     assert data == _yaml.parse_yaml(text, file)
@@ -35,7 +35,13 @@ def test_a_lock_file_is_written_to_the_byte_as_ever(file):
     data["stages"][first]["params"] = {"new": {"a: b": ["yes", None, 1e-5, "\u624b " * 60], "c": [{}, [], True, ""]}}
     assert written(quick_dvc._dump, data) == written(_yaml._dump, data)
     data["stages"]["added"] = {"cmd": "python -m stages.added", "outs": [{"path": "data/added", "size": 1}]}
-    assert written(quick_dvc._dump, data) == written(_yaml._dump, data)
+    text = written(quick_dvc._dump, data)
+    assert text == written(_yaml._dump, data)
+    assert (
+        quick_dvc._parse_yaml_for_update(text, file)
+        == quick_dvc._parse_yaml(text, file)
+        == _yaml.parse_yaml(text, file)
+    )
 
 
 def test_what_is_there_twice_is_numbered_as_ever():

@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 
 from signbridge.core import params, tables
-from stages.causal import erase, knockout, minimal_pairs, patch, steer
+from stages.causal import knockout, minimal_pairs, patch, steer
 from stages.causal.effects import main
-from tests.stages.causal_study import IDS, extracted, write_answers
+from tests.stages.causal_study import IDS, continued, write_answers
 from tests.stages.small_study import (
     as_declared,
     copy_into,
@@ -32,11 +32,11 @@ def table_of(name: str) -> pd.DataFrame:
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory) -> tuple[Path, dict[str, bytes]]:
+def finished(tmp_path_factory, edited) -> tuple[Path, dict[str, bytes]]:
     """The folder of a study that was patched, steered and erased, and what the stage made of it."""
-    folder = tmp_path_factory.mktemp("causal")
-    with extracted(folder):
-        for stage in (patch, knockout, minimal_pairs, steer, erase):
+    folder = tmp_path_factory.mktemp("effects")
+    with continued(edited[0], folder):
+        for stage in (knockout, minimal_pairs):
             stage.main()
         write_parts()
         return folder, written_by(main)

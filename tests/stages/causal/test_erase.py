@@ -27,7 +27,6 @@ from tests.stages.causal_study import (
     ERASURE,
     IDS,
     LABELS,
-    extracted,
     resumes_with_the_same_bytes,
 )
 from tests.stages.small_study import (
@@ -35,7 +34,6 @@ from tests.stages.small_study import (
     copy_into,
     declared,
     outputs,
-    written_by,
 )
 
 TABLES = (PROBES, CHANGED, DAMAGE)
@@ -45,11 +43,10 @@ RENDERED = {"source": "rendered", "params": {"source": "rendered", "seed": 7, "s
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory) -> tuple[Path, dict[str, bytes]]:
+def finished(edited) -> tuple[Path, dict[str, bytes]]:
     """The folder of a study whose stage has run, and what the stage wrote."""
-    folder = tmp_path_factory.mktemp("erase")
-    with extracted(folder):
-        return folder, written_by(main)
+    folder, written = edited
+    return folder, written["stages.causal.erase"]
 
 
 @pytest.fixture

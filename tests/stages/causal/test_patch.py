@@ -12,23 +12,21 @@ from tests.stages.causal_study import (
     LABELS,
     PHOTOS,
     copy_to_run,
-    extracted,
     resumes_with_the_same_bytes,
 )
 from tests.stages.causal_study import write_answers as answers
 from tests.stages.pretrained_study import made
-from tests.stages.small_study import as_declared, declared, written_by
+from tests.stages.small_study import as_declared, declared
 
 LABEL_OF, PHOTO_OF = dict(zip(IDS, LABELS, strict=True)), dict(zip(IDS, PHOTOS, strict=True))
 SITES = ["embedding", *(f"layer_{block:02d}" for block in range(9))]
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory) -> tuple[Path, dict[str, bytes]]:
+def finished(edited) -> tuple[Path, dict[str, bytes]]:
     """The folder of a study whose stage has run, and what the stage wrote."""
-    folder = tmp_path_factory.mktemp("patch")
-    with extracted(folder):
-        return folder, written_by(main)
+    folder, written = edited
+    return folder, written["stages.causal.patch"]
 
 
 @pytest.fixture

@@ -23,11 +23,10 @@ from tests.stages.causal_study import (
     STEERING,
     WORDS,
     copy_to_run,
-    extracted,
     resumes_with_the_same_bytes,
 )
 from tests.stages.causal_study import write_answers as answers
-from tests.stages.small_study import as_declared, declared, written_by
+from tests.stages.small_study import as_declared, declared
 
 TABLES = (STEERED, DAMAGE, DESCRIPTIONS)
 EDITS = [(name, 0) for name in (*DIRECTIONS, RANDOM, SHUFFLED_MEANS)]
@@ -35,11 +34,10 @@ LABEL_OF = dict(zip(IDS, LABELS, strict=True))
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory) -> tuple[Path, dict[str, bytes]]:
+def finished(edited) -> tuple[Path, dict[str, bytes]]:
     """The folder of a study whose stage has run, and what the stage wrote."""
-    folder = tmp_path_factory.mktemp("steer")
-    with extracted(folder):
-        return folder, written_by(main)
+    folder, written = edited
+    return folder, written["stages.causal.steer"]
 
 
 @pytest.fixture
