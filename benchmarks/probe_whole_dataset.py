@@ -29,6 +29,7 @@ from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
 from benchmarks.machine import describe, keep
+from signbridge.core.activations import let_go
 from signbridge.probing import many_rows
 from signbridge.probing.many_rows import Probe, fit_and_test
 
@@ -59,6 +60,7 @@ def activations(
         latent = (of_photo[photo[some]] + 0.3 * generator.normal(size=(len(photo[some]), 60))) * strength
         noise = 0.3 * generator.standard_normal((len(latent), width), np.float32)
         vectors[some] = (latent.astype(np.float32) @ directions + noise + centre) * scale
+        let_go(vectors)
     return vectors
 
 
