@@ -2,12 +2,13 @@
 
     python -m benchmarks.probe_grid exact            # 6,000 x 500: the same choices and predictions as the exact way?
     python -m benchmarks.probe_grid rows --width 512 # seconds and memory from 1,000 to 100,000 rows
-    python -m benchmarks.probe_grid disk --folds 1   # 1,000,000 x 512, which stay on disk
+    python -m benchmarks.probe_grid disk             # 100,000 to 1,000,000 x 512, which stay on disk
     python -m benchmarks.probe_grid whole --folds 1  # 34,627 x 4,096: one outer fold or more
 
 One repeat of 5 folds of whole photos, 3 inner folds, one BLAS thread; rows as in `benchmarks.probe_whole_dataset`. The
 exact way fits every penalty on all rows, from zero, to the solver's tolerance. Seconds are the processor's. Memory
-is how far the peak lies above that of making the rows, so narrow ones show none. The floor is the operations
+is how far the peak lies above that of making the rows, so narrow ones show none; rows on disk that happen to be in
+memory count. The floor is the operations
 of the solver's products at the rate of large float32 products in the same run; curvature and factors are left out.
 `--keep` appends to benchmarks/results/probe_grid.md.
 """
@@ -24,7 +25,6 @@ from threadpoolctl import threadpool_limits
 from benchmarks.machine import describe, keep
 from benchmarks.probe_whole_dataset import FOLDS, LETTERS, ROWS, WIDTH, activations, folds, peak, photos, product_rate
 from benchmarks.probe_whole_dataset import seconds as timed
-from signbridge.core.activations import let_go
 from signbridge.probing import folds as solver
 from signbridge.probing import many_rows
 from signbridge.probing.folds import Choice, ManyRows, Read
@@ -32,7 +32,6 @@ from signbridge.probing.protocols import InnerFold, Split
 
 PENALTIES = (0.001, 0.01, 0.1, 1.0, 10.0, 100.0)
 INNER = 3
-MOST_IN_MEMORY = 200_000  # rows; more are written to a file
 Outcome = tuple[list[Choice], list[Read]]
 
 
@@ -86,11 +85,13 @@ def exact_grid(vectors: np.ndarray, photo: np.ndarray, outer: int, memory_bytes:
     return choices, reads
 
 
-def measured(way: Callable[..., Outcome], rows: int, width: int, outer: int, memory_gib: float) -> tuple[str, Outcome]:
+def measured(
+    way: Callable[..., Outcome], rows: int, width: int, outer: int, memory_gib: float, on_disk: bool = False
+) -> tuple[str, Outcome]:
     """One grid as a line, and what it gave."""
     photo = photos(np.random.default_rng(0), rows)
-    with tempfile.NamedTemporaryFile() as file:  # with rows as many as do not fit, they stay there
-        into = np.memmap(file.name, np.float16, "w+", shape=(rows, width)) if rows > MOST_IN_MEMORY else None
+    with tempfile.NamedTemporaryFile() as file:
+        into = np.memmap(file.name, np.float16, "w+", shape=(rows, width)) if on_disk else None
         vectors = activations(np.random.default_rng(1), photo, width, into)
         return _measured(way, vectors, photo, outer, memory_gib)
 
@@ -99,7 +100,6 @@ def _measured(
     way: Callable[..., Outcome], vectors: np.ndarray, photo: np.ndarray, outer: int, memory_gib: float
 ) -> tuple[str, Outcome]:
     rows, width = vectors.shape
-    let_go(vectors)
     rate, counted, before = product_rate(), Counted(), peak()
     with mock.patch.object(many_rows, "_minimise", counted):
         _, processor, outcome = timed(lambda: way(vectors, photo, outer, int(memory_gib * 2**30)))
@@ -115,15 +115,16 @@ def _measured(
     ), outcome
 
 
-def _line(rows: int, width: int, outer: int, memory_gib: float) -> str:
+def _line(*given: int | float | bool) -> str:
     with threadpool_limits(1, user_api="blas"):
-        return measured(grid, rows, width, outer, memory_gib)[0]
+        return measured(grid, *given)[0]
 
 
 def main() -> None:
     """Measure and print; with --keep also append to the results."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("what", choices=["exact", "rows", "disk", "whole"])
+    parser.add_argument("--rows", type=int, nargs="+", help="of `rows` and `disk`")
     parser.add_argument("--width", type=int, default=512)
     parser.add_argument("--folds", type=int, default=FOLDS)
     parser.add_argument("--memory-gib", type=float, default=1.0)
@@ -142,11 +143,11 @@ def main() -> None:
         lines += [f"ours:  {ours}", f"exact: {theirs}"]
         lines.append(f"the same C in {same} of {len(exact[0])} folds; {differ} of {tested} predictions differ")
     else:
-        curve = [(rows, arguments.width) for rows in (1000, 10_000, ROWS, 100_000)]
-        sizes = {"rows": curve, "disk": [(1_000_000, arguments.width)], "whole": [(ROWS, WIDTH)]}[arguments.what]
-        for rows, width in sizes:  # each in a process of its own, so that its peak of memory is its own
-            with multiprocessing.get_context("spawn").Pool(1) as pool:
-                lines.append(pool.apply(_line, (rows, width, arguments.folds, arguments.memory_gib)))
+        usual = {"rows": [1000, 10_000, ROWS, 100_000], "disk": [100_000, 300_000, 1_000_000], "whole": [ROWS]}
+        width, on_disk = WIDTH if arguments.what == "whole" else arguments.width, arguments.what == "disk"
+        for rows in arguments.rows or usual[arguments.what]:
+            with multiprocessing.get_context("spawn").Pool(1) as pool:  # so that its peak of memory is its own
+                lines.append(pool.apply(_line, (rows, width, arguments.folds, arguments.memory_gib, on_disk)))
     print("\n".join(lines))
     if arguments.keep:
         keep("probe_grid", lines)

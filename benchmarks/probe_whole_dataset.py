@@ -1,6 +1,6 @@
 """The grouped sweep over a whole dataset, against scikit-learn on the same rows and against what the machine could do.
 
-    python -m benchmarks.probe_whole_dataset [--sites N] [--C 0.1] [--threads 1] [--memory-gib 2] [--keep]
+    python -m benchmarks.probe_whole_dataset [--sites N] [--rows N] [--width N] [--C 0.1] [--threads 1]
 
 34,627 rows of width 4096, 24 letters, 1,732 photos of about 20 copies each, 5 folds of whole photos: a site of a model
 of 7 billion parameters on all of Sign Language MNIST. Each site is timed alone, with `--threads` BLAS threads; 33 of
@@ -29,6 +29,7 @@ from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
 from benchmarks.machine import describe, keep
+from signbridge.core.activations import let_go
 from signbridge.probing import many_rows
 from signbridge.probing.many_rows import Probe, fit_and_test
 
@@ -59,6 +60,7 @@ def activations(
         latent = (of_photo[photo[some]] + 0.3 * generator.normal(size=(len(photo[some]), 60))) * strength
         noise = 0.3 * generator.standard_normal((len(latent), width), np.float32)
         vectors[some] = (latent.astype(np.float32) @ directions + noise + centre) * scale
+        let_go(vectors)
     return vectors
 
 
@@ -87,8 +89,8 @@ def operations(probes: list[Probe], rows: int, width: int) -> float:
     """Of all products: four for each pass, training row, feature and letter; Gram matrices; their Cholesky factors."""
     passes = 4 * sum(probe.passes for probe in probes) * rows * (FOLDS - 1) / FOLDS * width * LETTERS
     most = max(probe.passes for probe in probes)
-    factors = int(np.searchsorted(np.cumsum(many_rows.STAGES), most)) + 1  # one a stage
-    return passes + width**3 / 2 + factors * width**3 / 3  # the Gram matrix is of half as many rows as features
+    late = max(int(np.searchsorted(np.cumsum(many_rows.STAGES), most)) + 1 - many_rows.EARLY, 0)  # stages with factors
+    return passes + (1 + late) * width**3 / 2 + late * width**3 / 3  # Gram matrices of half as many rows as features
 
 
 def product_rate() -> float:
@@ -107,7 +109,7 @@ def seconds(call: Callable[[], T]) -> tuple[float, float, T]:
 class Plain:
     """Coordinates in which a step is a step, in place of `many_rows.Coordinates`."""
 
-    def __init__(self, objective: many_rows.SoftmaxLoss, start: many_rows.Point, probes: np.ndarray, gram: object):
+    def __init__(self, objective: many_rows.SoftmaxLoss, start: many_rows.Point, probes: np.ndarray, *_: object):
         """No pass over the rows."""
         self.start, self.probes, self.varies = start, probes, objective.inverse_scale[probes] > 0
 
@@ -139,6 +141,8 @@ def main() -> None:
     """Measure and print; with --keep also append to the results."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sites", type=int, default=1, help="sites to time (default 1)")
+    parser.add_argument("--rows", type=int, default=ROWS)
+    parser.add_argument("--width", type=int, default=WIDTH)
     parser.add_argument("--C", type=float, default=0.1, help="default 0.1, the hardest of params.yaml")
     parser.add_argument("--threads", type=int, default=1, help="of BLAS (default 1: cores do other sites)")
     parser.add_argument("--memory-gib", type=float, default=2, help="what the solver may take beside the vectors")
@@ -160,13 +164,13 @@ def measure(arguments: argparse.Namespace, say: Callable[[str], None]) -> None:
     """Say what was measured, line by line."""
     generator = np.random.default_rng(0)
     say(f"{describe()}, load of the machine at the start {os.getloadavg()[0]:.1f}")
-    say(f"{ROWS} rows x {WIDTH} features, {LETTERS} letters, {FOLDS} folds, C = {arguments.C:g}")
+    say(f"{arguments.rows} rows x {arguments.width} features, {LETTERS} letters, {FOLDS} folds, C = {arguments.C:g}")
     say(f"BLAS threads: {arguments.threads}")
     rate = product_rate()
     taken = []
     for site in range(arguments.sites):
-        photo = photos(generator, ROWS)
-        vectors = activations(generator, photo, WIDTH)
+        photo = photos(generator, arguments.rows)
+        vectors = activations(generator, photo, arguments.width)
         before = peak()
         clock, processor, probes = seconds(
             lambda some=vectors, of=photo: ours(some, of, arguments.C, arguments.memory_gib)
@@ -179,10 +183,10 @@ def measure(arguments: argparse.Namespace, say: Callable[[str], None]) -> None:
         )
         worst = max(probe.error for probe in probes)
         passes = [probe.passes for probe in probes]
-        floor = operations(probes, ROWS, WIDTH) / rate
-        say(f"site {site}: {processor:.0f} s of the processor, {clock:.0f} on the clock; passes {passes}")
+        floor = operations(probes, *vectors.shape) / rate
+        say(f"site {site}: {processor:.1f} s of the processor, {clock:.1f} on the clock; passes {passes}")
         say(f"        weights within {worst:.1e} of the exact ones, accuracy {right:.3f}")
-        say(f"        floor {floor:.0f} s at {rate / 1e9:.0f} Gop/s, share of floor {floor / processor:.2f}")
+        say(f"        floor {floor:.1f} s at {rate / 1e9:.0f} Gop/s, share of floor {floor / processor:.2f}")
     together = max(1, len(os.sched_getaffinity(0)) // arguments.threads)
     minutes = SITES * np.mean(taken) / together / 60
     say(f"{SITES} sites, {together} at a time, extrapolated from {len(taken)}: {minutes:.0f} minutes")
@@ -191,7 +195,7 @@ def measure(arguments: argparse.Namespace, say: Callable[[str], None]) -> None:
 
     clock, naive, (predicted, iterations) = seconds(lambda: scikit_learn(vectors, photo, arguments.C))
     differing = int((predicted != probes[0].predicted).sum())
-    say(f"scikit-learn: {naive:.0f} s of the processor, {clock:.0f} on the clock, for one fold")
+    say(f"scikit-learn: {naive:.1f} s of the processor, {clock:.1f} on the clock, for one fold")
     say(f"        {iterations} iterations to a gradient of 1e-4")
     say(f"        {FOLDS * naive / processor:.2f} times ours for {FOLDS} folds")
     say(f"        {differing} of {len(predicted)} predictions differ from ours")

@@ -8,6 +8,7 @@ names all sites of the run in order of depth, so that a reader never lists the f
 
 import mmap
 import os
+import platform
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -183,7 +184,8 @@ def read(
         for batch in tables.batches(file, ["image_id", "vector"], ROWS_TOGETHER, of=("position", position)):
             if vectors is None:
                 kind = batch["vector"].type
-                vectors = _room_for((len(row_of), kind.list_size), kind.value_type.to_pandas_dtype(), most_bytes)
+                shape, stored = (len(row_of), kind.list_size), kind.value_type.to_pandas_dtype()
+                vectors = _room_for(f"{site}-{position}", shape, stored, most_bytes)
             ids = batch["image_id"].to_pylist()
             kept = [at for at, image_id in enumerate(ids) if image_id in row_of]
             names = [ids[at] for at in kept]
@@ -200,20 +202,44 @@ def read(
     return vectors[[row_of[image_id] for image_id in image_ids]]
 
 
-def _room_for(shape: tuple[int, int], stored: type, most_bytes: int | None) -> Float[np.ndarray, "images width"]:
-    """An array to be filled: in memory, or in a file of its own if it is too large."""
+def _room_for(
+    name: str, shape: tuple[int, int], stored: type, most_bytes: int | None
+) -> Float[np.ndarray, "images width"]:
+    """An array to be filled: in memory, or in a file of its own if it is too large.
+
+    The file's name says which vectors it holds, and of which machine and process: `layer_16-prompt_last-x1y2@HOST@PID`.
+    Other processes open it by that name, so that it cannot be unlinked before they are done.
+    """
     if most_bytes is None or 4 * shape[0] * shape[1] <= most_bytes:
         return np.empty(shape, np.float32)
     (folder := SCRATCH / "vectors").mkdir(parents=True, exist_ok=True)
-    handle, path = tempfile.mkstemp(dir=folder)
+    handle, path = tempfile.mkstemp(f"@{platform.node()}@{os.getpid()}", f"{name}-", folder)
     os.close(handle)
     return np.memmap(path, stored, "w+", shape=shape)
 
 
+def discard_orphans() -> None:
+    """Delete the files of vectors that killed processes of this machine left on disk."""
+    for path in (SCRATCH / "vectors").glob("*@*@*"):
+        _, machine, process = path.name.split("@")
+        if machine == platform.node() and not _runs(int(process)):
+            path.unlink(missing_ok=True)
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)  # no signal: it asks whether there is such a process
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # there is, of somebody else
+        pass
+    return True
+
+
 def let_go(vectors: np.ndarray) -> None:
     """Have vectors that lie in a file take no memory until they are looked at again."""
-    if isinstance(vectors, np.memmap):
-        vectors._mmap.madvise(mmap.MADV_DONTNEED)
+    if isinstance(vectors, np.memmap) and isinstance(vectors.base, mmap.mmap):
+        vectors.base.madvise(mmap.MADV_DONTNEED)
 
 
 def discard(vectors: np.ndarray) -> None:

@@ -34,7 +34,8 @@ from signbridge.probing.softmax_loss import Point, at_zero
 LOOSE_TOLERANCE = 3e-4
 # The same of many rows, on the weights. Of 3,040 inner predictions on 4,000 x 500 activations 7 to 39 differ, by C.
 LOOSE_WEIGHTS = 3e-2
-CHOOSE_ROWS = 3  # training rows a feature, at most, by which a penalty is chosen where rows are many
+# Training rows by which a penalty is chosen where rows are many: at most so many a feature, or so many in all.
+CHOOSE_ROWS, CHOOSE_LEAST = 3, 1000
 PATIENCE = 2  # larger C that read no more, after which no larger one is tried
 # Tight enough where only the likeliest letter counts, not how likely: none differed from the optimum's, C up to 0.01.
 TOLERANCE_FOR_PREDICTIONS = 1e-4
@@ -199,7 +200,7 @@ class ManyRows:
 
     def _drawn(self) -> Bool[np.ndarray, "images"]:
         """The rows to choose by."""
-        count, most = int(self.split.train.sum()), CHOOSE_ROWS * self.vectors.shape[1]
+        count, most = int(self.split.train.sum()), max(CHOOSE_ROWS * self.vectors.shape[1], CHOOSE_LEAST)
         drawn = np.random.default_rng([self.split.repeat, self.split.fold]).permutation(len(self.split.train))
         return drawn < most / count * len(drawn) if most < count else np.ones(len(drawn), dtype=bool)
 

@@ -100,8 +100,11 @@ def cells_of(
 ) -> Iterator[Cell]:
     """The sites and positions of an activation folder, each read as it is asked for.
 
-    Vectors of more than `memory_bytes` stay on disk, in scratch, until `side_by_side` is done with them.
+    Vectors of more than `memory_bytes` stay on disk, in scratch, until `side_by_side` is done with them. Those that a
+    killed run left there are deleted first.
     """
+    if memory_bytes is not None:
+        activations.discard_orphans()
     for site, position in places:
         yield Cell(site, position, activations.read(folder, site, position, image_ids, memory_bytes))
 

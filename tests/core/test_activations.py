@@ -1,5 +1,8 @@
 """The activation tables give back what was written, by image and not by place."""
 
+import platform
+import subprocess
+import sys
 import tracemalloc
 
 import numpy as np
@@ -161,3 +164,33 @@ def test_readers_of_other_makers_open_the_parts(in_parts, reader, monkeypatch):
         ids, vectors = table["image_id"], np.array(table["vector"])
     assert list(ids) == MANY
     np.testing.assert_array_equal(vectors, activations.read(in_parts / "one", "layer_00", "prompt_last", MANY))
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from signbridge.core import activations
+activations.SCRATCH = Path(sys.argv[1]) / "scratch"
+activations.read(Path(sys.argv[1]), "layer_00", "prompt_last", ["a", "b"], most_bytes=0)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_vectors_that_a_killed_process_left_on_disk_are_deleted_and_those_of_others_stay(folder, monkeypatch):
+    monkeypatch.setattr(activations, "SCRATCH", folder / "scratch")
+    process = subprocess.Popen([sys.executable, "-c", KILLED, str(folder)])
+    process.wait()
+    [left] = (folder / "scratch/vectors").iterdir()
+    assert left.name.startswith("layer_00-prompt_last-")
+    assert left.name.endswith(f"@{platform.node()}@{process.pid}")
+    elsewhere = left.with_name(f"layer_00-prompt_last-x@another-machine@{process.pid}")
+    elsewhere.touch()
+    own = activations.read(folder, "layer_00", "prompt_last", IDS, most_bytes=0)
+    activations.discard_orphans()
+    assert not left.exists()
+    assert elsewhere.exists()
+    np.testing.assert_array_equal(own, activations.read(folder, "layer_00", "prompt_last", IDS))
+    activations.let_go(own)
+    np.testing.assert_array_equal(own, activations.read(folder, "layer_00", "prompt_last", IDS))
+    activations.discard(own)
+    assert list((folder / "scratch/vectors").iterdir()) == [elsewhere]

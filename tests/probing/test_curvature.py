@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from signbridge.probing import softmax_loss
+from signbridge.probing import curvature, softmax_loss
 from signbridge.probing.curvature import Coordinates, Gram
-from signbridge.probing.softmax_loss import Point, RowBlocks, SoftmaxLoss
+from signbridge.probing.row_blocks import RowBlocks
+from signbridge.probing.softmax_loss import Point, SoftmaxLoss, at_zero
 
 ROWS, WIDTH, CLASSES = 200, 12, 4
 PROBES = np.arange(2)
@@ -45,8 +46,10 @@ def test_the_gradient_on_coordinates_is_the_transpose_of_a_step_and_what_may_not
     assert not there.weights[1, [0, 2, 3]].any()
 
 
-def test_in_coordinates_of_one_probe_the_hessian_is_near_the_identity_where_they_start(objective):
-    start, one = somewhere(1), PROBES[:1]
+@pytest.mark.parametrize("begin", ["at zero", "elsewhere"])
+def test_in_coordinates_of_one_probe_the_hessian_is_near_the_identity_where_they_start(objective, begin, monkeypatch):
+    monkeypatch.setattr(softmax_loss, "MOST_LEFT_OUT", 1)
+    start, one = somewhere(1) if begin == "elsewhere" else at_zero(2, CLASSES, WIDTH), PROBES[:1]
     coordinates = Coordinates(objective, start, one, Gram(objective, one))
     wanted, size = np.array([True, False]), CLASSES * (WIDTH + 1)
     there = Point(start.weights.copy(), start.intercept.copy())
@@ -59,7 +62,39 @@ def test_in_coordinates_of_one_probe_the_hessian_is_near_the_identity_where_they
     hessian = np.stack([(gradient(width * step) - gradient(-width * step)) / (2 * width) for step in np.eye(size)])
     values = np.linalg.eigvalsh((hessian + hessian.T) / 2)
     assert values[-1] < 1.5
-    assert (values[1:] > 0.5).all()  # the first: all intercepts move, and the loss does not
+    # The first: all intercepts move, and the loss does not. At zero neither does it where the weights of all letters
+    # move, and the penalty alone holds these.
+    assert (values[1 if begin == "elsewhere" else WIDTH + 1 :] > 0.5).all()
+
+
+def test_with_fewer_directions_than_features_the_strongest_are_kept_and_the_rest_count_by_their_mean(
+    objective, monkeypatch
+):
+    monkeypatch.setattr(softmax_loss, "MOST_LEFT_OUT", 1)
+    monkeypatch.setattr(curvature, "DIRECTIONS", 5)
+    monkeypatch.setattr(curvature, "ROUNDS", 50)
+    one = PROBES[:1]
+    gram, rows = Gram(objective, one), np.concatenate([block.vectors for block in objective.blocks])
+    values, vectors = np.linalg.eigh(rows.T @ rows / len(rows))
+    np.testing.assert_allclose(gram.values, values[:-6:-1], rtol=1e-3)
+    assert gram.rest == pytest.approx(values[:-5].mean(), rel=1e-3)
+    start, gradient = at_zero(2, CLASSES, WIDTH), somewhere(2)
+    root = 1 / np.sqrt(np.r_[[values[:-5].mean()] * (WIDTH - 5), values[-5:]] * (CLASSES - 1) / CLASSES**2 + PENALTY)
+    found = Coordinates(objective, start, one, gram).gradient(gradient).reshape(CLASSES, -1)[:, :-1]
+    np.testing.assert_allclose(found, gradient.weights[0] @ (vectors * root) @ vectors.T, rtol=2e-3, atol=2e-3)
+
+
+def test_the_next_penalty_begins_with_the_hessian_that_the_last_one_ended_with(objective, monkeypatch):
+    asked, hessian, one = [], objective.hessian, PROBES[:1]
+    monkeypatch.setattr(objective, "hessian", lambda *given: asked.append(given) or hessian(*given))
+    gram = Gram(objective, one)
+    Coordinates(objective, at_zero(2, CLASSES, WIDTH), one, gram)
+    assert not asked  # at zero all pairs of classes are alike
+    first = Coordinates(objective, somewhere(1), one, gram)
+    again = Coordinates(objective, somewhere(2), one, gram, anew=False)
+    assert len(asked) == 1
+    np.testing.assert_array_equal(first.of_classes, again.of_classes)
+    assert not np.array_equal(Coordinates(objective, somewhere(2), one, gram).of_classes, first.of_classes)
 
 
 def test_the_hessian_along_directions_is_that_of_all_pairs_of_classes(objective, monkeypatch):
@@ -87,7 +122,7 @@ def test_a_late_gram_matrix_counts_rows_by_the_doubt_in_them(objective, monkeypa
     logits = rows @ on_rows.weights[0].T + on_rows.intercept[0]
     chance = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     weight = (chance * (1 - chance)).mean(axis=1)
-    np.testing.assert_allclose(gram.matrix, np.tril(rows.T * weight @ rows / weight.sum()), atol=1e-5)
+    np.testing.assert_allclose(gram.whole, np.tril(rows.T * weight @ rows / weight.sum()), atol=1e-5)
     assert gram.weight == pytest.approx(weight.mean(), rel=1e-5)
     assert Coordinates(objective, start, one, gram).of_classes is None
 

@@ -129,8 +129,10 @@ def many(monkeypatch, rows, split=SPLITS[0]) -> ManyRows:
     return fold
 
 
-def test_a_penalty_is_chosen_on_so_many_rows_a_feature_and_keeps_its_proportion_to_the_loss(monkeypatch):
+@pytest.mark.parametrize(("least", "drawn"), [(0, 2 * 16), (48, 48)])
+def test_a_penalty_is_chosen_on_so_many_rows_a_feature_and_keeps_its_proportion_to_the_loss(least, drawn, monkeypatch):
     monkeypatch.setattr(folds, "CHOOSE_ROWS", 2)
+    monkeypatch.setattr(folds, "CHOOSE_LEAST", least)
     asked = []
 
     def fit_path(vectors, targets, train, test, classes, Cs, *rest, **named):
@@ -143,7 +145,7 @@ def test_a_penalty_is_chosen_on_so_many_rows_a_feature_and_keeps_its_proportion_
     [(train, test, Cs)] = asked
     kept = (train | test).any(axis=0)
     assert not kept[split.test].any()
-    assert abs(kept.sum() - 2 * 16) <= 6
+    assert abs(kept.sum() - drawn) <= 6
     for number, inner in enumerate(split.inner):
         assert (train[number] == (inner.train & kept)).all()
         assert (test[number] == (inner.test & kept)).all()
