@@ -6,6 +6,7 @@ and of the token that ends it.
 
 import json
 import math
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +15,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
-from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import BatchFeature
@@ -28,6 +28,10 @@ from signbridge.vlm.extraction import Reader, in_batches
 from signbridge.vlm.families.adapted import Adapted
 from signbridge.vlm.families.parts import with_text_behind
 from signbridge.vlm.memory import halving, said_when_full
+from signbridge.vlm.nf4 import without_kernels
+
+with without_kernels():  # PEFT imports bitsandbytes
+    from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict
 
 REMEDY = f"Free some, lower r of the preset in {params.FINETUNE}, or set quantization: nf4 for the model."
 LARGEST_GRADIENT = 1.0  # norm to which a step's gradient is cut
@@ -223,7 +227,9 @@ def _adapted(model: nn.Module, layers: Adapted, recipe: Recipe) -> PeftModel:
         r=recipe.r, lora_alpha=recipe.alpha, lora_dropout=recipe.dropout, bias="none", target_modules=layers.pattern,
         task_type="CAUSAL_LM",
     )  # fmt: skip
-    adapted = get_peft_model(model, config)
+    with warnings.catch_warnings():  # PEFT asks for it by its older name
+        warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
+        adapted = get_peft_model(model, config)
     found = {name for name, layer in model.named_modules() if hasattr(layer, "lora_A")}
     if found != set(layers.layers):
         raise AssertionError(f"PEFT adapts {sorted(found ^ set(layers.layers))[:3]} otherwise than asked")

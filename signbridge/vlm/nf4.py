@@ -41,7 +41,7 @@ def quantization_of(
     if wanted == "none":
         return None
     try:
-        with _without("kernels"):
+        with without_kernels():
             import bitsandbytes  # noqa: F401
     except ImportError:
         raise SignBridgeError(
@@ -187,16 +187,16 @@ def packed_layers(model: PreTrainedModel) -> list[torch.nn.Module]:
 
 
 @contextmanager
-def _without(package: str) -> Iterator[None]:
-    """As if `package` were not installed: with `kernels`, bitsandbytes runs compiled code of a hub repository."""
-    there, quiet = sys.modules.get(package), logging.getLogger("bitsandbytes.backends.cpu.ops")
+def without_kernels() -> Iterator[None]:
+    """As if `kernels` were not installed: with it bitsandbytes, as it is imported, runs compiled code of the hub."""
+    there, quiet = sys.modules.get("kernels"), logging.getLogger("bitsandbytes.backends.cpu.ops")
     level = quiet.level
     quiet.setLevel(logging.ERROR)  # it advises to install it
-    sys.modules[package] = None
+    sys.modules["kernels"] = None
     try:
         yield
     finally:
         quiet.setLevel(level)
-        del sys.modules[package]
+        del sys.modules["kernels"]
         if there is not None:
-            sys.modules[package] = there
+            sys.modules["kernels"] = there

@@ -221,16 +221,19 @@ def test_code_beside_what_the_library_has_itself_is_left_alone(with_code, tmp_pa
     assert loaded.processor.tokenizer(PROMPT)["input_ids"] == tiny.processor.tokenizer(PROMPT)["input_ids"]
 
 
-def test_packing_weights_runs_no_code_of_the_hub_where_the_package_for_it_is_installed(tmp_path):
+@pytest.mark.parametrize(
+    "imports_it",
+    [
+        "import torch; from signbridge.vlm.nf4 import quantization_of; quantization_of('nf4', torch.float16)",
+        "import signbridge.finetune.training_step",  # through PEFT
+    ],
+    ids=["packing weights", "tuning"],
+)
+def test_bitsandbytes_runs_no_code_of_the_hub_where_the_package_for_it_is_installed(tmp_path, imports_it):
     """As it is imported, bitsandbytes does so where there is `kernels` and a processor with AVX512-BF16."""
     marker = tmp_path / "MARKER"
     (tmp_path / "kernels.py").write_text(f"def get_kernel(*_, **__): open({str(marker)!r}, 'w').write('ran')\n")
-    code = (
-        "import torch\n"
-        "from signbridge.vlm.nf4 import quantization_of\n"
-        "quantization_of('nf4', torch.float16)\n"
-        "import bitsandbytes\n"
-    )
+    code = f"{imports_it}\nimport sys\nassert 'bitsandbytes' in sys.modules\nimport bitsandbytes\n"
     paths = os.pathsep.join([str(tmp_path), str(ROOT)])
     environment = {**os.environ, "PYTHONPATH": paths, "PYTHONDONTWRITEBYTECODE": ""}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, timeout=120)
