@@ -111,7 +111,7 @@ def _gap(tuned: Finetune) -> str:
     elif row["difference"] > 0:
         verdict = "The gap is wider"
     elif row["after_low"] <= 0:
-        verdict = "No gap is shown any more"
+        verdict = "It is narrower. What is left is not told apart from 0, by this one seed"
     else:
         verdict = "The gap is narrower, and not closed"
     null = " (and no more so than a null: see above)" if not tuned.found.get("beats_nulls", True) else ""
