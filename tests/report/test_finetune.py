@@ -32,7 +32,10 @@ def test_a_gap_that_is_left_is_called_narrower_and_one_that_holds_0_is_not_calle
     assert row["after_low"] > 0, "the folds chose layer_03, which reads all"
     assert "The gap is narrower, and not closed." in finetune.answer(closed)[1]
     gaps = closed.gaps.assign(after_low=closed.gaps["after_low"].where(closed.gaps["run"] != "letters", -0.01))
-    assert "It is narrower. What is left is not told apart from 0, by this one seed." in finetune.answer(replace(closed, gaps=gaps))[1]
+    assert (
+        "It is narrower. What is left is not told apart from 0, by this one seed."
+        in finetune.answer(replace(closed, gaps=gaps))[1]
+    )
 
 
 def test_where_nothing_moves_the_page_says_so():
