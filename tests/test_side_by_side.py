@@ -135,6 +135,7 @@ def test_ctrl_c_waits_until_what_runs_has_kept_its_work_and_begins_no_more(tmp_p
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,  # the signal goes to all that it starts, as that of a terminal does
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # what runs in the background ignores it
     )
     deadline = time.monotonic() + 60
     while {path.name for path in tmp_path.glob("begun_*")} != {f"begun_{name}" for name in begun}:

@@ -109,6 +109,6 @@ def test_the_command_itself_says_which_letter_has_too_few(pool):
     done = pool.run("sample")
     assert done.returncode == 1
     stage, error = done.stderr.splitlines()
-    assert stage.startswith("study, stage ")
+    assert stage == "study: sample"
     assert error.startswith("error: sample.per_class: letter 'A' has 3 photos, 4 asked for. ")
     assert "Traceback" not in done.stderr
