@@ -147,7 +147,6 @@ def test_images_of_as_many_tokens_in_other_shapes_are_not_compared(folders):
         conformance.clean_run(reader.loaded, inputs, 0)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("family", list(other_families.ALL_WRITERS))
 def test_a_family_conforms_in_nf4(folders, family):
     reader = reader_of(folders, family, "nf4")
