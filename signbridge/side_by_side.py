@@ -18,6 +18,7 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import NamedTuple
 
+from joblib import cpu_count
 from tqdm import tqdm
 
 from signbridge.core.command_line import run
@@ -42,7 +43,7 @@ def main() -> None:
         raise SignBridgeError("expected a pipeline and a number: stages/models/dvc.yaml 2.") from None
     if not Path(file).is_file():
         raise SignBridgeError(f"{file}: no such pipeline.")
-    at_once = min(at_once, _cores())
+    at_once = min(at_once, cpu_count())
     if at_once > 1 and "matrix:" in Path(file).read_text(encoding="utf-8") and (plan := plan_of(file)) is not None:
         if plan.first:
             _or_end(repro(*plan.first))
@@ -122,17 +123,13 @@ def run_items(items: dict[str, set[str]], at_once: int, title: str) -> int:
 
 def _repro_of_item(item: str, at_once: int) -> subprocess.CompletedProcess[bytes]:
     """Run one item, with its share of the cores."""
-    share = str(max(1, _cores() // at_once))
+    share = str(max(1, cpu_count() // at_once))
     return subprocess.run(
         [*DVC, "--wait-for-lock", "repro", "--single-item", item],
         env={"OMP_NUM_THREADS": share, "LOKY_MAX_CPU_COUNT": share} | os.environ,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
     )
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _to_show(said: bytes) -> str:

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+from joblib import cpu_count
 from ruamel.yaml import YAML
 
 from signbridge import side_by_side as command
@@ -96,9 +97,8 @@ def side_by_side(project: Path, at_once: int) -> subprocess.CompletedProcess[str
     )
 
 
-@pytest.mark.skipif(command._cores() < 2, reason="on one core items run in turn")
+@pytest.mark.skipif(cpu_count() < 2, reason="on one core items run in turn")
 def test_items_run_side_by_side_and_one_that_fails_loses_nothing_of_the_others(project):
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     failed = side_by_side(project, 2)
     assert failed.returncode
     assert "error: no such model" in failed.stderr
@@ -112,7 +112,7 @@ def test_items_run_side_by_side_and_one_that_fails_loses_nothing_of_the_others(p
 
     (project / "mended").touch()
     assert side_by_side(project, 2).returncode == 0
-    share = max(1, cores // 2)
+    share = max(1, cpu_count() // 2)
     assert (project / "again").read_text() == f"one {share}\nother {share}\n"
 
 

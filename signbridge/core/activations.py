@@ -220,20 +220,12 @@ def _room_for(
 
 def discard_orphans() -> None:
     """Delete the files of vectors that killed processes of this machine left on disk."""
+    import psutil  # DVC brings it
+
     for path in (SCRATCH / "vectors").glob("*@*@*"):
         _, machine, process = path.name.split("@")
-        if machine == platform.node() and not _runs(int(process)):
+        if machine == platform.node() and not psutil.pid_exists(int(process)):
             path.unlink(missing_ok=True)
-
-
-def _runs(process: int) -> bool:
-    try:
-        os.kill(process, 0)  # no signal: it asks whether there is such a process
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # there is, of somebody else
-        pass
-    return True
 
 
 def let_go(vectors: np.ndarray) -> None:

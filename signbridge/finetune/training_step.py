@@ -189,7 +189,7 @@ class Trainer:
         if self.frozen:
             fed = {"inputs_embeds": torch.stack([self.frozen[_key(example)] for example in batch]).to(self.device)}
         else:
-            fed = self._fed(batch)
+            fed = self._fed(batch, tokens)
         logits = self.model(**fed, use_cache=False, logits_to_keep=tokens.shape[1]).logits.float()
         if right is not None:
             right.append(((logits.argmax(-1) == tokens) | ~is_token).all(1))
@@ -197,10 +197,10 @@ class Trainer:
             tokens
         ), is_token
 
-    def _fed(self, batch: Sequence[Example]) -> BatchFeature:
+    def _fed(self, batch: Sequence[Example], tokens: Int[Tensor, "images tokens"]) -> BatchFeature:
         """What the model takes in: the prompts, and the answers but for the last token, which is predicted."""
         inputs = self.reader.to_device(self.reader.prepare(decoded([example.png for example in batch])))
-        return BatchFeature(with_text_behind(self.reader.loaded.parts, inputs, self._filled(batch)[0][:, :-1]))
+        return BatchFeature(with_text_behind(self.reader.loaded.parts, inputs, tokens[:, :-1]))
 
     def _filled(self, batch: Sequence[Example]) -> tuple[Int[Tensor, "images tokens"], Bool[Tensor, "images tokens"]]:
         answers = [example.tokens for example in batch]
@@ -212,7 +212,7 @@ class Trainer:
     def _read_frozen(self, first: int, examples: Sequence[Example]) -> dict[tuple, Float[Tensor, "tokens width"]]:
         """What enters block `first` of each example, one by one for the same bytes at whatever step it begins."""
         parts = self.reader.loaded.parts
-        passes = (self._fed([example]) for example in examples)
+        passes = (self._fed([example], self._filled([example])[0]) for example in examples)
         with said_when_full(self.device, "reading what is frozen", REMEDY):
             streams = entering(self.model, parts, first, passes, len(examples))
         if streams is None:

@@ -162,12 +162,17 @@ def _free(cell: object) -> None:
 
 def _identity(cell: Cell, arguments: Sequence[object]) -> object:
     """What the work on a cell depends on, beside what is the same for all: vectors, and what is said of its place."""
-    vectors, digest = cell.vectors, hashlib.sha256()
+    said = [_said_of((cell.site, cell.position), argument) for argument in arguments]
+    return cell.vectors.shape, str(cell.vectors.dtype), digest_of(cell.vectors), repr(said)
+
+
+def digest_of(vectors: Float[np.ndarray, "images width"]) -> bytes:
+    """SHA-256 of the numbers, by which vectors that two sites or two models share are told."""
+    digest = hashlib.sha256()
     for start in range(0, len(vectors), activations.ROWS_TOGETHER):
         digest.update(np.ascontiguousarray(vectors[start : start + activations.ROWS_TOGETHER]))
         activations.let_go(vectors)
-    said = [_said_of((cell.site, cell.position), argument) for argument in arguments]
-    return vectors.shape, str(vectors.dtype), digest.digest(), repr(said)
+    return digest.digest()
 
 
 def _said_of(place: tuple[str, str], argument: object) -> object:

@@ -6,7 +6,6 @@ fitted on. `recentred`: with those of the other model's vectors of the same trai
 the second does not, the vectors were shifted or scaled and the direction stayed.
 """
 
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -19,7 +18,7 @@ from signbridge.core import activations
 from signbridge.probing.folds import TOLERANCE_FOR_PREDICTIONS
 from signbridge.probing.probes import Probe
 from signbridge.probing.protocols import Split
-from signbridge.probing.sweep import MEMORY_BYTES
+from signbridge.probing.sweep import MEMORY_BYTES, digest_of
 from signbridge.probing.whole_sample import fit_whole_sample
 
 BEFORE, AFTER = "before", "after"  # which vectors a probe was fitted on; the others it reads
@@ -62,7 +61,7 @@ def transferred(
             (AFTER, twice.after, twice.before, twice.C_after),
         ):
             Cs = _penalties(choices, place)
-            key = hashlib.sha256(np.ascontiguousarray(vectors[folder])).digest(), *sorted(Cs.items())
+            key = digest_of(vectors[folder]), *sorted(Cs.items())
             if key not in probes:
                 probes[key] = _fitted(vectors[folder], labels, splits, Cs, memory_bytes)
             for split, probe in zip(splits, probes[key], strict=True):
